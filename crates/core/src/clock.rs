@@ -1,0 +1,59 @@
+//! The one place that asks what time it is, so that tests and lints can find it.
+use std::time::{Duration, Instant, SystemTime};
+
+/// Microseconds since the epoch, by the machine's clock: it may jump, so it dates messages and measures nothing.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_micros() as i64
+}
+/// A moment that never goes back, for measuring and for deadlines.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+/// `at` (microseconds since the epoch) as RFC 3339 in UTC with microseconds: `2026-11-21T10:00:00.000001Z`.
+/// What lies outside the calendar is written as its nearest end.
+pub fn rfc3339(at: i64) -> String {
+    let stamp = jiff::Timestamp::from_microsecond(at).unwrap_or(if at < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX });
+    format!("{stamp:.6}")
+}
+/// Reads RFC 3339, to microseconds since the epoch.
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
+}
+/// `250ms 5s 2m 1h 7d`: a whole number and one unit.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok()?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_go_there_and_back() {
+        let text = rfc3339(1_795_000_000_000_001);
+        assert_eq!(text.len(), "2026-11-21T10:00:00.000001Z".len());
+        assert_eq!(parse_rfc3339(&text), Some(1_795_000_000_000_001));
+    }
+    #[test]
+    fn durations_have_one_unit() {
+        assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_duration("7d"), Some(Duration::from_secs(7 * 86_400)));
+        for bad in ["", "5", "s", "1.5s", "-1s", "5 s", "99999999999999999999s", "18446744073709551615d"] {
+            assert_eq!(parse_duration(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The nouns and the contracts of Tidegate: no sockets, no files, no broker.
+//!
+//! Lock order, wherever two locks are ever held: group, then partition, then table. Nothing else is nested.
+#![allow(missing_docs)]
+
+pub mod action;
+pub mod batch;
+pub mod check;
+pub mod clock;
+pub mod delivery;
+pub mod directory;
+pub mod drain;
+pub mod endpoint;
+pub mod error;
+pub mod exchange;
+pub mod filter;
+pub mod framing;
+pub mod headers;
+pub mod message;
+pub mod outbound;
+pub mod policy;
+pub mod position;
+pub mod receipt;
+pub mod settle;
+pub mod tasks;
+pub mod topic;
+pub mod watermark;

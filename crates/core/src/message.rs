@@ -1,0 +1,44 @@
+//! One record. Shared as `Arc<Message>`, never copied: rules, producers and every subscriber hold the same one.
+use crate::{headers::Headers, topic::Topic};
+use bytes::Bytes;
+
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub topic: Topic,
+    /// Decides the partition, and the order of a pump.
+    pub key: Option<Bytes>,
+    /// The sender's name for it, at most [`Message::MAX_ID`] bytes; deduplicated per stream. `None` is shown as its position.
+    pub id: Option<Bytes>,
+    pub headers: Headers,
+    pub payload: Bytes,
+    /// Microseconds since the epoch; 0 until the endpoint sets it. A client's time never gets here.
+    pub at: i64,
+    /// Most have none: one word.
+    pub timing: Option<Box<Timing>>,
+}
+/// Microseconds since the epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    pub expires: Option<i64>,
+    pub due: Option<i64>,
+}
+impl Message {
+    pub const MAX_ID: usize = 255;
+
+    pub fn new(topic: Topic, payload: impl Into<Bytes>) -> Self {
+        Self {
+            topic,
+            key: None,
+            id: None,
+            headers: Headers::EMPTY,
+            payload: payload.into(),
+            at: 0,
+            timing: None,
+        }
+    }
+    /// What budgets and windows count.
+    pub fn size(&self) -> usize {
+        let optional = |b: &Option<Bytes>| b.as_ref().map_or(0, Bytes::len);
+        self.topic.len() + optional(&self.key) + optional(&self.id) + self.headers.as_block().len() + self.payload.len()
+    }
+}

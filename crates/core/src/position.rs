@@ -1,0 +1,116 @@
+//! Where one message sits, and "everything up to and including". Opaque text to users: `[source.][partition-]offset`, decimal, zero
+//! parts left out, several joined by `,`.
+use crate::error::{Code, Error, Result};
+use smallvec::SmallVec;
+use std::{fmt, str::FromStr};
+
+/// `source`: the stream's number in `local`; a hash of the topic's name where one consumer reads several broker topics; else 0.
+/// `offset` is wide enough for a Redis `ms-seq`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    pub source: u32,
+    pub partition: u32,
+    pub offset: u128,
+}
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.source != 0 {
+            write!(f, "{}.", self.source)?;
+        }
+        if self.partition != 0 {
+            write!(f, "{}-", self.partition)?;
+        }
+        write!(f, "{}", self.offset)
+    }
+}
+impl FromStr for Position {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        fn number<T: FromStr>(text: &str) -> Result<T> {
+            // `parse` would also take `+5`.
+            let digits = text.bytes().all(|b| b.is_ascii_digit());
+            digits
+                .then(|| text.parse().ok())
+                .flatten()
+                .ok_or_else(|| Error::client(Code::BadRequest, "not a position"))
+        }
+        let (source, rest) = text
+            .split_once('.')
+            .map_or(Ok((0, text)), |(s, rest)| number(s).map(|s| (s, rest)))?;
+        let (partition, offset) = rest
+            .split_once('-')
+            .map_or(Ok((0, rest)), |(p, rest)| number(p).map(|p| (p, rest)))?;
+        Ok(Self {
+            source,
+            partition,
+            offset: number(offset)?,
+        })
+    }
+}
+
+/// The last position seen per source and partition, sorted. Empty = from the beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor(SmallVec<[Position; 1]>);
+impl Cursor {
+    /// Raises; never goes back.
+    pub fn advance(&mut self, p: Position) {
+        match self.find(p) {
+            Ok(i) => self.0[i].offset = self.0[i].offset.max(p.offset),
+            Err(i) => self.0.insert(i, p),
+        }
+    }
+    /// Behind a gap: what it names in `from` is forgotten (a re-created stream has another number), `to` is seen.
+    pub fn pass(&mut self, gap: &Gap) {
+        self.0.retain(|p| gap.from.find(*p).is_err());
+        gap.to.iter().for_each(|p| self.advance(p));
+    }
+    pub fn iter(&self) -> impl Iterator<Item = Position> {
+        self.0.iter().copied()
+    }
+    pub fn covers(&self, p: Position) -> bool {
+        self.find(p).is_ok_and(|i| self.0[i].offset >= p.offset)
+    }
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+    fn find(&self, p: Position) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&(p.source, p.partition), |q| (q.source, q.partition))
+    }
+}
+impl FromIterator<Position> for Cursor {
+    fn from_iter<I: IntoIterator<Item = Position>>(it: I) -> Self {
+        let mut cursor = Self::default();
+        it.into_iter().for_each(|p| cursor.advance(p));
+        cursor
+    }
+}
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, p) in self.0.iter().enumerate() {
+            write!(f, "{}{p}", if i > 0 { "," } else { "" })?;
+        }
+        Ok(())
+    }
+}
+impl FromStr for Cursor {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        text.split(',').filter(|part| !part.is_empty()).map(Position::from_str).collect()
+    }
+}
+
+/// What is missing: all after `from`, up to and including `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub from: Cursor,
+    pub to: Cursor,
+    pub reason: Reason,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Retention,
+    Damaged,
+    Recreated,
+    TooSlow,
+    CannotResume,
+}

@@ -1,0 +1,208 @@
+//! The promise that a batch is as safe as was asked, and what came of it.
+use crate::{
+    batch::Refused,
+    error::{Code, Error, Fault, Result},
+    position::Position,
+};
+use futures::FutureExt;
+use smallvec::SmallVec;
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::sync::oneshot;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// In memory, in order, will be written.
+    Accepted,
+    /// Handed to the live subscribers there were.
+    Delivered,
+    /// On this node's disk, synced.
+    Stored,
+    /// The broker's strongest acknowledgement.
+    Replicated,
+}
+
+/// Kept, as far as `failed` does not say otherwise. An item fails whole: if one capturing stream refuses it, none has it.
+#[derive(Debug)]
+pub struct Kept {
+    pub level: Level,
+    /// One per capturing stream; none for `accepted` and for what nobody stores.
+    pub places: SmallVec<[Place; 1]>,
+    /// Items nobody stored again; their places are those of the first one.
+    pub duplicates: Vec<u32>,
+    /// In the order of the batch.
+    pub failed: Vec<(u32, Error)>,
+}
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub source: u32,
+    pub spans: SmallVec<[Span; 1]>,
+}
+/// Items `item..item + len` lie at `first..first + len` of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub item: u32,
+    pub partition: u32,
+    pub first: u128,
+    pub len: u32,
+}
+/// What to answer for one item.
+#[derive(Debug)]
+pub struct Verdict<'a> {
+    pub item: u32,
+    /// One position per capturing stream.
+    pub result: Result<SmallVec<[Position; 1]>, &'a Error>,
+    pub duplicate: bool,
+}
+
+impl Kept {
+    pub fn new(level: Level) -> Self {
+        Self {
+            level,
+            places: SmallVec::new(),
+            duplicates: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+    /// One per item of the batch, in order.
+    pub fn verdicts(&self, items: u32) -> Vec<Verdict<'_>> {
+        let mut all: Vec<_> = (0..items)
+            .map(|item| Verdict {
+                item,
+                result: Ok(SmallVec::new()),
+                duplicate: false,
+            })
+            .collect();
+        for (place, span) in self
+            .places
+            .iter()
+            .flat_map(|place| place.spans.iter().map(move |span| (place, span)))
+        {
+            for i in 0..span.len {
+                let position = Position {
+                    source: place.source,
+                    partition: span.partition,
+                    offset: span.first + u128::from(i),
+                };
+                if let Some(Ok(positions)) = all.get_mut((span.item + i) as usize).map(|v| &mut v.result) {
+                    positions.push(position);
+                }
+            }
+        }
+        self.duplicates.iter().for_each(|i| all[*i as usize].duplicate = true);
+        self.failed.iter().for_each(|(i, error)| all[*i as usize].result = Err(error));
+        all
+    }
+    /// Numbers of the sent part become numbers of the whole batch.
+    fn renumber(&mut self, refused: Refused) {
+        let Refused { stayed, failed } = refused;
+        let back = |i: u32| stayed.get(i as usize).copied().unwrap_or(i);
+        self.duplicates.iter_mut().for_each(|i| *i = back(*i));
+        self.failed.iter_mut().for_each(|(i, _)| *i = back(*i));
+        self.failed.extend(failed);
+        self.failed.sort_by_key(|(i, _)| *i);
+        for place in &mut self.places {
+            let one = |span: Span| {
+                (0..span.len).map(move |i| Span {
+                    item: span.item + i,
+                    first: span.first + u128::from(i),
+                    len: 1,
+                    partition: span.partition,
+                })
+            };
+            place.spans = place
+                .spans
+                .drain(..)
+                .flat_map(one)
+                .map(|span| Span {
+                    item: back(span.item),
+                    ..span
+                })
+                .collect();
+        }
+    }
+}
+/// The whole batch as positions: `7.100+5`, a run as `first+count`.
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let spans = self
+            .places
+            .iter()
+            .flat_map(|place| place.spans.iter().map(move |span| (place.source, span)));
+        for (i, (source, span)) in spans.enumerate() {
+            let first = Position {
+                source,
+                partition: span.partition,
+                offset: span.first,
+            };
+            write!(f, "{}{first}", if i > 0 { "," } else { "" })?;
+            if span.len > 1 {
+                write!(f, "+{}", span.len)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Resolves when the level is reached. `Err` = nothing of the batch was kept. Dropping it cancels nothing.
+#[must_use = "an answer before the receipt resolved is a lie"]
+#[derive(Debug)]
+pub struct Receipt {
+    state: State,
+    refused: Option<Box<Refused>>,
+}
+#[derive(Debug)]
+enum State {
+    Now(Option<Result<Kept>>),
+    Later(oneshot::Receiver<Result<Kept>>),
+}
+/// The endpoint's end; dropped unanswered = failed.
+#[derive(Debug)]
+pub struct Keep(oneshot::Sender<Result<Kept>>);
+impl Keep {
+    pub fn resolve(self, kept: Result<Kept>) {
+        let _nobody_waits = self.0.send(kept);
+    }
+}
+impl Receipt {
+    pub fn now(kept: Result<Kept>) -> Self {
+        Self {
+            state: State::Now(Some(kept)),
+            refused: None,
+        }
+    }
+    pub fn later() -> (Self, Keep) {
+        let (keep, later) = oneshot::channel();
+        (
+            Self {
+                state: State::Later(later),
+                refused: None,
+            },
+            Keep(keep),
+        )
+    }
+    /// Joins what never reached the producer.
+    pub fn with(mut self, refused: Option<Box<Refused>>) -> Self {
+        self.refused = refused;
+        self
+    }
+}
+impl Future for Receipt {
+    type Output = Result<Kept>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let gone = || Error::new(Code::Internal, Fault::Gateway, "the endpoint went away");
+        let kept = match &mut self.state {
+            State::Now(kept) => kept.take().unwrap_or_else(|| Err(gone())),
+            State::Later(later) => ready!(later.poll_unpin(cx)).unwrap_or_else(|_| Err(gone())),
+        };
+        Poll::Ready(kept.map(|mut kept| {
+            if let Some(refused) = self.refused.take() {
+                kept.renumber(*refused);
+            }
+            kept
+        }))
+    }
+}
