@@ -1,1 +1,32 @@
-//! Being built.
+//! What a user may declare: raw text → a tree that keeps positions → checked types. Checking is pure and tells all errors at once;
+//! only [`load`] touches the disk and the environment.
+pub mod api;
+pub mod diagnostic;
+pub mod endpoint;
+pub mod load;
+pub mod node;
+pub mod render;
+pub mod secret;
+pub mod stream;
+
+pub use api::{Answer, Api, ApiPath, Backend, Compatibility, HttpGet, HttpPost, Include, Sse};
+pub use diagnostic::{Diagnostic, Place, Report, Sources};
+pub use endpoint::Endpoint;
+pub use load::{Mode, Source, load, load_from_process};
+pub use node::{Limits, Listener, Listeners, Log, LogFormat, Node, Shutdown, Telemetry};
+pub use render::render;
+pub use secret::Secret;
+pub use stream::{Stream, WhenFull};
+
+/// Everything a user declared, checked: each reference names something, each number is in its range.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The settings of this process.
+    pub node: Node,
+    /// In the order they were declared.
+    pub streams: Vec<Stream>,
+    /// In the order they were declared.
+    pub apis: Vec<Api>,
+    /// In the order they were declared.
+    pub endpoints: Vec<Endpoint>,
+}
