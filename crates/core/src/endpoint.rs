@@ -86,6 +86,11 @@ pub trait Consumer: Send {
     fn more(&self) -> bool {
         false
     }
+    /// Behind what `next` has handed out, gaps and what it passed over included: a consumer that starts after it misses nothing.
+    /// `None` where the endpoint cannot resume.
+    fn cursor(&self) -> Option<Cursor> {
+        None
+    }
 }
 #[derive(Clone, Debug)]
 pub struct ConsumerSpec {

@@ -209,6 +209,11 @@ pub struct Offered {
     messages: u64,
 }
 impl Offered {
+    /// That many more go the same way.
+    pub fn more(&mut self, messages: u64) {
+        add(&self.class.offered, messages);
+        self.messages += messages;
+    }
     /// They were handed to the socket.
     pub fn written(mut self) {
         add(&self.class.written, std::mem::take(&mut self.messages));
