@@ -1,7 +1,17 @@
 //! What is deployed: paths, entrypoints, a backend, plans.
-use crate::diagnostic::Place;
-use std::{fmt, sync::Arc, time::Duration};
-use tidegate_core::receipt::Level;
+pub use crate::backend::Backend;
+use crate::{
+    backend::{BACKEND, Reference, Side},
+    diagnostic::Place,
+    ledger::{At, Fault, Ledger, Path},
+    load::Mode,
+    read::{self, Field, Record},
+    shape::{DESCRIPTION, KIND_DOC, LABELS, META, NAME, NAME_KEY, STATUS, Shape, Table, Text, key, millis, seconds},
+    suggest::suggest,
+    tree::Value,
+};
+use std::{sync::Arc, time::Duration};
+use tidegate_core::{check::Kind, error::Code, receipt::Level};
 
 /// One api, checked.
 #[derive(Clone, Debug)]
@@ -38,34 +48,6 @@ pub struct ApiPath {
     pub path: String,
     /// Lower case, without a port; `None` = every host.
     pub host: Option<String>,
-}
-/// Where messages go to or come from.
-#[derive(Clone, PartialEq)]
-pub enum Backend {
-    /// A declared stream.
-    Stream(Arc<str>),
-    /// Live, by topic; `${rest}` stands for what `*` of the path took.
-    Topic(String),
-    /// Made-up messages: as written, checked by the kind `mock`.
-    Mock(serde_json::Value),
-    /// A declared endpoint.
-    Endpoint {
-        /// Its name.
-        name: Arc<str>,
-        /// The topic there, where its kind wants one.
-        topic: Option<String>,
-    },
-}
-/// Leaves what a mock says out: it may come from a secret file.
-impl fmt::Debug for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stream(name) => write!(f, "Stream({name:?})"),
-            Self::Topic(topic) => write!(f, "Topic({topic:?})"),
-            Self::Mock(_) => f.write_str("Mock(..)"),
-            Self::Endpoint { name, topic } => write!(f, "Endpoint({name:?}, {topic:?})"),
-        }
-    }
 }
 /// `POST path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,4 +97,440 @@ pub enum Compatibility {
     None,
     /// `content` and `pagination.nextCursor`.
     Gravitee,
+}
+
+const CONTEXT_PATH: Text = Text {
+    expected: "a path such as `/orders`, or `/topics/*` with `*` as its last part",
+    good: is_path,
+    pattern: Some("^/([A-Za-z0-9._~!$&'()+,;=:@-]+/)*([A-Za-z0-9._~!$&'()+,;=:@-]*|\\*)$"),
+};
+const HOST: Text = Text {
+    expected: "a host name without a port, such as `api.example.com`",
+    good: |text| {
+        let label = |label: &str| {
+            !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        text.len() <= 253 && text.split('.').all(label)
+    },
+    pattern: None,
+};
+const HEADER: Text = Text {
+    expected: "a header name such as `content-type`, or `x-*`",
+    good: |text| {
+        let name = text.strip_suffix('*').unwrap_or(text);
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b);
+        !text.is_empty() && text.len() <= 256 && name.bytes().all(good)
+    },
+    pattern: None,
+};
+static PATH: Table = Table {
+    title: "path",
+    doc: "A context-path; a bare text stands for `path`.",
+    keys: &[
+        key(
+            "path",
+            Shape::Text(&CONTEXT_PATH),
+            "Matches exactly, a slash at the end allowed; `*` at the end takes the rest as `${rest}`. The longest match wins.",
+        )
+        .required()
+        .example("/orders"),
+        key(
+            "host",
+            Shape::Text(&HOST),
+            "Only for requests to this host; such a path goes before one without a host.",
+        ),
+    ],
+};
+static HTTP_POST: Table = Table {
+    title: "http_post",
+    doc: "Publishing by `POST`.",
+    keys: &[
+        key(
+            "ack",
+            Shape::Choice {
+                now: &["accepted", "delivered", "stored", "replicated"],
+                later: &[],
+            },
+            "The level when the caller asks for none.",
+        )
+        .otherwise("the backend's default")
+        .example("stored"),
+        key(
+            "headers",
+            Shape::List {
+                of: &Shape::Text(&HEADER),
+                min: 0,
+            },
+            "Request headers that become headers of the message; `*` at the end stands for any rest.",
+        )
+        .default("[content-type, \"x-*\"]"),
+    ],
+};
+static HTTP_GET: Table = Table {
+    title: "http_get",
+    doc: "Reading by `GET`.",
+    keys: &[
+        key("limit", Shape::Count { min: 1, max: 10_000 }, "Messages in one answer.").default("500"),
+        key(
+            "wait",
+            Shape::Time {
+                min: millis(0),
+                max: seconds(300),
+                off: false,
+            },
+            "How long to wait for messages.",
+        )
+        .default("5s"),
+        key(
+            "answer",
+            Shape::Choice {
+                now: &["first", "window"],
+                later: &[],
+            },
+            "`first`: what there is, and wait only when there is nothing; `window`: collect for the whole of `wait`.",
+        )
+        .otherwise("`first`, on a mock `window`"),
+    ],
+};
+static SSE: Table = Table {
+    title: "sse",
+    doc: "Server-sent events by `GET` with `Accept: text/event-stream`.",
+    keys: &[key(
+        "heartbeat",
+        Shape::Time {
+            min: millis(100),
+            max: seconds(3_600),
+            off: false,
+        },
+        "A comment is sent after this long without a message, so that proxies keep the connection.",
+    )
+    .default("5s")],
+};
+static ENTRYPOINTS: Table = Table {
+    title: "entrypoints",
+    doc: "How clients reach the api. Left out: all that fit the backend, with their defaults; listed: only those.",
+    keys: &[
+        key("http_post", Shape::Record(&HTTP_POST), "Publishing by `POST`.").example("{ ack: stored }"),
+        key("http_get", Shape::Record(&HTTP_GET), "Reading by `GET`.").example("{ limit: 500, wait: 5s }"),
+        key("sse", Shape::Record(&SSE), "Server-sent events.").example("{ heartbeat: 5s }"),
+        key("websocket", Shape::Later, "WebSocket."),
+        key("pull", Shape::Later, "Leases for workers."),
+    ],
+};
+pub(crate) static API: Table = Table {
+    title: "api",
+    doc: "What is deployed: paths, entrypoints, a backend and plans.",
+    keys: &[
+        key("kind", Shape::Choice { now: &["api"], later: &[] }, KIND_DOC).required(),
+        NAME_KEY.example("orders"),
+        DESCRIPTION,
+        LABELS,
+        key("enabled", Shape::Bool, "Whether it is started.").default("true"),
+        key(
+            "paths",
+            Shape::List {
+                of: &Shape::TextOr {
+                    text: &CONTEXT_PATH,
+                    key: "path",
+                    table: &PATH,
+                },
+                min: 1,
+            },
+            "Where it is reached; no two apis may have an equal path and host.",
+        )
+        .required()
+        .example("[/orders]"),
+        key(
+            "backend",
+            Shape::Own(Some(&BACKEND)),
+            "Where messages go and come from; `publish` and `subscribe` where they differ.",
+        )
+        .otherwise("required without `publish` and `subscribe`")
+        .example("{ stream: orders }"),
+        key("publish", Shape::Own(Some(&BACKEND)), "Where published messages go."),
+        key("subscribe", Shape::Own(Some(&BACKEND)), "Where messages that are read come from."),
+        key("entrypoints", Shape::Record(&ENTRYPOINTS), "How clients reach it.").otherwise("all that fit the backend"),
+        key(
+            "slow",
+            Shape::Choice {
+                now: &["catch_up"],
+                later: &["gap", "close"],
+            },
+            "What happens to a slow subscriber: it reads on from where it is.",
+        )
+        .default("catch_up"),
+        key(
+            "include",
+            Shape::List {
+                of: &Shape::Choice {
+                    now: &["headers", "metadata"],
+                    later: &[],
+                },
+                min: 0,
+            },
+            "What `?include=` may ask for.",
+        )
+        .default("[]"),
+        key(
+            "plans",
+            Shape::List {
+                of: &Shape::Text(&NAME),
+                min: 1,
+            },
+            "Who may call it; `keyless` is everybody.",
+        )
+        .otherwise("required by `tidegate run`; `[keyless]` in `tidegate dev`")
+        .example("[keyless]"),
+        key("cors", Shape::Later, "Which pages of other origins may call it."),
+        key("policies", Shape::Later, "Steps on the way."),
+        key(
+            "compatibility",
+            Shape::Choice {
+                now: &["none", "gravitee"],
+                later: &[],
+            },
+            "`gravitee`: members `content` and `pagination.nextCursor` as that product writes them.",
+        )
+        .default("none"),
+        META,
+        STATUS,
+    ],
+};
+/// Below a path these are verbs of their own.
+const VERBS: &[&str] = &["_pull", "_settle", "_ticket"];
+
+fn is_path(text: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"._~!$&'()+,;=:@-".contains(&b);
+    let Some(rest) = text.strip_prefix('/') else { return false };
+    let last = rest.split('/').count().saturating_sub(1);
+    text.len() <= 1_024
+        && rest.split('/').enumerate().all(|(i, part)| match part {
+            "" | "*" => i == last,
+            "." | ".." => false,
+            part => part.bytes().all(good),
+        })
+}
+/// The slash at the end means nothing, so two spellings are one path.
+fn without_slash(text: &str) -> &str {
+    text.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(text)
+}
+
+impl Api {
+    /// Reads one; what is wrong is told and the value returned is of no use then.
+    pub(crate) fn check(value: &Value, path: &Path, mode: Mode, kinds: &[Kind], ledger: &mut Ledger) -> ReadApi {
+        let api = read::table(&API, value, path, ledger);
+        let paths = paths(&api, path, ledger);
+        let backends = Backends::check(&api, value, &paths, kinds, ledger);
+        let plans: Vec<_> = api.list("plans").iter().map(Field::text).collect();
+        if mode == Mode::Run && value.get("plans").is_none() && !misspelt(value, &["plans"]) {
+            let fault = Fault::new(
+                Code::MissingKey,
+                value.at,
+                path,
+                "`plans` is missing: nobody said who may call this api",
+            );
+            ledger.tell(fault.expected("a list of plans").hint("add `plans: [keyless]` to let everybody"));
+        }
+        let entrypoints = api.record("entrypoints");
+        let offer = |name: &str| match entrypoints {
+            Some(listed) => listed.record(name).is_some(),
+            None => true,
+        };
+        if let Some(listed) = entrypoints {
+            backends.must_fit(listed, value, ledger);
+        }
+        check_plans(&api, ledger);
+        let mut settings = |name: &str, table: &'static Table| match entrypoints.and_then(|listed| listed.record(name)) {
+            Some(_) => None,
+            None => Some(read::table(table, &Value::empty_map(At::BUILT_IN), path, ledger)),
+        };
+        let defaults = (
+            settings("http_post", &HTTP_POST),
+            settings("http_get", &HTTP_GET),
+            settings("sse", &SSE),
+        );
+        let nothing = Record::nothing();
+        let listed = |name: &str| entrypoints.and_then(|listed| listed.record(name)).unwrap_or(&nothing);
+        let post = defaults.0.as_ref().unwrap_or_else(|| listed("http_post"));
+        let get = defaults.1.as_ref().unwrap_or_else(|| listed("http_get"));
+        let sse = defaults.2.as_ref().unwrap_or_else(|| listed("sse"));
+        let can_publish = backends.publish.is_some();
+        let can_subscribe = backends.subscribe.is_some();
+        let (paths, places) = paths.into_iter().unzip();
+        let references = backends.references;
+        let api = Self {
+            name: api.text("name").into(),
+            enabled: api.bool("enabled"),
+            paths,
+            http_post: (can_publish && offer("http_post")).then(|| HttpPost {
+                ack: level(post.text("ack")),
+                headers: post.texts("headers").iter().map(|name| name.to_ascii_lowercase()).collect(),
+            }),
+            http_get: (can_subscribe && offer("http_get")).then(|| HttpGet {
+                limit: get.number("limit") as u32,
+                wait: get.time("wait"),
+                answer: match get.text("answer") {
+                    "first" => Some(Answer::First),
+                    "window" => Some(Answer::Window),
+                    _ => None,
+                },
+            }),
+            sse: (can_subscribe && offer("sse")).then(|| Sse {
+                heartbeat: sse.time("heartbeat"),
+            }),
+            publish: backends.publish,
+            subscribe: backends.subscribe,
+            include: api
+                .list("include")
+                .iter()
+                .map(|word| {
+                    if word.text() == "metadata" {
+                        Include::Metadata
+                    } else {
+                        Include::Headers
+                    }
+                })
+                .collect(),
+            compatibility: match api.text("compatibility") {
+                "gravitee" => Compatibility::Gravitee,
+                _ => Compatibility::None,
+            },
+            keyless: plans.contains(&"keyless") || (mode == Mode::Dev && value.get("plans").is_none()),
+            place: ledger.place(value.at),
+        };
+        ReadApi { api, places, references }
+    }
+}
+
+/// An api, and what must be compared with the other resources.
+#[derive(Debug)]
+pub(crate) struct ReadApi {
+    pub(crate) api: Api,
+    /// Where each path stands.
+    pub(crate) places: Vec<At>,
+    pub(crate) references: Vec<Reference>,
+}
+fn level(word: &str) -> Option<Level> {
+    match word {
+        "accepted" => Some(Level::Accepted),
+        "delivered" => Some(Level::Delivered),
+        "stored" => Some(Level::Stored),
+        "replicated" => Some(Level::Replicated),
+        _ => None,
+    }
+}
+/// Whether an unknown key was told to mean one of `keys`: then it is not also missing.
+fn misspelt(value: &Value, keys: &[&str]) -> bool {
+    let known = || API.keys.iter().map(|key| key.name);
+    let unknown = |name: &str| API.key(name).is_none();
+    let mut names = value.entries().iter().map(|entry| entry.key.as_str());
+    names.any(|name| unknown(name) && suggest(name, known()).is_some_and(|meant| keys.contains(&meant)))
+}
+fn check_plans(api: &Record, ledger: &mut Ledger) {
+    for (i, plan) in api.list("plans").iter().enumerate() {
+        if ["keyless", ""].contains(&plan.text()) {
+            continue;
+        }
+        let path = api.path.key("plans").item(i);
+        ledger.tell(match suggest(plan.text(), ["keyless"]) {
+            Some(near) if !plan.hidden => {
+                let fault = Fault::new(
+                    Code::NoSuchReference,
+                    plan.at,
+                    &path,
+                    format!("there is no plan `{}`", plan.shown()),
+                );
+                fault.expected("`keyless`").did_you_mean(Some(near))
+            }
+            _ => Fault::later(plan.at, &path, &format!("the plan `{}`", plan.shown())).hint("now: `keyless`"),
+        });
+    }
+}
+/// Broken paths are left out, so the list may be shorter than what was written.
+fn paths(api: &Record, path: &Path, ledger: &mut Ledger) -> Vec<(ApiPath, At)> {
+    let mut out = Vec::new();
+    for (i, field) in api.list("paths").iter().enumerate() {
+        let Some(record) = field.record() else { continue };
+        let Some(text) = record.maybe_text("path") else { continue };
+        let text = without_slash(text);
+        if let Some(verb) = VERBS.iter().find(|verb| text.ends_with(&format!("/{verb}"))) {
+            let path = path.key("paths").item(i);
+            let fault = Fault::new(Code::BadValue, record.at("path"), &path, format!("`{verb}` is a verb below a path"));
+            ledger.tell(fault.hint("choose another last part"));
+        }
+        let host = record.maybe_text("host").map(str::to_ascii_lowercase);
+        let path = text.to_owned();
+        out.push((ApiPath { path, host }, record.at("path")));
+    }
+    out
+}
+
+/// The two directions of an api.
+struct Backends {
+    publish: Option<Backend>,
+    subscribe: Option<Backend>,
+    /// No error was told about them.
+    sure: bool,
+    references: Vec<Reference>,
+}
+impl Backends {
+    fn check(api: &Record, value: &Value, paths: &[(ApiPath, At)], kinds: &[Kind], ledger: &mut Ledger) -> Self {
+        let told = ledger.faults();
+        let mut references = Vec::new();
+        let wild = paths.iter().all(|(path, _)| path.path.ends_with('*'));
+        let mut side = |name: &str, side: Side| {
+            let value = api.raw(name)?;
+            Backend::check(value, &api.path.key(name), side, wild, kinds, &mut references, ledger)
+        };
+        let both = side("backend", Side::Both);
+        let publish = side("publish", Side::Publish);
+        let subscribe = side("subscribe", Side::Subscribe);
+        let written = |name: &str| value.get(name);
+        if let (Some(_), Some(entry)) = (written("backend"), written("publish").or_else(|| written("subscribe"))) {
+            let path = api.path.key(&entry.key);
+            let fault = Fault::new(Code::BadValue, entry.at, &path, format!("`{}` beside `backend`", entry.key));
+            ledger.tell(fault.hint("keep `backend`, or `publish` and `subscribe`"));
+        }
+        let all = ["backend", "publish", "subscribe"];
+        let whole = !value.is_null() && !value.entries().is_empty();
+        if whole && all.iter().all(|name| written(name).is_none()) && !misspelt(value, &all) {
+            let fault = Fault::new(Code::MissingKey, value.at, &api.path, "`backend` is missing");
+            ledger.tell(
+                fault
+                    .expected(Shape::Record(&BACKEND).expected())
+                    .hint("add `backend: { stream: orders }`"),
+            );
+        }
+        // A mock makes messages and takes none.
+        let takes = both.clone().filter(|backend| !matches!(backend, Backend::Mock(_)));
+        Self {
+            publish: publish.or(takes),
+            subscribe: subscribe.or(both),
+            sure: told == ledger.faults() && all.iter().any(|name| api.raw(name).is_some()),
+            references,
+        }
+    }
+    /// A listed entrypoint that its backend cannot serve would answer nothing but errors.
+    fn must_fit(&self, listed: &Record, api: &Value, ledger: &mut Ledger) {
+        let entries = api.get("entrypoints").map(|entry| entry.value.entries()).unwrap_or_default();
+        if entries.is_empty() && api.get("entrypoints").is_some_and(|entry| entry.value.is_empty()) {
+            let fault = Fault::new(
+                Code::BadValue,
+                listed.at,
+                &listed.path,
+                "`entrypoints` is empty: nobody could reach this api",
+            );
+            ledger.tell(fault.hint("remove it to have all that fit"));
+        }
+        for entry in entries.iter().filter(|_| self.sure) {
+            let (missing, to_do) = match entry.key.as_str() {
+                "http_post" if self.publish.is_none() => ("published to", "add `publish`"),
+                "http_get" | "sse" if self.subscribe.is_none() => ("read from", "add `subscribe`"),
+                _ => continue,
+            };
+            let message = format!("`{}` on a backend that cannot be {missing}", entry.key);
+            let fault = Fault::new(Code::Unkeepable, entry.at, &listed.path.key(&entry.key), message);
+            ledger.tell(fault.hint(format!("remove it, or {to_do}")));
+        }
+    }
 }

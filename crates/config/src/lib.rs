@@ -1,13 +1,24 @@
 //! What a user may declare: raw text → a tree that keeps positions → checked types. Checking is pure and tells all errors at once;
 //! only [`load`] touches the disk and the environment.
 pub mod api;
+mod backend;
+mod check;
 pub mod diagnostic;
 pub mod endpoint;
+#[doc(hidden)]
+pub mod fuzz;
+mod ledger;
 pub mod load;
 pub mod node;
+mod overrides;
+mod read;
 pub mod render;
 pub mod secret;
+mod shape;
 pub mod stream;
+mod substitute;
+mod suggest;
+mod tree;
 
 pub use api::{Answer, Api, ApiPath, Backend, Compatibility, HttpGet, HttpPost, Include, Sse};
 pub use diagnostic::{Diagnostic, Place, Report, Sources};

@@ -1,7 +1,19 @@
 //! Reads files and the environment; the only place that touches either.
-use crate::{Checked, Report};
-use std::path::PathBuf;
-use tidegate_core::check::Kind;
+use crate::{
+    Checked, Report,
+    check::{self, Declares},
+    ledger::{At, Fault, Ledger, Path as Keys},
+    overrides,
+    substitute::{Outside, substitute},
+    tree::{self, Data, Value},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tidegate_core::{check::Kind, error::Code};
 
 /// Where declarations come from.
 #[derive(Clone, Debug)]
@@ -30,15 +42,194 @@ pub fn load(
     mode: Mode,
     kinds: &[Kind],
 ) -> Result<Checked, Report> {
-    let _ = (source, environment.into_iter().count(), overrides, mode, kinds);
-    Err(Report {
-        diagnostics: Vec::new(),
-        sources: crate::Sources::default(),
-    })
+    let mut loader = Loader {
+        ledger: Ledger::default(),
+        variables: environment.into_iter().collect(),
+        documents: Vec::new(),
+        seen: HashSet::new(),
+        disk: matches!(source, Source::Files(_)),
+    };
+    match source {
+        Source::Files(paths) => paths.iter().for_each(|path| loader.path(path, None)),
+        Source::Texts(texts) => texts.iter().for_each(|(name, text)| loader.text(name, text, None)),
+    }
+    loader.settings(overrides);
+    let Loader { mut ledger, documents, .. } = loader;
+    let documents: Vec<_> = documents.into_iter().map(|document| document.value).collect();
+    let checked = check::check(&documents, mode, kinds, &mut ledger);
+    if ledger.faults() == 0 {
+        return Ok(checked);
+    }
+    let (diagnostics, sources) = ledger.close();
+    Err(Report { diagnostics, sources })
 }
 /// [`load`] with the environment of this process.
 pub fn load_from_process(source: Source, overrides: &[(String, String)], mode: Mode, kinds: &[Kind]) -> Result<Checked, Report> {
     // A variable that is not UTF-8 cannot be named in a file either.
     let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     load(source, environment, overrides, mode, kinds)
+}
+
+struct Loader {
+    ledger: Ledger,
+    variables: HashMap<String, String>,
+    documents: Vec<Document>,
+    /// A file that is named twice is read once.
+    seen: HashSet<PathBuf>,
+    disk: bool,
+}
+struct Document {
+    value: Value,
+    /// What paths in it are relative to.
+    folder: Option<PathBuf>,
+}
+impl Loader {
+    /// A file or folder; `by` names it, if a file does.
+    fn path(&mut self, path: &Path, by: Option<(At, &Keys)>) {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => match files(path) {
+                Ok(files) => files.iter().for_each(|file| self.file(file, by)),
+                Err(error) => self.unreadable(path, &error.to_string(), by),
+            },
+            Ok(_) => self.file(path, by),
+            Err(error) => self.unreadable(path, &why(&error), by),
+        }
+    }
+    fn file(&mut self, path: &Path, by: Option<(At, &Keys)>) {
+        if !self.seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())) {
+            return;
+        }
+        let name = path.display().to_string();
+        match read(path) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => self.text(&name, &text, path.parent()),
+                Err(error) => self.not_text(&name, error.utf8_error().valid_up_to(), error.as_bytes()),
+            },
+            Err(error) => self.unreadable(path, &why(&error), by),
+        }
+    }
+    fn text(&mut self, name: &str, text: &str, folder: Option<&Path>) {
+        let file = self.ledger.sources.add(name.into(), Arc::from(text));
+        for mut value in tree::parse(text, file, &mut self.ledger) {
+            let label = check::label(&value);
+            let disk = self.disk;
+            let outside = Outside {
+                variables: &self.variables,
+                file: &|path| match folder {
+                    Some(folder) if disk => secret_file(&folder.join(path)),
+                    _ => Err("a text in memory has no files".to_owned()),
+                },
+            };
+            substitute(&mut value, &label, &outside, &mut self.ledger);
+            let folder = folder.map(Path::to_owned);
+            self.documents.push(Document { value, folder });
+        }
+    }
+    fn unreadable(&mut self, path: &Path, why: &str, by: Option<(At, &Keys)>) {
+        let message = format!("`{}` cannot be read: {why}", path.display());
+        let fault = match by {
+            Some((at, keys)) => Fault::new(Code::Unreadable, at, keys, message).hint("a path is relative to the folder of this file"),
+            None => {
+                let file = self.ledger.sources.add(path.display().to_string().into(), Arc::from(""));
+                Fault::new(Code::Unreadable, At::whole(file), &Keys::default(), message)
+            }
+        };
+        self.ledger.tell(fault);
+        self.ledger.incomplete = true;
+    }
+    /// Says where the first byte is that is no text.
+    fn not_text(&mut self, name: &str, good: usize, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes.get(..good).unwrap_or_default()).into_owned();
+        let line = text.matches('\n').count() as u32 + 1;
+        let column = text.rsplit('\n').next().map_or(0, |last| last.chars().count()) as u32 + 1;
+        let file = self.ledger.sources.add(name.into(), Arc::from(""));
+        let at = At {
+            file,
+            line,
+            column,
+            width: 1,
+        };
+        let message = "not UTF-8 text";
+        self.ledger
+            .tell(Fault::new(Code::NotText, at, &Keys::default(), message).hint("save the file as UTF-8"));
+        self.ledger.incomplete = true;
+    }
+    /// Lays overrides over the settings, and reads the resources they name.
+    fn settings(&mut self, flags: &[(String, String)]) {
+        let own = |document: &Document| matches!(check::declares(&document.value), Declares::Node);
+        let place = match self.documents.iter().position(own) {
+            Some(place) => place,
+            None => {
+                let value = Value::empty_map(At::BUILT_IN);
+                self.documents.insert(0, Document { value, folder: None });
+                0
+            }
+        };
+        let Some(document) = self.documents.get_mut(place) else { return };
+        overrides::apply(&mut document.value, &self.variables, flags, &mut self.ledger);
+        let folder = document.folder.clone().unwrap_or_default();
+        let Some(entry) = document.value.get("resources").cloned() else {
+            return;
+        };
+        // Anything but a list of texts is told when the settings are checked.
+        let Data::List(items) = &entry.value.data else { return };
+        for (i, item) in items.iter().enumerate() {
+            let Some(text) = item.text() else { continue };
+            let keys = Keys::default().key("resources").item(i);
+            if self.disk {
+                self.path(&folder.join(text), Some((item.at, &keys)));
+            } else {
+                self.unreadable(Path::new(text), "a text in memory has no files", Some((item.at, &keys)));
+            }
+        }
+    }
+}
+/// What of a folder is read: sorted, so that errors and order are the same everywhere.
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        let ours = path
+            .extension()
+            .is_some_and(|ext| ["yaml", "yml", "json"].iter().any(|known| ext.eq_ignore_ascii_case(known)));
+        if ours && !hidden && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+/// One byte more than may be, so that too much is noticed; a device or a huge file does not fill the memory.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    use io::Read;
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads configuration")]
+    let file = fs::File::open(path)?;
+    let mut bytes = Vec::new();
+    file.take(tree::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+/// The line end that editors and `echo` put at the end is not part of a password.
+fn secret_file(path: &Path) -> Result<String, String> {
+    let bytes = read(path).map_err(|error| why(&error))?;
+    if bytes.len() > tree::MAX_BYTES {
+        return Err("it is larger than 4 MiB".to_owned());
+    }
+    let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+/// Without the number of the operating system.
+fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    }
 }

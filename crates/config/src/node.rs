@@ -1,6 +1,18 @@
 //! The settings of one process: addresses, limits, the log, telemetry.
-use crate::diagnostic::Place;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use crate::{
+    diagnostic::Place,
+    ledger::{At, Fault, Ledger, Path},
+    load::Mode,
+    read::{self, Datum, Field, Record},
+    shape::{ANY, GIB, KIB, MIB, Shape, TIB, Table, Text, key, millis, seconds, show_size},
+    tree::Value,
+};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+use tidegate_core::error::Code;
 
 /// `tidegate.yaml`, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,4 +124,414 @@ pub struct Shutdown {
     pub delay: Duration,
     /// What is still running then is cut.
     pub deadline: Duration,
+}
+
+const SIZE_1G: Shape = Shape::Size {
+    min: KIB,
+    max: GIB,
+    off: false,
+};
+/// A timeout of nothing would refuse everybody; an hour of silence is no timeout any more.
+const TIMEOUT: Shape = Shape::Time {
+    min: millis(100),
+    max: seconds(3_600),
+    off: false,
+};
+const ADDRESS: Text = Text {
+    expected: "an address such as `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or `:8080`",
+    good: |text| addresses(text).is_some(),
+    pattern: None,
+};
+static LISTENER: Table = Table {
+    title: "listener",
+    doc: "One listening address; a bare text stands for `address`.",
+    keys: &[
+        key(
+            "address",
+            Shape::Text(&ADDRESS),
+            "Where to listen; `localhost:8080` and `:8080` are 127.0.0.1 and ::1.",
+        )
+        .required()
+        .example("127.0.0.1:8080"),
+        key(
+            "insecure",
+            Shape::Bool,
+            "Says that a public address without TLS is meant, as behind a proxy that does TLS.",
+        )
+        .default("false"),
+        key("tls", Shape::Later, "Certificate and key."),
+        key("trusted_proxies", Shape::Later, "Whose `Forwarded` headers are believed."),
+    ],
+};
+const LISTENER_SHAPE: Shape = Shape::TextOr {
+    text: &ADDRESS,
+    key: "address",
+    table: &LISTENER,
+};
+static LISTENERS: Table = Table {
+    title: "listeners",
+    doc: "Where it listens: each an address, a map, or a list of them.",
+    keys: &[
+        key(
+            "gateway",
+            Shape::OneOrMany {
+                of: &LISTENER_SHAPE,
+                min: 1,
+            },
+            "The apis.",
+        )
+        .default(":8080")
+        .example("{ address: \"0.0.0.0:8080\", insecure: true }"),
+        key(
+            "admin",
+            Shape::OneOrMany {
+                of: &LISTENER_SHAPE,
+                min: 0,
+            },
+            "Management, metrics and health; `[]` switches it off.",
+        )
+        .default(":8084"),
+        key("memphis", Shape::Later, "The Memphis dialect."),
+        key("mqtt", Shape::Later, "MQTT."),
+        key("emqx", Shape::Later, "The EMQX dialect."),
+    ],
+};
+static LIMITS: Table = Table {
+    title: "limits",
+    doc: "What one request and the whole process may use.",
+    keys: &[
+        key("body", SIZE_1G, "Bytes of one body.").default("4MiB"),
+        key("batch_body", SIZE_1G, "Bytes of one batch.").default("8MiB"),
+        key("batch_items", Shape::Count { min: 1, max: 1_000_000 }, "Messages in one batch.").default("10000"),
+        key(
+            "head",
+            Shape::Size {
+                min: 8 * KIB,
+                max: MIB,
+                off: false,
+            },
+            "Bytes of the request line and all headers.",
+        )
+        .default("64KiB"),
+        key("headers", Shape::Count { min: 8, max: 1_024 }, "Number of headers.").default("64"),
+        key(
+            "target",
+            Shape::Size {
+                min: 64,
+                max: 64 * KIB,
+                off: false,
+            },
+            "Bytes of the path and query.",
+        )
+        .default("8KiB"),
+        key("connections", Shape::Count { min: 1, max: 10_000_000 }, "Open connections.").default("20000"),
+        key(
+            "in_flight",
+            Shape::Count { min: 1, max: 1_000_000 },
+            "Requests being worked on; more are answered 503.",
+        )
+        .default("4096"),
+        key(
+            "in_flight_bytes",
+            Shape::Size {
+                min: MIB,
+                max: TIB,
+                off: false,
+            },
+            "Bytes of bodies being worked on; more are answered 503.",
+        )
+        .default("256MiB"),
+        key("head_timeout", TIMEOUT, "Time for the request head to arrive.").default("10s"),
+        key("body_stall", TIMEOUT, "Time a body may stand still.").default("30s"),
+        key("idle", TIMEOUT, "Time a connection may wait for its next request.").default("75s"),
+        key(
+            "write_stall",
+            TIMEOUT,
+            "Time an answer may stand still because its reader does not read.",
+        )
+        .default("60s"),
+        key("ws_message", Shape::Later, "Bytes of one WebSocket message."),
+    ],
+};
+static LOG: Table = Table {
+    title: "log",
+    doc: "The embedded durable log.",
+    keys: &[
+        key(
+            "max_bytes",
+            Shape::Size {
+                min: 2 * MIB,
+                max: 1024 * TIB,
+                off: true,
+            },
+            "Bytes it may take on the disk; `none` lifts the limit.",
+        )
+        .default("10GiB"),
+        key(
+            "journal_file",
+            Shape::Size {
+                min: 256 * KIB,
+                max: 64 * MIB,
+                off: false,
+            },
+            "Bytes of one journal file, a power of two.",
+        )
+        .otherwise("by the size of the disk"),
+        key("intake", MEMORY, "Bytes accepted and not yet synced.").default("8MiB"),
+        key("tail_cache", MEMORY, "Bytes of the newest frames kept in memory.").default("16MiB"),
+        key(
+            "dedupe_ids",
+            MEMORY,
+            "Bytes for message ids of all streams; when full, the oldest ids leave first.",
+        )
+        .default("64MiB"),
+        key(
+            "reserve",
+            Shape::Size {
+                min: MIB,
+                max: TIB,
+                off: false,
+            },
+            "Bytes kept free, so that a full disk still takes acknowledgements.",
+        )
+        .otherwise("one journal file and 1 MiB"),
+        key(
+            "lazy",
+            Shape::Time {
+                min: millis(1),
+                max: seconds(60),
+                off: false,
+            },
+            "How long a change of state that nobody waits for may stay unsynced.",
+        )
+        .default("10ms"),
+        key(
+            "record",
+            Shape::Size {
+                min: KIB,
+                max: 32 * MIB,
+                off: false,
+            },
+            "Bytes of one message; at most half a journal file.",
+        )
+        .default("8MiB"),
+        key(
+            "segment",
+            Shape::Size {
+                min: 64 * KIB,
+                max: GIB,
+                off: false,
+            },
+            "Bytes of one segment file.",
+        )
+        .otherwise("an eighth of the stream's limit, from 64 KiB to 64 MiB"),
+    ],
+};
+const MEMORY: Shape = Shape::Size {
+    min: 64 * KIB,
+    max: TIB,
+    off: false,
+};
+static TELEMETRY: Table = Table {
+    title: "telemetry",
+    doc: "Logs.",
+    keys: &[
+        key(
+            "logs",
+            Shape::Choice {
+                now: &["text", "json"],
+                later: &[],
+            },
+            "How a log line looks.",
+        )
+        .default("text"),
+        key(
+            "level",
+            Shape::Text(&ANY),
+            "`error`, `warn`, `info`, `debug`, `trace`, or levels by part such as `tidegate_log=debug,info`.",
+        )
+        .default("info"),
+        key("otlp", Shape::Later, "Where traces go."),
+        key("sample", Shape::Later, "Which part of the traces is kept."),
+    ],
+};
+static SHUTDOWN: Table = Table {
+    title: "shutdown",
+    doc: "How it stops.",
+    keys: &[
+        key(
+            "delay",
+            Shape::Time {
+                min: millis(0),
+                max: seconds(600),
+                off: false,
+            },
+            "Between \"not ready\" and closing the listeners, so that a load balancer can look away.",
+        )
+        .default("0s"),
+        key(
+            "deadline",
+            Shape::Time {
+                min: seconds(1),
+                max: seconds(3_600),
+                off: false,
+            },
+            "What is still running then is cut.",
+        )
+        .default("30s"),
+    ],
+};
+const PATH: Shape = Shape::Text(&ANY);
+pub(crate) static NODE: Table = Table {
+    title: "node",
+    doc: "The settings of one process: the document without `kind`.",
+    keys: &[
+        key(
+            "data_dir",
+            PATH,
+            "Where everything durable lies; relative to the folder the program is started in.",
+        )
+        .default("tidegate-data")
+        .example("/var/lib/tidegate"),
+        key(
+            "resources",
+            Shape::List { of: &PATH, min: 0 },
+            "Files or folders with resources, relative to this file's folder; of a folder all `*.yaml`, `*.yml`, `*.json`.",
+        )
+        .default("[]")
+        .example("[resources/]"),
+        key("listeners", Shape::Record(&LISTENERS), "Where it listens.").default("{}"),
+        key("limits", Shape::Record(&LIMITS), "What one request and the process may use.").default("{}"),
+        key("log", Shape::Record(&LOG), "The embedded durable log.").default("{}"),
+        key("telemetry", Shape::Record(&TELEMETRY), "Logs.").default("{}"),
+        key("shutdown", Shape::Record(&SHUTDOWN), "How it stops.").default("{}"),
+        key("store", Shape::Later, "Where resources made by the API are kept."),
+        key("fanout", Shape::Later, "Bounds of shared reads."),
+        key("runtime", Shape::Later, "How threads share the work."),
+    ],
+};
+
+/// What to bind for `127.0.0.1:8080`, `localhost:8080` or `:8080`. Names are not looked up: checking asks nobody.
+pub(crate) fn addresses(text: &str) -> Option<Vec<SocketAddr>> {
+    if let Ok(address) = text.parse() {
+        return Some(vec![address]);
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    if !(host.is_empty() || host.eq_ignore_ascii_case("localhost")) || !port.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let port: u16 = port.parse().ok()?;
+    Some(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()])
+}
+
+impl Node {
+    /// Reads the settings; what is wrong is told and the value returned is of no use then.
+    pub(crate) fn check(value: &Value, mode: Mode, ledger: &mut Ledger) -> Self {
+        let node = read::table(&NODE, value, &Path::default(), ledger);
+        let nothing = Record::nothing();
+        let part = |name: &str| node.record(name).unwrap_or(&nothing);
+        let (listeners, limits, log, telemetry, shutdown) =
+            (part("listeners"), part("limits"), part("log"), part("telemetry"), part("shutdown"));
+        check_log(log, ledger);
+        Self {
+            data_dir: node.text("data_dir").into(),
+            listeners: Listeners {
+                gateway: listen(listeners, "gateway", mode, ledger),
+                admin: listen(listeners, "admin", mode, ledger),
+            },
+            limits: Limits {
+                body: limits.number("body"),
+                batch_body: limits.number("batch_body"),
+                batch_items: limits.number("batch_items") as u32,
+                head: limits.number("head") as u32,
+                headers: limits.number("headers") as u32,
+                target: limits.number("target") as u32,
+                connections: limits.number("connections") as u32,
+                in_flight: limits.number("in_flight") as u32,
+                in_flight_bytes: limits.number("in_flight_bytes"),
+                head_timeout: limits.time("head_timeout"),
+                body_stall: limits.time("body_stall"),
+                idle: limits.time("idle"),
+                write_stall: limits.time("write_stall"),
+            },
+            log: Log {
+                max_bytes: log.maybe_number("max_bytes"),
+                journal_file: log.maybe_number("journal_file"),
+                intake: log.number("intake"),
+                tail_cache: log.number("tail_cache"),
+                dedupe_ids: log.number("dedupe_ids"),
+                reserve: log.maybe_number("reserve"),
+                lazy: log.time("lazy"),
+                record: log.number("record"),
+                segment: log.maybe_number("segment"),
+            },
+            telemetry: Telemetry {
+                logs: match telemetry.text("logs") {
+                    "json" => LogFormat::Json,
+                    _ => LogFormat::Text,
+                },
+                level: telemetry.text("level").to_owned(),
+            },
+            shutdown: Shutdown {
+                delay: shutdown.time("delay"),
+                deadline: shutdown.time("deadline"),
+            },
+        }
+    }
+}
+/// The settings when nobody says anything.
+impl Default for Node {
+    fn default() -> Self {
+        Self::check(&Value::empty_map(At::BUILT_IN), Mode::Dev, &mut Ledger::default())
+    }
+}
+fn check_log(log: &Record, ledger: &mut Ledger) {
+    let Some(file) = log.maybe_number("journal_file") else { return };
+    let path = log.path.key("journal_file");
+    if !file.is_power_of_two() {
+        let message = format!("`journal_file` cannot be `{}`", show_size(file));
+        let fault = Fault::new(Code::BadValue, log.at("journal_file"), &path, message).expected("a power of two");
+        ledger.tell(fault.hint(format!("write `{}`", show_size(file.next_power_of_two().min(64 * MIB)))));
+    } else if log.number("record") > file / 2 {
+        // Blame what was written: the default of `record` is nobody's fault.
+        let written = log.at("record") != At::BUILT_IN;
+        let at = log.at(if written { "record" } else { "journal_file" });
+        let message = format!("`record` of {} does not fit half a `journal_file`", show_size(log.number("record")));
+        let fault = Fault::new(Code::BadValue, at, &log.path.key("record"), message);
+        ledger.tell(fault.hint(format!("write `record: {}` or a larger `journal_file`", show_size(file / 2))));
+    }
+}
+fn listen(listeners: &Record, name: &str, mode: Mode, ledger: &mut Ledger) -> Vec<Listener> {
+    let mut out = Vec::new();
+    let many = listeners.list(name).len() > 1;
+    for (i, field) in listeners.list(name).iter().enumerate() {
+        let Some(listener) = field.record() else { continue };
+        let text = listener.text("address");
+        // Told already.
+        let Some(address) = addresses(text) else { continue };
+        let insecure = listener.bool("insecure");
+        let at = listener.at("address");
+        // A broken `insecure` may well have been a `true`.
+        let unsure = matches!(listener.field("insecure").map(|field| &field.datum), Some(Datum::Broken));
+        if mode == Mode::Run && !insecure && !unsure && address.iter().any(|one| !one.ip().to_canonical().is_loopback()) {
+            let shown = listener.field("address").map(Field::shown).unwrap_or_default();
+            let path = listeners.path.key(name);
+            let path = if many { path.item(i) } else { path };
+            let fault = Fault::new(
+                Code::UnsafeAddress,
+                at,
+                &path.key("address"),
+                format!("`{shown}` is public and has no TLS"),
+            );
+            ledger.tell(fault.expected("a loopback address").hint(format!(
+                "listen on loopback behind a proxy, or say `{{ address: \"{shown}\", insecure: true }}`"
+            )));
+        }
+        out.push(Listener {
+            address,
+            insecure,
+            at: ledger.place(at),
+        });
+    }
+    out
 }

@@ -1,6 +1,12 @@
 //! A durable log that captures topics.
+use crate::{
+    ledger::{Fault, Ledger, Path},
+    read::{self, Record},
+    shape::{CENTURY, DAY, DESCRIPTION, KIB, KIND_DOC, LABELS, META, NAME_KEY, STATUS, Shape, TIB, Table, Text, key, millis, seconds},
+    tree::Value,
+};
 use std::{sync::Arc, time::Duration};
-use tidegate_core::filter::Filter;
+use tidegate_core::{error::Code, filter::Filter};
 
 /// One stream, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,4 +38,148 @@ pub enum WhenFull {
     DropNewest,
     /// The publisher is refused.
     Refuse,
+}
+
+const FILTER: Text = Text {
+    expected: "a topic or filter such as `orders`, `orders/+/paid` or `orders/#`",
+    good: |text| text.len() <= 65_535 && !text.contains('\0') && Filter::new(text).is_some(),
+    pattern: None,
+};
+static RETENTION: Table = Table {
+    title: "retention",
+    doc: "When messages leave. `none` lifts a limit.",
+    keys: &[
+        key(
+            "age",
+            Shape::Time {
+                min: seconds(1),
+                max: CENTURY,
+                off: true,
+            },
+            "Older messages leave.",
+        )
+        .default("7d"),
+        key(
+            "bytes",
+            Shape::Size {
+                min: 64 * KIB,
+                max: 1024 * TIB,
+                off: true,
+            },
+            "Above it the oldest messages leave, or what `when_full` says.",
+        )
+        .default("1GiB"),
+        key(
+            "messages",
+            Shape::CountOrNone { min: 1, max: u64::MAX / 2 },
+            "Above it the oldest messages leave, or what `when_full` says.",
+        )
+        .default("none")
+        .example("1000000"),
+        key(
+            "keep",
+            Shape::Choice {
+                now: &["limits"],
+                later: &["until_acked"],
+            },
+            "Messages stay as long as the limits let them.",
+        )
+        .default("limits"),
+    ],
+};
+pub(crate) static STREAM: Table = Table {
+    title: "stream",
+    doc: "A durable log that captures topics; `station` is another word for it.",
+    keys: &[
+        key(
+            "kind",
+            Shape::Choice {
+                now: &["stream", "station"],
+                later: &[],
+            },
+            KIND_DOC,
+        )
+        .required(),
+        NAME_KEY.example("orders"),
+        DESCRIPTION,
+        LABELS,
+        key(
+            "topics",
+            Shape::List {
+                of: &Shape::Text(&FILTER),
+                min: 1,
+            },
+            "The filters it captures; several streams may capture the same topic.",
+        )
+        .otherwise("its own name")
+        .example("[orders, \"orders/#\"]"),
+        key(
+            "partitions",
+            Shape::Count { min: 1, max: 65_536 },
+            "Messages with the same key stay in order inside one partition; fixed after creation.",
+        )
+        .default("1"),
+        key("retention", Shape::Record(&RETENTION), "When messages leave.")
+            .default("{}")
+            .example("{ age: 7d, bytes: 1GiB }"),
+        key(
+            "dedupe",
+            Shape::Time {
+                min: millis(0),
+                max: DAY,
+                off: false,
+            },
+            "The window in which the same message id is stored once; `0` is off.",
+        )
+        .default("2m"),
+        key(
+            "when_full",
+            Shape::Choice {
+                now: &["drop_oldest", "drop_newest", "refuse"],
+                later: &[],
+            },
+            "What happens when `bytes` or `messages` is reached; `refuse` answers 507.",
+        )
+        .default("drop_oldest"),
+        key("dead_letters", Shape::Later, "Where messages go that nobody could process."),
+        key("schema", Shape::Later, "What its messages must look like."),
+        META,
+        STATUS,
+    ],
+};
+
+impl Stream {
+    /// Reads one; what is wrong is told and the value returned is of no use then.
+    pub(crate) fn check(value: &Value, path: &Path, ledger: &mut Ledger) -> Self {
+        let stream = read::table(&STREAM, value, path, ledger);
+        let nothing = Record::nothing();
+        let retention = stream.record("retention").unwrap_or(&nothing);
+        let name = stream.text("name");
+        let mut topics: Vec<_> = stream.texts("topics").iter().filter_map(|text| Filter::new(text)).collect();
+        if stream.field("topics").is_none() {
+            topics.extend(Filter::new(name));
+        }
+        for (i, field) in stream.list("topics").iter().enumerate() {
+            let twice = !field.text().is_empty() && stream.list("topics").iter().take(i).any(|other| other.text() == field.text());
+            if twice {
+                let message = format!("the filter `{}` is there twice", field.shown());
+                let path = path.key("topics").item(i);
+                ledger.tell(Fault::new(Code::Duplicate, field.at, &path, message).hint("remove one of them"));
+            }
+        }
+        Self {
+            name: name.into(),
+            topics,
+            partitions: stream.number("partitions") as u32,
+            age: retention.maybe_time("age"),
+            bytes: retention.maybe_number("bytes"),
+            messages: retention.maybe_number("messages"),
+            dedupe: stream.time("dedupe"),
+            when_full: match stream.text("when_full") {
+                "drop_newest" => WhenFull::DropNewest,
+                "refuse" => WhenFull::Refuse,
+                _ => WhenFull::DropOldest,
+            },
+        }
+    }
 }

@@ -1,0 +1,250 @@
+//! Documents → checked resources, and what holds between them: names, references, paths. Pure: everything was read before.
+use crate::{
+    Checked,
+    api::{Api, ReadApi},
+    backend::Reference,
+    endpoint::Endpoint,
+    ledger::{At, Fault, Ledger, Path, shown},
+    load::Mode,
+    node::Node,
+    shape::one_of,
+    stream::Stream,
+    suggest::suggest,
+    tree::{Data, Value},
+};
+use std::collections::HashMap;
+use tidegate_core::{check::Kind, error::Code};
+
+/// The kinds there are; `station` is another word for `stream`.
+const KINDS: &[&str] = &["stream", "api", "endpoint", "station"];
+/// Known words; nothing reads them yet.
+const LATER: &[&str] = &[
+    "webhook",
+    "user",
+    "schema",
+    "plan",
+    "application",
+    "subscription",
+    "realm",
+    "action",
+    "rule",
+    "credential",
+    "connector",
+];
+
+/// What a document declares.
+pub(crate) enum Declares<'a> {
+    /// The settings of the process.
+    Node,
+    /// `stream`, `api`, `endpoint`.
+    Resource(&'static str),
+    /// Nothing that can be read: an error was or will be told about its kind.
+    Nothing(&'a Value),
+}
+/// Without telling anything; [`check`] does that.
+pub(crate) fn declares(document: &Value) -> Declares<'_> {
+    let Data::Map(_) = document.data else {
+        return Declares::Nothing(document);
+    };
+    let Some(kind) = document.get("kind") else {
+        // Only resources have names, so a document with one forgot its kind.
+        let resource = document.get("name").is_some() && document.get("listeners").is_none();
+        return if resource { Declares::Nothing(document) } else { Declares::Node };
+    };
+    match kind.value.text() {
+        Some("stream" | "station") => Declares::Resource("stream"),
+        Some("api") => Declares::Resource("api"),
+        Some("endpoint") => Declares::Resource("endpoint"),
+        _ => Declares::Nothing(&kind.value),
+    }
+}
+/// How a document is called in errors: `apis "orders"`; nothing for the settings.
+pub(crate) fn label(document: &Value) -> Path {
+    let plural = match declares(document) {
+        Declares::Node => return Path::default(),
+        Declares::Resource("stream") => "streams".to_owned(),
+        Declares::Resource("api") => "apis".to_owned(),
+        Declares::Resource(_) => "endpoints".to_owned(),
+        Declares::Nothing(_) => match document
+            .get("kind")
+            .and_then(|kind| kind.value.text().filter(|_| !kind.value.hidden))
+        {
+            Some(kind) => shown(kind),
+            None => "resources".to_owned(),
+        },
+    };
+    let name = match document.get("name") {
+        Some(name) if name.value.hidden => "***".to_owned(),
+        Some(name) => shown(name.value.text().unwrap_or("?")),
+        None => "?".to_owned(),
+    };
+    Path::of(format!("{plural} \"{name}\""))
+}
+
+/// All documents at once. Of use only when the ledger stayed empty.
+pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mut Ledger) -> Checked {
+    let mut names = Names::default();
+    let (mut streams, mut apis, mut endpoints) = (Vec::new(), Vec::new(), Vec::new());
+    let mut node: Option<(Node, At)> = None;
+    for document in documents {
+        let path = label(document);
+        match declares(document) {
+            Declares::Node => match &node {
+                None => node = Some((Node::check(document, mode, ledger), document.at)),
+                Some((_, first)) => {
+                    let message = "a second document without `kind`";
+                    let fault = Fault::new(Code::Duplicate, document.at, &path, message);
+                    let first = ledger.place(*first);
+                    ledger.tell(fault.hint(format!("the settings of this process are at {first}; a resource needs a `kind`")));
+                }
+            },
+            Declares::Resource("stream") => {
+                names.add("stream", document, &path, ledger);
+                streams.push(Stream::check(document, &path, ledger));
+            }
+            Declares::Resource("api") => {
+                names.add("api", document, &path, ledger);
+                apis.push(Api::check(document, &path, mode, kinds, ledger));
+            }
+            Declares::Resource(_) => {
+                names.add("endpoint", document, &path, ledger);
+                endpoints.push(Endpoint::check(document, &path, kinds, ledger));
+            }
+            Declares::Nothing(culprit) => {
+                names.unread(document);
+                ledger.tell(no_kind(document, culprit, &path));
+            }
+        }
+    }
+    for api in &apis {
+        for reference in &api.references {
+            names.look_up(reference, ledger);
+        }
+    }
+    paths(&apis, ledger);
+    Checked {
+        node: node.map(|(node, _)| node).unwrap_or_default(),
+        streams,
+        apis: apis.into_iter().map(|read| read.api).collect(),
+        endpoints,
+    }
+}
+fn no_kind(document: &Value, culprit: &Value, path: &Path) -> Fault {
+    let expected = one_of(KINDS.iter().copied());
+    if !matches!(document.data, Data::Map(_)) {
+        let message = format!("a document cannot be {}", document.shown());
+        return Fault::new(Code::BadValue, document.at, &Path::default(), message).expected("a map");
+    }
+    let near = |word: &str| suggest(word, KINDS.iter().chain(LATER).copied());
+    match (document.get("kind"), culprit.text()) {
+        (None, _) => {
+            // `knd: stream` is one fault, not two.
+            let typed = document.entries().iter().find(|entry| suggest(&entry.key, ["kind"]).is_some());
+            match typed {
+                Some(entry) => Fault::new(
+                    Code::UnknownKey,
+                    entry.at,
+                    &path.key(&entry.key),
+                    format!("unknown key `{}`", shown(&entry.key)),
+                )
+                .did_you_mean(Some("kind")),
+                None => Fault::new(Code::MissingKey, document.at, path, "`kind` is missing")
+                    .expected(expected)
+                    .hint("add `kind: stream`, or what it is"),
+            }
+        }
+        (Some(_), Some(word)) if LATER.contains(&word) && !culprit.hidden => {
+            Fault::later(culprit.at, &path.key("kind"), &format!("the kind `{word}`")).expected(expected)
+        }
+        (Some(_), word) => Fault::new(
+            Code::UnknownKind,
+            culprit.at,
+            &path.key("kind"),
+            format!("unknown kind {}", culprit.shown()),
+        )
+        .expected(expected)
+        .did_you_mean(word.and_then(near).filter(|_| !culprit.hidden)),
+    }
+}
+
+/// Who is called what, also of resources with errors, so that nobody who refers to them is blamed.
+#[derive(Default)]
+struct Names {
+    taken: HashMap<(&'static str, String), (At, bool)>,
+    /// Of documents whose kind is not known: they might be anything.
+    unread: Vec<String>,
+    /// A resource has no readable name: it might be the one somebody refers to.
+    unsure: bool,
+}
+impl Names {
+    fn add(&mut self, kind: &'static str, document: &Value, path: &Path, ledger: &mut Ledger) {
+        let Some((name, value)) = document.get("name").and_then(|entry| Some((entry.value.text()?, &entry.value))) else {
+            self.unsure = true;
+            return;
+        };
+        match self.taken.get(&(kind, name.to_owned())) {
+            None => {
+                self.taken.insert((kind, name.to_owned()), (value.at, value.hidden));
+            }
+            Some((first, _)) => {
+                let message = format!("there is another {kind} named {}", value.shown());
+                let fault = Fault::new(Code::Duplicate, value.at, &path.key("name"), message);
+                let first = ledger.place(*first);
+                ledger.tell(fault.hint(format!("the first one is at {first}; rename or remove one")));
+            }
+        }
+    }
+    fn unread(&mut self, document: &Value) {
+        match document.get("name").and_then(|entry| entry.value.text()) {
+            Some(name) => self.unread.push(name.to_owned()),
+            None => self.unsure = true,
+        }
+    }
+    fn look_up(&self, reference: &Reference, ledger: &mut Ledger) {
+        let Reference {
+            kind,
+            name,
+            at,
+            path,
+            hidden,
+        } = reference;
+        let known = self.taken.contains_key(&(*kind, name.clone())) || self.unread.contains(name);
+        if known || self.unsure || ledger.incomplete {
+            return;
+        }
+        let there: Vec<_> = self
+            .taken
+            .iter()
+            .filter(|((one, _), (_, hidden))| one == kind && !hidden)
+            .map(|((_, name), _)| name.as_str())
+            .collect();
+        let near = suggest(name, there.iter().copied()).filter(|_| !hidden);
+        let called = if *hidden { "***".to_owned() } else { shown(name) };
+        let mut fault = Fault::new(Code::NoSuchReference, *at, path, format!("there is no {kind} `{called}`")).did_you_mean(near);
+        if near.is_none() {
+            fault = match kind {
+                &"stream" if !hidden => fault.hint(format!("declare it: `{{ kind: stream, name: {called} }}`")),
+                _ => fault.hint(format!("declare it, or name one of the {kind}s there are")),
+            };
+        }
+        ledger.tell(fault);
+    }
+}
+/// One place for requests to go: equal path and host in two places is an error, also while one of them is switched off.
+fn paths(apis: &[ReadApi], ledger: &mut Ledger) {
+    let mut taken: HashMap<(String, Option<String>), (At, String)> = HashMap::new();
+    for read in apis {
+        for (path, at) in read.api.paths.iter().zip(&read.places) {
+            let name = shown(&read.api.name);
+            let key = (path.path.clone(), path.host.clone());
+            let Some((first, _)) = taken.get(&key) else {
+                taken.insert(key, (*at, name));
+                continue;
+            };
+            let message = "this path is taken".to_owned();
+            let fault = Fault::new(Code::Duplicate, *at, &Path::of(format!("apis \"{name}\"")).key("paths"), message);
+            let first = ledger.place(*first);
+            ledger.tell(fault.hint(format!("the first one is at {first}; choose another path, or give one a `host`")));
+        }
+    }
+}

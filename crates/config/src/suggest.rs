@@ -1,0 +1,59 @@
+//! "did you mean": the known word that is nearest to what was typed.
+
+/// The nearest of `known`, if it is near enough to be meant. Case, `-` and `_` do not count.
+pub(crate) fn suggest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Nobody mistypes a word this long by so little, and the distance costs length × length.
+    if typed.len() > 64 {
+        return None;
+    }
+    let bare = |word: &str| word.to_lowercase().chars().filter(|c| !"-_".contains(*c)).collect::<Vec<_>>();
+    let typed = bare(typed);
+    let most = (typed.len() / 3).clamp(1, 3);
+    known
+        .into_iter()
+        .map(|word| (distance(&typed, &bare(word)), word))
+        .filter(|(far, _)| *far <= most && *far < typed.len())
+        .min()
+        .map(|(_, word)| word)
+}
+/// Letters to add, drop, change or swap with their neighbour (optimal string alignment).
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let change = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = change.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(before[j - 2] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_meant() {
+        let known = ["retention", "partitions", "topics", "name", "when_full", "http_get"];
+        for (typed, meant) in [
+            ("retension", Some("retention")),
+            ("retnetion", Some("retention")),
+            ("topic", Some("topics")),
+            ("nmae", Some("name")),
+            ("whenFull", Some("when_full")),
+            ("http-get", Some("http_get")),
+            ("colour", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(suggest(typed, known), meant, "{typed}");
+        }
+    }
+}
