@@ -6,7 +6,6 @@ const USAGE: u8 = 2;
 
 #[derive(RustEmbed)]
 #[folder = "../../docs/errors"]
-#[include = "TG*.md"]
 struct Pages;
 
 pub(super) fn explain(code: &str) -> u8 {
