@@ -249,8 +249,8 @@ fn a_refused_method_names_the_allowed_ones() {
 }
 #[test]
 fn over_the_cap_of_bytes_in_flight_is_shed_with_retry_after() {
-    let node = dev().set("limits.in_flight_bytes", "32KiB").start();
-    let answer = node.post("/orders", &[], &vec![b'x'; 40 << 10]);
+    let node = dev().set("limits.in_flight_bytes", "1MiB").start();
+    let answer = node.post("/orders", &[], &vec![b'x'; 2 << 20]);
     assert_eq!(answer.header("retry-after"), Some("1"));
     refused(&node, &answer, 503, "TG2003");
 }

@@ -1,7 +1,7 @@
 //! Clients nobody here wrote: curl, Python, Node, a browser.
 use crate::dev;
 use std::process::{Command, Output};
-use tidegate_testkit::{Node, balance};
+use tidegate_testkit::{Browser, Node, balance};
 
 fn run(program: &str, arguments: &[&str]) -> Output {
     let output = Command::new(program).args(arguments).output();
@@ -78,28 +78,17 @@ const base = process.argv[1];
     balance(&node);
 }
 #[test]
-fn a_browser_shows_live_messages_on_the_page() {
+fn a_browser_shows_live_messages_on_the_page_and_publishes() {
     let node = dev().start();
     assert_eq!(node.post("/orders", &[], b"{\"from\":\"the test\"}").status, 202);
-    let profile = tempfile::TempDir::new().unwrap();
-    let folder = format!("--user-data-dir={}", profile.path().display());
-    let arguments = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--virtual-time-budget=3000",
-        "--timeout=3000",
-        "--dump-dom",
-        &folder,
-        &url(&node, "/"),
-    ];
-    let page = said(&run("chromium", &arguments));
-    assert!(page.contains("<span>1.0</span>{\"from\":\"the test\"}"), "{page}");
+    let browser = Browser::new();
+    browser.open(&url(&node, "/"));
+    let list = "return document.getElementById('messages').innerText";
+    browser.until(list, |text| text.as_str().is_some_and(|text| text.contains("{\"from\":\"the test\"}")));
+    browser.run("document.getElementById('payload').value = 'typed'; document.querySelector('button').click()");
+    browser.until(list, |text| text.as_str().is_some_and(|text| text.contains("typed")));
+    browser.until("return document.getElementById('receipt').innerText", |text| text == "stored at 1.1");
+    drop(browser);
     node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"sse\"}", |open| open == 0);
     balance(&node);
 }

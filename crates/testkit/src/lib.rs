@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 pub mod balance;
+pub mod browser;
 pub mod client;
 pub mod contract;
 pub mod memory;
 pub mod node;
 
 pub use balance::balance;
+pub use browser::Browser;
 pub use client::{Answer, Client};
 pub use node::Node;
