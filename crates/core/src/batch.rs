@@ -27,7 +27,7 @@ impl Batch {
     /// The next number goes to something that could not even be decoded.
     pub fn push_refused(&mut self, error: Error) {
         let number = self.items();
-        self.numbered().failed.push((number, error));
+        self.refusals().failed.push((number, error));
     }
     /// Takes out what does not pass; the rest goes on.
     pub fn check(&mut self, mut pass: impl FnMut(&Message) -> Result<()>) {
@@ -36,7 +36,7 @@ impl Batch {
             match pass(message) {
                 Ok(()) => at += 1,
                 Err(error) => {
-                    let refused = self.numbered();
+                    let refused = self.refusals();
                     let number = refused.stayed.remove(at);
                     refused.failed.push((number, error));
                     self.messages.remove(at);
@@ -55,6 +55,11 @@ impl Batch {
     pub fn items(&self) -> u32 {
         (self.messages.len() + self.refused.as_ref().map_or(0, |r| r.failed.len())) as u32
     }
+    /// The messages that are still in, each with its number.
+    pub fn numbered(&self) -> impl Iterator<Item = (u32, &Arc<Message>)> {
+        let number = |at: usize| self.refused.as_ref().map_or(at as u32, |refused| refused.stayed[at]);
+        self.messages.iter().enumerate().map(move |(at, message)| (number(at), message))
+    }
     pub fn into_messages(self) -> impl Iterator<Item = Arc<Message>> {
         self.messages.into_iter()
     }
@@ -62,7 +67,7 @@ impl Batch {
     pub fn take_refused(&mut self) -> Option<Box<Refused>> {
         self.refused.take()
     }
-    fn numbered(&mut self) -> &mut Refused {
+    fn refusals(&mut self) -> &mut Refused {
         let stayed = self.messages.len() as u32;
         self.refused.get_or_insert_with(|| {
             Box::new(Refused {

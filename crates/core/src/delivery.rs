@@ -1,5 +1,6 @@
 //! What a consumer hands over: messages, what is missing before them, and the duty to settle.
 use crate::{
+    headers::Headers,
     message::Message,
     position::{Gap, Position},
     settle::{Ack, Outcome},
@@ -14,6 +15,8 @@ pub struct Received {
     pub attempt: u32,
     /// Names it in the delivery's [`Ack`]; survives filtering.
     pub slot: u32,
+    /// What the endpoint tells beside the message: a broker's own place and properties. Mostly empty.
+    pub metadata: Headers,
 }
 
 /// A gap lies before the items: a consumer that meets one ends the delivery and starts the next with it.

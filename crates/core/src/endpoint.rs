@@ -58,6 +58,8 @@ pub struct Publish {
     pub level: Option<Level>,
     /// `None` = by key.
     pub partition: Option<u32>,
+    /// Within what message ids are unique: caller and API, as a hash that a restart does not change.
+    pub scope: u64,
 }
 impl From<Batch> for Publish {
     fn from(batch: Batch) -> Self {
@@ -65,6 +67,7 @@ impl From<Batch> for Publish {
             batch,
             level: None,
             partition: None,
+            scope: 0,
         }
     }
 }
@@ -79,6 +82,15 @@ pub trait Consumer: Send {
     fn next(&mut self, limit: Limit) -> BoxFuture<'_, Result<Option<Delivery>>>;
     /// Stops fetching; `next` hands out what is left, then `None`. What is unsettled goes back when its `Ack` is dropped.
     fn drain(&mut self);
+    /// Whether `next` would return without waiting for a publisher: there is more, or a gap to tell. May be wrong for a moment.
+    fn more(&self) -> bool {
+        false
+    }
+    /// Behind what `next` has handed out, gaps and what it passed over included: a consumer that starts after it misses nothing.
+    /// `None` where the endpoint cannot resume.
+    fn cursor(&self) -> Option<Cursor> {
+        None
+    }
 }
 #[derive(Clone, Debug)]
 pub struct ConsumerSpec {

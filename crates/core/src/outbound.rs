@@ -18,3 +18,16 @@ pub enum Ended {
     TooSlow,
     ClientLeft,
 }
+impl Ended {
+    /// The word users see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SourceEnded => "source_ended",
+            Self::ApiGone => "api_gone",
+            Self::Draining => "draining",
+            Self::Refused => "refused",
+            Self::TooSlow => "too_slow",
+            Self::ClientLeft => "client_left",
+        }
+    }
+}

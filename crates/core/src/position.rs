@@ -100,6 +100,28 @@ impl FromStr for Cursor {
 }
 
 /// What is missing: all after `from`, up to and including `to`.
+impl Gap {
+    /// How many messages that may have been, as far as offsets tell.
+    pub fn count(&self) -> u64 {
+        let lost = |to: Position| match self.from.find(to) {
+            Ok(i) => to.offset.saturating_sub(self.from.0[i].offset),
+            Err(_) => to.offset.saturating_add(1),
+        };
+        self.to.iter().map(lost).fold(0_u64, |sum, n| sum.saturating_add(u64::try_from(n).unwrap_or(u64::MAX)))
+    }
+}
+impl Reason {
+    /// The word users see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retention => "retention",
+            Self::Damaged => "damaged",
+            Self::Recreated => "recreated",
+            Self::TooSlow => "too_slow",
+            Self::CannotResume => "cannot_resume",
+        }
+    }
+}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     pub from: Cursor,

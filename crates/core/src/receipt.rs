@@ -25,6 +25,21 @@ pub enum Level {
     Replicated,
 }
 
+impl Level {
+    /// The word users see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Delivered => "delivered",
+            Self::Stored => "stored",
+            Self::Replicated => "replicated",
+        }
+    }
+    /// The level of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Accepted, Self::Delivered, Self::Stored, Self::Replicated].into_iter().find(|level| level.as_str() == word)
+    }
+}
 /// Kept, as far as `failed` does not say otherwise. An item fails whole: if one capturing stream refuses it, none has it.
 #[derive(Debug)]
 pub struct Kept {

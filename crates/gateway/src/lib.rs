@@ -1,1 +1,12 @@
-//! Being built.
+//! The data plane: routes, and the two flows through them. Names no broker and no protocol.
+
+pub mod compile;
+pub mod flow;
+pub mod instances;
+pub mod metrics;
+pub mod paths;
+pub mod route;
+pub mod target;
+pub mod world;
+
+pub use tidegate_config as settings;

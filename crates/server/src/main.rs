@@ -1,2 +1,19 @@
-//! Tidegate.
-fn main() {}
+//! Tidegate: one binary between everything that speaks HTTP and everything that speaks messages.
+
+mod boot;
+mod cli;
+mod observe;
+mod rlimit;
+mod runtime;
+mod screen;
+mod serve;
+
+use std::process::ExitCode;
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,1 +1,3 @@
-//! Being built.
+//! Bytes to packets and back, without I/O: what foreign protocols look like.
+
+pub mod sse;

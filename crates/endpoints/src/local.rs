@@ -1,0 +1,138 @@
+//! The embedded default: hub and log as one endpoint. What a stream captures is stored and read from the log; the rest is live.
+mod captures;
+mod consumer;
+mod producer;
+
+pub use captures::Captures;
+
+use consumer::{FromHub, FromLog};
+use futures::future::BoxFuture;
+use producer::Sender;
+use std::sync::Arc;
+use tidegate_core::{
+    endpoint::{AckMode, Capabilities, Consumer, ConsumerSpec, Endpoint, Producer},
+    error::{Code, Error, Fault, Result},
+    filter::Filter,
+    receipt::Level,
+};
+use tidegate_hub::{Bound, Hub};
+use tidegate_log::{Committed, Log, Stream};
+
+/// What the local endpoints of a realm share.
+pub struct House {
+    log: Arc<Log>,
+    hub: Arc<Hub>,
+    captures: Arc<Captures>,
+}
+impl House {
+    /// Over an open log and its hub.
+    pub fn new(log: Arc<Log>, hub: Arc<Hub>, captures: Arc<Captures>) -> Arc<Self> {
+        Arc::new(Self { log, hub, captures })
+    }
+    /// All topics, captured or live.
+    pub fn topics(self: &Arc<Self>) -> Arc<dyn Endpoint> {
+        Arc::new(Local {
+            sender: Arc::new(Sender::new(self.clone())),
+            house: self.clone(),
+            stream: None,
+        })
+    }
+    /// One stream, read whole.
+    pub fn stream(self: &Arc<Self>, name: &str) -> Result<Arc<dyn Endpoint>> {
+        let found = self.log.stream(name);
+        let stream = found.ok_or_else(|| Error::new(Code::NoSuchStream, Fault::Operator, format!("there is no stream `{name}`")))?;
+        Ok(Arc::new(Local {
+            sender: Arc::new(Sender::new(self.clone())),
+            house: self.clone(),
+            stream: Some(stream),
+        }))
+    }
+}
+/// What the log calls when records are on disk: only now do captured topics go live. A message that several streams capture goes
+/// once, with the stream of the lowest number.
+pub fn go_live(hub: Arc<Hub>, captures: Arc<Captures>) -> impl Fn(&[Committed]) + Send + Sync {
+    move |committed| {
+        if hub.is_idle() {
+            return;
+        }
+        for part in committed {
+            for message in &part.messages {
+                if captures.first(&message.topic) == Some(part.stream) {
+                    hub.publish(message);
+                }
+            }
+        }
+    }
+}
+
+struct Local {
+    house: Arc<House>,
+    sender: Arc<Sender>,
+    stream: Option<Arc<Stream>>,
+}
+impl Endpoint for Local {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            shared: true,
+            produce: true,
+            consume: true,
+            ack: AckMode::None,
+            by_cursor: self.stream.is_some(),
+            by_group: false,
+            levels: match self.stream {
+                Some(_) => &[Level::Stored, Level::Accepted],
+                // Which it is depends on the topic: asked for each publish.
+                None => &[Level::Stored, Level::Delivered, Level::Accepted],
+            },
+            topic_admin: false,
+        }
+    }
+    fn producer(&self) -> Arc<dyn Producer> {
+        self.sender.clone()
+    }
+    fn consumer(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<Box<dyn Consumer>>> {
+        Box::pin(async move {
+            let consumer: Box<dyn Consumer> = match &self.stream {
+                Some(stream) => Box::new(FromLog::new(self.house.log.reader(stream, spec.start)?, None)),
+                None => self.by_topic(spec)?,
+            };
+            Ok(consumer)
+        })
+    }
+    fn probe(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+impl Local {
+    /// A captured topic is read from its log; patterns and topics that nobody captures come live.
+    fn by_topic(&self, spec: ConsumerSpec) -> Result<Box<dyn Consumer>> {
+        let plain = match &spec.topics[..] {
+            [filter] if filter.is_plain() => Some(filter),
+            _ => None,
+        };
+        let streams = plain.map_or(Vec::new(), |filter| self.house.captures.find(filter.as_str()));
+        match (plain, &streams[..]) {
+            (Some(filter), [stream]) => {
+                let reader = self.house.log.reader(stream, spec.start)?;
+                Ok(Box::new(FromLog::new(reader, self.narrower(filter, stream))))
+            }
+            (Some(filter), [_, _, ..]) => {
+                let names: Vec<_> = streams.iter().map(|stream| format!("`{}`", stream.name())).collect();
+                Err(Error::client(Code::AmbiguousStream, format!("the streams {} capture `{}`", names.join(", "), filter.as_str()))
+                    .with_hint("an api with `backend: { stream: NAME }` says which"))
+            }
+            _ => {
+                let subscriber = self.house.hub.subscribe(&spec.topics, Bound::default());
+                Ok(Box::new(FromHub::new(subscriber, spec.start)))
+            }
+        }
+    }
+    /// A filter only where the stream holds other topics too.
+    fn narrower(&self, filter: &Filter, stream: &Stream) -> Option<Filter> {
+        let only = self.house.captures.holds_only(stream, filter.as_str());
+        (!only).then(|| filter.clone())
+    }
+}

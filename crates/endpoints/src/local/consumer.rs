@@ -1,0 +1,152 @@
+//! The two ways to read: a stream by cursor, a live topic as it comes.
+use futures::future::BoxFuture;
+use std::sync::Arc;
+use tidegate_core::{
+    delivery::{Delivery, Received},
+    endpoint::{Consumer, Limit, Start},
+    error::Result,
+    filter::Filter,
+    headers::Headers,
+    message::Message,
+    position::{Cursor, Gap, Position, Reason},
+    settle::Ack,
+};
+use tidegate_hub::{Subscriber, Told};
+use tidegate_log::{Chunk, Reader};
+
+fn received(slot: usize, position: Option<Position>, message: Arc<Message>) -> Received {
+    Received {
+        message,
+        position,
+        attempt: 1,
+        slot: slot as u32,
+        metadata: Headers::EMPTY,
+    }
+}
+fn delivery(items: Vec<Received>, gap: Option<Gap>) -> Delivery {
+    let delivery = Delivery::new(items, Ack::none());
+    match gap {
+        Some(gap) => delivery.with_gap(gap),
+        None => delivery,
+    }
+}
+
+/// Reads a stream. The client keeps its cursor: nothing to settle.
+pub(super) struct FromLog {
+    reader: Reader,
+    filter: Option<Filter>,
+    draining: bool,
+}
+impl FromLog {
+    pub(super) fn new(reader: Reader, filter: Option<Filter>) -> Self {
+        Self {
+            reader,
+            filter,
+            draining: false,
+        }
+    }
+}
+impl FromLog {
+    fn is_behind(&self) -> bool {
+        let (stream, seen) = (self.reader.stream(), self.reader.cursor());
+        (0..stream.partitions()).any(|partition| {
+            let newest = stream.range(partition).and_then(|(floor, end)| (end > floor).then(|| end - 1));
+            newest.is_some_and(|offset| {
+                !seen.covers(Position {
+                    source: stream.number(),
+                    partition,
+                    offset: u128::from(offset),
+                })
+            })
+        })
+    }
+}
+impl Consumer for FromLog {
+    fn next(&mut self, limit: Limit) -> BoxFuture<'_, Result<Option<Delivery>>> {
+        Box::pin(async move {
+            loop {
+                if self.draining {
+                    return Ok(None);
+                }
+                // `None`: the stream was deleted, or the log closed.
+                let Some(Chunk { gap, items }) = self.reader.next(limit).await? else {
+                    return Ok(None);
+                };
+                let wanted = |message: &Message| self.filter.as_ref().is_none_or(|filter| filter.matches(&message.topic));
+                let items = items.into_iter().filter(|(_, message)| wanted(message));
+                let items: Vec<_> = items.enumerate().map(|(slot, (position, message))| received(slot, Some(position), message)).collect();
+                if !items.is_empty() || gap.is_some() {
+                    return Ok(Some(delivery(items, gap)));
+                }
+            }
+        })
+    }
+    fn drain(&mut self) {
+        self.draining = true;
+    }
+    fn more(&self) -> bool {
+        !self.draining && self.is_behind()
+    }
+    fn cursor(&self) -> Option<Cursor> {
+        Some(self.reader.cursor())
+    }
+}
+
+/// Listens to live topics. Nothing can be resumed: who asks for that is told so once.
+pub(super) struct FromHub {
+    subscriber: Subscriber,
+    told: Option<Gap>,
+    draining: bool,
+}
+impl FromHub {
+    pub(super) fn new(subscriber: Subscriber, start: Start) -> Self {
+        let gap = |from: Cursor| Gap {
+            to: from.clone(),
+            from,
+            reason: Reason::CannotResume,
+        };
+        let told = match start {
+            Start::After(cursor) if !cursor.is_empty() => Some(gap(cursor)),
+            Start::At(position) => Some(gap([position].into_iter().collect())),
+            Start::After(_) | Start::Earliest | Start::Latest | Start::Last(_) | Start::Since(_) => None,
+        };
+        Self {
+            subscriber,
+            told,
+            draining: false,
+        }
+    }
+}
+impl Consumer for FromHub {
+    fn next(&mut self, limit: Limit) -> BoxFuture<'_, Result<Option<Delivery>>> {
+        Box::pin(async move {
+            if self.draining && !self.subscriber.is_ready() {
+                return Ok(None);
+            }
+            if let Some(gap) = self.told.take() {
+                return Ok(Some(delivery(Vec::new(), Some(gap))));
+            }
+            Ok(Some(match self.subscriber.next(limit.messages as usize).await {
+                Told::Messages(messages) => {
+                    let items = messages.into_iter().enumerate();
+                    delivery(items.map(|(slot, message)| received(slot, None, message)).collect(), None)
+                }
+                // Live messages have no place, so the gap cannot name one.
+                Told::Missed(_) => delivery(
+                    Vec::new(),
+                    Some(Gap {
+                        from: Cursor::default(),
+                        to: Cursor::default(),
+                        reason: Reason::TooSlow,
+                    }),
+                ),
+            }))
+        })
+    }
+    fn drain(&mut self) {
+        self.draining = true;
+    }
+    fn more(&self) -> bool {
+        self.told.is_some() || self.subscriber.is_ready()
+    }
+}

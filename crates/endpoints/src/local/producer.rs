@@ -1,0 +1,118 @@
+//! Each message to every stream that captures its topic, or to who listens now.
+use super::House;
+use futures::future::BoxFuture;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+use tidegate_core::{
+    batch::Batch,
+    clock,
+    endpoint::{Producer, Publish},
+    error::{Code, Error, Result},
+    message::Message,
+    receipt::{Kept, Level, Receipt},
+    topic::Topic,
+};
+use tidegate_log::{Entry, Stream};
+
+pub(super) struct Sender {
+    house: Arc<House>,
+    /// For messages without a key: round robin.
+    turn: AtomicU32,
+}
+impl Sender {
+    pub(super) fn new(house: Arc<House>) -> Self {
+        Self {
+            house,
+            turn: AtomicU32::new(0),
+        }
+    }
+    fn partition(&self, stream: &Stream, message: &Message, asked: Option<u32>) -> Result<u32> {
+        let partitions = stream.partitions();
+        match (asked, &message.key) {
+            (Some(partition), _) if partition < partitions => Ok(partition),
+            (Some(partition), _) => Err(Error::client(
+                Code::PartitionOutOfRange,
+                format!("stream `{}` has partitions 0 to {}, not {partition}", stream.name(), partitions - 1),
+            )),
+            (None, _) if partitions == 1 => Ok(0),
+            (None, Some(key)) => Ok(stream.partition_of(key)),
+            (None, None) => Ok(self.turn.fetch_add(1, Ordering::Relaxed) % partitions),
+        }
+    }
+}
+impl Producer for Sender {
+    fn send(&self, publish: Publish) -> BoxFuture<'_, Result<Receipt>> {
+        Box::pin(async move {
+            let Publish {
+                batch,
+                level,
+                partition,
+                scope,
+            } = publish;
+            let mut known: Option<(Topic, Vec<Arc<Stream>>)> = None;
+            let mut entries = Vec::with_capacity(batch.len());
+            let mut live = Vec::new();
+            for (item, message) in batch.into_messages().enumerate() {
+                // Nearly always one topic in a batch.
+                if known.as_ref().is_none_or(|(topic, _)| *topic != message.topic) {
+                    known = Some((message.topic.clone(), self.house.captures.find(&message.topic)));
+                }
+                let Some((topic, streams)) = &known else { continue };
+                offered(level, topic, streams)?;
+                if streams.is_empty() {
+                    live.push(message);
+                    continue;
+                }
+                for stream in streams {
+                    entries.push(Entry {
+                        item: item as u32,
+                        partition: self.partition(stream, &message, partition)?,
+                        stream: stream.clone(),
+                        message: message.clone(),
+                        scope,
+                    });
+                }
+            }
+            if entries.is_empty() {
+                if let Some(partition) = partition.filter(|partition| *partition > 0) {
+                    return Err(Error::client(Code::PartitionOutOfRange, format!("what no stream captures has no partition {partition}")));
+                }
+                self.live(live);
+                return Ok(Receipt::now(Ok(Kept::new(level.unwrap_or(Level::Delivered)))));
+            }
+            let receipt = self.house.log.append(entries, level.unwrap_or(Level::Stored)).await?;
+            self.live(live);
+            Ok(receipt)
+        })
+    }
+}
+impl Sender {
+    fn live(&self, messages: Vec<Arc<Message>>) {
+        let at = clock::now_us();
+        let mut batch: Batch = messages.into_iter().collect();
+        for number in 0..batch.len() {
+            if let Some(message) = batch.edit(number) {
+                message.at = at;
+            }
+        }
+        for message in batch.into_messages() {
+            self.house.hub.publish(&message);
+        }
+    }
+}
+/// A level the target cannot keep is refused, never lowered.
+fn offered(level: Option<Level>, topic: &Topic, streams: &[Arc<Stream>]) -> Result<()> {
+    let refused = |why: String| Err(Error::client(Code::LevelNotOffered, why));
+    match (level, streams) {
+        (None | Some(Level::Accepted), _) | (Some(Level::Stored), [_, ..]) | (Some(Level::Delivered), []) => Ok(()),
+        (Some(level @ (Level::Stored | Level::Replicated)), []) => {
+            refused(format!("cannot promise {}: no stream captures topic {}", level.as_str(), &**topic))
+        }
+        (Some(Level::Replicated), [stream, ..]) => refused(format!("cannot promise replicated: stream `{}` is on this node only", stream.name())),
+        (Some(Level::Delivered), [stream, ..]) => {
+            refused(format!("cannot promise delivered: stream `{}` stores topic {}", stream.name(), &**topic))
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! HTTP on an API's paths: publish by POST, read by GET, stream by GET with `text/event-stream`.
+
+pub mod body;
+pub mod flight;
+pub mod service;
+
+mod accept;
+mod batch;
+mod gravitee;
+mod head;
+mod items;
+mod problem;
+mod publish;
+mod query;
+mod read;
+mod sse;
+mod upload;
+
+#[doc(hidden)]
+pub mod fuzz;

@@ -1,0 +1,277 @@
+//! One body to many messages: each keeps its own bytes and its own verdict.
+use base64_simd::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+use std::{borrow::Cow, collections::BTreeMap};
+use tidegate_core::{
+    batch::Batch,
+    error::{Code, Error, Result},
+    headers::Headers,
+    message::Message,
+    topic::Topic,
+};
+
+/// How a body holds its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The body is the message.
+    Single,
+    /// `application/x-ndjson`: a message per line.
+    Lines,
+    /// A JSON array with `Tidegate-Batch: true`.
+    Array,
+    /// `application/vnd.tidegate.messages+json`: key, id and headers per item.
+    Items,
+}
+/// What all messages of a request have in common.
+#[derive(Debug)]
+pub(super) struct Stamp {
+    pub(super) topic: Topic,
+    pub(super) key: Option<Bytes>,
+    pub(super) id: Option<Bytes>,
+    pub(super) headers: Headers,
+}
+impl Stamp {
+    fn message(&self, payload: Bytes) -> Message {
+        Message {
+            topic: self.topic.clone(),
+            key: self.key.clone(),
+            id: self.id.clone(),
+            headers: self.headers.clone(),
+            payload,
+            at: 0,
+            timing: None,
+        }
+    }
+    /// Element i of a batch takes `id:i`.
+    fn element(&self, number: u32, payload: Bytes) -> Message {
+        let mut message = self.message(payload);
+        if let Some(id) = &self.id {
+            message.id = Some([id, format!(":{number}").as_bytes()].concat().into());
+        }
+        message
+    }
+}
+/// An array or items document that does not parse is one error; a bad line or item is a verdict of its own.
+pub(super) fn split(kind: Kind, body: Bytes, stamp: &Stamp, most: u32) -> Result<Batch> {
+    let batch = match kind {
+        Kind::Single => return Ok(stamp.message(body).into()),
+        Kind::Lines => lines(&body, stamp, most)?,
+        Kind::Array => array(&body, stamp, most)?,
+        Kind::Items => items(&body, stamp, most)?,
+    };
+    if batch.items() == 0 {
+        return Err(Error::client(Code::EmptyBatch, "the batch has no items"));
+    }
+    Ok(batch)
+}
+/// Blank lines are passed over and have no number.
+fn lines(body: &Bytes, stamp: &Stamp, most: u32) -> Result<Batch> {
+    let mut batch = Batch::default();
+    let mut start = 0;
+    let ends = memchr::memchr_iter(b'\n', body).chain([body.len()]);
+    for (number, end) in ends.enumerate() {
+        let line = body.get(start..end).unwrap_or_default();
+        start = end + 1;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        room(&batch, most)?;
+        match serde_json::from_slice::<IgnoredAny>(line) {
+            Ok(_) => batch.push(stamp.element(batch.items(), body.slice_ref(line))),
+            Err(error) => batch.push_refused(not_json(&format!("line {}: ", number + 1), &error)),
+        }
+    }
+    Ok(batch)
+}
+fn array(body: &Bytes, stamp: &Stamp, most: u32) -> Result<Batch> {
+    let elements: Vec<&RawValue> = parsed(body, "a JSON array")?;
+    let mut batch = Batch::default();
+    for element in elements {
+        room(&batch, most)?;
+        batch.push(stamp.element(batch.items(), body.slice_ref(element.get().as_bytes())));
+    }
+    Ok(batch)
+}
+/// The document as a whole; what else GET puts there is taken and passed over, so that what was read can be sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<'a> {
+    #[serde(borrow)]
+    items: Vec<&'a RawValue>,
+    #[serde(default, rename = "gap")]
+    _gap: IgnoredAny,
+    #[serde(default, rename = "next_cursor")]
+    _next_cursor: IgnoredAny,
+}
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Item<'a> {
+    #[serde(borrow)]
+    payload: &'a RawValue,
+    #[serde(borrow)]
+    encoding: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    headers: BTreeMap<Cow<'a, str>, Values>,
+    ttl: Option<IgnoredAny>,
+    delay: Option<IgnoredAny>,
+    #[serde(default, rename = "position")]
+    _position: IgnoredAny,
+    #[serde(default, rename = "time")]
+    _time: IgnoredAny,
+    #[serde(default, rename = "metadata")]
+    _metadata: IgnoredAny,
+}
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Values {
+    One(String),
+    Many(Vec<String>),
+}
+fn items(body: &Bytes, stamp: &Stamp, most: u32) -> Result<Batch> {
+    let document: Document<'_> = parsed(body, "`{\"items\":[{\"payload\":…}]}`")?;
+    let mut batch = Batch::default();
+    for raw in document.items {
+        room(&batch, most)?;
+        let number = batch.items();
+        match item(raw, number, body, stamp) {
+            Ok(message) => batch.push(message),
+            Err(error) => batch.push_refused(error),
+        }
+    }
+    Ok(batch)
+}
+fn item(raw: &RawValue, number: u32, body: &Bytes, stamp: &Stamp) -> Result<Message> {
+    let wrong = |what: &str| Error::client(Code::BadItem, format!("item {number}: {what}"));
+    let item: Item<'_> = serde_json::from_str(raw.get()).map_err(|error| wrong(&without_place(&error)))?;
+    if item.ttl.is_some() || item.delay.is_some() {
+        return Err(Error::client(Code::NotYet, format!("item {number}: `ttl` and `delay` come with a later version")));
+    }
+    let text = item.payload.get();
+    let payload = match (item.encoding.as_deref(), text.starts_with('"')) {
+        (None, false) => body.slice_ref(text.as_bytes()),
+        (None, true) => string(text).map_err(|error| wrong(&without_place(&error)))?.into_bytes().into(),
+        (Some("base64"), true) => {
+            let text = string(text).map_err(|error| wrong(&without_place(&error)))?;
+            STANDARD.decode_to_vec(text).map_err(|_| wrong("`payload` is not base64"))?.into()
+        }
+        (Some("base64"), false) => return Err(wrong("`payload` must be a string with `\"encoding\":\"base64\"`")),
+        (Some(other), _) => return Err(wrong(&format!("`encoding` is `{}`, only `base64` is known", other.escape_debug()))),
+    };
+    let mut message = stamp.element(number, payload);
+    if let Some(key) = item.key {
+        message.key = Some(key.into_owned().into_bytes().into());
+    }
+    if let Some(id) = item.id {
+        if id.is_empty() || id.len() > Message::MAX_ID {
+            return Err(wrong(&format!("`id` has {} bytes, from 1 to {} are allowed", id.len(), Message::MAX_ID)));
+        }
+        message.id = Some(id.into_owned().into_bytes().into());
+    }
+    if !item.headers.is_empty() {
+        let mut headers = message.headers.edit();
+        for (name, values) in &item.headers {
+            let values = match values {
+                Values::One(value) => std::slice::from_ref(value),
+                Values::Many(values) => values,
+            };
+            headers.remove(name);
+            for value in values {
+                headers.push(name, value.as_bytes()).map_err(|error| wrong(&error.to_string()))?;
+            }
+        }
+        message.headers = headers.build();
+    }
+    Ok(message)
+}
+fn string(text: &str) -> serde_json::Result<String> {
+    serde_json::from_str(text)
+}
+fn room(batch: &Batch, most: u32) -> Result<()> {
+    if batch.items() < most {
+        return Ok(());
+    }
+    Err(Error::client(Code::BatchTooLong, format!("the batch has more than {most} items")).with_hint("send it in parts, or raise `limits.batch_items`"))
+}
+fn parsed<'b, T: Deserialize<'b>>(body: &'b [u8], expected: &str) -> Result<T> {
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| Error::client(Code::NotJson, "the body is not UTF-8"))?;
+    serde_json::from_str(text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Error::client(Code::NotJson, format!("expected {expected}: {}", without_place(&error))),
+        _ => not_json("", &error),
+    })
+}
+fn not_json(place: &str, error: &serde_json::Error) -> Error {
+    let line = if place.is_empty() { format!("line {}: ", error.line()) } else { place.to_owned() };
+    Error::client(Code::NotJson, format!("{line}not JSON at byte {}: {}", error.column(), without_place(error)))
+}
+/// The library ends its texts with a place inside the part it was given, which is not the client's.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp() -> Stamp {
+        Stamp {
+            topic: Topic::from("t"),
+            key: None,
+            id: Some("a".into()),
+            headers: Headers::EMPTY,
+        }
+    }
+    fn payloads(kind: Kind, body: &'static str) -> Vec<Bytes> {
+        split(kind, body.into(), &stamp(), 100).unwrap().iter().map(|m| m.payload.clone()).collect()
+    }
+    fn refused(kind: Kind, body: &'static str) -> (usize, u32) {
+        let batch = split(kind, body.into(), &stamp(), 100).unwrap();
+        (batch.len(), batch.items())
+    }
+
+    #[test]
+    fn bytes_are_kept() {
+        assert_eq!(payloads(Kind::Lines, "{\"n\": 12345678901234567890}\r\n\n 1.10 \n"), ["{\"n\": 12345678901234567890}", " 1.10 "]);
+        assert_eq!(payloads(Kind::Array, "[ {\"f\":1.10} , \"x\",null]"), ["{\"f\":1.10}", "\"x\"", "null"]);
+        let items = "{\"items\":[{\"payload\":\"a\\nb\"},{\"payload\":{\"f\": 1.10}},{\"payload\":\"/wAB\",\"encoding\":\"base64\"}]}";
+        assert_eq!(payloads(Kind::Items, items), [&b"a\nb"[..], b"{\"f\": 1.10}", &[0xff, 0, 1]]);
+    }
+    #[test]
+    fn elements_have_ids_of_their_own() {
+        let batch = split(Kind::Lines, "1\nx\n2".into(), &stamp(), 100).unwrap();
+        let ids: Vec<_> = batch.iter().map(|m| m.id.clone().unwrap()).collect();
+        assert_eq!(ids, ["a:0", "a:2"]);
+    }
+    #[test]
+    fn a_bad_line_or_item_is_a_verdict_of_its_own() {
+        assert_eq!(refused(Kind::Lines, "1\n{\"a\":1\n2\n"), (2, 3));
+        let items = "{\"items\":[{\"payload\":1},{},{\"payload\":1,\"x\":1},{\"payload\":\"?\",\"encoding\":\"base64\"},{\"payload\":1,\"encoding\":\"hex\"},{\"payload\":1,\"ttl\":\"1s\"},{\"payload\":1,\"id\":\"\"},7]}";
+        assert_eq!(refused(Kind::Items, items), (1, 8));
+    }
+    #[test]
+    fn what_does_not_parse_is_one_error() {
+        for (kind, body, code) in [
+            (Kind::Array, "[1,2", Code::NotJson),
+            (Kind::Array, "{}", Code::NotJson),
+            (Kind::Array, "[]", Code::EmptyBatch),
+            (Kind::Lines, "\n\n", Code::EmptyBatch),
+            (Kind::Items, "{\"item\":[]}", Code::NotJson),
+            (Kind::Items, "[]", Code::NotJson),
+        ] {
+            assert_eq!(split(kind, body.into(), &stamp(), 100).unwrap_err().code(), code, "{body}");
+        }
+        assert_eq!(split(Kind::Array, "[1,2,3]".into(), &stamp(), 2).unwrap_err().code(), Code::BatchTooLong);
+    }
+    #[test]
+    fn an_error_says_where() {
+        let error = split(Kind::Array, "[1,\n2,}]".into(), &stamp(), 2).unwrap_err();
+        assert_eq!(error.to_string(), "line 2: not JSON at byte 3: expected value");
+    }
+}

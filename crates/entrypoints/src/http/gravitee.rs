@@ -1,0 +1,29 @@
+//! A page as Gravitee's message APIs write it: `content` for the payload, the cursor under `pagination`.
+use super::items::{Page, name, names, payload, string};
+
+/// `limit` is echoed as text, as there.
+pub(super) fn write(page: &Page<'_>, limit: u32) -> Vec<u8> {
+    let mut out = b"{\"items\":[".to_vec();
+    for (i, item) in page.items.iter().enumerate() {
+        out.extend_from_slice(if i > 0 { b",{" } else { b"{" });
+        let own = item.message.id.as_deref().map(|id| String::from_utf8_lossy(id).into_owned());
+        if let Some(id) = own.or_else(|| item.position.map(|position| position.to_string())) {
+            name("id", &mut out);
+            string(&id, &mut out);
+        }
+        payload("content", &item.message.payload, &mut out);
+        if page.parts.headers {
+            names("headers", &item.message.headers, &mut out);
+        }
+        if page.parts.metadata {
+            names("metadata", &item.metadata, &mut out);
+        }
+        out.push(b'}');
+    }
+    out.push(b']');
+    if let Some(next) = page.next {
+        out.extend_from_slice(format!(",\"pagination\":{{\"nextCursor\":\"{next}\",\"limit\":\"{limit}\"}}").as_bytes());
+    }
+    out.push(b'}');
+    out
+}

@@ -1,0 +1,66 @@
+//! Problem details (RFC 9457): what went wrong, in the client's form.
+use super::{accept, body::Body};
+use crate::outcome;
+use http::{HeaderMap, HeaderValue, Response, header};
+use serde::Serialize;
+use tidegate_core::error::{Code, Error, Retry};
+
+/// As JSON. `title` is constant per code.
+#[derive(Serialize)]
+pub(super) struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    code: String,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+impl<'a> Problem<'a> {
+    pub(super) fn new(error: &'a Error, request_id: Option<&'a str>) -> Self {
+        let code = error.code();
+        Self {
+            kind: format!("urn:tidegate:error:{code}"),
+            title: code.title(),
+            status: outcome::status(code).as_u16(),
+            code: code.to_string(),
+            detail: error.to_string(),
+            hint: error.hint(),
+            request_id,
+        }
+    }
+}
+/// The answer to a request that failed whole.
+pub(super) fn answer(error: &Error, request_id: &str, headers: &HeaderMap) -> Response<Body> {
+    let problem = Problem::new(error, Some(request_id));
+    let mut response = if accept::wants_text(headers) {
+        let hint = error.hint().map_or(String::new(), |hint| format!("hint: {hint}\n"));
+        let text = format!("{} {}\n{hint}request: {request_id}\n", problem.code, problem.detail);
+        with_type(Body::full(text), "text/plain; charset=utf-8")
+    } else {
+        with_type(Body::full(serde_json::to_vec(&problem).unwrap_or_default()), "application/problem+json")
+    };
+    *response.status_mut() = outcome::status(error.code());
+    told(error, response.headers_mut());
+    response
+}
+pub(super) fn with_type(body: Body, content_type: &'static str) -> Response<Body> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+/// The headers that the RFCs ask for beside the body.
+pub(super) fn told(error: &Error, headers: &mut HeaderMap) {
+    match error.retry() {
+        Retry::No => {}
+        Retry::Now => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("0"))),
+        Retry::After(time) => drop(headers.insert(header::RETRY_AFTER, time.as_secs().max(1).into())),
+    }
+    // What is left of the body is not worth reading, or will not come.
+    if matches!(error.code(), Code::TooLarge | Code::BodyTimeout | Code::Overloaded | Code::Draining) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}

@@ -1,0 +1,329 @@
+//! `POST path`: the body becomes messages, and the answer waits for the receipt.
+use super::{
+    batch::{self, Kind, Stamp},
+    body::Body,
+    flight::Aboard,
+    head::one,
+    items,
+    problem::{self, Problem, with_type},
+    service::{Call, Settings},
+    upload,
+};
+use crate::outcome;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
+use hyper::body::Incoming;
+use tidegate_core::{
+    endpoint::{Limit, Publish, Start},
+    error::{Code, Error, Result},
+    headers::Headers,
+    message::Message,
+    position::{Cursor, Position},
+    receipt::{Kept, Level, Verdict},
+};
+use tidegate_gateway::{flow, settings::HttpPost};
+
+const ACK: HeaderName = HeaderName::from_static("tidegate-ack");
+const ID: HeaderName = HeaderName::from_static("tidegate-id");
+const POSITION: HeaderName = HeaderName::from_static("tidegate-position");
+const DUPLICATE: HeaderName = HeaderName::from_static("tidegate-duplicate");
+/// Every request header of ours; the last three are known and not built.
+const KNOWN: &[&str] = &["tidegate-ack", "tidegate-key", "tidegate-id", "tidegate-partition", "tidegate-batch"];
+const LATER: &[&str] = &["tidegate-ttl", "tidegate-delay"];
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// What the headers ask for.
+struct Wish {
+    kind: Kind,
+    level: Option<Level>,
+    partition: Option<u32>,
+    key: Option<Bytes>,
+    id: Option<Bytes>,
+    /// The id is an `Idempotency-Key`: another payload under it is an error.
+    same_payload: bool,
+    minimal: bool,
+}
+impl Wish {
+    fn parse(headers: &HeaderMap) -> Result<Self> {
+        known(headers)?;
+        let bad = |name: &str, value: &str, expected: &str| {
+            Error::client(Code::BadHeader, format!("`{name}: {}`: expected {expected}", value.escape_debug()))
+        };
+        let level = match one(headers, "tidegate-ack")? {
+            None => None,
+            Some(word) => {
+                let level = Level::parse(word);
+                Some(level.ok_or_else(|| bad("Tidegate-Ack", word, "`accepted`, `delivered`, `stored` or `replicated`"))?)
+            }
+        };
+        let partition = match one(headers, "tidegate-partition")? {
+            None => None,
+            Some(text) => {
+                let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+                Some(number.ok_or_else(|| bad("Tidegate-Partition", text, "a number"))?)
+            }
+        };
+        let key = one(headers, "tidegate-key")?.map(|key| Bytes::copy_from_slice(key.as_bytes()));
+        if key.is_some() && partition.is_some() {
+            return Err(Error::client(Code::BadHeader, "`Tidegate-Key` and `Tidegate-Partition` exclude each other")
+                .with_hint("the key decides the partition"));
+        }
+        let own = one(headers, "tidegate-id")?;
+        let idempotency = one(headers, "idempotency-key")?;
+        if own.is_some() && idempotency.is_some() {
+            return Err(Error::client(Code::BadHeader, "`Tidegate-Id` and `Idempotency-Key` exclude each other"));
+        }
+        let id = own.or(idempotency);
+        if let Some(id) = id.filter(|id| id.is_empty() || id.len() > Message::MAX_ID) {
+            return Err(Error::client(Code::BadHeader, format!("a message id of {} bytes, from 1 to {} are allowed", id.len(), Message::MAX_ID)));
+        }
+        let kind = kind(headers)?;
+        // Room for `:` and the largest number.
+        if let Some(id) = id.filter(|id| kind != Kind::Single && id.len() > Message::MAX_ID - 11) {
+            return Err(Error::client(Code::BadHeader, format!("a batch's id of {} bytes, at most {} are allowed", id.len(), Message::MAX_ID - 11)));
+        }
+        Ok(Self {
+            kind,
+            level,
+            partition,
+            key,
+            id: id.map(|id| Bytes::copy_from_slice(id.as_bytes())),
+            same_payload: idempotency.is_some(),
+            minimal: headers.get_all("prefer").iter().any(|value| value.as_bytes() == b"return=minimal"),
+        })
+    }
+}
+/// A misspelled header of ours would be a wish nobody hears.
+fn known(headers: &HeaderMap) -> Result<()> {
+    for name in headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with("tidegate-")) {
+        if LATER.contains(&name) {
+            return Err(Error::client(Code::NotYet, format!("`{name}` comes with a later version")));
+        }
+        if !KNOWN.contains(&name) {
+            return Err(Error::client(Code::BadHeader, format!("unknown header `{name}`")).with_hint(format!("known: {}, idempotency-key", KNOWN.join(", "))));
+        }
+    }
+    Ok(())
+}
+fn kind(headers: &HeaderMap) -> Result<Kind> {
+    if let Some(coding) = one(headers, "content-encoding")?
+        && !coding.eq_ignore_ascii_case("identity")
+    {
+        return Err(Error::client(Code::UnsupportedMediaType, format!("`Content-Encoding: {}` is not offered", coding.escape_debug()))
+            .with_hint("send the body as it is"));
+    }
+    let array = match one(headers, "tidegate-batch")? {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case("true") => true,
+        Some(word) if word.eq_ignore_ascii_case("false") => false,
+        Some(word) => return Err(Error::client(Code::BadHeader, format!("`Tidegate-Batch: {}`: expected `true` or `false`", word.escape_debug()))),
+    };
+    let essence = one(headers, "content-type")?.map_or("", |value| value.split(';').next().unwrap_or_default().trim());
+    Ok(match essence {
+        _ if essence.eq_ignore_ascii_case("application/x-ndjson") => Kind::Lines,
+        _ if essence.eq_ignore_ascii_case("application/vnd.tidegate.messages+json") => Kind::Items,
+        _ if array => Kind::Array,
+        _ => Kind::Single,
+    })
+}
+
+pub(super) async fn post(call: Call<'_>, parts: Parts, body: Incoming, settings: &Settings, mut aboard: Aboard) -> Result<Response<Body>> {
+    let route = call.route;
+    let (Some(post), Some(target)) = (&route.api.http_post, &route.publish) else {
+        return Err(call.no_method());
+    };
+    let wish = Wish::parse(&parts.headers)?;
+    let stamp = Stamp {
+        topic: target.topic(call.rest)?,
+        key: wish.key.clone(),
+        id: wish.id.clone(),
+        headers: kept_headers(&parts.headers, post)?,
+    };
+    let most = if wish.kind == Kind::Single { settings.body } else { settings.batch_body };
+    let body = upload::read(body, most, settings.body_stall, &mut aboard).await?;
+    let first = if wish.same_payload { Some(body.clone()) } else { None };
+    let batch = batch::split(wish.kind, body, &stamp, settings.batch_items)?;
+    let items = batch.items();
+    let ids: Vec<_> = batch.numbered().filter_map(|(number, message)| Some((number, message.id.clone()?))).collect();
+
+    let mut x = call.exchange();
+    flow::admit(route, &mut x).await?;
+    let publish = Publish {
+        batch,
+        level: wish.level.or(post.ack),
+        partition: wish.partition,
+        scope: route.scope,
+    };
+    let kept = flow::publish(route, &x, publish).await?.await?;
+
+    if let (Kind::Single, Some(payload)) = (wish.kind, first)
+        && kept.duplicates.contains(&0)
+    {
+        same(&call, &kept, &payload).await?;
+    }
+    if wish.kind == Kind::Single { single(&kept, &stamp, &wish) } else { many(&kept, items, &stamp, &ids, &wish, &call) }
+}
+/// Headers the API lets into the message. curl's form type says nothing about the payload.
+fn kept_headers(headers: &HeaderMap, post: &HttpPost) -> Result<Headers> {
+    if post.headers.is_empty() {
+        return Ok(Headers::EMPTY);
+    }
+    let mut builder = Headers::EMPTY.edit();
+    let mut any = false;
+    for (name, value) in headers {
+        let wanted = post.headers.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => name.as_str().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
+            None => name.as_str().eq_ignore_ascii_case(pattern),
+        });
+        let form = *name == header::CONTENT_TYPE && value.as_bytes().starts_with(FORM.as_bytes());
+        // Credentials do not belong into messages, whatever a pattern says.
+        let secret = matches!(*name, header::AUTHORIZATION | header::COOKIE | header::PROXY_AUTHORIZATION);
+        if wanted && !form && !secret {
+            builder.push(name.as_str(), value.as_bytes())?;
+            any = true;
+        }
+    }
+    Ok(if any { builder.build() } else { Headers::EMPTY })
+}
+/// The first message under that key must have had this payload.
+async fn same(call: &Call<'_>, kept: &Kept, payload: &Bytes) -> Result<()> {
+    let Some(place) = kept.places.first() else { return Ok(()) };
+    let Some(span) = place.spans.first() else { return Ok(()) };
+    let position = Position {
+        source: place.source,
+        partition: span.partition,
+        offset: span.first,
+    };
+    let mut consumer = flow::consume(call.route, call.rest, Start::At(position)).await?;
+    let limit = Limit { messages: 1, bytes: 1 };
+    let first = consumer.next(limit).await?;
+    let found = first.as_ref().and_then(|delivery| delivery.items().iter().find(|item| item.position == Some(position)));
+    match found {
+        Some(item) if item.message.payload != *payload => Err(Error::client(
+            Code::IdempotencyMismatch,
+            format!("the first message under this key, at {position}, has another payload"),
+        )
+        .with_hint("use a new `Idempotency-Key` for a new message")),
+        _ => Ok(()),
+    }
+}
+fn single(kept: &Kept, stamp: &Stamp, wish: &Wish) -> Result<Response<Body>> {
+    let verdicts = kept.verdicts(1);
+    let Some(verdict) = verdicts.first() else { return Ok(Response::new(Body::empty())) };
+    let positions = match &verdict.result {
+        Ok(positions) => positions,
+        Err(error) => return Err(error.again()),
+    };
+    let position = (!positions.is_empty()).then(|| positions.iter().copied().collect::<Cursor>().to_string());
+    let id = stamp.id.as_ref().map(|id| String::from_utf8_lossy(id)).or_else(|| position.as_deref().map(Into::into));
+    let body = if wish.minimal {
+        Body::empty()
+    } else {
+        let mut out = Vec::with_capacity(96);
+        out.push(b'{');
+        for (name, value) in [("id", id.as_deref()), ("position", position.as_deref()), ("ack", Some(kept.level.as_str()))] {
+            if let Some(value) = value {
+                items::name(name, &mut out);
+                items::string(value, &mut out);
+            }
+        }
+        if kept.level == Level::Delivered {
+            items::name("note", &mut out);
+            items::string(&format!("live only: no stream captures `{}`", &*stamp.topic), &mut out);
+        }
+        out.extend_from_slice(b"}");
+        Body::full(out)
+    };
+    let mut response = with_type(body, "application/json");
+    *response.status_mut() = StatusCode::ACCEPTED;
+    let headers = response.headers_mut();
+    headers.insert(ACK, HeaderValue::from_static(kept.level.as_str()));
+    if let Some(value) = id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) {
+        headers.insert(ID, value);
+    }
+    if let Some(value) = position.and_then(|position| HeaderValue::try_from(position).ok()) {
+        headers.insert(POSITION, value);
+    }
+    if verdict.duplicate {
+        headers.insert(DUPLICATE, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+/// A verdict per item: 202 all, 207 some, else the first problem with the same members.
+fn many(kept: &Kept, items: u32, stamp: &Stamp, ids: &[(u32, Bytes)], wish: &Wish, call: &Call<'_>) -> Result<Response<Body>> {
+    let failed = kept.failed.len() as u32;
+    let first = kept.failed.first().map(|(_, error)| error).filter(|_| failed == items);
+    let mut out = Vec::with_capacity(64 + items as usize * 48);
+    out.push(b'{');
+    if let Some(error) = first {
+        let problem = serde_json::to_vec(&Problem::new(error, Some(&call.request_id))).unwrap_or_default();
+        out.extend_from_slice(problem.get(1..problem.len().saturating_sub(1)).unwrap_or_default());
+    }
+    items::name("sent", &mut out);
+    out.extend_from_slice((items - failed).to_string().as_bytes());
+    items::name("failed", &mut out);
+    out.extend_from_slice(failed.to_string().as_bytes());
+    if kept.level == Level::Delivered {
+        items::name("note", &mut out);
+        items::string(&format!("live only: no stream captures `{}`", &*stamp.topic), &mut out);
+    }
+    items::name("results", &mut out);
+    out.push(b'[');
+    for verdict in kept.verdicts(items) {
+        if verdict.item > 0 {
+            out.push(b',');
+        }
+        result(&verdict, ids, &mut out);
+    }
+    out.extend_from_slice(b"]}");
+    let body = if wish.minimal && failed == 0 { Body::empty() } else { Body::full(out) };
+    let mut response = match first {
+        Some(error) => {
+            let mut response = with_type(body, "application/problem+json");
+            *response.status_mut() = outcome::status(error.code());
+            problem::told(error, response.headers_mut());
+            response
+        }
+        None => {
+            let mut response = with_type(body, "application/json");
+            *response.status_mut() = if failed == 0 { StatusCode::ACCEPTED } else { StatusCode::MULTI_STATUS };
+            response.headers_mut().insert(ACK, HeaderValue::from_static(kept.level.as_str()));
+            if let Ok(value) = HeaderValue::try_from(kept.to_string())
+                && !value.is_empty()
+                && value.len() <= 1024
+            {
+                response.headers_mut().insert(POSITION, value);
+            }
+            response
+        }
+    };
+    if !kept.duplicates.is_empty() && kept.duplicates.len() as u32 == items {
+        response.headers_mut().insert(DUPLICATE, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+fn result(verdict: &Verdict<'_>, ids: &[(u32, Bytes)], out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{{\"index\":{}", verdict.item).as_bytes());
+    match &verdict.result {
+        Ok(positions) => {
+            let position = (!positions.is_empty()).then(|| positions.iter().copied().collect::<Cursor>().to_string());
+            let own = ids.binary_search_by_key(&verdict.item, |(number, _)| *number).ok().and_then(|at| ids.get(at));
+            let own = own.map(|(_, id)| String::from_utf8_lossy(id));
+            for (name, value) in [("id", own.as_deref().or(position.as_deref())), ("position", position.as_deref())] {
+                if let Some(value) = value {
+                    items::name(name, out);
+                    items::string(value, out);
+                }
+            }
+            if verdict.duplicate {
+                items::name("duplicate", out);
+                out.extend_from_slice(b"true");
+            }
+        }
+        Err(error) => {
+            items::name("problem", out);
+            out.extend_from_slice(&serde_json::to_vec(&Problem::new(error, None)).unwrap_or_default());
+        }
+    }
+    out.push(b'}');
+}

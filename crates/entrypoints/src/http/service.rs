@@ -1,0 +1,279 @@
+//! From a request to the entrypoint that answers it.
+use super::{
+    accept::{self, Format},
+    body::Body,
+    flight::Flight,
+    head::{self, HeadLimits},
+    problem, publish, read, sse,
+};
+use crate::listener::{Connection, Handler};
+use http::{HeaderValue, Method, Request, Response, header, request::Parts};
+use hyper::body::Incoming;
+use std::{
+    fmt::Write as _,
+    hash::RandomState,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tidegate_core::{
+    drain::Watch,
+    error::{Code, Error, Fault, Result, Retry},
+    exchange::Exchange,
+};
+use tidegate_gateway::{
+    route::{Route, trace},
+    world::World,
+};
+
+/// What every request of the gateway keeps to.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The head.
+    pub head: HeadLimits,
+    /// Bytes of a single message's body.
+    pub body: u64,
+    /// Bytes of a batch's body.
+    pub batch_body: u64,
+    /// Items of a batch.
+    pub batch_items: u32,
+    /// Without a byte of a body that has begun.
+    pub body_stall: Duration,
+    /// Hints may name other paths: for `dev` only.
+    pub hints: bool,
+}
+/// A page for people, at a path no API has.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// The exact path.
+    pub path: &'static str,
+    /// `text/html; charset=utf-8`.
+    pub content_type: &'static str,
+    /// What is answered.
+    pub bytes: &'static [u8],
+}
+/// The HTTP gateway: one for all its listeners.
+pub struct Gateway {
+    world: Arc<World>,
+    flight: Arc<Flight>,
+    settings: Settings,
+    pages: Vec<Page>,
+    drain: Watch,
+    seed: RandomState,
+    requests: AtomicU64,
+}
+/// One request and where it goes.
+pub(super) struct Call<'a> {
+    pub(super) route: &'a Arc<Route>,
+    pub(super) rest: &'a str,
+    pub(super) host: &'a str,
+    pub(super) path: &'a str,
+    pub(super) peer: SocketAddr,
+    pub(super) trace: [u8; 16],
+    pub(super) request_id: String,
+}
+impl Call<'_> {
+    pub(super) fn exchange(&self) -> Exchange {
+        let mut x = Exchange::new(self.route.name.clone());
+        x.peer = Some(self.peer);
+        x.trace = self.trace;
+        x
+    }
+    pub(super) fn no_method(&self) -> Error {
+        Error::client(Code::MethodNotAllowed, format!("`{}` does not take this method", self.path)).with_hint(format!("allowed: {}", allowed(self.route)))
+    }
+}
+fn allowed(route: &Route) -> &'static str {
+    let posts = route.api.http_post.is_some() && route.publish.is_some();
+    let gets = (route.api.http_get.is_some() || route.api.sse.is_some()) && route.subscribe.is_some();
+    match (gets, posts) {
+        (true, true) => "GET, POST",
+        (true, false) => "GET",
+        (false, true) => "POST",
+        (false, false) => "",
+    }
+}
+
+impl Gateway {
+    /// Over a world; `drain` ends its streams.
+    pub fn new(world: Arc<World>, flight: Arc<Flight>, settings: Settings, pages: Vec<Page>, drain: Watch) -> Arc<Self> {
+        Arc::new(Self {
+            world,
+            flight,
+            settings,
+            pages,
+            drain,
+            seed: RandomState::new(),
+            requests: AtomicU64::new(0),
+        })
+    }
+    async fn answer(&self, request: Request<Incoming>, connection: &Arc<Connection>, trace: [u8; 16], request_id: &str) -> Result<Response<Body>> {
+        let aboard = self.flight.enter()?;
+        let (parts, body) = request.into_parts();
+        let host = head::check(&parts, self.settings.head)?.to_owned();
+        if self.drain.is_draining() {
+            return Err(Error::new(Code::Draining, Fault::Operator, "the gateway is shutting down").with_retry(Retry::After(Duration::from_secs(1))));
+        }
+        let uri = parts.uri.clone();
+        let path = uri.path();
+        let (route, rest) = {
+            let now = self.world.now();
+            match now.paths.find(&host, path) {
+                Some((route, rest)) => (route.clone(), rest),
+                None => return self.no_route(&parts, &host, path),
+            }
+        };
+        let call = Call {
+            route: &route,
+            rest,
+            host: &host,
+            path,
+            peer: connection.peer,
+            trace,
+            request_id: request_id.to_owned(),
+        };
+        match parts.method {
+            Method::POST => publish::post(call, parts, body, &self.settings, aboard).await,
+            Method::GET => {
+                // Nothing of a GET's body is looked at, so that no upload hides in it.
+                drop(body);
+                self.get(call, &parts, connection).await
+            }
+            _ => Err(call.no_method()),
+        }
+    }
+    async fn get(&self, call: Call<'_>, parts: &Parts, connection: &Arc<Connection>) -> Result<Response<Body>> {
+        if parts.headers.contains_key(header::UPGRADE) {
+            return Err(Error::client(Code::NotYet, "upgrading a connection (WebSocket) comes with a later version").with_hint("stream with `Accept: text/event-stream`"));
+        }
+        let api = &call.route.api;
+        if call.route.subscribe.is_none() || api.http_get.is_none() && api.sse.is_none() {
+            return Err(call.no_method());
+        }
+        match accept::format(&parts.headers, api.sse.is_some())? {
+            Format::EventStream => sse::stream(&call, parts, &self.world, self.drain.clone(), connection).await,
+            format => match &api.http_get {
+                Some(get) => read::get(&call, parts, get, format, self.drain.clone()).await,
+                None => Err(Error::client(Code::NotAcceptable, "this api only streams").with_hint("send `Accept: text/event-stream`")),
+            },
+        }
+    }
+    fn no_route(&self, parts: &Parts, host: &str, path: &str) -> Result<Response<Body>> {
+        if let Some(page) = self.pages.iter().find(|page| page.path == path) {
+            if parts.method != Method::GET && parts.method != Method::HEAD {
+                return Err(Error::client(Code::MethodNotAllowed, format!("`{path}` is a page")).with_hint("allowed: GET"));
+            }
+            let mut response = problem::with_type(Body::full(page.bytes), page.content_type);
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            return Ok(response);
+        }
+        let now = self.world.now();
+        let verbs = ["_pull", "_settle", "_ticket"];
+        if let Some((api, verb)) = path.rsplit_once('/')
+            && verbs.contains(&verb)
+            && now.paths.find(host, api).is_some()
+        {
+            return Err(Error::client(Code::NotYet, format!("`{verb}` comes with a later version")));
+        }
+        let error = Error::client(Code::NotFound, "no api has this path");
+        if !self.settings.hints {
+            return Err(error);
+        }
+        Err(match nearest(path, &now.paths.patterns()) {
+            Some(near) => error.with_hint(format!("did you mean {near}?")),
+            None => error,
+        })
+    }
+}
+/// The pattern that takes the fewest edits, if that is few.
+fn nearest(path: &str, patterns: &[String]) -> Option<String> {
+    let first = |path: &str| path.trim_matches('/').split('/').next().unwrap_or_default().to_ascii_lowercase();
+    let wanted = first(path);
+    let best = patterns.iter().map(|pattern| (edits(&wanted, &first(pattern)), pattern)).min()?;
+    (best.0 <= 1 + wanted.len() / 4).then(|| best.1.clone())
+}
+/// Levenshtein's distance, over short texts only.
+fn edits(a: &str, b: &str) -> usize {
+    if a.len().max(b.len()) > 64 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut corner = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let best = (corner + usize::from(x != y)).min(left + 1).min(*cell + 1);
+            corner = std::mem::replace(cell, best);
+            left = best;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+impl Handler for Gateway {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
+        let trace = trace(&self.seed, self.requests.fetch_add(1, Ordering::Relaxed));
+        // Only errors and the log at debug need these as text.
+        let mut asked = None;
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            asked = Some((request.method().clone(), request.uri().path().to_owned()));
+        }
+        let headers = request.headers().get(header::ACCEPT).cloned();
+        let request_id = hex(trace);
+        let response = match self.answer(request, &connection, trace, &request_id).await {
+            Ok(response) => response,
+            Err(error) => {
+                tell(&error, &request_id, &connection);
+                let mut accept = http::HeaderMap::new();
+                headers.into_iter().for_each(|value| drop(accept.insert(header::ACCEPT, value)));
+                let mut response = problem::answer(&error, &request_id, &accept);
+                if error.code() == Code::MethodNotAllowed
+                    && let Some(allow) = error.hint().and_then(|hint| hint.strip_prefix("allowed: "))
+                    && let Ok(allow) = HeaderValue::from_str(allow)
+                {
+                    response.headers_mut().insert(header::ALLOW, allow);
+                }
+                response
+            }
+        };
+        if let Some((method, path)) = asked {
+            tracing::debug!(request = %request_id, peer = %connection.peer, method = %method, path = %path, status = response.status().as_u16(), "request");
+        }
+        response
+    }
+}
+/// Whose fault it is decides how loud.
+fn tell(error: &Error, request_id: &str, connection: &Connection) {
+    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    match error.fault() {
+        Fault::Client => tracing::debug!(request = request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "refused"),
+        Fault::Broker | Fault::Operator => {
+            tracing::warn!(request = request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "not done");
+        }
+        Fault::Gateway => tracing::error!(request = request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "failed"),
+    }
+}
+fn hex(bytes: [u8; 16]) -> String {
+    let mut text = String::with_capacity(32);
+    // Writing to memory cannot fail.
+    let _never = write!(text, "{:032x}", u128::from_be_bytes(bytes));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_meant() {
+        let patterns = ["/orders".to_owned(), "/topics/*".to_owned()];
+        assert_eq!(nearest("/order", &patterns).as_deref(), Some("/orders"));
+        assert_eq!(nearest("/topic/x", &patterns).as_deref(), Some("/topics/*"));
+        assert_eq!(nearest("/zzz", &patterns), None);
+    }
+}

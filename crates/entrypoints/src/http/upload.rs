@@ -1,0 +1,64 @@
+//! The body of a request, with its limits: counted as it comes, never larger in memory than it may be.
+use super::flight::Aboard;
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::time::Duration;
+use tidegate_core::error::{Code, Error, Result};
+
+/// A slice this small would keep hyper's whole read buffer alive: copied.
+const COPY_BELOW: usize = 4 << 10;
+
+/// The whole body. Trailers are passed over. Dropped: what came is forgotten.
+pub(super) async fn read(mut body: Incoming, most: u64, stall: Duration, aboard: &mut Aboard) -> Result<Bytes> {
+    let announced = body.size_hint().lower();
+    if announced > most {
+        return Err(too_large(most));
+    }
+    aboard.load(announced)?;
+    let mut loaded = announced;
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = next(&mut body, stall).await? {
+        let Ok(data) = frame.into_data() else { continue };
+        let length = (first.len() + rest.len() + data.len()) as u64;
+        if length > most {
+            return Err(too_large(most));
+        }
+        if length > loaded {
+            aboard.load(length - loaded)?;
+            loaded = length;
+        }
+        if first.is_empty() && rest.is_empty() {
+            // Nearly always all of it.
+            first = data;
+        } else {
+            if rest.is_empty() {
+                // What was announced is not believed beyond a start: memory follows what came.
+                rest.reserve((announced as usize).clamp(length as usize, 256 << 10));
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    if !rest.is_empty() {
+        return Ok(rest.freeze());
+    }
+    Ok(if first.len() < COPY_BELOW { Bytes::copy_from_slice(&first) } else { first })
+}
+/// A timer is made only for a body that has not come yet.
+async fn next(body: &mut Incoming, stall: Duration) -> Result<Option<http_body::Frame<Bytes>>> {
+    let mut frame = body.frame();
+    let come = match futures::poll!(&mut frame) {
+        std::task::Poll::Ready(come) => come,
+        std::task::Poll::Pending => tokio::time::timeout(stall, frame).await.map_err(|_late| {
+            Error::client(Code::BodyTimeout, format!("no byte of the body came for {} ms", stall.as_millis()))
+        })?,
+    };
+    come.transpose()
+        .map_err(|error| Error::client(Code::BadRequest, "the body is cut or badly framed").because(error))
+}
+fn too_large(most: u64) -> Error {
+    Error::client(Code::TooLarge, format!("the body is larger than {most} bytes")).with_hint("send it in parts, or raise `limits.body` or `limits.batch_body`")
+}

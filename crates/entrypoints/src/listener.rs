@@ -1,0 +1,196 @@
+//! Our own accept loop: caps, timeouts and a graceful end that no library hides.
+mod connection;
+mod sweeper;
+
+pub use connection::Connection;
+
+use crate::http::body::Body;
+use connection::Watched;
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use sweeper::Sweeper;
+use tidegate_core::{
+    drain::Watch,
+    error::{Code, Error, Fault, Result},
+    tasks::{self, Task},
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+};
+
+/// Answers requests. The future may be dropped at any await: the client left.
+pub trait Handler: Send + Sync + 'static {
+    /// One request. Never fails: an error is an answer too.
+    fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> impl Future<Output = Response<Body>> + Send;
+}
+/// What every connection of a listener keeps to.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; one more is told 503 and closed.
+    pub connections: usize,
+    /// Bytes of a request head.
+    pub head: usize,
+    /// From the first byte of a head to its last.
+    pub head_timeout: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// Without a byte taken by the client while there is something to write.
+    pub write_stall: Duration,
+}
+/// What a listener has seen.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Connections that are open.
+    pub open: AtomicUsize,
+    /// Connections there were.
+    pub accepted: AtomicU64,
+    /// Connections that were told 503.
+    pub shed: AtomicU64,
+    /// Connections closed for a timeout.
+    pub timed_out: AtomicU64,
+}
+
+/// A listening socket.
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+impl Listener {
+    /// Listens. What holds the port is named if the system tells.
+    pub async fn bind(address: SocketAddr) -> Result<Self> {
+        let failed = |error: std::io::Error| {
+            let code = if error.kind() == std::io::ErrorKind::AddrInUse { Code::AddressInUse } else { Code::CommandFailed };
+            Error::new(code, Fault::Operator, format!("cannot listen on {address}: {error}")).because(error)
+        };
+        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        Ok(Self { socket, address })
+    }
+    /// With the port the system chose, if 0 was asked.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+    /// Accepts until the drain begins; connections then finish what they are at.
+    pub async fn serve<H: Handler>(self, handler: Arc<H>, limits: Limits, seen: Arc<Seen>, mut drain: Watch) {
+        let sweeper = Sweeper::new(limits);
+        let _sweeping: Task = tasks::spawn(sweeper.clone().run());
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = drain.started() => return,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, peer)) => {
+                    seen.accepted.fetch_add(1, Ordering::Relaxed);
+                    if seen.open.load(Ordering::Relaxed) >= limits.connections {
+                        seen.shed.fetch_add(1, Ordering::Relaxed);
+                        tasks::detach(shed(socket));
+                        continue;
+                    }
+                    let serving = Serving {
+                        handler: handler.clone(),
+                        sweeper: sweeper.clone(),
+                        seen: seen.clone(),
+                        drain: drain.clone(),
+                    };
+                    tasks::detach(serving.run(socket, peer));
+                }
+                // Out of descriptors, or the client gave up: neither may end the loop, nor spin it.
+                Err(error) => {
+                    tracing::warn!(error = %error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+        }
+    }
+}
+/// One connection, from accept to close.
+struct Serving<H> {
+    handler: Arc<H>,
+    sweeper: Arc<Sweeper>,
+    seen: Arc<Seen>,
+    drain: Watch,
+}
+impl<H: Handler> Serving<H> {
+    async fn run(mut self, socket: TcpStream, peer: SocketAddr) {
+        let _open = Open::new(&self.seen);
+        let guard = self.drain.guard();
+        // Before the first byte: a delayed acknowledgement would cost 40 ms. It fails only if the client has gone, and then so does the rest.
+        let _gone = socket.set_nodelay(true);
+        let connection = self.sweeper.enter(peer);
+        let limits = self.sweeper.limits();
+        let (handler, state) = (self.handler, connection.state.clone());
+        let service = service_fn(move |request| {
+            let (handler, state) = (handler.clone(), state.clone());
+            async move {
+                state.busy();
+                let response = handler.handle(request, state.clone()).await;
+                if !response.body().is_stream() {
+                    state.answered();
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let mut http = http1::Builder::new();
+        http.pipeline_flush(false).half_close(false).header_read_timeout(None).max_buf_size(limits.head.max(8 << 10));
+        let serving = http.serve_connection(TokioIo::new(Watched::new(socket, connection.state.clone())), service);
+        let mut serving = std::pin::pin!(serving);
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                biased;
+                result = serving.as_mut() => {
+                    if let Err(error) = result {
+                        tracing::debug!(peer = %peer, error = %error, "connection ended");
+                    }
+                    break;
+                }
+                () = connection.state.overdue() => {
+                    self.seen.timed_out.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(peer = %peer, "connection closed: no progress in time");
+                    break;
+                }
+                () = self.drain.started(), if !draining => {
+                    draining = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+            }
+        }
+        drop(guard);
+    }
+}
+/// Counts one open connection.
+struct Open(Arc<Seen>);
+impl Open {
+    fn new(seen: &Arc<Seen>) -> Self {
+        seen.open.fetch_add(1, Ordering::Relaxed);
+        Self(seen.clone())
+    }
+}
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+/// Over the cap: an answer rather than silence, at the price of one small write.
+async fn shed(mut socket: TcpStream) {
+    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: 130\r\n\r\n{\"type\":\"urn:tidegate:error:TG2003\",\"title\":\"The gateway is at its limit.\",\"status\":503,\"code\":\"TG2003\",\"detail\":\"all in use\"}     ";
+    let answer = async {
+        // The client may be gone; then nobody is owed an answer.
+        let _gone = socket.write_all(ANSWER).await;
+        let _gone = socket.shutdown().await;
+    };
+    let _late = tokio::time::timeout(Duration::from_secs(1), answer).await;
+}

@@ -1,0 +1,83 @@
+//! Checked resources to the world's next snapshot. What an API needs is compared with what its backend can keep here, not at run time.
+use crate::{
+    instances::Instances,
+    metrics::Metrics,
+    paths::Paths,
+    route::{Route, scope},
+    settings::Api,
+    target::Target,
+    world::Snapshot,
+};
+use std::sync::Arc;
+use tidegate_core::{
+    check::{Needs, Problem, negotiate},
+    error::{Code, Error, Fault, Result},
+};
+
+/// An API that cannot be deployed, and why.
+#[derive(Debug)]
+pub struct Undeployable {
+    /// Its name.
+    pub api: Arc<str>,
+    /// What its entrypoints ask and the backend cannot keep.
+    pub problems: Vec<Problem>,
+}
+/// Opens what is new, keeps what is equal, and builds every route. On an error nothing was swapped.
+pub async fn compile(apis: &[Api], instances: &mut Instances, metrics: &Metrics, revision: u64) -> Result<Result<Snapshot, Vec<Undeployable>>> {
+    let mut paths = Paths::default();
+    let mut refused = Vec::new();
+    for api in apis.iter().filter(|api| api.enabled) {
+        let mut publish = None;
+        let mut subscribe = None;
+        for (backend, side) in [(&api.publish, &mut publish), (&api.subscribe, &mut subscribe)] {
+            if let Some(backend) = backend {
+                *side = Some(instances.target(backend).await?);
+            }
+        }
+        let problems = problems(api, publish.as_ref(), subscribe.as_ref());
+        if !problems.is_empty() {
+            refused.push(Undeployable {
+                api: api.name.clone(),
+                problems,
+            });
+            continue;
+        }
+        let route = Arc::new(Route {
+            name: api.name.clone(),
+            api: api.clone(),
+            publish,
+            subscribe,
+            policies: Box::default(),
+            metrics: metrics.api(&api.name),
+            scope: scope(&api.name, ""),
+        });
+        for path in &api.paths {
+            if paths.insert(path.host.as_deref(), &path.path, route.clone()).is_some() {
+                return Err(Error::new(Code::Duplicate, Fault::Operator, format!("two apis have the path `{}`", path.path)));
+            }
+        }
+    }
+    Ok(if refused.is_empty() { Ok(Snapshot { paths, revision }) } else { Err(refused) })
+}
+fn problems(api: &Api, publish: Option<&Target>, subscribe: Option<&Target>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if let (Some(post), Some(target)) = (&api.http_post, publish) {
+        let needs = Needs {
+            publish: true,
+            level: post.ack,
+            ..Needs::default()
+        };
+        problems.extend(negotiate("/entrypoints/http_post", needs, target.endpoint.capabilities()));
+    }
+    let reads = [("/entrypoints/http_get", api.http_get.is_some()), ("/entrypoints/sse", api.sse.is_some())];
+    if let Some(target) = subscribe {
+        let needs = Needs {
+            subscribe: true,
+            ..Needs::default()
+        };
+        for (at, _) in reads.into_iter().filter(|(_, on)| *on) {
+            problems.extend(negotiate(at, needs, target.endpoint.capabilities()));
+        }
+    }
+    problems
+}

@@ -1,0 +1,180 @@
+//! The two flows of the gateway. Everything else is decoding before or encoding after.
+use crate::{
+    metrics::ApiMetrics,
+    route::{Route, RouteHandle},
+    target::Target,
+};
+use futures::FutureExt;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tidegate_core::{
+    drain::Watch,
+    endpoint::{Consumer, ConsumerSpec, Limit, Publish, Start},
+    error::{Code, Error, Fault, Result},
+    exchange::Exchange,
+    outbound::{Ended, Outbound},
+    receipt::{Kept, Level, Receipt},
+    tasks,
+};
+
+/// How much one delivery carries, and how much may be unsettled.
+pub const WINDOW: Limit = Limit {
+    messages: 256,
+    bytes: 256 << 10,
+};
+
+/// Once per request or connection.
+pub async fn admit(route: &Route, x: &mut Exchange) -> Result<()> {
+    for policy in &route.policies {
+        policy.admit(x).run().await?;
+    }
+    Ok(())
+}
+
+/// Policies, then the producer. What decoding and policies refused never reaches it, and comes back in the receipt under its own number.
+/// Dropped before it resolves: nothing was accepted.
+pub async fn publish(route: &Route, x: &Exchange, mut publish: Publish) -> Result<Published> {
+    let items = publish.batch.items();
+    route.metrics.published.received(items);
+    let mut counted = Counted {
+        metrics: route.metrics.clone(),
+        items: Some(items),
+    };
+    let result = send(route, x, &mut publish).await;
+    match result {
+        Ok(receipt) => Ok(Published {
+            receipt: Some(receipt),
+            counted,
+        }),
+        Err(error) => {
+            counted.resolved(Err(&error));
+            Err(error)
+        }
+    }
+}
+async fn send(route: &Route, x: &Exchange, publish: &mut Publish) -> Result<Receipt> {
+    for policy in &route.policies {
+        policy.publish(x, publish).run().await?;
+    }
+    let target = target(route.publish.as_ref())?;
+    let refused = publish.batch.take_refused();
+    let publish = std::mem::replace(publish, Publish::from(tidegate_core::batch::Batch::default()));
+    let receipt = if publish.batch.is_empty() {
+        Receipt::now(Ok(Kept::new(publish.level.unwrap_or(Level::Accepted))))
+    } else {
+        target.producer.send(publish).await?
+    };
+    Ok(receipt.with(refused))
+}
+/// A receipt that is counted whether or not anybody still waits for it.
+#[must_use = "an answer before it resolved is a lie"]
+pub struct Published {
+    receipt: Option<Receipt>,
+    counted: Counted,
+}
+impl Future for Published {
+    type Output = Result<Kept>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let gone = || Error::new(Code::Internal, Fault::Gateway, "the receipt was asked for twice");
+        let Some(receipt) = &mut self.receipt else {
+            return Poll::Ready(Err(gone()));
+        };
+        let kept = ready!(receipt.poll_unpin(cx));
+        self.receipt = None;
+        self.counted.resolved(kept.as_ref());
+        Poll::Ready(kept)
+    }
+}
+impl Drop for Published {
+    fn drop(&mut self) {
+        // The client left; what it sent may still be kept, and the balance wants to know.
+        if let Some(receipt) = self.receipt.take() {
+            let mut counted = Counted {
+                metrics: self.counted.metrics.clone(),
+                items: self.counted.items.take(),
+            };
+            tasks::detach(async move { counted.resolved(receipt.await.as_ref()) });
+        }
+    }
+}
+struct Counted {
+    metrics: Arc<ApiMetrics>,
+    items: Option<u32>,
+}
+impl Counted {
+    fn resolved(&mut self, result: Result<&Kept, &Error>) {
+        if let Some(items) = self.items.take() {
+            self.metrics.published.resolved(items, result);
+        }
+    }
+}
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(items) = self.items {
+            self.metrics.published.abandoned(items);
+        }
+    }
+}
+
+/// Opens what a subscriber reads from.
+pub async fn consume(route: &Route, rest: &str, start: Start) -> Result<Box<dyn Consumer>> {
+    let target = target(route.subscribe.as_ref())?;
+    let spec = ConsumerSpec {
+        topics: target.filters(rest)?,
+        start,
+        group: None,
+        window: WINDOW,
+    };
+    target.endpoint.consumer(spec).await
+}
+fn target(side: Option<&Target>) -> Result<&Target> {
+    side.ok_or_else(|| Error::client(Code::MethodNotAllowed, "this api has no such side"))
+}
+
+/// Deliveries until the source, the API, the gateway or the client ends. The first consumer is opened by the caller, so that what is
+/// wrong with it can still be answered. Cancel-safe: dropped, the client left.
+pub async fn subscribe<O: Outbound>(
+    route: &mut RouteHandle,
+    x: &mut Exchange,
+    mut from: Box<dyn Consumer>,
+    start: Start,
+    out: &mut O,
+    drain: &mut Watch,
+) -> Result<Ended> {
+    let Some(mut live) = route.route().cloned() else {
+        return Ok(Ended::ApiGone);
+    };
+    let ended = loop {
+        let mut delivery = tokio::select! {
+            biased;
+            () = drain.started() => break Ended::Draining,
+            () = route.changed() => {
+                let Some(new) = route.route().cloned() else { break Ended::ApiGone };
+                if admit(&new, x).await.is_err() {
+                    break Ended::Refused;
+                }
+                let same = matches!((&live.subscribe, &new.subscribe), (Some(a), Some(b)) if Arc::ptr_eq(&a.endpoint, &b.endpoint));
+                if !same {
+                    let seen = out.cursor();
+                    let again = if seen.is_empty() { start.clone() } else { Start::After(seen) };
+                    from = consume(&new, &route.rest(), again).await?;
+                }
+                live = new;
+                continue;
+            }
+            next = from.next(WINDOW) => match next? {
+                Some(delivery) => delivery,
+                None => break Ended::SourceEnded,
+            },
+        };
+        for policy in &live.policies {
+            policy.deliver(x, &mut delivery).run().await?;
+        }
+        out.send(delivery).await?;
+    };
+    out.close(ended).await;
+    Ok(ended)
+}

@@ -1,0 +1,85 @@
+//! Endpoints that are open, by what they were opened with: a reload that changes nothing opens nothing.
+use crate::settings::Backend;
+use std::{collections::HashMap, sync::Arc};
+use tidegate_core::{
+    check::{Kind, Problem},
+    endpoint::Endpoint,
+    error::{Code, Error, Fault, Result},
+    topic::Topic,
+};
+
+use crate::target::{Target, Wanted};
+
+/// Opens the embedded endpoint: bound to the stream of that name, or over all topics.
+pub type OpenLocal = Box<dyn Fn(Option<&str>) -> Result<Arc<dyn Endpoint>> + Send + Sync>;
+
+/// What is open now.
+pub struct Instances {
+    kinds: Vec<Kind>,
+    local: OpenLocal,
+    open: HashMap<(&'static str, u64), Arc<dyn Endpoint>>,
+    streams: HashMap<Arc<str>, Arc<dyn Endpoint>>,
+    topics: Option<Arc<dyn Endpoint>>,
+}
+impl Instances {
+    /// Nothing is open yet.
+    pub fn new(kinds: Vec<Kind>, local: OpenLocal) -> Self {
+        Self {
+            kinds,
+            local,
+            open: HashMap::new(),
+            streams: HashMap::new(),
+            topics: None,
+        }
+    }
+    /// The target a checked backend names, opened at need.
+    pub async fn target(&mut self, backend: &Backend) -> Result<Target> {
+        match backend {
+            Backend::Stream(name) => {
+                let endpoint = match self.streams.get(name) {
+                    Some(endpoint) => endpoint.clone(),
+                    None => (self.local)(Some(name))?,
+                };
+                self.streams.insert(name.clone(), endpoint.clone());
+                Ok(Target::new(endpoint, Wanted::Whole(Topic::from(&**name))))
+            }
+            Backend::Topic(template) => {
+                let endpoint = match &self.topics {
+                    Some(endpoint) => endpoint.clone(),
+                    None => (self.local)(None)?,
+                };
+                self.topics = Some(endpoint.clone());
+                let wanted = match template.contains("${") {
+                    true => Wanted::Template(template.as_str().into()),
+                    false => Wanted::One(Topic::from(template.as_str())),
+                };
+                Ok(Target::new(endpoint, wanted))
+            }
+            Backend::Mock(value) => {
+                let kind = self.kinds.iter().find(|kind| kind.name == "mock").ok_or_else(|| unknown("mock"))?;
+                let checked = (kind.check)(value).map_err(|problems| wrong(&problems))?;
+                let key = (kind.name, checked.digest());
+                let endpoint = match self.open.get(&key) {
+                    Some(endpoint) => endpoint.clone(),
+                    None => checked.open().await?,
+                };
+                self.open.insert(key, endpoint.clone());
+                Ok(Target::new(endpoint, Wanted::Whole(Topic::from_static("mock"))))
+            }
+            Backend::Endpoint { name, .. } => Err(unknown(name)),
+        }
+    }
+    /// Closes what no route of the new world holds any more.
+    pub fn forget_unused(&mut self) {
+        self.open.retain(|_, endpoint| Arc::strong_count(endpoint) > 1);
+        self.streams.retain(|_, endpoint| Arc::strong_count(endpoint) > 1);
+    }
+}
+fn unknown(name: &str) -> Error {
+    Error::new(Code::NoSuchReference, Fault::Operator, format!("there is no endpoint `{name}`"))
+}
+/// `config` has asked the same question before, with line and column: this answers who did not.
+fn wrong(problems: &[Problem]) -> Error {
+    let text: Vec<_> = problems.iter().map(|p| format!("{}: expected {}", p.at, p.expected)).collect();
+    Error::new(Code::BadValue, Fault::Operator, text.join("; "))
+}

@@ -1,0 +1,43 @@
+//! The whole compiled data plane, swapped as one.
+use crate::paths::Paths;
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Everything a request needs to find its way, of one revision.
+#[derive(Default)]
+pub struct Snapshot {
+    /// Where each path leads.
+    pub paths: Paths,
+    /// Rises with every swap.
+    pub revision: u64,
+}
+/// Readers load once per request; a writer swaps it whole.
+pub struct World {
+    now: ArcSwap<Snapshot>,
+    changed: watch::Sender<u64>,
+}
+impl World {
+    /// A world with its first snapshot.
+    pub fn new(snapshot: Snapshot) -> Arc<Self> {
+        let changed = watch::Sender::new(snapshot.revision);
+        Arc::new(Self {
+            now: ArcSwap::from_pointee(snapshot),
+            changed,
+        })
+    }
+    /// What holds now. A request keeps the routes it started with.
+    pub fn now(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.now.load()
+    }
+    /// Puts another one in its place, then tells everybody who watches.
+    pub fn swap(&self, snapshot: Snapshot) {
+        let revision = snapshot.revision;
+        self.now.store(Arc::new(snapshot));
+        self.changed.send_replace(revision);
+    }
+    /// One per long task, not one per request: watching writes to shared memory.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}

@@ -1,0 +1,254 @@
+//! From a checked configuration to a running node, in the order a newcomer reads: bind, recover, reconcile, compile, serve.
+use crate::{
+    observe::{Health, Seen, admin},
+    rlimit,
+};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tidegate_config::{Checked, Stream as Declared, WhenFull};
+use tidegate_core::{
+    drain::Drain,
+    error::{Code, Error, Fault, Result},
+    tasks::{self, Task},
+};
+use tidegate_endpoints::{
+    kinds,
+    local::{Captures, House, go_live},
+};
+use tidegate_entrypoints::{
+    http::{
+        flight::Flight,
+        head::HeadLimits,
+        service::{Gateway, Page, Settings},
+    },
+    listener::{Limits, Listener},
+};
+use tidegate_gateway::{
+    compile::compile,
+    instances::Instances,
+    metrics::Metrics,
+    world::{Snapshot, World},
+};
+use tidegate_hub::Hub;
+use tidegate_log::{Hooks, Log, Opened, Options, Retention, StreamSpec, disk::Real};
+
+/// What differs between `dev` and `run`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manners {
+    /// A busy port: take the next free one.
+    pub(crate) next_port: bool,
+    /// Hints may name other paths; there is a page at `/`.
+    pub(crate) demo: bool,
+}
+/// A node that serves.
+pub(crate) struct Node {
+    /// Where the gateway listens.
+    pub(crate) gateway: Vec<SocketAddr>,
+    /// Where the admin listener listens.
+    pub(crate) admin: Vec<SocketAddr>,
+    /// What recovery took and found.
+    pub(crate) recovered: String,
+    health: Arc<Health>,
+    drain: Drain,
+    log: Arc<Log>,
+    herald: Task,
+    _clock: Task,
+    serving: Vec<Task>,
+    admin_serving: Vec<Task>,
+    delay: Duration,
+    deadline: Duration,
+}
+/// The page at `/`.
+const PAGES: &[Page] = &[Page {
+    path: "/",
+    content_type: "text/html; charset=utf-8",
+    bytes: include_bytes!("page.html"),
+}];
+/// How many ports `dev` tries from a busy one on.
+const TRIES: u16 = 20;
+
+pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
+    let node = &checked.node;
+    let drain = Drain::new();
+    let health = Arc::new(Health::default());
+    let metrics = Arc::new(Metrics::default());
+    let seen = Arc::new(Seen::default());
+    let limits = Limits {
+        connections: rlimit::connections(node.limits.connections),
+        head: node.limits.head as usize,
+        head_timeout: node.limits.head_timeout,
+        idle: node.limits.idle,
+        write_stall: node.limits.write_stall,
+    };
+    let flight = Flight::new(node.limits.in_flight, node.limits.in_flight_bytes);
+
+    // Both are bound before anything else is done, so that a busy port costs nothing; the admin one answers from here on.
+    let admin_listeners = bind(&node.listeners.admin, "listeners.admin", manners).await?;
+    let gateway_listeners = bind(&node.listeners.gateway, "listeners.gateway", manners).await?;
+    let admin = addresses(&admin_listeners);
+    let gateway = addresses(&gateway_listeners);
+    let board = admin::Board::new(health.clone(), metrics.clone(), seen.clone(), flight.clone());
+    // It goes on through the drain, so that whoever asks sees it.
+    let admin_drain = Drain::new();
+    let admin_serving = admin_listeners
+        .into_iter()
+        .map(|listener| tasks::spawn(listener.serve(board.clone(), limits, seen.admin.clone(), admin_drain.watch())))
+        .collect();
+
+    let hub = Hub::new();
+    let captures = Arc::new(Captures::default());
+    let opened = open_log(node.data_dir.clone(), options(&checked), hub.clone(), captures.clone()).await?;
+    let Opened { log, herald, clock, found } = opened;
+    let herald = tasks::spawn(herald);
+    let clock = tasks::spawn(clock);
+    health.recovered(log.clone());
+
+    captures.set(reconcile(&log, &checked.streams).await?);
+    let house = House::new(log.clone(), hub, captures);
+    let local = Box::new(move |stream: Option<&str>| match stream {
+        Some(name) => house.stream(name),
+        None => Ok(house.topics()),
+    });
+    let mut instances = Instances::new(kinds(), local);
+    let snapshot = deployed(compile(&checked.apis, &mut instances, &metrics, 1).await?)?;
+    let world = World::new(snapshot);
+
+    let settings = Settings {
+        head: HeadLimits {
+            headers: node.limits.headers as usize,
+            target: node.limits.target as usize,
+        },
+        body: node.limits.body,
+        batch_body: node.limits.batch_body,
+        batch_items: node.limits.batch_items,
+        body_stall: node.limits.body_stall,
+        hints: manners.demo,
+    };
+    let pages = if manners.demo { PAGES.to_vec() } else { Vec::new() };
+    let handler = Gateway::new(world, flight, settings, pages, drain.watch());
+    let serving = gateway_listeners
+        .into_iter()
+        .map(|listener| tasks::spawn(listener.serve(handler.clone(), limits, seen.gateway.clone(), drain.watch())))
+        .collect();
+    health.ready();
+    Ok(Node {
+        gateway,
+        admin,
+        recovered: format!("{} records of {} streams in {} ms", found.records, found.streams, found.took.as_millis()),
+        health,
+        log,
+        herald,
+        _clock: clock,
+        serving,
+        admin_serving,
+        delay: node.shutdown.delay,
+        deadline: node.shutdown.deadline,
+        drain,
+    })
+}
+impl Node {
+    /// Readiness off, wait, no new connections, goodbye to streams, finish what is begun, sync, close. Answers what was cut at the deadline.
+    pub(crate) async fn stop(self) -> usize {
+        self.health.draining();
+        tokio::time::sleep(self.delay).await;
+        self.drain.start();
+        let cut = match tokio::time::timeout(self.deadline, self.drain.ended()).await {
+            Ok(()) => 0,
+            Err(_late) => self.drain.open(),
+        };
+        drop(self.serving);
+        self.log.close().await;
+        self.herald.ended().await;
+        drop(self.admin_serving);
+        cut
+    }
+}
+async fn bind(listeners: &[tidegate_config::Listener], setting: &str, manners: Manners) -> Result<Vec<Listener>> {
+    let mut bound = Vec::new();
+    for address in listeners.iter().flat_map(|listener| &listener.address) {
+        let tries = if manners.next_port && address.port() != 0 { TRIES } else { 1 };
+        // `localhost` is two addresses and one port: the second follows the first.
+        let first = bound.first().map(Listener::address).filter(|_| address.ip().is_loopback());
+        let from = first.map_or(address.port(), |first| first.port());
+        let mut result = Listener::bind(SocketAddr::new(address.ip(), from)).await;
+        for port in (1..tries).map(|more| from.saturating_add(more)) {
+            if result.as_ref().err().is_none_or(|error| error.code() != Code::AddressInUse) {
+                break;
+            }
+            result = Listener::bind(SocketAddr::new(address.ip(), port)).await;
+        }
+        match result {
+            Ok(listener) => bound.push(listener),
+            // A machine without IPv6 still has its other loopback.
+            Err(error) if address.is_ipv6() && !bound.is_empty() => tracing::debug!(address = %address, error = %error, "not listening"),
+            Err(error) => return Err(error.with_hint(format!("set `{setting}.address`, or end what holds the port"))),
+        }
+    }
+    Ok(bound)
+}
+fn addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
+    listeners.iter().map(Listener::address).collect()
+}
+fn options(checked: &Checked) -> Options {
+    let log = &checked.node.log;
+    Options {
+        record: log.record,
+        intake: log.intake,
+        tail_cache: log.tail_cache,
+        journal_file: log.journal_file,
+        lazy: log.lazy,
+        dedupe: log.dedupe_ids,
+        reserve: log.reserve,
+        total: log.max_bytes,
+        ..Options::default()
+    }
+}
+/// Recovery blocks on the disk, so it has a thread of its own.
+async fn open_log(folder: PathBuf, options: Options, hub: Arc<Hub>, captures: Arc<Captures>) -> Result<Opened> {
+    let hooks = Hooks {
+        on_committed: Box::new(go_live(hub, captures)),
+        run_blocking: Box::new(|work| drop(tokio::task::spawn_blocking(work))),
+    };
+    let opening = tokio::task::spawn_blocking(move || Log::open(Arc::new(Real::new(folder)), options, hooks));
+    let crashed = |error: tokio::task::JoinError| Error::new(Code::Internal, Fault::Gateway, "recovery ended early").because(error);
+    Ok(opening.await.map_err(crashed)??)
+}
+/// A declared stream is made if it is not there, and changed if it differs; what is there and not declared stays.
+async fn reconcile(log: &Log, declared: &[Declared]) -> Result<Vec<(Arc<tidegate_log::Stream>, Vec<tidegate_core::filter::Filter>)>> {
+    let mut streams = Vec::with_capacity(declared.len());
+    for want in declared {
+        let spec = spec(want);
+        let stream = match log.stream(&want.name) {
+            None => log.create_stream(&want.name, spec).await?,
+            Some(stream) if stream.spec() != spec => log.change_stream(&want.name, spec).await?,
+            Some(stream) => stream,
+        };
+        streams.push((stream, want.topics.clone()));
+    }
+    for orphan in log.streams().iter().filter(|stream| declared.iter().all(|want| *want.name != *stream.name())) {
+        tracing::warn!(stream = orphan.name(), "stream without a declaration: kept, captures only its own topic");
+        streams.push((orphan.clone(), Vec::new()));
+    }
+    Ok(streams)
+}
+fn spec(declared: &Declared) -> StreamSpec {
+    StreamSpec {
+        partitions: declared.partitions,
+        retention: Retention {
+            age: declared.age,
+            bytes: declared.bytes,
+            messages: declared.messages,
+        },
+        dedupe: declared.dedupe,
+        when_full: match declared.when_full {
+            WhenFull::DropOldest => tidegate_log::WhenFull::DropOldest,
+            WhenFull::DropNewest => tidegate_log::WhenFull::DropNewest,
+            WhenFull::Refuse => tidegate_log::WhenFull::Refuse,
+        },
+    }
+}
+fn deployed(compiled: std::result::Result<Snapshot, Vec<tidegate_gateway::compile::Undeployable>>) -> Result<Snapshot> {
+    compiled.map_err(|refused| {
+        let problems = refused.iter().flat_map(|api| api.problems.iter().map(move |problem| format!("api `{}`{}: expected {}", api.api, problem.at, problem.expected)));
+        Error::new(Code::Unkeepable, Fault::Operator, problems.collect::<Vec<_>>().join("; "))
+    })
+}

@@ -1,0 +1,17 @@
+//! What a node shows of itself: health, metrics, logs.
+pub(crate) mod admin;
+pub(crate) mod health;
+pub(crate) mod logs;
+pub(crate) mod metrics;
+
+pub(crate) use health::Health;
+
+use std::sync::Arc;
+use tidegate_entrypoints::listener;
+
+/// What each listener has seen.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) gateway: Arc<listener::Seen>,
+    pub(crate) admin: Arc<listener::Seen>,
+}
