@@ -67,6 +67,8 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "`otlp` comes with",
     ),
     ("telemetry: { logs: xml }\n", "TG5004", "1:20", "`logs` cannot be `xml`"),
+    ("telemetry: { level: verbose }\n", "TG5004", "1:21", "`level` cannot be `verbose`"),
+    ("data_dir: \"\"\n", "TG5004", "1:11", "`data_dir` cannot be ``"),
     ("resources: resources/\n", "TG5004", "1:12", "`resources` cannot be"),
     ("resources: [resources/]\n", "TG5010", "1:13", "`resources/` cannot be read"),
     ("data_dir: a\n---\ndata_dir: b\n", "TG5006", "3:1", "a second document"),
@@ -143,7 +145,14 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "3:12",
         "`when_full` cannot be `drop`",
     ),
+    (
+        "kind: stream\nname: a\npartitions: 65536\n---\nkind: stream\nname: b\npartitions: 1\n",
+        "TG5004",
+        "7:13",
+        "more than 65536 partitions",
+    ),
     // Endpoints.
+    ("kind: endpoint\nname: a\ntype: \"\"\n", "TG5004", "3:7", "`type` cannot be ``"),
     ("kind: endpoint\nname: a\n", "TG5002", "1:1", "`type` is missing"),
     (
         "kind: endpoint\nname: a\ntype: kafka\nurl: kafka://a\n",

@@ -4,5 +4,5 @@ mod bad_inputs;
 mod common;
 mod errors;
 mod files;
-mod hostile;
+mod fuzz;
 mod values;
