@@ -7,7 +7,7 @@ pub mod service;
 mod accept;
 mod batch;
 mod gravitee;
-mod head;
+pub mod head;
 mod items;
 mod problem;
 mod publish;

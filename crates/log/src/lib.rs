@@ -1,1 +1,37 @@
-//! Being built.
+//! The embedded log: durable, partitioned streams for one node.
+//!
+//! One journal makes every receipt, one thread writes it, one recovery reads it. It knows no protocol, no topic filter and no runtime.
+#![doc = include_str!("../FORMAT.md")]
+#![allow(dead_code, reason = "moves come next")]
+
+mod catalog;
+mod commit;
+pub mod disk;
+mod error;
+mod frame;
+mod hash;
+mod herald;
+mod intake;
+mod journal;
+mod le;
+mod log;
+mod marker;
+mod mover;
+mod names;
+mod options;
+mod partition;
+mod reader;
+mod record;
+mod recover;
+mod shared;
+mod stream;
+mod tables;
+mod tail;
+
+pub use error::Error;
+pub use log::{Committed, Entry, Found, Hooks, Log, OnCommitted, Opened, RunBlocking, Stats, Status};
+pub use options::Options;
+#[doc(hidden)]
+pub use options::{Internal, Sabotage};
+pub use reader::{Chunk, Reader};
+pub use stream::{Retention, Stream, StreamSpec, StreamStats, WhenFull};

@@ -1,0 +1,498 @@
+//! The one thread that writes the journal: takes all that waits, names it, writes one frame, syncs once, tells.
+use crate::{
+    Committed,
+    catalog::Catalog,
+    error::Error,
+    frame,
+    herald::Package,
+    intake::{Append, Change, Pending, Submission, Woke},
+    journal::Writer,
+    partition::{RUN, Run, Skip},
+    record::{self, Missing},
+    shared::Shared,
+    stream::Stream,
+    tail::Tail,
+};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tidegate_core::{
+    message::Message,
+    receipt::{Keep, Kept, Level, Place, Span},
+};
+
+/// How long to wait for the mover's next file before looking round again.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    writer: Writer,
+    queue: VecDeque<Work>,
+    tail: Tail,
+    /// Built, but there was no file for it yet.
+    ready: Option<Frame>,
+    /// Its memory is used again.
+    spare: Vec<u8>,
+    /// Offsets of frames that could not be written: the next frame explains them.
+    lost: Vec<Lost>,
+    state_seq: u64,
+    sealed: bool,
+}
+enum Work {
+    Append(Owner),
+    Change(Change, Keep),
+}
+/// One call's answer while its records are on their way, possibly in several frames.
+struct Owner {
+    rest: std::vec::IntoIter<Pending>,
+    kept: Kept,
+    keep: Option<Keep>,
+    permits: u32,
+    /// The last frame's failure.
+    failure: Option<Error>,
+}
+#[derive(Clone)]
+struct Lost {
+    stream: Arc<Stream>,
+    partition: u32,
+    from: u64,
+    count: u64,
+}
+/// One record with its name.
+struct Placed {
+    owner: usize,
+    item: u32,
+    stream: Arc<Stream>,
+    partition: u32,
+    home: u32,
+    offset: u64,
+    time: i64,
+    record: bytes::Bytes,
+    message: Arc<Message>,
+}
+#[derive(Default)]
+struct Frame {
+    bytes: Vec<u8>,
+    records: u32,
+    flags: u32,
+    placed: Vec<Placed>,
+    owners: Vec<Owner>,
+    changes: Vec<(Change, Keep)>,
+    lost: Vec<Lost>,
+    rows: Vec<(crate::tables::Key, Option<bytes::Bytes>)>,
+}
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Idle,
+    Committed,
+    /// The mover has to make a file first.
+    Blocked,
+}
+
+impl Committer {
+    pub(crate) fn new(shared: Arc<Shared>, writer: Writer, state_seq: u64) -> Self {
+        Self {
+            shared,
+            writer,
+            queue: VecDeque::new(),
+            tail: Tail::default(),
+            ready: None,
+            spare: Vec::new(),
+            lost: Vec::new(),
+            state_seq,
+            sealed: false,
+        }
+    }
+    pub(crate) fn run(mut self) {
+        let limits = &self.shared.limits;
+        let (lazy, seal_after) = (limits.lazy, limits.internal.seal_after);
+        loop {
+            let silence = (!self.sealed && !self.shared.health.is_read_only()).then_some(seal_after);
+            // At least four times the last sync, so that a slow disk is not kept busy by what nobody waits for.
+            let slow = Duration::from_micros(4 * self.shared.counters.sync_us.load(Relaxed));
+            match self.shared.intake.wait(lazy.max(slow), silence) {
+                Woke::Work => while self.step(PATIENCE) != Step::Idle {},
+                Woke::Silence => self.seal(PATIENCE),
+                Woke::Closed => break,
+            }
+        }
+        while self.step(PATIENCE) != Step::Idle {}
+        if !self.sealed {
+            self.seal(PATIENCE);
+        }
+        let shared = self.shared.clone();
+        drop(self);
+        shared.herald.close();
+        shared.mover.close();
+        shared.life.end();
+    }
+    /// Commits one frame of what waits.
+    pub(crate) fn step(&mut self, patience: Duration) -> Step {
+        let frame = match self.ready.take() {
+            Some(frame) => frame,
+            None => match self.build() {
+                Some(frame) => frame,
+                None => return Step::Idle,
+            },
+        };
+        self.commit(frame, patience)
+    }
+    /// Says that all before is whole.
+    pub(crate) fn seal(&mut self, patience: Duration) {
+        self.sealed = true;
+        if self.shared.health.is_read_only() || self.ready.is_some() {
+            return;
+        }
+        let mut frame = Frame {
+            bytes: vec![0; frame::HEADER],
+            flags: frame::flag::SEAL,
+            ..Frame::default()
+        };
+        self.explain(&mut frame);
+        // A seal is not worth a new file.
+        if let Step::Blocked = self.commit(frame, patience) {
+            self.ready = None;
+        }
+    }
+    fn commit(&mut self, mut frame: Frame, patience: Duration) -> Step {
+        let shared = self.shared.clone();
+        let written = if shared.health.is_read_only() {
+            Err(Error::ReadOnly)
+        } else {
+            match self.writer.reserve(&shared, frame.bytes.len(), patience) {
+                Ok(false) => {
+                    self.ready = Some(frame);
+                    return Step::Blocked;
+                }
+                Ok(true) => self.writer.write(&shared, &mut frame.bytes, frame.records, frame.flags),
+                Err(error) => Err(error),
+            }
+        };
+        self.sealed = frame.flags & frame::flag::SEAL != 0;
+        let package = match written {
+            Ok(at) => self.publish(&mut frame, at),
+            Err(error) => self.fail(&mut frame, &error),
+        };
+        self.tail.shrink(shared.limits.tail_cache);
+        shared.counters.tail_bytes.store(self.tail.bytes() as u64, Relaxed);
+        self.answer(frame, package);
+        Step::Committed
+    }
+
+    /// Takes what waits, as far as it fits into one frame; gives offsets and times.
+    fn build(&mut self) -> Option<Frame> {
+        let taken = self.shared.intake.take();
+        self.queue.extend(taken.into_iter().map(Work::from));
+        self.queue.front()?;
+        let limits = self.shared.limits.clone();
+        let now = limits.now();
+        let mut frame = Frame {
+            bytes: std::mem::take(&mut self.spare),
+            ..Frame::default()
+        };
+        frame.bytes.clear();
+        frame.bytes.resize(frame::HEADER, 0);
+        self.explain(&mut frame);
+        let mut size = frame.bytes.len();
+        let mut full = false;
+        while !full && let Some(work) = self.queue.pop_front() {
+            match work {
+                Work::Change(change, keep) => {
+                    self.change(&mut frame, change, keep, now);
+                    size = frame.bytes.len() + frame.placed.iter().map(|p| p.record.len()).sum::<usize>();
+                }
+                Work::Append(mut owner) => {
+                    let number = frame.owners.len();
+                    while let Some(item) = owner.rest.as_slice().first().map(|p| p.item) {
+                        let entries = owner.rest.as_slice().iter().take_while(|p| p.item == item).count();
+                        let bytes: usize = owner.rest.as_slice().iter().take(entries).map(|p| p.record.len()).sum();
+                        let room = size + bytes <= limits.frame && frame.placed.len() + entries <= limits.frame_records;
+                        if !room && !frame.placed.is_empty() {
+                            full = true;
+                            break;
+                        }
+                        size += Self::place(&mut frame, number, &mut owner, entries, now);
+                    }
+                    frame.owners.push(owner);
+                }
+            }
+        }
+        self.write_records(&mut frame);
+        Some(frame)
+    }
+    /// Names the next item's records, or refuses it whole; the bytes they take.
+    fn place(frame: &mut Frame, number: usize, owner: &mut Owner, entries: usize, now: i64) -> usize {
+        let gone = owner.rest.as_slice().iter().take(entries).find(|p| p.stream.is_deleted());
+        if let Some(refused) = gone {
+            let error = Error::NoSuchStream(refused.stream.name().to_owned());
+            owner.kept.failed.push((refused.item, error.into()));
+            owner.rest.by_ref().take(entries).for_each(drop);
+            return 0;
+        }
+        let mut bytes = 0;
+        for pending in owner.rest.by_ref().take(entries) {
+            let Some(partition) = pending.stream.partition(pending.partition) else {
+                continue;
+            };
+            let offset = partition.next.load(Relaxed);
+            let time = now.max(partition.last_time.load(Relaxed));
+            partition.next.store(offset + 1, Relaxed);
+            partition.last_time.store(time, Relaxed);
+            bytes += pending.record.len();
+            frame.placed.push(Placed {
+                owner: number,
+                item: pending.item,
+                home: partition.home,
+                partition: pending.partition,
+                offset,
+                time,
+                record: pending.record,
+                message: pending.message,
+                stream: pending.stream,
+            });
+        }
+        bytes
+    }
+    fn change(&mut self, frame: &mut Frame, change: Change, keep: Keep, now: i64) {
+        for (home, mut row) in Catalog::rows(&change) {
+            self.state_seq += 1;
+            record::stamp(&mut row, home, self.state_seq, now, self.shared.salt);
+            if let Some(header) = record::Header::read(&row, self.shared.salt)
+                && let Some((key, value)) = header.body(&row).and_then(|body| header.row(body))
+            {
+                let value = (header.kind == record::kind::PUT).then_some(value);
+                frame.rows.push(Catalog::row_of(home, key, value));
+            }
+            frame.bytes.extend_from_slice(&row);
+            frame.records += 1;
+        }
+        frame.changes.push((change, keep));
+    }
+    /// Skips for what earlier frames lost.
+    fn explain(&mut self, frame: &mut Frame) {
+        frame.lost = std::mem::take(&mut self.lost);
+        for lost in &frame.lost {
+            let Some(partition) = lost.stream.partition(lost.partition) else {
+                continue;
+            };
+            let mut skip = record::encode_skip(lost.count, Missing::Failed);
+            let time = partition.last_time.load(Relaxed);
+            record::stamp(&mut skip, partition.home, lost.from, time, self.shared.salt);
+            frame.bytes.extend_from_slice(&skip);
+            frame.records += 1;
+        }
+    }
+    /// Records of one home side by side, in order.
+    fn write_records(&self, frame: &mut Frame) {
+        let mixed = frame.placed.windows(2).any(|pair| matches!(pair, [a, b] if a.home != b.home));
+        if mixed {
+            frame.placed.sort_by_key(|placed| placed.home);
+        }
+        for placed in &mut frame.placed {
+            let at = frame.bytes.len();
+            frame.bytes.extend_from_slice(&placed.record);
+            if let Some(record) = frame.bytes.get_mut(at..) {
+                record::stamp(record, placed.home, placed.offset, placed.time, self.shared.salt);
+            }
+            if let Some(message) = Arc::get_mut(&mut placed.message) {
+                message.at = placed.time;
+            }
+        }
+        frame.records += frame.placed.len() as u32;
+    }
+
+    /// The frame is synced: readers may see it.
+    fn publish(&mut self, frame: &mut Frame, records_at: u64) -> Package {
+        let mut package = Package::default();
+        let rows: usize = frame.bytes.len() - frame::HEADER - frame.placed.iter().map(|p| p.record.len()).sum::<usize>();
+        let mut at = records_at + rows as u64;
+        for lost in frame.lost.drain(..) {
+            if let Some(partition) = lost.stream.partition(lost.partition) {
+                partition.places().skip(Skip {
+                    from: lost.from,
+                    to: lost.from + lost.count,
+                    why: Missing::Failed,
+                });
+            }
+            package.streams.push(lost.stream);
+        }
+        let counters = &self.shared.counters;
+        counters.frames.fetch_add(1, Relaxed);
+        counters.records.fetch_add(frame.placed.len() as u64, Relaxed);
+        counters.bytes.fetch_add(frame.bytes.len() as u64, Relaxed);
+        for group in frame.placed.chunk_by(|a, b| a.home == b.home && a.offset + 1 == b.offset) {
+            let Some((first, partition)) = group.first().and_then(|p| Some((p, p.stream.partition(p.partition)?))) else {
+                continue;
+            };
+            let mut places = partition.places();
+            let mut rest = group;
+            while let Some(start) = rest.first() {
+                let mut bytes = 0;
+                let fits = rest.iter().take_while(|p| {
+                    let before = bytes;
+                    bytes += p.record.len();
+                    before == 0 || bytes <= RUN
+                });
+                let (run, tail) = rest.split_at(fits.count());
+                let bytes: usize = run.iter().map(|p| p.record.len()).sum();
+                let messages: Vec<_> = run.iter().map(|p| p.message.clone()).collect();
+                let count = messages.len();
+                places.append(
+                    Run {
+                        first: start.offset,
+                        count: count as u32,
+                        bytes: bytes as u32,
+                        at,
+                        time: start.time,
+                        file: self.writer.file.clone(),
+                    },
+                    Some(messages),
+                );
+                self.tail.add(&start.stream, start.partition, start.offset, count, bytes);
+                at += bytes as u64;
+                rest = tail;
+            }
+            drop(places);
+            if !package.streams.last().is_some_and(|s| Arc::ptr_eq(s, &first.stream)) {
+                package.streams.push(first.stream.clone());
+            }
+            package.committed.push(Committed {
+                stream: first.stream.number(),
+                partition: first.partition,
+                first: first.offset,
+                messages: group.iter().map(|p| p.message.clone()).collect(),
+            });
+        }
+        if !frame.rows.is_empty() {
+            let mut tables = self.shared.catalog.tables();
+            frame.rows.drain(..).for_each(|(key, value)| tables.set(key, value));
+        }
+        for (change, keep) in frame.changes.drain(..) {
+            self.shared.catalog.apply(change);
+            package.answers.push((keep, Ok(Kept::new(Level::Stored))));
+        }
+        // Places in the order of the items, which sorting by home may have mixed.
+        frame.placed.sort_by_key(|p| (p.owner, p.item));
+        for placed in &frame.placed {
+            if let Some(owner) = frame.owners.get_mut(placed.owner) {
+                owner.stored(placed);
+            }
+        }
+        package
+    }
+    /// Nothing of the frame is kept; its offsets are never used again.
+    fn fail(&mut self, frame: &mut Frame, error: &Error) -> Package {
+        let mut package = Package::default();
+        self.lost.append(&mut frame.lost);
+        for placed in &frame.placed {
+            match self.lost.last_mut() {
+                Some(lost)
+                    if Arc::ptr_eq(&lost.stream, &placed.stream)
+                        && lost.partition == placed.partition
+                        && lost.from + lost.count == placed.offset =>
+                {
+                    lost.count += 1;
+                }
+                _ => self.lost.push(Lost {
+                    stream: placed.stream.clone(),
+                    partition: placed.partition,
+                    from: placed.offset,
+                    count: 1,
+                }),
+            }
+            if let Some(owner) = frame.owners.get_mut(placed.owner) {
+                owner.failure = Some(error.clone());
+                if owner.kept.failed.last().is_none_or(|(item, _)| *item != placed.item) {
+                    owner.kept.failed.push((placed.item, error.clone().into()));
+                }
+            }
+        }
+        for (_, keep) in frame.changes.drain(..) {
+            package.answers.push((keep, Err(error.clone().into())));
+        }
+        package
+    }
+    /// Hands what is complete to the herald; the rest of the last call comes first in the next frame.
+    fn answer(&mut self, mut frame: Frame, mut package: Package) {
+        if let Some(owner) = frame.owners.pop_if(|owner| owner.rest.len() > 0) {
+            self.queue.push_front(Work::Append(owner));
+        }
+        for mut owner in frame.owners {
+            package.permits += owner.permits;
+            let Some(keep) = owner.keep.take() else {
+                continue;
+            };
+            let nothing = owner.kept.places.is_empty() && owner.kept.duplicates.is_empty();
+            let answer = match owner.failure {
+                Some(error) if nothing => Err(error.into()),
+                _ => {
+                    owner.kept.failed.sort_by_key(|(item, _)| *item);
+                    Ok(owner.kept)
+                }
+            };
+            package.answers.push((keep, answer));
+        }
+        self.spare = frame.bytes;
+        // One large frame must not be held by an idle node.
+        self.spare.clear();
+        self.spare.shrink_to(1 << 20);
+        self.shared.herald.send(package);
+    }
+}
+impl From<Submission> for Work {
+    fn from(submission: Submission) -> Self {
+        match submission {
+            Submission::Change(change, keep) => Self::Change(change, keep),
+            Submission::Append(Append {
+                entries,
+                failed,
+                level,
+                keep,
+                permits,
+            }) => Self::Append(Owner {
+                rest: entries.into_iter(),
+                kept: Kept {
+                    failed,
+                    ..Kept::new(level)
+                },
+                keep,
+                permits,
+                failure: None,
+            }),
+        }
+    }
+}
+impl Owner {
+    fn stored(&mut self, placed: &Placed) {
+        let source = placed.stream.number();
+        let i = self.kept.places.iter().position(|place| place.source == source).unwrap_or_else(|| {
+            self.kept.places.push(Place {
+                source,
+                spans: smallvec::SmallVec::new(),
+            });
+            self.kept.places.len() - 1
+        });
+        let Some(place) = self.kept.places.get_mut(i) else {
+            return;
+        };
+        let first = u128::from(placed.offset);
+        match place.spans.last_mut() {
+            Some(span)
+                if span.partition == placed.partition
+                    && span.item + span.len == placed.item
+                    && span.first + u128::from(span.len) == first =>
+            {
+                span.len += 1;
+            }
+            _ => place.spans.push(Span {
+                item: placed.item,
+                partition: placed.partition,
+                first,
+                len: 1,
+            }),
+        }
+    }
+}

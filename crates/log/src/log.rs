@@ -1,0 +1,445 @@
+//! The handle: opens, publishes, hands out readers, closes.
+use crate::{
+    commit::Committer,
+    disk::Disk,
+    error::Error,
+    frame, hash,
+    herald::Herald,
+    intake::{Append, Change, Pending, Submission},
+    journal::{JournalFile, Writer},
+    marker,
+    mover::Mover,
+    options::{Limits, Options},
+    partition::Partition,
+    reader::Reader,
+    record,
+    recover::{self, Recovered},
+    shared::Shared,
+    stream::{Stream, StreamSpec, StreamStats},
+};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+use tidegate_core::{
+    clock,
+    endpoint::Start,
+    error::Result,
+    message::Message,
+    receipt::{Kept, Level, Receipt},
+};
+
+/// What the crate asks of who opens it.
+pub struct Hooks {
+    /// Called by the herald, in order, only after the records are synced and readers can see them.
+    pub on_committed: OnCommitted,
+    /// Runs a closure that may block on the disk, off the runtime's threads.
+    pub run_blocking: RunBlocking,
+}
+/// Hears of records that became durable.
+pub type OnCommitted = Box<dyn Fn(&[Committed]) + Send + Sync>;
+/// Runs what may block.
+pub type RunBlocking = Box<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
+/// Records of one partition that became durable together, in order.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The stream's number.
+    pub stream: u32,
+    /// The partition.
+    pub partition: u32,
+    /// The first one's offset.
+    pub first: u64,
+    /// As readers see them.
+    pub messages: Vec<Arc<Message>>,
+}
+/// A log that serves. Both futures must be polled until they end, which they do after [`Log::close`].
+pub struct Opened {
+    /// The handle.
+    pub log: Arc<Log>,
+    /// Resolves receipts and wakes readers: without it nobody is told anything.
+    pub herald: Task,
+    /// Ends with the log.
+    pub clock: Task,
+    /// What recovery found.
+    pub found: Found,
+}
+type Task = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
+
+/// What recovery found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Streams there are.
+    pub streams: u64,
+    /// Records in the journal, not yet moved.
+    pub records: u64,
+    /// Frames in the journal.
+    pub frames: u64,
+    /// Records that do not check, at least.
+    pub damaged: u64,
+    /// Offsets left out by every home, because the end of the journal did not check; 0: it did.
+    pub lost_tail: u64,
+    /// The table file was damaged: segments were read to find out what they hold.
+    pub slow: bool,
+    /// From the lock to the first publish.
+    pub took: Duration,
+}
+/// Whether the log can be written to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// All is well.
+    #[default]
+    Serving,
+    /// No room: publishes are refused, all else works. Recovers by itself.
+    Full {
+        /// Microseconds since the epoch.
+        since: i64,
+    },
+    /// The disk failed: reads go on, nothing is written until the next start.
+    ReadOnly {
+        /// What happened.
+        reason: String,
+    },
+}
+/// Numbers for metrics, since the start unless said otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Records appended.
+    pub appended_records: u64,
+    /// Bytes of frames written.
+    pub appended_bytes: u64,
+    /// Frames written.
+    pub frames: u64,
+    /// Syncs of the journal.
+    pub syncs: u64,
+    /// The last one, microseconds.
+    pub last_sync_us: u64,
+    /// Bytes that wait now to be written and synced.
+    pub intake_bytes: u64,
+    /// Bytes of recent messages in memory now.
+    pub tail_cache_bytes: u64,
+    /// Records moved into segments.
+    pub moved_records: u64,
+    /// Records that did not check.
+    pub damaged_records: u64,
+    /// Message ids remembered now.
+    pub dedupe_ids: u64,
+    /// Of each stream: its number and its numbers.
+    pub streams: Vec<(u32, StreamStats)>,
+}
+/// One record to append.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The number of its item in the batch; one item may go to several streams. Entries of an item are handed over side by side.
+    pub item: u32,
+    /// Where to.
+    pub stream: Arc<Stream>,
+    /// See [`Stream::partition_of`].
+    pub partition: u32,
+    /// What.
+    pub message: Arc<Message>,
+    /// Within what the message's id is unique: caller and api.
+    pub scope: u64,
+}
+
+/// The embedded log of one node.
+pub struct Log {
+    shared: Arc<Shared>,
+}
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    /// Locks the folder, recovers, starts two threads. Blocks: call it where that does not hurt.
+    pub fn open(disk: Arc<dyn Disk>, options: Options, hooks: Hooks) -> Result<Opened, Error> {
+        let started = clock::instant();
+        let (shared, committer, mover, mut found) = start(disk, &options, hooks)?;
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            shared.life.start();
+            let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
+            spawned.map_err(|error| {
+                shared.life.end();
+                Error::disk("start a thread")(error)
+            })
+        };
+        let mover = spawn("log-mover", Box::new(move || mover.run()))?;
+        if let Err(error) = spawn("log-commit", Box::new(move || committer.run())) {
+            shared.mover.close();
+            let _ended = mover.join();
+            return Err(error);
+        }
+        found.took = started.elapsed();
+        let ended = shared.clone();
+        Ok(Opened {
+            herald: Box::pin(Herald::run(shared.clone())),
+            clock: Box::pin(async move { ended.life.over().await }),
+            log: Arc::new(Self { shared }),
+            found,
+        })
+    }
+    /// Makes a stream; durable when this resolves. Dropped before, the stream may or may not come to be.
+    pub async fn create_stream(&self, name: &str, spec: StreamSpec) -> Result<Arc<Stream>> {
+        let _one_at_a_time = self.shared.catalog.changing.lock().await;
+        let row = self.shared.catalog.plan(name, spec, self.shared.limits.now())?;
+        self.change(Change::Create(row)).await?;
+        self.stream(name).ok_or_else(|| Error::NoSuchStream(name.to_owned()).into())
+    }
+    /// New settings; durable when this resolves. The number of partitions is fixed.
+    pub async fn change_stream(&self, name: &str, spec: StreamSpec) -> Result<Arc<Stream>> {
+        let _one_at_a_time = self.shared.catalog.changing.lock().await;
+        let stream = self.existing(name)?;
+        if spec.partitions != stream.partitions() {
+            return Err(Error::PartitionsFixed.into());
+        }
+        let mut row = stream.row();
+        row.spec = spec;
+        self.change(Change::Alter(stream.clone(), row)).await?;
+        Ok(stream)
+    }
+    /// Forgets a stream and all its records; durable when this resolves. Its readers end.
+    pub async fn delete_stream(&self, name: &str) -> Result<()> {
+        let _one_at_a_time = self.shared.catalog.changing.lock().await;
+        let stream = self.existing(name)?;
+        self.change(Change::Delete(stream)).await
+    }
+    /// Forgets all records a stream has, keeps the stream; durable when this resolves. How many offsets that were. What was appended
+    /// before the call is gone, what is appended after it stays.
+    pub async fn purge_stream(&self, name: &str) -> Result<u64> {
+        let _one_at_a_time = self.shared.catalog.changing.lock().await;
+        let stream = self.existing(name)?;
+        let purged = Arc::new(AtomicU64::new(0));
+        // The rows of one change lie in one frame.
+        let at_once = (self.shared.limits.frame / 256).clamp(1, 1_024);
+        for first in (0..stream.partitions()).step_by(at_once) {
+            let range = first..(first + at_once as u32).min(stream.partitions());
+            self.change(Change::Purge(stream.clone(), range, purged.clone())).await?;
+        }
+        Ok(purged.load(Relaxed))
+    }
+    async fn change(&self, change: Change) -> Result<()> {
+        if self.shared.health.is_read_only() {
+            return Err(Error::ReadOnly.into());
+        }
+        let (receipt, keep) = Receipt::later();
+        self.push(Submission::Change(change, keep))?;
+        receipt.await.map(drop)
+    }
+    fn existing(&self, name: &str) -> Result<Arc<Stream>, Error> {
+        self.stream(name).ok_or_else(|| Error::NoSuchStream(name.to_owned()))
+    }
+    /// By name.
+    pub fn stream(&self, name: &str) -> Option<Arc<Stream>> {
+        self.shared.catalog.by_name(name)
+    }
+    /// All, by name.
+    pub fn streams(&self) -> Vec<Arc<Stream>> {
+        self.shared.catalog.all()
+    }
+    /// By number.
+    pub fn stream_by_number(&self, number: u32) -> Option<Arc<Stream>> {
+        self.shared.catalog.by_number(number)
+    }
+
+    /// Waits for room, then hands over without another wait: that first wait is the back-pressure. Cancel-safe: dropped before it
+    /// resolves, nothing was accepted. In order per caller and partition.
+    ///
+    /// `Accepted`: the receipt is resolved and names no places. `Stored`: it resolves after the records were written and synced. Other
+    /// levels are an error. An item fails whole: if one stream refuses it, none has it, and `Kept::failed` names it.
+    pub async fn append(&self, entries: Vec<Entry>, level: Level) -> Result<Receipt> {
+        if !matches!(level, Level::Accepted | Level::Stored) {
+            return Err(Error::Level.into());
+        }
+        self.shared.health.check()?;
+        let mut append = self.encode(entries, level);
+        if append.entries.is_empty() {
+            return Ok(Receipt::now(Ok(Kept {
+                failed: append.failed,
+                ..Kept::new(level)
+            })));
+        }
+        let bytes: usize = append.entries.iter().map(|p| p.record.len()).sum();
+        append.permits = self.shared.intake.reserve(bytes).await.ok_or(Error::Closing)?;
+        let receipt = if level == Level::Stored {
+            let (receipt, keep) = Receipt::later();
+            append.keep = Some(keep);
+            receipt
+        } else {
+            Receipt::now(Ok(Kept {
+                failed: std::mem::take(&mut append.failed),
+                ..Kept::new(level)
+            }))
+        };
+        self.push(Submission::Append(append))?;
+        Ok(receipt)
+    }
+    fn push(&self, submission: Submission) -> Result<(), Error> {
+        self.shared.intake.push(submission, clock::instant())
+    }
+    /// Everything that can be done on the caller's thread.
+    fn encode(&self, entries: Vec<Entry>, level: Level) -> Append {
+        let limits = &self.shared.limits;
+        let mut append = Append {
+            entries: Vec::with_capacity(entries.len()),
+            failed: Vec::new(),
+            level,
+            keep: None,
+            permits: 0,
+        };
+        for item in entries.chunk_by(|a, b| a.item == b.item) {
+            let start = append.entries.len();
+            let encoded = item.iter().try_for_each(|entry| {
+                append.entries.push(self.encode_one(entry)?);
+                Ok(())
+            });
+            let bytes: usize = append.entries.iter().skip(start).map(|p| p.record.len()).sum();
+            // An item is whole in one frame, and a frame in one file.
+            let most = limits.journal_file as usize - crate::journal::HEADER - frame::HEADER;
+            let fits = if bytes > most {
+                Err(Error::RecordTooLarge(limits.record))
+            } else {
+                Ok(())
+            };
+            if let Err(error) = encoded.and(fits) {
+                append.entries.truncate(start);
+                append.failed.extend(item.first().map(|entry| (entry.item, error.into())));
+            }
+        }
+        append
+    }
+    fn encode_one(&self, entry: &Entry) -> Result<Pending, Error> {
+        let stream = &entry.stream;
+        if stream.is_deleted() {
+            return Err(Error::NoSuchStream(stream.name().to_owned()));
+        }
+        if stream.partition(entry.partition).is_none() {
+            return Err(Error::PartitionOutOfRange(entry.partition));
+        }
+        let id = entry.message.id.as_deref().filter(|_| !stream.spec().dedupe.is_zero());
+        let hash = id.map(|id| {
+            let key = (self.shared.salt ^ u64::from(stream.number()), entry.scope);
+            hash::sip128(key, id)
+        });
+        let most = self.shared.limits.record;
+        let encoded = record::encode(&entry.message, stream.topic(), hash, most).map_err(|_| Error::RecordTooLarge(most))?;
+        Ok(Pending {
+            item: entry.item,
+            stream: stream.clone(),
+            partition: entry.partition,
+            record: encoded.record,
+            message: Arc::new(encoded.message),
+            hash,
+        })
+    }
+    /// Reads from a place on. A place of another stream's number, or one that retention has passed, begins with a gap; one ahead of the
+    /// end waits for it. Partitions that `After` does not name begin at their first record, as do those beside the one of `At`.
+    pub fn reader(&self, stream: &Arc<Stream>, start: Start) -> Result<Reader> {
+        Ok(Reader::new(self.shared.clone(), stream.clone(), start))
+    }
+    /// For readiness.
+    pub fn status(&self) -> Status {
+        self.shared.health.status()
+    }
+    /// For metrics. Locks every partition shortly.
+    pub fn stats(&self) -> Stats {
+        let counters = &self.shared.counters;
+        Stats {
+            appended_records: counters.records.load(Relaxed),
+            appended_bytes: counters.bytes.load(Relaxed),
+            frames: counters.frames.load(Relaxed),
+            syncs: counters.syncs.load(Relaxed),
+            last_sync_us: counters.sync_us.load(Relaxed),
+            intake_bytes: self.shared.intake.used() as u64,
+            tail_cache_bytes: counters.tail_bytes.load(Relaxed),
+            moved_records: counters.moved.load(Relaxed),
+            damaged_records: counters.damaged.load(Relaxed),
+            dedupe_ids: counters.dedupe_ids.load(Relaxed),
+            streams: self.streams().iter().map(|s| (s.number(), s.stats())).collect(),
+        }
+    }
+    /// Writes and syncs all that was accepted, stops the threads, gives the folder back. Later appends fail with `Draining`, readers
+    /// end. Needs the herald to be running. May be called again.
+    pub async fn close(&self) {
+        self.shared.intake.close();
+        self.shared.life.over().await;
+    }
+}
+/// The threads end by themselves; who needs to know when calls [`Log::close`].
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.shared.intake.close();
+    }
+}
+
+/// All but the threads.
+pub(crate) fn start(disk: Arc<dyn Disk>, options: &Options, hooks: Hooks) -> Result<(Arc<Shared>, Committer, Mover, Found), Error> {
+    let lock = disk.lock().map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Locked(error.to_string()),
+        _ => Error::disk("lock the data folder")(error),
+    })?;
+    let space = disk.space().map_err(Error::disk("look at the free space"))?;
+    let limits = Limits::of(options, space);
+    let salt = marker::open(&*disk, limits.internal.salt, limits.now())?;
+    let shared = Shared::new(disk, limits, hooks, salt, lock);
+    let recovered = recover::run(&shared)?;
+    serve(shared, recovered)
+}
+fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Committer, Mover, Found), Error> {
+    let Recovered {
+        mut homes,
+        tables,
+        mut found,
+        next_seq,
+        state_seq,
+        next_number,
+        closed,
+    } = recovered;
+    shared.catalog.load(tables);
+    let mut frame = vec![0; frame::HEADER];
+    let mut records = 0;
+    for stream in shared.catalog.all() {
+        found.streams += 1;
+        for partition in &stream.homes {
+            if let Some(home) = homes.remove(&partition.home) {
+                records += fill(partition, home, &mut frame, shared.salt);
+            }
+            if let Some(floor) = shared.catalog.floor(partition.home) {
+                partition.places().raise(floor);
+                partition.next.fetch_max(floor, Relaxed);
+            }
+        }
+    }
+    {
+        let mut files = shared.files.state();
+        files.next_number = next_number + 1;
+        files.closed.extend(closed);
+    }
+    let file = JournalFile::create(&shared, next_number)?;
+    let mut writer = Writer::new(file, next_seq);
+    writer.write(&shared, &mut frame, records, frame::flag::RECOVERED)?;
+    let committer = Committer::new(shared.clone(), writer, state_seq);
+    let mover = Mover::new(shared.clone());
+    Ok((shared, committer, mover, found))
+}
+/// Puts what was found in its place; writes the skip that explains what was not.
+fn fill(partition: &Partition, home: recover::Home, frame: &mut Vec<u8>, salt: u64) -> u32 {
+    partition.next.store(home.next, Relaxed);
+    partition.last_time.store(home.last_time, Relaxed);
+    let mut places = partition.places();
+    home.runs.into_iter().for_each(|run| places.append(run, None));
+    home.skips.into_iter().for_each(|skip| places.skip(skip));
+    let Some(lost) = home.lost else {
+        return 0;
+    };
+    let mut skip = record::encode_skip(lost.to - lost.from, lost.why);
+    record::stamp(&mut skip, partition.home, lost.from, home.last_time, salt);
+    frame.extend_from_slice(&skip);
+    1
+}

@@ -1,0 +1,35 @@
+//! Where things lie below the data folder, and the numbers that must never change.
+use std::path::{Path, PathBuf};
+
+/// The format this version writes, and the highest it reads.
+pub(crate) const FORMAT: u16 = 1;
+/// Homes below this are tables.
+pub(crate) const FIRST_PARTITION: u32 = 16;
+
+/// Homes of tables. Never reused: 4 groups, 5 retained values, 6 sessions.
+pub(crate) mod table {
+    pub(crate) const STREAMS: u32 = 1;
+    pub(crate) const PARTITIONS: u32 = 2;
+    pub(crate) const SEGMENTS: u32 = 3;
+    pub(crate) const COUNTERS: u32 = 7;
+    pub(crate) const FLOORS: u32 = 8;
+}
+
+pub(crate) fn root() -> &'static Path {
+    Path::new("log")
+}
+pub(crate) fn marker() -> PathBuf {
+    root().join("LOG")
+}
+pub(crate) fn journals() -> PathBuf {
+    root().join("journal")
+}
+pub(crate) fn journal(number: u64) -> PathBuf {
+    journals().join(format!("{number:016x}.j"))
+}
+/// The number in a name like `00000000000000a1.j`.
+pub(crate) fn number_of(path: &Path, extension: &str) -> Option<u64> {
+    let stem = path.file_stem()?.to_str()?;
+    let fits = path.extension()?.to_str()? == extension && stem.len() <= 16;
+    fits.then(|| u64::from_str_radix(stem, 16).ok()).flatten()
+}

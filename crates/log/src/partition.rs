@@ -1,0 +1,242 @@
+//! Where the offsets of one partition lie: in memory, in the journal, or missing for a known reason.
+use crate::{journal::JournalFile, record::Missing};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64},
+    },
+};
+use tidegate_core::{message::Message, position::Reason};
+
+/// Bytes after which a run ends, so that a reader in its middle reads little for nothing.
+pub(crate) const RUN: usize = 32 << 10;
+
+/// One partition of one stream.
+pub(crate) struct Partition {
+    /// Names it on the disk; never used twice.
+    pub(crate) home: u32,
+    pub(crate) number: u32,
+    /// The next offset to give; only the commit thread touches it.
+    pub(crate) next: AtomicU64,
+    /// The last time given, microseconds; only the commit thread touches it.
+    pub(crate) last_time: AtomicI64,
+    places: Mutex<Places>,
+}
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Partition").field("home", &self.home).finish_non_exhaustive()
+    }
+}
+impl Partition {
+    pub(crate) fn new(home: u32, number: u32) -> Self {
+        Self {
+            home,
+            number,
+            next: AtomicU64::new(0),
+            last_time: AtomicI64::new(0),
+            places: Mutex::default(),
+        }
+    }
+    /// Nothing is done under it but looking and moving a few words.
+    pub(crate) fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(crate) fn range(&self) -> (u64, u64) {
+        let places = self.places();
+        (places.floor, places.end)
+    }
+    pub(crate) fn held(&self) -> (u64, u64) {
+        let places = self.places();
+        (places.end - places.floor.min(places.end), places.bytes)
+    }
+}
+
+/// Adjacent records of one home in one journal file: consecutive offsets, consecutive bytes but for headers of frames.
+#[derive(Clone)]
+pub(crate) struct Run {
+    pub(crate) first: u64,
+    pub(crate) count: u32,
+    pub(crate) bytes: u32,
+    pub(crate) at: u64,
+    /// Of the first record.
+    pub(crate) time: i64,
+    pub(crate) file: Arc<JournalFile>,
+}
+impl Run {
+    pub(crate) fn end(&self) -> u64 {
+        self.first + u64::from(self.count)
+    }
+    /// Joins what directly follows in the same file, up to [`RUN`] bytes.
+    fn join(&mut self, next: &Self) -> bool {
+        let end = self.at + u64::from(self.bytes);
+        let between = next.at.checked_sub(end);
+        let follows = Arc::ptr_eq(&self.file, &next.file) && self.end() == next.first;
+        let header = crate::frame::HEADER as u64;
+        let Some(between) = between.filter(|b| follows && (*b == 0 || *b == header)) else {
+            return false;
+        };
+        let bytes = u64::from(self.bytes) + between + u64::from(next.bytes);
+        if bytes > RUN as u64 {
+            return false;
+        }
+        self.bytes = bytes as u32;
+        self.count += next.count;
+        true
+    }
+}
+/// Offsets that are not there, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Skip {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) why: Missing,
+}
+
+/// What one lock guards.
+#[derive(Default)]
+pub(crate) struct Places {
+    /// The lowest offset readers may have.
+    pub(crate) floor: u64,
+    /// All below it are synced; what readers see.
+    pub(crate) end: u64,
+    /// Of the records that can be read.
+    pub(crate) bytes: u64,
+    pub(crate) runs: VecDeque<Run>,
+    pub(crate) skips: Vec<Skip>,
+    tail: VecDeque<(u64, Vec<Arc<Message>>)>,
+}
+/// Where to go on reading from an offset.
+pub(crate) enum Where {
+    /// Nothing there yet.
+    End,
+    /// Recent ones, the first of which has the offset asked for.
+    Tail(Vec<Arc<Message>>),
+    /// Nothing up to here, as is known.
+    Skip(u64),
+    /// Nothing up to here, and the reader must be told.
+    Gap(u64, Reason),
+    /// Bytes that begin at or before the offset; records up to `until` lie in them.
+    Journal {
+        file: Arc<JournalFile>,
+        at: u64,
+        bytes: usize,
+        until: u64,
+    },
+}
+
+impl Places {
+    /// After the sync: records become visible.
+    pub(crate) fn append(&mut self, run: Run, messages: Option<Vec<Arc<Message>>>) {
+        self.end = self.end.max(run.end());
+        self.bytes += u64::from(run.bytes);
+        if let Some(messages) = messages {
+            self.tail.push_back((run.first, messages));
+        }
+        if !self.runs.back_mut().is_some_and(|last| last.join(&run)) {
+            self.runs.push_back(run);
+        }
+    }
+    /// Explains offsets that will not come; the end moves behind them.
+    pub(crate) fn skip(&mut self, skip: Skip) {
+        self.end = self.end.max(skip.to);
+        match self.skips.last_mut() {
+            Some(last) if last.to == skip.from && last.why == skip.why => last.to = skip.to,
+            _ => self.skips.push(skip),
+        }
+    }
+    /// Readers no longer get what lies below; how many offsets that takes away.
+    pub(crate) fn raise(&mut self, floor: u64) -> u64 {
+        let old = self.floor;
+        self.floor = floor.clamp(old, self.end.max(old));
+        while let Some(run) = self.runs.front().filter(|run| run.end() <= self.floor) {
+            self.bytes -= u64::from(run.bytes).min(self.bytes);
+            self.runs.pop_front();
+        }
+        self.skips.retain(|skip| skip.to > self.floor);
+        self.floor - old
+    }
+    /// The oldest messages leave memory, if they begin at this offset.
+    pub(crate) fn forget(&mut self, first: u64) {
+        if self.tail.front().is_some_and(|(at, _)| *at == first) {
+            self.tail.pop_front();
+        }
+    }
+    /// At most `most` messages or about `window` bytes at once.
+    pub(crate) fn locate(&self, offset: u64, most: usize, window: usize) -> Where {
+        if offset < self.floor {
+            return Where::Gap(self.floor, Reason::Retention);
+        }
+        if offset >= self.end {
+            return Where::End;
+        }
+        if let Some(found) = self.in_tail(offset, most) {
+            return Where::Tail(found);
+        }
+        if let Some(skip) = self.skip_at(offset) {
+            return if skip.why == Missing::Damaged {
+                Where::Gap(skip.to, Reason::Damaged)
+            } else {
+                Where::Skip(skip.to)
+            };
+        }
+        let i = self.runs.partition_point(|run| run.end() <= offset);
+        match self.runs.get(i) {
+            Some(run) if run.first <= offset => self.stretch(i, window),
+            next => {
+                let known = self.skips.iter().map(|skip| skip.from).find(|from| *from > offset);
+                let to = next.map_or(self.end, |run| run.first).min(known.unwrap_or(self.end));
+                Where::Gap(to, Reason::Damaged)
+            }
+        }
+    }
+    pub(crate) fn skip_at(&self, offset: u64) -> Option<Skip> {
+        let i = self.skips.partition_point(|skip| skip.to <= offset);
+        self.skips.get(i).copied().filter(|skip| skip.from <= offset)
+    }
+    fn in_tail(&self, offset: u64, most: usize) -> Option<Vec<Arc<Message>>> {
+        let mut i = self
+            .tail
+            .partition_point(|(first, messages)| first + messages.len() as u64 <= offset);
+        let mut at = offset;
+        let mut found = Vec::new();
+        while let Some((first, messages)) = self.tail.get(i).filter(|(first, _)| *first <= at) {
+            let rest = messages.get((at - first) as usize..).unwrap_or_default();
+            found.extend(rest.iter().take(most - found.len()).cloned());
+            at = first + messages.len() as u64;
+            i += 1;
+            if found.len() >= most {
+                break;
+            }
+        }
+        (!found.is_empty()).then_some(found)
+    }
+    /// As many adjacent runs as fit into the window, the first one whole.
+    fn stretch(&self, mut i: usize, window: usize) -> Where {
+        let Some(first) = self.runs.get(i) else {
+            return Where::End;
+        };
+        let mut last = first;
+        while let Some(next) = self.runs.get(i + 1) {
+            let gap = next.at.saturating_sub(last.at + u64::from(last.bytes));
+            let adjacent = Arc::ptr_eq(&next.file, &last.file) && next.first == last.end() && gap <= crate::frame::HEADER as u64;
+            if !adjacent || next.at + u64::from(next.bytes) - first.at > window as u64 {
+                break;
+            }
+            (last, i) = (next, i + 1);
+        }
+        Where::Journal {
+            file: first.file.clone(),
+            at: first.at,
+            bytes: (last.at + u64::from(last.bytes) - first.at) as usize,
+            until: last.end(),
+        }
+    }
+    /// The first offset whose record may have been appended at `time` or later.
+    pub(crate) fn since(&self, time: i64) -> u64 {
+        let i = self.runs.partition_point(|run| run.time < time);
+        let before = i.checked_sub(1).and_then(|i| self.runs.get(i));
+        before.map_or(self.floor, |run| run.first).max(self.floor)
+    }
+}

@@ -1,0 +1,330 @@
+//! One record: 48 bytes that say what it is, and the body. The same bytes lie in the journal, in segments and in the table file.
+use crate::le::{self, padded, salted_crc};
+use bytes::{BufMut, Bytes, BytesMut};
+use tidegate_core::{
+    headers::Headers,
+    message::{Message, Timing},
+    topic::Topic,
+};
+
+/// Bytes before the body.
+pub(crate) const HEADER: usize = 48;
+
+/// What a record is. Numbers are never reused.
+pub(crate) mod kind {
+    pub(crate) const MESSAGE: u8 = 1;
+    /// Explains missing offsets: count u64, reason u8.
+    pub(crate) const SKIP: u8 = 2;
+    pub(crate) const PUT: u8 = 3;
+    pub(crate) const DELETE: u8 = 4;
+    // 5 settle and 6 mark belong to groups.
+    pub(crate) const LAST: u8 = 6;
+}
+/// Bits of a record. Numbers are never reused: 1 and 2 frame a unit, 4 is a retained value.
+pub(crate) mod flag {
+    /// The headers block begins with the 16-byte hash of the caller's scope and the id.
+    pub(crate) const DEDUPE: u8 = 8;
+    /// Then follow expires i64 and due i64, 0 for none.
+    pub(crate) const TIMED: u8 = 16;
+}
+/// Why offsets are missing. Numbers are never reused: 1 is settled by every group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Missing {
+    Expired = 2,
+    Purged = 3,
+    TailLost = 4,
+    /// The frame could not be written; its receipts failed.
+    Failed = 5,
+    /// Readers are told.
+    Damaged = 6,
+}
+impl Missing {
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 | 2 => Self::Expired,
+            3 => Self::Purged,
+            4 => Self::TailLost,
+            5 => Self::Failed,
+            6 => Self::Damaged,
+            _ => return None,
+        })
+    }
+}
+
+/// The 48 bytes, checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) home: u32,
+    pub(crate) offset: u64,
+    /// Append time in microseconds since the epoch.
+    pub(crate) time: i64,
+    /// Bytes of the body, without padding.
+    pub(crate) body: usize,
+    crc: u32,
+    topic: usize,
+    key: usize,
+    id: usize,
+    headers: usize,
+}
+impl Header {
+    fn of(kind: u8, flags: u8, key: usize) -> Self {
+        Self {
+            kind,
+            flags,
+            key,
+            home: 0,
+            offset: 0,
+            time: 0,
+            body: 0,
+            crc: 0,
+            topic: 0,
+            id: 0,
+            headers: 0,
+        }
+    }
+    /// `None` unless the checksum matches and the lengths fit into each other. Whether the body is there is not known yet.
+    pub(crate) fn read(bytes: &[u8], salt: u64) -> Option<Self> {
+        let bytes = bytes.get(..HEADER)?;
+        if bytes.get(..3)? != b"TGr" || le::u32_at(bytes, 44)? != salted_crc(salt, bytes.get(..44)?) {
+            return None;
+        }
+        let header = Self {
+            kind: *bytes.get(3)?,
+            flags: *bytes.get(37)?,
+            home: le::u32_at(bytes, 8)?,
+            offset: le::u64_at(bytes, 16)?,
+            time: le::i64_at(bytes, 24)?,
+            body: le::u32_at(bytes, 4)? as usize,
+            crc: le::u32_at(bytes, 12)?,
+            topic: usize::from(le::u16_at(bytes, 32)?),
+            key: usize::from(le::u16_at(bytes, 34)?),
+            id: usize::from(*bytes.get(36)?),
+            headers: le::u32_at(bytes, 40)? as usize,
+        };
+        let parts = header.topic + header.key + header.id + header.headers;
+        (parts <= header.body && (1..=kind::LAST).contains(&header.kind)).then_some(header)
+    }
+    /// Bytes of the whole record, padding included.
+    pub(crate) fn stored(&self) -> usize {
+        HEADER + padded(self.body)
+    }
+    /// The body behind this header, if it is all there and its checksum matches.
+    pub(crate) fn body<'a>(&self, record: &'a [u8]) -> Option<&'a [u8]> {
+        let body = record.get(HEADER..HEADER + self.body)?;
+        (crc32c::crc32c(body) == self.crc).then_some(body)
+    }
+    /// Key and value of a table's row.
+    pub(crate) fn row<'a>(&self, body: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        body.get(self.topic..)?.split_at_checked(self.key)
+    }
+    /// How many offsets a skip explains, and why.
+    pub(crate) fn skip(body: &[u8]) -> Option<(u64, Missing)> {
+        let count = le::u64_at(body, 0).filter(|count| *count > 0)?;
+        Some((count, Missing::from_number(*body.get(8)?)?))
+    }
+    /// The hash a message was deduplicated by.
+    pub(crate) fn dedupe(&self, body: &[u8]) -> Option<u128> {
+        let at = self.topic + self.key + self.id;
+        (self.flags & flag::DEDUPE != 0)
+            .then(|| body.get(at..)?.first_chunk().map(|hash| u128::from_le_bytes(*hash)))
+            .flatten()
+    }
+    /// Slices the message out of its record without copying. `record` was checked by [`Header::body`]; `None` if it still makes no sense.
+    pub(crate) fn message(&self, record: &Bytes, own: &Topic) -> Option<Message> {
+        let mut at = HEADER;
+        let mut take = |len: usize| {
+            let part = (at + len <= record.len()).then(|| record.slice(at..at + len));
+            at += len;
+            part
+        };
+        let (topic, key, id) = (take(self.topic)?, take(self.key)?, take(self.id)?);
+        let hash = if self.flags & flag::DEDUPE == 0 { 0 } else { 16 };
+        let timed = if self.flags & flag::TIMED == 0 { 0 } else { 16 };
+        take(hash)?;
+        let times = take(timed)?;
+        let headers = take(self.headers.checked_sub(hash + timed)?)?;
+        let payload = take(self.body.checked_sub(self.topic + self.key + self.id + self.headers)?)?;
+        let some = |at| le::i64_at(&times, at).filter(|t| *t != 0);
+        Some(Message {
+            topic: if topic.is_empty() { own.clone() } else { Topic::new(topic)? },
+            key: (!key.is_empty()).then_some(key),
+            id: (!id.is_empty()).then_some(id),
+            headers: Headers::from_block(headers)?,
+            payload,
+            at: self.time,
+            timing: (timed > 0).then(|| {
+                Box::new(Timing {
+                    expires: some(0),
+                    due: some(8),
+                })
+            }),
+        })
+    }
+}
+
+/// Why a message cannot be a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooLarge;
+
+/// A record without its name yet, and the message as slices of it, so that both cost one buffer of exactly their size.
+pub(crate) struct Encoded {
+    pub(crate) record: Bytes,
+    pub(crate) message: Message,
+}
+/// Encodes a message for a stream whose own name is `own`; home, offset and time are stamped later. Runs on the caller's thread.
+pub(crate) fn encode(message: &Message, own: &Topic, hash: Option<u128>, most: usize) -> Result<Encoded, TooLarge> {
+    let topic = if *message.topic == **own { "" } else { &*message.topic };
+    let key = message.key.as_deref().unwrap_or_default();
+    let id = message.id.as_deref().unwrap_or_default();
+    let block = message.headers.as_block();
+    let headers = block.len() + hash.map_or(0, |_| 16) + message.timing.as_ref().map_or(0, |_| 16);
+    let body = topic.len() + key.len() + id.len() + headers + message.payload.len();
+    if body > most || u32::try_from(body).is_err() || u16::try_from(key.len()).is_err() {
+        return Err(TooLarge);
+    }
+    if u16::try_from(topic.len()).is_err() || u8::try_from(id.len()).is_err() {
+        return Err(TooLarge);
+    }
+    let mut flags = 0;
+    let mut out = BytesMut::with_capacity(HEADER + padded(body));
+    out.put_bytes(0, HEADER);
+    out.put_slice(topic.as_bytes());
+    out.put_slice(key);
+    out.put_slice(id);
+    if let Some(hash) = hash {
+        flags |= flag::DEDUPE;
+        out.put_u128_le(hash);
+    }
+    if let Some(timing) = &message.timing {
+        flags |= flag::TIMED;
+        out.put_i64_le(timing.expires.unwrap_or(0));
+        out.put_i64_le(timing.due.unwrap_or(0));
+    }
+    out.put_slice(block);
+    out.put_slice(&message.payload);
+    let mut header = Header::of(kind::MESSAGE, flags, key.len());
+    (header.topic, header.id, header.headers) = (topic.len(), id.len(), headers);
+    finish(&mut out, &mut header);
+    let record = out.freeze();
+    let message = header.message(&record, own).ok_or(TooLarge)?;
+    Ok(Encoded { record, message })
+}
+/// A row of a table; `None` deletes it.
+pub(crate) fn encode_row(key: &[u8], value: Option<&[u8]>) -> BytesMut {
+    let mut out = BytesMut::zeroed(HEADER);
+    out.put_slice(key);
+    out.put_slice(value.unwrap_or_default());
+    let kind = if value.is_some() { kind::PUT } else { kind::DELETE };
+    finish(&mut out, &mut Header::of(kind, 0, key.len()));
+    out
+}
+/// Explains `count` missing offsets from the one it is stamped with.
+pub(crate) fn encode_skip(count: u64, why: Missing) -> BytesMut {
+    let mut out = BytesMut::zeroed(HEADER);
+    out.put_u64_le(count);
+    out.put_u8(why as u8);
+    finish(&mut out, &mut Header::of(kind::SKIP, 0, 0));
+    out
+}
+fn finish(out: &mut BytesMut, header: &mut Header) {
+    header.body = out.len() - HEADER;
+    header.crc = crc32c::crc32c(out.get(HEADER..).unwrap_or_default());
+    le::put(out, 0, &[b'T', b'G', b'r', header.kind]);
+    le::put(out, 4, &(header.body as u32).to_le_bytes());
+    le::put(out, 12, &header.crc.to_le_bytes());
+    le::put(out, 32, &(header.topic as u16).to_le_bytes());
+    le::put(out, 34, &(header.key as u16).to_le_bytes());
+    le::put(out, 36, &[header.id as u8, header.flags]);
+    le::put(out, 40, &(header.headers as u32).to_le_bytes());
+    out.put_bytes(0, padded(header.body) - header.body);
+}
+/// Names the record and seals its header. `record` begins with one that [`encode`] or its kin made.
+pub(crate) fn stamp(record: &mut [u8], home: u32, offset: u64, time: i64, salt: u64) {
+    le::put(record, 8, &home.to_le_bytes());
+    le::put(record, 16, &offset.to_le_bytes());
+    le::put(record, 24, &time.to_le_bytes());
+    let crc = salted_crc(salt, record.get(..44).unwrap_or_default());
+    le::put(record, 44, &crc.to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: Topic = Topic::from_static("orders");
+
+    fn message() -> Message {
+        let mut headers = Headers::EMPTY.edit();
+        headers.push("a", b"1").unwrap();
+        Message {
+            key: Some(Bytes::from_static(b"k")),
+            id: Some(Bytes::from_static(b"id-1")),
+            headers: headers.build(),
+            timing: Some(Box::new(Timing {
+                expires: Some(5),
+                due: None,
+            })),
+            ..Message::new("orders/new".into(), "payload")
+        }
+    }
+    fn stamped(message: &Message, hash: Option<u128>) -> Bytes {
+        let mut record = encode(message, &OWN, hash, 1 << 20).unwrap().record.to_vec();
+        stamp(&mut record, 7, 42, 1_000, 99);
+        record.into()
+    }
+
+    #[test]
+    fn a_message_goes_there_and_back() {
+        for hash in [None, Some(77)] {
+            let sent = message();
+            let record = stamped(&sent, hash);
+            assert_eq!(record.len() % 8, 0);
+            let header = Header::read(&record, 99).unwrap();
+            assert_eq!((header.home, header.offset, header.stored()), (7, 42, record.len()));
+            let body = header.body(&record).unwrap();
+            assert_eq!(header.dedupe(body), hash);
+            let got = header.message(&record, &OWN).unwrap();
+            assert_eq!((got.key, got.id, got.at), (sent.key, sent.id, 1_000));
+            assert_eq!((got.headers, got.payload, got.timing), (sent.headers, sent.payload, sent.timing));
+            assert_eq!(&*got.topic, "orders/new");
+        }
+    }
+    #[test]
+    fn the_streams_own_name_is_not_written() {
+        let record = stamped(&Message::new(OWN, "x"), None);
+        assert_eq!(record.len(), HEADER + 8);
+        let got = Header::read(&record, 99).unwrap().message(&record, &OWN).unwrap();
+        assert_eq!(&*got.topic, "orders");
+    }
+    #[test]
+    fn every_flipped_bit_is_seen() {
+        let record = stamped(&message(), Some(1));
+        let body = Header::read(&record, 99).unwrap().body;
+        for at in 0..HEADER + body {
+            for bit in 0..8 {
+                let mut bad = record.to_vec();
+                bad[at] ^= 1 << bit;
+                assert!(Header::read(&bad, 99).is_none_or(|h| h.body(&bad).is_none()), "byte {at} bit {bit}");
+            }
+        }
+        assert!(Header::read(&record, 98).is_none(), "another log's salt");
+    }
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let long = Message::new(OWN, vec![0; 100]);
+        assert!(encode(&long, &OWN, None, 99).is_err());
+        let mut key = Message::new(OWN, "");
+        key.key = Some(vec![0; 70_000].into());
+        assert!(encode(&key, &OWN, None, 1 << 20).is_err());
+    }
+    #[test]
+    fn a_skip_says_how_many_and_why() {
+        let mut skip = encode_skip(9, Missing::TailLost);
+        stamp(&mut skip, 7, 1, 0, 3);
+        let header = Header::read(&skip, 3).unwrap();
+        assert_eq!(Header::skip(header.body(&skip).unwrap()), Some((9, Missing::TailLost)));
+    }
+}

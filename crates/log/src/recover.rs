@@ -1,0 +1,283 @@
+//! From what the disk holds to what there is: reads, decides, changes nothing. What must be written afterwards is in the result.
+use crate::{
+    Found,
+    catalog::Catalog,
+    disk::{Open, read_whole},
+    error::Error,
+    frame::{self, Met},
+    journal::{self, Closed, JournalFile},
+    names::{self, FIRST_PARTITION},
+    partition::{RUN, Run, Skip},
+    record::{self, Missing},
+    shared::Shared,
+    tables::Tables,
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// How many offsets each home leaves out when it is not known how many records a torn end had.
+const UNKNOWN: u64 = 8_192;
+
+/// What was found.
+#[derive(Default)]
+pub(crate) struct Recovered {
+    pub(crate) homes: HashMap<u32, Home>,
+    pub(crate) tables: Tables,
+    pub(crate) found: Found,
+    /// Of the first frame to be written.
+    pub(crate) next_seq: u64,
+    pub(crate) state_seq: u64,
+    pub(crate) next_number: u64,
+    pub(crate) closed: Vec<Closed>,
+}
+/// What is known of one home.
+#[derive(Default)]
+pub(crate) struct Home {
+    pub(crate) next: u64,
+    pub(crate) last_time: i64,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) skips: Vec<Skip>,
+    /// To be written into the first frame.
+    pub(crate) lost: Option<Skip>,
+    /// The journal has records of it.
+    seen: bool,
+    /// How many records behind its last one may be lost.
+    suspect: u64,
+}
+impl Home {
+    fn run(&mut self, file: &Arc<JournalFile>, at: u64, header: &record::Header) {
+        self.last_time = self.last_time.max(header.time);
+        let bytes = header.stored();
+        if let Some(run) = self.runs.last_mut()
+            && Arc::ptr_eq(&run.file, file)
+            && run.end() == header.offset
+            && run.at + u64::from(run.bytes) == at
+            && run.bytes as usize + bytes <= RUN
+        {
+            run.count += 1;
+            run.bytes += bytes as u32;
+        } else {
+            self.runs.push(Run {
+                first: header.offset,
+                count: 1,
+                bytes: bytes as u32,
+                at,
+                time: header.time,
+                file: file.clone(),
+            });
+        }
+        self.next = header.offset + 1;
+    }
+}
+
+/// Bytes that did not check, until it is known whether they were a torn end or damage.
+#[derive(Default)]
+struct Unchecked {
+    missing: u64,
+    unknown: bool,
+}
+
+struct Scan<'a> {
+    shared: &'a Shared,
+    out: Recovered,
+    open: Unchecked,
+}
+
+/// Reads the journal.
+pub(crate) fn run(shared: &Shared) -> Result<Recovered, Error> {
+    let mut scan = Scan {
+        shared,
+        out: Recovered::default(),
+        open: Unchecked::default(),
+    };
+    scan.journal()?;
+    scan.tail();
+    Ok(scan.out)
+}
+
+struct Source {
+    path_number: u64,
+    first_seq: u64,
+    file: Arc<JournalFile>,
+    bytes: Vec<u8>,
+}
+
+impl Scan<'_> {
+    fn journal(&mut self) -> Result<(), Error> {
+        let shared = self.shared;
+        let doing = || Error::disk("read the journal");
+        let mut sources = Vec::new();
+        for path in shared.disk.list(&names::journals()).map_err(doing())? {
+            let Some(number) = names::number_of(&path, "j") else {
+                continue;
+            };
+            self.out.next_number = self.out.next_number.max(number + 1);
+            let file = shared.disk.open(&path, Open::Existing).map_err(doing())?;
+            let bytes = read_whole(&*file).map_err(doing())?;
+            let header = journal::Header::read(&bytes).filter(|header| header.salt == shared.salt);
+            if let Some(header) = header {
+                self.out.next_number = self.out.next_number.max(header.number + 1);
+            }
+            // A file whose header is damaged is still found by its first frame.
+            let first_seq = header
+                .map(|header| header.first_seq)
+                .or_else(|| frame::find(&bytes, journal::HEADER, 0..u64::MAX, shared.salt).map(|(_, frame)| frame.seq));
+            let file = JournalFile::new(number, file, bytes.len() as u64);
+            match first_seq {
+                Some(first_seq) => sources.push(Source {
+                    path_number: number,
+                    first_seq,
+                    file,
+                    bytes,
+                }),
+                // Made ahead, never used.
+                None => self.out.closed.push(Closed {
+                    file,
+                    last_seq: 0,
+                    bytes: 0,
+                }),
+            }
+        }
+        sources.sort_by_key(|source| (source.first_seq, source.path_number));
+        let firsts: Vec<_> = sources.iter().map(|source| source.first_seq).collect();
+        self.out.next_seq = 1;
+        for (i, source) in sources.into_iter().enumerate() {
+            let limit = firsts.get(i + 1).copied().unwrap_or(u64::MAX);
+            let used = self.file(&source, limit);
+            self.out.closed.push(Closed {
+                last_seq: self.out.next_seq - 1,
+                file: source.file,
+                bytes: used as u64,
+            });
+        }
+        Ok(())
+    }
+    /// One file; where its last frame ends.
+    fn file(&mut self, source: &Source, limit: u64) -> usize {
+        let (bytes, salt) = (&*source.bytes, self.shared.salt);
+        let mut at = journal::HEADER;
+        let mut seq = source.first_seq;
+        self.out.next_seq = self.out.next_seq.max(seq);
+        loop {
+            let header = bytes.get(at..).and_then(|rest| frame::Header::read(rest, salt));
+            let whole = header.filter(|h| (seq..limit).contains(&h.seq) && at + frame::HEADER + h.bytes <= bytes.len());
+            if let Some(header) = whole {
+                self.settle(&header);
+                let end = at + frame::HEADER + header.bytes;
+                let (sound, _) = self.records(source, at + frame::HEADER, end);
+                self.open.missing += u64::from(header.records).saturating_sub(sound);
+                self.out.found.frames += 1;
+                seq = header.seq + 1;
+                at = end;
+            } else if let Some((next, header)) = frame::find(bytes, at + 8, seq + 1..limit, salt) {
+                // Damage: a later frame is there.
+                self.open.unknown = true;
+                self.records(source, at, next);
+                seq = header.seq;
+                at = next;
+            } else {
+                if seq < limit {
+                    // The end, or damage before the next file. Old frames of a recycled file may follow: their records are known.
+                    let (_, evidence) = self.records(source, at, bytes.len());
+                    self.open.unknown |= evidence > 0;
+                }
+                self.out.next_seq = self.out.next_seq.max(seq);
+                return at;
+            }
+            self.out.next_seq = self.out.next_seq.max(seq);
+        }
+    }
+    /// A sound frame tells what the bytes before it were: a torn end that an earlier recovery has dealt with, or damage.
+    fn settle(&mut self, header: &frame::Header) {
+        let open = std::mem::take(&mut self.open);
+        if header.flags & frame::flag::RECOVERED == 0 {
+            self.out.found.damaged += open.missing + u64::from(open.unknown && open.missing == 0);
+            let count = if open.unknown { UNKNOWN } else { open.missing };
+            // A home whose last record was hit must not give that offset again. Which one that is shows by what follows.
+            if count > 0 {
+                self.out.homes.values_mut().for_each(|home| home.suspect = count);
+            }
+        }
+    }
+    /// Takes what checks and is new; how many checked, and how many bodies or new records speak of a frame.
+    fn records(&mut self, source: &Source, from: usize, to: usize) -> (u64, u64) {
+        let Some(bytes) = source.bytes.get(from..to) else {
+            return (0, 0);
+        };
+        let (mut sound, mut evidence) = (0, 0);
+        let out = &mut self.out;
+        frame::walk(bytes, self.shared.salt, |met| match met {
+            Met::Record(at, header, body) => {
+                sound += 1;
+                evidence += u64::from(take(out, &source.file, (from + at) as u64, &header, body));
+            }
+            Met::Damaged(header) => {
+                let next = out.homes.get(&header.home).map_or(0, |home| home.next);
+                evidence += u64::from(header.home >= FIRST_PARTITION && header.offset >= next);
+            }
+            Met::Noise => {}
+        });
+        (sound, evidence)
+    }
+    /// If bytes at the end did not check, every home seen leaves out what may be missing.
+    fn tail(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        let count = if open.unknown { UNKNOWN } else { open.missing };
+        self.out.found.lost_tail = count;
+        // One number is left out, so that the old end is looked at again by the next recovery and gives the same.
+        self.out.next_seq += 1;
+        for home in self.out.homes.values_mut() {
+            let count = count.max(home.suspect);
+            if count == 0 || !home.seen {
+                continue;
+            }
+            let skip = Skip {
+                from: home.next,
+                to: home.next + count,
+                why: Missing::TailLost,
+            };
+            home.skips.push(skip);
+            home.lost = Some(skip);
+            home.next = skip.to;
+        }
+    }
+}
+/// Whether the record was new.
+fn take(out: &mut Recovered, file: &Arc<JournalFile>, at: u64, header: &record::Header, body: &[u8]) -> bool {
+    if header.home < FIRST_PARTITION {
+        if header.offset <= out.state_seq || !matches!(header.kind, record::kind::PUT | record::kind::DELETE) {
+            return false;
+        }
+        out.state_seq = header.offset;
+        if let Some((key, value)) = header.row(body) {
+            let value = (header.kind == record::kind::PUT).then_some(value);
+            let (key, value) = Catalog::row_of(header.home, key, value);
+            out.tables.set(key, value);
+        }
+        return true;
+    }
+    let home = out.homes.entry(header.home).or_default();
+    if header.offset < home.next {
+        return false;
+    }
+    home.seen = true;
+    home.suspect = 0;
+    match header.kind {
+        record::kind::MESSAGE => {
+            home.run(file, at, header);
+            out.found.records += 1;
+        }
+        record::kind::SKIP => {
+            if let Some((count, why)) = record::Header::skip(body) {
+                let to = header.offset.saturating_add(count);
+                home.skips.push(Skip {
+                    from: header.offset,
+                    to,
+                    why,
+                });
+                home.next = to;
+            }
+        }
+        _ => {}
+    }
+    true
+}

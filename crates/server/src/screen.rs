@@ -1,0 +1,57 @@
+//! The first thing a user sees: where it is, what to try.
+use std::{fmt::Write as _, net::SocketAddr};
+
+pub(crate) struct Screen<'a> {
+    pub(crate) gateway: &'a [SocketAddr],
+    pub(crate) admin: &'a [SocketAddr],
+    pub(crate) data: &'a str,
+    pub(crate) demo: bool,
+}
+/// Lines that can be copied and work.
+pub(crate) fn screen(screen: &Screen<'_>) -> String {
+    let gateway = place(screen.gateway);
+    let admin = place(screen.admin);
+    let reach = if screen.gateway.iter().all(|address| address.ip().is_loopback()) { "this machine only" } else { "all interfaces" };
+    let folder = if screen.data.starts_with('/') { screen.data.to_owned() } else { format!("./{}", screen.data.trim_start_matches("./")) };
+    let demo = if screen.demo { "demo on" } else { "your configuration" };
+    let mut out = format!("tidegate {} dev: durable in {folder}, {reach}, {demo}\n\n", env!("CARGO_PKG_VERSION"));
+    // Writing to memory cannot fail.
+    let _never = writeln!(out, "  gateway  http://{gateway}   try it in a browser: http://{gateway}/");
+    let _never = writeln!(out, "  admin    http://{admin}   /metrics, /healthz, /readyz\n");
+    if screen.demo {
+        let _never = writeln!(out, "  curl -d '{{\"id\":1}}' {gateway}/orders");
+        let _never = writeln!(out, "  curl {gateway}/orders");
+        let _never = writeln!(out, "  curl -N -H 'Accept: text/event-stream' '{gateway}/orders?from=earliest'\n");
+        out.push_str("Next: tidegate init writes this demo as files. ");
+    }
+    out.push_str("Ctrl-C drains.\n");
+    out
+}
+/// `localhost` for both loopbacks: the shortest thing that works.
+fn place(addresses: &[SocketAddr]) -> String {
+    match addresses.first() {
+        Some(first) if first.ip().is_loopback() && (addresses.len() > 1 || first.is_ipv4()) => format!("localhost:{}", first.port()),
+        Some(first) if first.ip().is_unspecified() => format!("localhost:{}", first.port()),
+        Some(first) => first.to_string(),
+        None => "(not listening)".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_reads_as_documented() {
+        let addresses = |port| ["127.0.0.1", "[::1]"].map(|ip| format!("{ip}:{port}").parse::<SocketAddr>().unwrap());
+        let text = screen(&Screen {
+            gateway: &addresses(8080),
+            admin: &addresses(8084),
+            data: "tidegate-data",
+            demo: true,
+        });
+        assert!(text.starts_with("tidegate 0.1.0 dev: durable in ./tidegate-data, this machine only, demo on\n\n  gateway  http://localhost:8080   try"));
+        assert!(text.contains("\n  curl -d '{\"id\":1}' localhost:8080/orders\n"));
+        assert!(text.ends_with("Ctrl-C drains.\n"));
+    }
+}

@@ -1,0 +1,96 @@
+//! `dev` and `run`: start, say where, wait for the end, drain.
+use crate::{
+    boot::{self, Manners},
+    cli::{color, failed, misconfigured, tell},
+    observe::logs,
+    runtime,
+    screen::{Screen, screen},
+};
+use tidegate_config::{Mode, Source, load_from_process};
+use tidegate_core::{
+    error::{Code, Error, Fault, Result},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What to serve, and how.
+pub(crate) struct Plan {
+    pub(crate) source: Source,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) mode: Mode,
+    pub(crate) manners: Manners,
+    /// The built-in demo is served.
+    pub(crate) demo: bool,
+}
+const OK: u8 = 0;
+/// The deadline came before the end.
+const CUT: u8 = 1;
+
+pub(crate) fn serve(plan: Plan) -> u8 {
+    let checked = match load_from_process(plan.source, &plan.settings, plan.mode, &tidegate_endpoints::kinds()) {
+        Ok(checked) => checked,
+        Err(report) => return misconfigured(&report),
+    };
+    let started = logs::start(&checked.node.telemetry, color()).and_then(|()| runtime::start());
+    let runtime = match started {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let data = checked.node.data_dir.display().to_string();
+    let result = runtime.block_on(async {
+        let mut stop = Stop::listen()?;
+        let node = tokio::select! {
+            node = boot::start(checked, plan.manners) => node?,
+            () = stop.asked() => return Ok(0),
+        };
+        tracing::info!(gateway = %join(&node.gateway), admin = %join(&node.admin), recovered = node.recovered, "ready");
+        if plan.mode == Mode::Dev {
+            tell(&screen(&Screen {
+                gateway: &node.gateway,
+                admin: &node.admin,
+                data: &data,
+                demo: plan.demo,
+            }));
+        }
+        stop.asked().await;
+        tracing::info!("draining");
+        tokio::select! {
+            cut = node.stop() => Ok(cut),
+            // Asked twice: at once. What was answered `stored` is on disk all the same.
+            () = stop.asked() => Ok(0),
+        }
+    });
+    runtime.shutdown_background();
+    match result {
+        Ok(0) => OK,
+        Ok(cut) => {
+            tell(&format!("the deadline came first: {cut} connections were cut\n"));
+            CUT
+        }
+        Err(error) => failed(&error),
+    }
+}
+/// SIGTERM and Ctrl-C.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+impl Stop {
+    fn listen() -> Result<Self> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Error::new(Code::CommandFailed, Fault::Operator, format!("cannot listen to signals: {error}")).because(error))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+fn join(addresses: &[std::net::SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
