@@ -304,6 +304,18 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "`topic` cannot be `a/#`",
     ),
     (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: $internal }\n",
+        "TG5004",
+        "4:19",
+        "`topic` cannot be `$internal`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [\"/a/*\"]\nbackend: { topic: \"${payload}\" }\n",
+        "TG5004",
+        "4:19",
+        "`topic` cannot be `${payload}`",
+    ),
+    (
         "kind: api\nname: a\npaths: [/a]\nbackend: { mock: { interval: soon } }\n",
         "TG5004",
         "4:30",
