@@ -333,6 +333,25 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "4:12",
         "`mock` makes messages",
     ),
+    // What refers to a resource with a fault is not blamed as well.
+    (
+        "kind: stream\n---\nkind: api\nname: a\npaths: [/a]\nbackend: { stream: s }\n",
+        "TG5002",
+        "1:1",
+        "`name` is missing",
+    ),
+    (
+        "kind: straem\nname: s\n---\nkind: api\nname: a\npaths: [/a]\nbackend: { stream: s }\n",
+        "TG5005",
+        "1:7",
+        "unknown kind `straem`",
+    ),
+    (
+        "kind: stream\nname: s\npartitions: x\n---\nkind: api\nname: a\npaths: [/a]\nbackend: { stream: s }\n",
+        "TG5004",
+        "3:13",
+        "`partitions` cannot be `x`",
+    ),
     // Apis: entrypoints and the rest.
     (
         "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: {}\n",
@@ -459,6 +478,10 @@ fn production_wants_plans_and_protection() {
             (code, place)
         );
     }
+    // One fault, though the address would be public without a whole `insecure`.
+    let doubtful = "listeners: { gateway: { address: \"0.0.0.0:1\", insecure: perhaps } }\n";
+    let report = check(Mode::Run, doubtful).unwrap_err();
+    assert_eq!(report.diagnostics.len(), 1, "{report}");
     for good in [
         format!("{api}plans: [keyless]\n"),
         "listeners: { gateway: { address: \"0.0.0.0:8080\", insecure: true } }\n".to_owned(),

@@ -20,6 +20,10 @@ pub(crate) fn kinds() -> Vec<Kind> {
             let mut problems = Vec::new();
             match config.get("interval").map(Value::as_str) {
                 Some(Some(text)) if parse_duration(text).is_some() => {}
+                Some(Some(text)) => problems.push(Problem {
+                    hint: Some(format!("`{text}` has no unit").into()),
+                    ..problem("/interval", "a duration")
+                }),
                 _ => problems.push(problem("/interval", "a duration")),
             }
             for key in config.as_object().into_iter().flatten().map(|(key, _)| key) {

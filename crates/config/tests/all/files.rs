@@ -133,7 +133,12 @@ fn no_error_shows_a_secret() {
         ("password: >\n  hunter2\n  more\nlimits: {}\n", 1),
         ("listeners: { gateway: \"${env:PW}\" }\n", 1),
     ];
-    for (text, errors) in files {
+    let behind_the_fault = [
+        ("x: [1, 2}, password: hunter2\n", 1),
+        ("password: \"a\" hunter2\n", 1),
+        ("x: [1, 2}, url: b://c:hunter2@d\n", 1),
+    ];
+    for (text, errors) in files.into_iter().chain(behind_the_fault) {
         let folder = folder(&[("a.yaml", text), ("pw", "hunter2\n")]);
         let report = read(&folder, &["a.yaml"], &[("PW", "hunter2")]).unwrap_err();
         assert_eq!(report.diagnostics.len(), errors, "{text}\n{report}");
@@ -141,4 +146,19 @@ fn no_error_shows_a_secret() {
         let all = format!("{report}\n{report:?}\n{json}");
         assert!(!all.contains("hunter2"), "{text}\n{all}");
     }
+}
+
+/// Neither does a suggestion tell what a variable nearly holds.
+#[test]
+fn no_suggestion_is_made_from_a_hidden_value() {
+    let folder = folder(&[(
+        "a.yaml",
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\ncompatibility: \"${env:PW}\"\n",
+    )]);
+    let report = read(&folder, &["a.yaml"], &[("PW", "gravite")]).unwrap_err();
+    assert_eq!(
+        (report.diagnostics.len(), report.diagnostics[0].hint.as_deref()),
+        (1, None),
+        "{report}"
+    );
 }
