@@ -115,7 +115,7 @@ impl Producer for Memory {
             let mut kept = Kept::new(level);
             let mut place = Place {
                 source: SOURCE,
-                spans: Default::default(),
+                spans: smallvec::SmallVec::default(),
             };
             let mut log = lock(&self.shared.log);
             for (item, message) in publish.batch.into_messages().enumerate() {
@@ -180,14 +180,13 @@ impl Group {
             return None;
         }
         let log = lock(&self.shared.log);
-        let (first, count) = match state.due.pop() {
-            Some(seq) => (seq, 1),
-            None => {
-                let first = state.next;
-                let count = u64::from(room).min(log.messages.len() as u64 - first);
-                state.next += count;
-                (first, count)
-            }
+        let (first, count) = if let Some(seq) = state.due.pop() {
+            (seq, 1)
+        } else {
+            let first = state.next;
+            let count = u64::from(room).min(log.messages.len() as u64 - first);
+            state.next += count;
+            (first, count)
         };
         let item = |slot: u32| {
             let seq = first + u64::from(slot);
