@@ -41,8 +41,10 @@ impl fmt::Debug for Backend {
 const TOPIC: Text = Text {
     expected: "a topic such as `orders`, or with `${rest}` for what `*` of the path took",
     good: |text| {
-        let bare = text.replace("${rest}", "");
-        !text.is_empty() && text.len() <= 65_535 && !bare.contains("${") && !bare.contains(['+', '#', '\0'])
+        // What begins with `$` belongs to the gateway.
+        let bare = text.replace("${rest}", "rest");
+        let good = |text: &str| !text.starts_with('$') && !text.contains("${") && !text.contains(['+', '#']);
+        !text.is_empty() && text.len() <= 65_535 && good(&bare) && !text.chars().any(char::is_control)
     },
     pattern: None,
 };

@@ -31,6 +31,8 @@ const LATER: &[&str] = &[
     "credential",
     "connector",
 ];
+/// Of all streams together: what the log keeps open.
+const MOST_PARTITIONS: u64 = 65_536;
 
 /// What a document declares.
 pub(crate) enum Declares<'a> {
@@ -86,6 +88,7 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
     let mut names = Names::default();
     let (mut streams, mut apis, mut endpoints) = (Vec::new(), Vec::new(), Vec::new());
     let mut node: Option<(Node, At)> = None;
+    let mut partitions = 0_u64;
     for document in documents {
         let path = label(document);
         match declares(document) {
@@ -100,7 +103,15 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
             },
             Declares::Resource("stream") => {
                 names.add("stream", document, &path, ledger);
-                streams.push(Stream::check(document, &path, ledger));
+                let stream = Stream::check(document, &path, ledger);
+                let before = partitions;
+                partitions += u64::from(stream.partitions);
+                if let (true, Some(entry)) = ((before..partitions).contains(&MOST_PARTITIONS), document.get("partitions")) {
+                    let message = format!("all streams together have more than {MOST_PARTITIONS} partitions");
+                    let fault = Fault::new(Code::BadValue, entry.value.at, &path.key("partitions"), message);
+                    ledger.tell(fault.expected("fewer partitions"));
+                }
+                streams.push(stream);
             }
             Declares::Resource("api") => {
                 names.add("api", document, &path, ledger);

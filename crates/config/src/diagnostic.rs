@@ -89,7 +89,7 @@ pub struct Sources(pub(crate) Vec<Text>);
 #[derive(Clone)]
 pub(crate) struct Text {
     pub(crate) name: Arc<str>,
-    pub(crate) text: Arc<str>,
+    pub(crate) content: Arc<str>,
     /// What is never shown, sorted.
     pub(crate) masks: Vec<Mask>,
 }
@@ -105,7 +105,7 @@ impl Sources {
     pub(crate) fn add(&mut self, name: Arc<str>, text: Arc<str>) -> u32 {
         self.0.push(Text {
             name,
-            text,
+            content: text,
             masks: Vec::new(),
         });
         self.0.len() as u32 - 1

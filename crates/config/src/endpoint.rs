@@ -3,7 +3,7 @@ use crate::{
     diagnostic::Place,
     ledger::{Fault, Ledger, Path, shown},
     read,
-    shape::{ANY, DESCRIPTION, KIND_DOC, LABELS, META, NAME_KEY, STATUS, Shape, Table, key, one_of},
+    shape::{DESCRIPTION, KIND_DOC, LABELS, META, NAME_KEY, STATUS, Shape, Table, Text, key, one_of},
     suggest::suggest,
     tree::{Data, Value},
 };
@@ -37,6 +37,11 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+const TYPE: Text = Text {
+    expected: "the name of an endpoint type",
+    good: |text| !text.is_empty(),
+    pattern: None,
+};
 /// The keys that every type has; the others belong to the type.
 pub(crate) static ENDPOINT: Table = Table {
     title: "endpoint",
@@ -54,7 +59,7 @@ pub(crate) static ENDPOINT: Table = Table {
         NAME_KEY.example("events"),
         DESCRIPTION,
         LABELS,
-        key("type", Shape::Text(&ANY), "What it connects to.").required(),
+        key("type", Shape::Text(&TYPE), "What it connects to.").required(),
         META,
         STATUS,
     ],

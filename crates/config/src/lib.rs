@@ -4,6 +4,7 @@ pub mod api;
 mod backend;
 mod check;
 pub mod diagnostic;
+pub mod docs;
 pub mod endpoint;
 #[doc(hidden)]
 pub mod fuzz;

@@ -127,12 +127,11 @@ impl Loader {
     }
     fn unreadable(&mut self, path: &Path, why: &str, by: Option<(At, &Keys)>) {
         let message = format!("`{}` cannot be read: {why}", path.display());
-        let fault = match by {
-            Some((at, keys)) => Fault::new(Code::Unreadable, at, keys, message).hint("a path is relative to the folder of this file"),
-            None => {
-                let file = self.ledger.sources.add(path.display().to_string().into(), Arc::from(""));
-                Fault::new(Code::Unreadable, At::whole(file), &Keys::default(), message)
-            }
+        let fault = if let Some((at, keys)) = by {
+            Fault::new(Code::Unreadable, at, keys, message).hint("a path is relative to the folder of this file")
+        } else {
+            let file = self.ledger.sources.add(path.display().to_string().into(), Arc::from(""));
+            Fault::new(Code::Unreadable, At::whole(file), &Keys::default(), message)
         };
         self.ledger.tell(fault);
         self.ledger.incomplete = true;
@@ -157,14 +156,11 @@ impl Loader {
     /// Lays overrides over the settings, and reads the resources they name.
     fn settings(&mut self, flags: &[(String, String)]) {
         let own = |document: &Document| matches!(check::declares(&document.value), Declares::Node);
-        let place = match self.documents.iter().position(own) {
-            Some(place) => place,
-            None => {
-                let value = Value::empty_map(At::BUILT_IN);
-                self.documents.insert(0, Document { value, folder: None });
-                0
-            }
-        };
+        let place = self.documents.iter().position(own).unwrap_or_else(|| {
+            let value = Value::empty_map(At::BUILT_IN);
+            self.documents.insert(0, Document { value, folder: None });
+            0
+        });
         let Some(document) = self.documents.get_mut(place) else { return };
         overrides::apply(&mut document.value, &self.variables, flags, &mut self.ledger);
         let folder = document.folder.clone().unwrap_or_default();

@@ -4,7 +4,7 @@ use crate::{
     ledger::{At, Fault, Ledger, Path},
     load::Mode,
     read::{self, Datum, Field, Record},
-    shape::{ANY, GIB, KIB, MIB, Shape, TIB, Table, Text, key, millis, seconds, show_size},
+    shape::{GIB, KIB, MIB, Shape, TIB, Table, Text, key, millis, seconds, show_size},
     tree::Value,
 };
 use std::{
@@ -345,12 +345,9 @@ static TELEMETRY: Table = Table {
             "How a log line looks.",
         )
         .default("text"),
-        key(
-            "level",
-            Shape::Text(&ANY),
-            "`error`, `warn`, `info`, `debug`, `trace`, or levels by part such as `tidegate_log=debug,info`.",
-        )
-        .default("info"),
+        key("level", Shape::Text(&LEVEL), "The least that is written.")
+            .default("info")
+            .example("\"tidegate_log=debug,info\""),
         key("otlp", Shape::Later, "Where traces go."),
         key("sample", Shape::Later, "Which part of the traces is kept."),
     ],
@@ -381,7 +378,24 @@ static SHUTDOWN: Table = Table {
         .default("30s"),
     ],
 };
-const PATH: Shape = Shape::Text(&ANY);
+const FILE: Text = Text {
+    expected: "a path",
+    good: |text| !text.is_empty() && !text.contains('\0'),
+    pattern: None,
+};
+const PATH: Shape = Shape::Text(&FILE);
+const LEVEL: Text = Text {
+    expected: "`error`, `warn`, `info`, `debug`, `trace`, `off`, or levels by part such as `tidegate_log=debug,info`",
+    good: |text| {
+        let known = |word: &str| ["error", "warn", "info", "debug", "trace", "off"].contains(&word);
+        let part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b));
+        text.split(',').all(|directive| match directive.split_once('=') {
+            Some((target, level)) => part(target) && known(level),
+            None => known(directive),
+        })
+    },
+    pattern: None,
+};
 pub(crate) static NODE: Table = Table {
     title: "node",
     doc: "The settings of one process: the document without `kind`.",

@@ -118,21 +118,18 @@ fn set(
     let name = known.map_or_else(|| key.to_ascii_lowercase(), |known| known.name.to_owned());
     let below = path.key(&name);
     let Data::Map(entries) = &mut value.data else { return Ok(()) };
-    let place = match entries.iter().position(|entry| entry.key == name) {
-        Some(place) => place,
-        None => {
-            // A part of what was not written lies over its default.
-            let default = known.and_then(|known| known.default).filter(|_| !rest.is_empty());
-            let mut start = default.and_then(|text| tree::parse(text, At::BUILT_IN.file, ledger).pop());
-            start.iter_mut().for_each(crate::read::forget_places);
-            entries.push(Entry {
-                key: name,
-                at,
-                value: start.unwrap_or_else(|| Value::empty_map(at)),
-            });
-            entries.len() - 1
-        }
-    };
+    let place = entries.iter().position(|entry| entry.key == name).unwrap_or_else(|| {
+        // A part of what was not written lies over its default.
+        let default = known.and_then(|known| known.default).filter(|_| !rest.is_empty());
+        let mut start = default.and_then(|text| tree::parse(text, At::BUILT_IN.file, ledger).pop());
+        start.iter_mut().for_each(crate::read::forget_places);
+        entries.push(Entry {
+            key: name,
+            at,
+            value: start.unwrap_or_else(|| Value::empty_map(at)),
+        });
+        entries.len() - 1
+    });
     match entries.get_mut(place) {
         Some(entry) => set(&mut entry.value, known.map(|known| &known.shape), rest, &below, leaf, at, ledger),
         None => Ok(()),

@@ -88,7 +88,7 @@ fn one(out: &mut String, d: &Diagnostic, sources: &Sources, paint: Paint) {
 
 /// The line with masked secrets and without control characters, cut to a window; how many characters stand before the carets; how many carets.
 fn window(source: &Text, line: u32, column: u32, width: u32) -> Option<(String, usize, usize)> {
-    let text = source.text.lines().nth(line.checked_sub(1)? as usize)?;
+    let text = source.content.lines().nth(line.checked_sub(1)? as usize)?;
     let column = (column as usize).saturating_sub(1);
     let end = column + (width as usize).max(1);
     let masks: Vec<_> = source.masks.iter().filter(|mask| mask.line == line).collect();
@@ -115,7 +115,7 @@ fn window(source: &Text, line: u32, column: u32, width: u32) -> Option<(String, 
     }
     let start = start.unwrap_or(shown.len());
     let stop = stop.unwrap_or(shown.len()).max(start + 1);
-    let first = start.saturating_sub(BEFORE);
+    let first = if shown.len() <= WINDOW { 0 } else { start.saturating_sub(BEFORE) };
     let last = shown.len().min(first + WINDOW);
     let mut cut: String = shown.get(first..last)?.iter().collect();
     let mut before = start - first;

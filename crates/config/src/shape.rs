@@ -220,7 +220,7 @@ impl Shape {
                 )
             }
             Self::Choice { now, .. } => one_of(now.iter().copied()),
-            Self::Text(text) => text.expected.to_owned(),
+            Self::Text(text) | Self::TextOr { text, .. } => text.expected.to_owned(),
             Self::Labels => "a map of texts".to_owned(),
             Self::List { .. } => "a list".to_owned(),
             Self::OneOrMany { of, .. } => format!("{}, or a list", of.expected()),
@@ -228,7 +228,6 @@ impl Shape {
                 let keys = table.keys.iter().filter(|key| !matches!(key.shape, Self::Later | Self::Ignored));
                 format!("a map with {}", one_of(keys.map(|key| key.name)))
             }
-            Self::TextOr { text, .. } => text.expected.to_owned(),
             Self::Own(None) | Self::Later | Self::Ignored => "a value".to_owned(),
         }
     }

@@ -3,7 +3,7 @@ use crate::{
     diagnostic::Mask,
     ledger::{At, Fault, Ledger, Path, shown},
 };
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 use serde_json::{Map, Number};
 use std::collections::HashSet;
 use tidegate_core::error::Code;
@@ -178,6 +178,7 @@ pub(crate) fn parse(text: &str, file: u32, ledger: &mut Ledger) -> Vec<Value> {
     }
     let mut builder = Builder {
         file,
+        lines: text.lines().collect(),
         ledger,
         stack: Vec::new(),
         documents: Vec::new(),
@@ -188,13 +189,7 @@ pub(crate) fn parse(text: &str, file: u32, ledger: &mut Ledger) -> Vec<Value> {
         let done = match event {
             Ok((event, span)) => builder.event(event, span),
             Err(error) => {
-                let mark = *error.marker();
-                let at = At {
-                    file,
-                    line: mark.line() as u32,
-                    column: mark.col() as u32 + 1,
-                    width: 1,
-                };
+                let at = mark(text, error.marker(), file);
                 let message = format!("not YAML: {}", shown(error.info()));
                 Err(Fault::new(Code::NotText, at, &Path::default(), message))
             }
@@ -220,8 +215,22 @@ pub(crate) fn parse(text: &str, file: u32, ledger: &mut Ledger) -> Vec<Value> {
     documents
 }
 
+/// A parser that met the end names the line behind it; nobody can look there, so it becomes the last one's end.
+fn mark(text: &str, marker: &Marker, file: u32) -> At {
+    let (line, column) = (marker.line() as u32, marker.col() as u32 + 1);
+    let last = text.lines().count().max(1) as u32;
+    let end = text.lines().last().map_or(0, |line| line.chars().count()) as u32 + 1;
+    At {
+        file,
+        line: line.min(last),
+        column: if line > last { end } else { column },
+        width: 1,
+    }
+}
+
 struct Builder<'a> {
     file: u32,
+    lines: Vec<&'a str>,
     ledger: &'a mut Ledger,
     stack: Vec<Frame>,
     documents: Vec<Value>,
@@ -256,7 +265,10 @@ impl Builder<'_> {
             Event::Scalar(_, _, _, Some(_)) | Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_)) => {
                 Err(self.refuse(at, "tags are not supported", "the value itself"))
             }
-            Event::Scalar(text, style, ..) => self.scalar(text.into_owned(), style == ScalarStyle::Plain, at, span),
+            Event::Scalar(text, style, ..) => {
+                self.scalar(text.into_owned(), style == ScalarStyle::Plain, at, span);
+                Ok(())
+            }
             Event::SequenceStart(..) => self.open(at, Content::List(Vec::new())),
             Event::MappingStart(..) => self.open(
                 at,
@@ -266,7 +278,10 @@ impl Builder<'_> {
                     key: None,
                 },
             ),
-            Event::SequenceEnd | Event::MappingEnd => self.close(span),
+            Event::SequenceEnd | Event::MappingEnd => {
+                self.close(span);
+                Ok(())
+            }
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => Ok(()),
         }
     }
@@ -287,12 +302,23 @@ impl Builder<'_> {
             file: self.file,
             line: span.start.line() as u32,
             column: span.start.col() as u32 + 1,
-            width: if same {
-                (span.end.index().saturating_sub(span.start.index()) as u32).max(1)
-            } else {
-                TO_THE_END
-            },
+            width: if same { self.width(span) } else { TO_THE_END },
         }
+    }
+    /// The parser counts blanks and a comment behind a quoted text to it; the carets should not.
+    fn width(&self, span: Span) -> u32 {
+        let width = (span.end.index().saturating_sub(span.start.index()) as u32).max(1);
+        let line = self.lines.get(span.start.line().saturating_sub(1));
+        let mut chars = line.map_or("", |line| line).chars().skip(span.start.col());
+        let Some(quote @ ('"' | '\'')) = chars.next() else { return width };
+        let mut escaped = false;
+        for (i, c) in (2..).zip(chars) {
+            if c == quote && !escaped {
+                return width.min(i);
+            }
+            escaped = c == '\\' && quote == '"' && !escaped;
+        }
+        width
     }
     /// Whether the next value is below a secret key.
     fn hides(&self) -> bool {
@@ -300,14 +326,14 @@ impl Builder<'_> {
             .last()
             .is_some_and(|frame| frame.hidden || matches!(&frame.content, Content::Map { key: Some((key, _)), .. } if is_secret(key)))
     }
-    fn scalar(&mut self, text: String, plain: bool, at: At, span: Span) -> Result<(), Fault> {
+    fn scalar(&mut self, text: String, plain: bool, at: At, span: Span) {
         if let Some(Frame {
             content: Content::Map { key: key @ None, .. },
             ..
         }) = self.stack.last_mut()
         {
             *key = Some((text, at));
-            return Ok(());
+            return;
         }
         let hidden = self.hides() || has_password(&text);
         if hidden {
@@ -322,7 +348,7 @@ impl Builder<'_> {
             }));
         }
         let data = Data::Scalar { text, plain };
-        self.put(Value { at, data, hidden })
+        self.put(Value { at, data, hidden });
     }
     fn open(&mut self, at: At, content: Content) -> Result<(), Fault> {
         if let Some(Frame {
@@ -339,9 +365,9 @@ impl Builder<'_> {
         self.stack.push(Frame { at, hidden, content });
         Ok(())
     }
-    fn close(&mut self, end: Span) -> Result<(), Fault> {
+    fn close(&mut self, end: Span) {
         let Some(Frame { mut at, hidden, content }) = self.stack.pop() else {
-            return Ok(());
+            return;
         };
         // A flow collection on one line is marked whole, another one by its first character.
         let end = self.at(end);
@@ -351,16 +377,16 @@ impl Builder<'_> {
             Content::List(items) => Data::List(items),
             Content::Map { entries, .. } => Data::Map(entries),
         };
-        self.put(Value { at, data, hidden })
+        self.put(Value { at, data, hidden });
     }
-    fn put(&mut self, value: Value) -> Result<(), Fault> {
+    fn put(&mut self, value: Value) {
         let path = self.path();
         match self.stack.last_mut().map(|frame| &mut frame.content) {
             None if value.is_null() => {}
             None => self.documents.push(value),
             Some(Content::List(items)) => items.push(value),
             Some(Content::Map { entries, seen, key }) => {
-                let Some((key, at)) = key.take() else { return Ok(()) };
+                let Some((key, at)) = key.take() else { return };
                 if seen.insert(key.clone()) {
                     entries.push(Entry { key, at, value });
                 } else {
@@ -370,7 +396,6 @@ impl Builder<'_> {
                 }
             }
         }
-        Ok(())
     }
 }
 

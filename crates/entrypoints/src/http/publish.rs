@@ -137,7 +137,7 @@ pub(super) async fn post(call: Call<'_>, parts: Parts, body: Incoming, settings:
         topic: target.topic(call.rest)?,
         key: wish.key.clone(),
         id: wish.id.clone(),
-        headers: kept_headers(&parts.headers, post)?,
+        headers: kept_headers(&parts.headers, post, wish.kind)?,
     };
     let most = if wish.kind == Kind::Single { settings.body } else { settings.batch_body };
     let body = upload::read(body, most, settings.body_stall, &mut aboard).await?;
@@ -163,8 +163,9 @@ pub(super) async fn post(call: Call<'_>, parts: Parts, body: Incoming, settings:
     }
     if wish.kind == Kind::Single { single(&kept, &stamp, &wish) } else { many(&kept, items, &stamp, &ids, &wish, &call) }
 }
-/// Headers the API lets into the message. curl's form type says nothing about the payload.
-fn kept_headers(headers: &HeaderMap, post: &HttpPost) -> Result<Headers> {
+/// Headers the API lets into the message. The type of a batch is not that of its messages, and curl's form type says nothing about
+/// the payload.
+fn kept_headers(headers: &HeaderMap, post: &HttpPost, kind: Kind) -> Result<Headers> {
     if post.headers.is_empty() {
         return Ok(Headers::EMPTY);
     }
@@ -175,10 +176,10 @@ fn kept_headers(headers: &HeaderMap, post: &HttpPost) -> Result<Headers> {
             Some(prefix) => name.as_str().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
             None => name.as_str().eq_ignore_ascii_case(pattern),
         });
-        let form = *name == header::CONTENT_TYPE && value.as_bytes().starts_with(FORM.as_bytes());
+        let foreign = *name == header::CONTENT_TYPE && (kind != Kind::Single || value.as_bytes().starts_with(FORM.as_bytes()));
         // Credentials do not belong into messages, whatever a pattern says.
         let secret = matches!(*name, header::AUTHORIZATION | header::COOKIE | header::PROXY_AUTHORIZATION);
-        if wanted && !form && !secret {
+        if wanted && !foreign && !secret {
             builder.push(name.as_str(), value.as_bytes())?;
             any = true;
         }

@@ -1,5 +1,4 @@
 //! What the tests share: a mock kind like the real one, and loading of texts.
-#![allow(dead_code, reason = "each test file uses a part of it")]
 use serde_json::{Value, json};
 use tidegate_config::{Checked, Mode, Report, Source, load};
 use tidegate_core::{
@@ -8,7 +7,7 @@ use tidegate_core::{
 };
 
 /// Takes `interval` (required, a duration) and `payload`.
-pub fn kinds() -> Vec<Kind> {
+pub(crate) fn kinds() -> Vec<Kind> {
     vec![Kind {
         name: "mock",
         schema: || json!({ "type": "object", "properties": { "interval": {}, "payload": {} } }),
@@ -21,6 +20,10 @@ pub fn kinds() -> Vec<Kind> {
             let mut problems = Vec::new();
             match config.get("interval").map(Value::as_str) {
                 Some(Some(text)) if parse_duration(text).is_some() => {}
+                Some(Some(text)) => problems.push(Problem {
+                    hint: Some(format!("`{text}` has no unit").into()),
+                    ..problem("/interval", "a duration")
+                }),
                 _ => problems.push(problem("/interval", "a duration")),
             }
             for key in config.as_object().into_iter().flatten().map(|(key, _)| key) {
@@ -43,15 +46,15 @@ impl tidegate_core::check::Checked for Never {
         unreachable!("configuration never opens anything")
     }
 }
-pub fn texts(files: &[(&str, &str)]) -> Source {
+pub(crate) fn texts(files: &[(&str, &str)]) -> Source {
     Source::Texts(files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
 }
-pub fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
 }
-pub fn check(mode: Mode, text: &str) -> Result<Checked, Report> {
+pub(crate) fn check(mode: Mode, text: &str) -> Result<Checked, Report> {
     load(texts(&[("test.yaml", text)]), [], &[], mode, &kinds())
 }
-pub fn good(text: &str) -> Checked {
+pub(crate) fn good(text: &str) -> Checked {
     check(Mode::Dev, text).unwrap_or_else(|report| panic!("{report}"))
 }

@@ -1,0 +1,492 @@
+//! One fault each: its code, where it stands, and what is said. A row that told two errors, or none, would fail.
+use crate::common::check;
+use tidegate_config::Mode;
+
+/// Text, code, `line:column`, a part of the message.
+const ROWS: &[(&str, &str, &str, &str)] = &[
+    // The text itself.
+    ("limits: { body: 1MiB", "TG5001", "1:21", "not YAML"),
+    ("limits: [\n", "TG5001", "1:10", "not YAML"),
+    ("a: &x 1\n", "TG5001", "1:4", "anchors"),
+    ("limits: *x\n", "TG5001", "1:9", "not YAML"),
+    ("limits: !!map {}\n", "TG5001", "1:9", "tags"),
+    ("? [a]\n: b\n", "TG5001", "1:3", "a key is a list or a map"),
+    ("- a\n- b\n", "TG5004", "1:1", "a document cannot be a list"),
+    ("hello\n", "TG5004", "1:1", "a document cannot be `hello`"),
+    ("limits: {}\nlimits: {}\n", "TG5006", "2:1", "the key `limits` is there twice"),
+    // The settings.
+    ("limts: {}\n", "TG5003", "1:1", "unknown key `limts`"),
+    ("limits: { bodi: 1MiB }\n", "TG5003", "1:11", "unknown key `bodi`"),
+    ("limits: 5\n", "TG5004", "1:9", "`limits` cannot be `5`"),
+    ("limits: { body: 0 }\n", "TG5004", "1:17", "`body` cannot be `0`"),
+    ("limits: { body: 4 MiB }\n", "TG5004", "1:17", "`body` cannot be `4 MiB`"),
+    ("limits: { connections: -1 }\n", "TG5004", "1:24", "`connections` cannot be `-1`"),
+    ("limits: { idle: 5 }\n", "TG5004", "1:17", "`idle` cannot be `5`"),
+    ("limits: { idle: 0s }\n", "TG5004", "1:17", "`idle` cannot be `0s`"),
+    ("limits: { idle: }\n", "TG5004", "1:15", "`idle` cannot be empty"),
+    (
+        "limits: { ws_message: 1MiB }\n",
+        "TG1020",
+        "1:11",
+        "`ws_message` comes with a later version",
+    ),
+    (
+        "log: { journal_file: 300KiB }\n",
+        "TG5004",
+        "1:22",
+        "`journal_file` cannot be `300KiB`",
+    ),
+    ("log: { journal_file: 1MiB }\n", "TG5004", "1:22", "does not fit half"),
+    ("log: { journal_file: 1MiB, record: 1MiB }\n", "TG5004", "1:36", "does not fit half"),
+    ("listeners: { gateway: example.com:80 }\n", "TG5004", "1:23", "`gateway` cannot be"),
+    ("listeners: { gateway: [] }\n", "TG5004", "1:23", "`gateway` is empty"),
+    (
+        "listeners: { gateway: { insecure: true } }\n",
+        "TG5002",
+        "1:23",
+        "`address` is missing",
+    ),
+    (
+        "listeners: { gateway: { address: \":1\", insecure: on } }\n",
+        "TG5004",
+        "1:50",
+        "`insecure` cannot be `on`",
+    ),
+    (
+        "listeners: { gateway: { address: \":1\", tls: {} } }\n",
+        "TG1020",
+        "1:40",
+        "`tls` comes with",
+    ),
+    ("listeners: { mqtt: \":1883\" }\n", "TG1020", "1:14", "`mqtt` comes with"),
+    ("store: { sqlite: control.db }\n", "TG1020", "1:1", "`store` comes with"),
+    (
+        "telemetry: { otlp: \"http://127.0.0.1:4317\" }\n",
+        "TG1020",
+        "1:14",
+        "`otlp` comes with",
+    ),
+    ("telemetry: { logs: xml }\n", "TG5004", "1:20", "`logs` cannot be `xml`"),
+    ("telemetry: { level: verbose }\n", "TG5004", "1:21", "`level` cannot be `verbose`"),
+    ("data_dir: \"\"\n", "TG5004", "1:11", "`data_dir` cannot be ``"),
+    ("resources: resources/\n", "TG5004", "1:12", "`resources` cannot be"),
+    ("resources: [resources/]\n", "TG5010", "1:13", "`resources/` cannot be read"),
+    ("data_dir: a\n---\ndata_dir: b\n", "TG5006", "3:1", "a second document"),
+    // Substitution.
+    ("data_dir: ${env:NOT_SET}\n", "TG5011", "1:11", "the variable `NOT_SET` is not set"),
+    ("data_dir: \"${env:NOT_SET:?say where}\"\n", "TG5011", "1:11", "not set: say where"),
+    ("limits: { idle: \"${env:NOT_SET}\" }\n", "TG5011", "1:17", "`NOT_SET`"),
+    ("data_dir: ${env:}\n", "TG5004", "1:11", "malformed"),
+    ("data_dir: ${env:A\n", "TG5004", "1:11", "has no `}`"),
+    ("data_dir: ${file:pw}\n", "TG5010", "1:11", "`pw` cannot be read"),
+    // Kinds and names.
+    ("kind: straem\nname: a\n", "TG5005", "1:7", "unknown kind `straem`"),
+    ("kind: [stream]\nname: a\n", "TG5005", "1:7", "unknown kind a list"),
+    ("kind: webhook\nname: a\nurl: b\n", "TG1020", "1:7", "the kind `webhook` comes with"),
+    ("name: a\ntopics: [a]\n", "TG5002", "1:1", "`kind` is missing"),
+    ("knd: stream\nname: a\n", "TG5003", "1:1", "unknown key `knd`"),
+    ("kind: stream\n", "TG5002", "1:1", "`name` is missing"),
+    ("kind: stream\nnmae: a\n", "TG5003", "2:1", "unknown key `nmae`"),
+    ("kind: stream\nname: -a\n", "TG5004", "2:7", "`name` cannot be `-a`"),
+    (
+        "kind: stream\nname: a\n---\nkind: station\nname: a\n",
+        "TG5006",
+        "5:7",
+        "another stream named `a`",
+    ),
+    // Streams.
+    ("kind: stream\nname: a\ntopics: a\n", "TG5004", "3:9", "`topics` cannot be `a`"),
+    ("kind: stream\nname: a\ntopics: []\n", "TG5004", "3:9", "`topics` is empty"),
+    (
+        "kind: stream\nname: a\ntopics: [\"a/#/b\"]\n",
+        "TG5004",
+        "3:10",
+        "cannot be `a/#/b`",
+    ),
+    (
+        "kind: stream\nname: a\ntopics: [b, b]\n",
+        "TG5006",
+        "3:13",
+        "the filter `b` is there twice",
+    ),
+    (
+        "kind: stream\nname: a\npartitions: 0\n",
+        "TG5004",
+        "3:13",
+        "`partitions` cannot be `0`",
+    ),
+    (
+        "kind: stream\nname: a\nretention: { age: forever }\n",
+        "TG5004",
+        "3:19",
+        "`age` cannot be `forever`",
+    ),
+    (
+        "kind: stream\nname: a\nretention: { keep: until_acked }\n",
+        "TG1020",
+        "3:20",
+        "`keep: until_acked` comes with",
+    ),
+    (
+        "kind: stream\nname: a\ndead_letters: { stream: b }\n",
+        "TG1020",
+        "3:1",
+        "`dead_letters` comes with",
+    ),
+    (
+        "kind: stream\nname: a\nschema: { schema: b }\n",
+        "TG1020",
+        "3:1",
+        "`schema` comes with",
+    ),
+    (
+        "kind: stream\nname: a\nwhen_full: drop\n",
+        "TG5004",
+        "3:12",
+        "`when_full` cannot be `drop`",
+    ),
+    (
+        "kind: stream\nname: a\npartitions: 65536\n---\nkind: stream\nname: b\npartitions: 1\n",
+        "TG5004",
+        "7:13",
+        "more than 65536 partitions",
+    ),
+    // Endpoints.
+    ("kind: endpoint\nname: a\ntype: \"\"\n", "TG5004", "3:7", "`type` cannot be ``"),
+    ("kind: endpoint\nname: a\n", "TG5002", "1:1", "`type` is missing"),
+    (
+        "kind: endpoint\nname: a\ntype: kafka\nurl: kafka://a\n",
+        "TG1020",
+        "3:7",
+        "the endpoint type `kafka` comes with",
+    ),
+    (
+        "kind: endpoint\nname: a\ntype: kafak\n",
+        "TG5004",
+        "3:7",
+        "there is no endpoint type `kafak`",
+    ),
+    (
+        "kind: endpoint\nname: a\ntype: mock\ninterval: 5\n",
+        "TG5004",
+        "4:11",
+        "`interval` cannot be `5`",
+    ),
+    ("kind: endpoint\nname: a\ntype: mock\n", "TG5002", "1:1", "`interval` is missing"),
+    // Apis: paths.
+    ("kind: api\nname: a\nbackend: { topic: t }\n", "TG5002", "1:1", "`paths` is missing"),
+    (
+        "kind: api\nname: a\npaths: []\nbackend: { topic: t }\n",
+        "TG5004",
+        "3:8",
+        "`paths` is empty",
+    ),
+    (
+        "kind: api\nname: a\npaths: [a]\nbackend: { topic: t }\n",
+        "TG5004",
+        "3:9",
+        "cannot be `a`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a//b]\nbackend: { topic: t }\n",
+        "TG5004",
+        "3:9",
+        "cannot be `/a//b`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a/*/b]\nbackend: { topic: t }\n",
+        "TG5004",
+        "3:9",
+        "cannot be `/a/*/b`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a/../b]\nbackend: { topic: t }\n",
+        "TG5004",
+        "3:9",
+        "cannot be `/a/../b`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [\"/a?b\"]\nbackend: { topic: t }\n",
+        "TG5004",
+        "3:9",
+        "cannot be `/a?b`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a/_pull]\nbackend: { topic: t }\n",
+        "TG5004",
+        "3:9",
+        "`_pull` is a verb",
+    ),
+    (
+        "kind: api\nname: a\npaths: [{ path: /a, host: \"a:80\" }]\nbackend: { topic: t }\n",
+        "TG5004",
+        "3:27",
+        "`host` cannot be",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a, /a/]\nbackend: { topic: t }\n",
+        "TG5006",
+        "3:13",
+        "this path is taken",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\n---\nkind: api\nname: b\npaths: [/a]\nbackend: { topic: t }\n",
+        "TG5006",
+        "8:9",
+        "this path is taken",
+    ),
+    // Apis: backends.
+    ("kind: api\nname: a\npaths: [/a]\n", "TG5002", "1:1", "`backend` is missing"),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackedn: { topic: t }\n",
+        "TG5003",
+        "4:1",
+        "unknown key `backedn`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: {}\n",
+        "TG5002",
+        "4:10",
+        "a backend says where",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: orders\n",
+        "TG5004",
+        "4:10",
+        "`backend` cannot be `orders`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: kafka://a/b\n",
+        "TG1020",
+        "4:10",
+        "a broker's URL",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: [{ topic: t }]\n",
+        "TG1020",
+        "4:10",
+        "a balanced group",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t, stream: s }\n",
+        "TG5004",
+        "4:22",
+        "`stream` beside `topic`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\npublish: { topic: t }\n",
+        "TG5004",
+        "5:1",
+        "`publish` beside `backend`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { stream: s }\n",
+        "TG5007",
+        "4:20",
+        "there is no stream `s`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { endpoint: e }\n",
+        "TG5007",
+        "4:22",
+        "there is no endpoint `e`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: \"${rest}\" }\n",
+        "TG5004",
+        "4:19",
+        "`${rest}` has nothing to stand for",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: \"a/#\" }\n",
+        "TG5004",
+        "4:19",
+        "`topic` cannot be `a/#`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: $internal }\n",
+        "TG5004",
+        "4:19",
+        "`topic` cannot be `$internal`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [\"/a/*\"]\nbackend: { topic: \"${payload}\" }\n",
+        "TG5004",
+        "4:19",
+        "`topic` cannot be `${payload}`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { mock: { interval: soon } }\n",
+        "TG5004",
+        "4:30",
+        "`interval` cannot be `soon`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { mock: { interval: 1s, colour: red } }\n",
+        "TG5003",
+        "4:34",
+        "unknown key `colour`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\npublish: { mock: { interval: 1s } }\n",
+        "TG5008",
+        "4:12",
+        "`mock` makes messages",
+    ),
+    // What refers to a resource with a fault is not blamed as well.
+    (
+        "kind: stream\n---\nkind: api\nname: a\npaths: [/a]\nbackend: { stream: s }\n",
+        "TG5002",
+        "1:1",
+        "`name` is missing",
+    ),
+    (
+        "kind: straem\nname: s\n---\nkind: api\nname: a\npaths: [/a]\nbackend: { stream: s }\n",
+        "TG5005",
+        "1:7",
+        "unknown kind `straem`",
+    ),
+    (
+        "kind: stream\nname: s\npartitions: x\n---\nkind: api\nname: a\npaths: [/a]\nbackend: { stream: s }\n",
+        "TG5004",
+        "3:13",
+        "`partitions` cannot be `x`",
+    ),
+    // Apis: entrypoints and the rest.
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: {}\n",
+        "TG5004",
+        "5:14",
+        "`entrypoints` is empty",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { websocket: {} }\n",
+        "TG1020",
+        "5:16",
+        "`websocket` comes with",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { http_get: { limit: 0 } }\n",
+        "TG5004",
+        "5:35",
+        "`limit` cannot be `0`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { http_post: { ack: sure } }\n",
+        "TG5004",
+        "5:34",
+        "`ack` cannot be `sure`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { mock: { interval: 1s } }\nentrypoints: { http_post: {} }\n",
+        "TG5008",
+        "5:16",
+        "`http_post` on a backend that cannot be published to",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\npublish: { topic: t }\nentrypoints: { sse: {} }\n",
+        "TG5008",
+        "5:16",
+        "`sse` on a backend that cannot be read from",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nslow: gap\n",
+        "TG1020",
+        "5:7",
+        "`slow: gap` comes with",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\ncors: {}\n",
+        "TG1020",
+        "5:1",
+        "`cors` comes with",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\npolicies: []\n",
+        "TG1020",
+        "5:1",
+        "`policies` comes with",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nplans: [partner]\n",
+        "TG1020",
+        "5:9",
+        "the plan `partner` comes with",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nplans: [keyles]\n",
+        "TG5007",
+        "5:9",
+        "there is no plan `keyles`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\ninclude: [body]\n",
+        "TG5004",
+        "5:11",
+        "cannot be `body`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nlabels: { a: [] }\n",
+        "TG5004",
+        "5:14",
+        "`a` cannot be a list",
+    ),
+];
+
+#[test]
+fn each_fault_is_one_error_at_its_place() {
+    let mut wrong = Vec::new();
+    for (text, code, place, message) in ROWS {
+        let got: Vec<_> = match check(Mode::Dev, text) {
+            Ok(_) => Vec::new(),
+            Err(report) => report.diagnostics,
+        };
+        let fits = match got.as_slice() {
+            [one] => one.code.to_string() == *code && format!("{}:{}", one.line, one.column) == *place && one.message.contains(message),
+            _ => false,
+        };
+        if !fits {
+            let said: Vec<_> = got
+                .iter()
+                .map(|d| format!("{} {}:{} {}", d.code, d.line, d.column, d.message))
+                .collect();
+            wrong.push(format!("{text}\n  wanted {code} {place} {message}\n  got {said:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), ROWS.len(), wrong.join("\n"));
+}
+
+#[test]
+fn production_wants_plans_and_protection() {
+    let api = "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\n";
+    let rows = [
+        (api.to_owned(), "TG5002", "1:1"),
+        ("listeners: { gateway: \"0.0.0.0:8080\" }\n".to_owned(), "TG5009", "1:23"),
+        ("listeners: { admin: [\":8084\", \"[::]:8084\"] }\n".to_owned(), "TG5009", "1:31"),
+        (
+            "listeners: { gateway: { address: \"192.0.2.1:80\", insecure: false } }\n".to_owned(),
+            "TG5009",
+            "1:34",
+        ),
+    ];
+    for (text, code, place) in rows {
+        assert!(check(Mode::Dev, &text).is_ok(), "{text}");
+        let report = check(Mode::Run, &text).unwrap_err();
+        let [one] = report.diagnostics.as_slice() else { panic!("{report}") };
+        assert_eq!(
+            (one.code.to_string().as_str(), format!("{}:{}", one.line, one.column).as_str()),
+            (code, place)
+        );
+    }
+    // One fault, though the address would be public without a whole `insecure`.
+    let doubtful = "listeners: { gateway: { address: \"0.0.0.0:1\", insecure: perhaps } }\n";
+    let report = check(Mode::Run, doubtful).unwrap_err();
+    assert_eq!(report.diagnostics.len(), 1, "{report}");
+    for good in [
+        format!("{api}plans: [keyless]\n"),
+        "listeners: { gateway: { address: \"0.0.0.0:8080\", insecure: true } }\n".to_owned(),
+        "listeners: { gateway: \"[::ffff:127.0.0.1]:8080\" }\n".to_owned(),
+    ] {
+        check(Mode::Run, &good).unwrap();
+    }
+}

@@ -1,0 +1,231 @@
+//! What comes out of a configuration without errors, and which of several voices is heard.
+use crate::common::{check, good, kinds, pairs, texts};
+use std::{net::SocketAddr, time::Duration};
+use tidegate_config::{Answer, Backend, Checked, Compatibility, Include, LogFormat, Mode, Node, WhenFull, load};
+use tidegate_core::receipt::Level;
+
+/// The settings of a file under variables and flags.
+fn node(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Node {
+    let source = texts(&[("tidegate.yaml", file)]);
+    match load(source, pairs(environment), &pairs(flags), Mode::Dev, &kinds()) {
+        Ok(Checked { node, .. }) => node,
+        Err(report) => panic!("{report}"),
+    }
+}
+fn text(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn says_the_documented_defaults_when_nobody_says_anything() {
+    let node = node("", &[], &[]);
+    assert_eq!(node, Node::default());
+    assert_eq!(node.data_dir.to_str(), Some("tidegate-data"));
+    assert_eq!(text(&node.listeners.gateway[0].address), "127.0.0.1:8080 [::1]:8080");
+    assert_eq!(text(&node.listeners.admin[0].address), "127.0.0.1:8084 [::1]:8084");
+    assert!(!node.listeners.gateway[0].insecure);
+    let limits = &node.limits;
+    assert_eq!((limits.body, limits.batch_body, limits.batch_items), (4 << 20, 8 << 20, 10_000));
+    assert_eq!((limits.head, limits.headers, limits.target), (64 << 10, 64, 8 << 10));
+    assert_eq!(
+        (limits.connections, limits.in_flight, limits.in_flight_bytes),
+        (20_000, 4_096, 256 << 20)
+    );
+    let seconds = [limits.head_timeout, limits.body_stall, limits.idle, limits.write_stall].map(|time| time.as_secs());
+    assert_eq!(seconds, [10, 30, 75, 60]);
+    let log = &node.log;
+    assert_eq!(
+        (log.max_bytes, log.journal_file, log.reserve, log.segment),
+        (Some(10 << 30), None, None, None)
+    );
+    assert_eq!(
+        (log.intake, log.tail_cache, log.dedupe_ids, log.record),
+        (8 << 20, 16 << 20, 64 << 20, 8 << 20)
+    );
+    assert_eq!(log.lazy, Duration::from_millis(10));
+    assert_eq!((node.telemetry.logs, node.telemetry.level.as_str()), (LogFormat::Text, "info"));
+    assert_eq!(
+        (node.shutdown.delay, node.shutdown.deadline),
+        (Duration::ZERO, Duration::from_secs(30))
+    );
+}
+#[test]
+fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+    let file = "limits: { body: 2MiB }";
+    let variable = ("TIDEGATE__LIMITS__BODY", "3MiB");
+    let flag = ("limits.body", "5MiB");
+    let body = |file, environment: &[_], flags: &[_]| node(file, environment, flags).limits.body >> 20;
+    assert_eq!(body("", &[], &[]), 4);
+    assert_eq!(body(file, &[], &[]), 2);
+    assert_eq!(body(file, &[variable], &[]), 3);
+    assert_eq!(body("", &[variable], &[]), 3);
+    assert_eq!(body(file, &[variable], &[flag]), 5);
+    assert_eq!(body("", &[], &[flag]), 5);
+    // A broken value in the file is nobody's business once it is overridden.
+    assert_eq!(body("limits: { body: nonsense }", &[variable], &[]), 3);
+    assert_eq!(node(file, &[variable], &[]).limits.batch_items, 10_000);
+}
+#[test]
+fn overrides_reach_every_spelling_of_a_listener() {
+    let gateway = |file: &str, environment: &[_]| {
+        let node = node(file, environment, &[]);
+        let one = node.listeners.gateway.into_iter().next().unwrap();
+        (text(&one.address), one.insecure, one.at.to_string())
+    };
+    let address = ("tidegate__listeners__gateway__address", "127.0.0.1:1");
+    let insecure = ("TIDEGATE__LISTENERS__GATEWAY__INSECURE", "true");
+    for file in [
+        "",
+        "listeners: { gateway: \":9\" }",
+        "listeners: { gateway: { address: \":9\" } }",
+        "listeners: {}",
+    ] {
+        let (address, insecure, at) = gateway(file, &[address, insecure]);
+        assert_eq!(
+            (address.as_str(), insecure, at.as_str()),
+            ("127.0.0.1:1", true, "tidegate__listeners__gateway__address:1:1"),
+            "{file}"
+        );
+    }
+    let (address, ..) = gateway("listeners: { gateway: \":9\" }", &[insecure]);
+    assert_eq!(address, "127.0.0.1:9 [::1]:9");
+    let (address, insecure, _) = gateway("", &[insecure]);
+    assert_eq!((address.as_str(), insecure), ("127.0.0.1:8080 [::1]:8080", true));
+    let two = node("", &[("TIDEGATE__LISTENERS__GATEWAY", "[\":1\", \":2\"]")], &[]);
+    assert_eq!(two.listeners.gateway.len(), 2);
+    assert!(node("listeners: { admin: [] }", &[], &[]).listeners.admin.is_empty());
+}
+#[test]
+fn a_variable_that_overrides_nothing_is_an_error() {
+    let source = || texts(&[("tidegate.yaml", "listeners: { gateway: [\":1\"] }")]);
+    for (name, value, message) in [
+        ("TIDEGATE__LIMITS__BODI", "1MiB", "unknown key `bodi`"),
+        ("TIDEGATE__LIMITTS__BODY", "1MiB", "unknown key `limitts`"),
+        ("TIDEGATE__LIMITS__BODY", "1MB", "`body` cannot be `1MB`"),
+        ("TIDEGATE__", "1", "unknown key ``"),
+        ("TIDEGATE__LISTENERS__GATEWAY__INSECURE", "true", "`gateway` is a list"),
+    ] {
+        let report = load(source(), pairs(&[(name, value)]), &[], Mode::Dev, &kinds()).unwrap_err();
+        assert_eq!(report.diagnostics.len(), 1, "{report}");
+        assert_eq!(
+            (&*report.diagnostics[0].file, report.diagnostics[0].message.contains(message)),
+            (name, true),
+            "{report}"
+        );
+    }
+    // What belongs to the command line is not a setting.
+    load(
+        source(),
+        pairs(&[("TIDEGATE_TOKEN", "x"), ("TIDEGATE", "y")]),
+        &[],
+        Mode::Dev,
+        &kinds(),
+    )
+    .unwrap();
+}
+#[test]
+fn variables_are_filled_in_and_templates_stay() {
+    let text = "
+data_dir: \"${env:HOME}/data ${payload.x} ${env:A}${env:A}\"
+limits: { idle: \"${env:IDLE:-9s}\", head_timeout: \"${env:EMPTY:-8s}\" }
+";
+    let environment = [("HOME", "/home/a"), ("EMPTY", ""), ("A", "${env:HOME}")];
+    let node = node(text, &environment, &[]);
+    assert_eq!((node.limits.idle.as_secs(), node.limits.head_timeout.as_secs()), (9, 8));
+    // What a variable holds is not looked at again.
+    assert_eq!(node.data_dir.to_str(), Some("/home/a/data ${payload.x} ${env:HOME}${env:HOME}"));
+}
+#[test]
+fn a_stream_has_all_its_settings() {
+    let all = good(
+        "kind: station
+name: orders
+description: all orders
+labels: { team: sales, 1: one }
+topics: [orders, \"orders/#\"]
+partitions: 4
+retention: { age: none, bytes: 2GiB, messages: 1000000, keep: limits }
+dedupe: 0
+when_full: refuse
+meta: { anything: [1] }
+status: {}
+",
+    );
+    let stream = &all.streams[0];
+    assert_eq!(&*stream.name, "orders");
+    let topics: Vec<_> = stream.topics.iter().map(tidegate_core::filter::Filter::as_str).collect();
+    assert_eq!(topics, ["orders", "orders/#"]);
+    assert_eq!(
+        (stream.partitions, stream.age, stream.bytes, stream.messages),
+        (4, None, Some(2 << 30), Some(1_000_000))
+    );
+    assert_eq!((stream.dedupe, stream.when_full), (Duration::ZERO, WhenFull::Refuse));
+    let plain = &good("{\"kind\": \"stream\", \"name\": \"x\"}").streams[0];
+    assert_eq!(plain.topics[0].as_str(), "x");
+    assert_eq!((plain.partitions, plain.bytes, plain.messages), (1, Some(1 << 30), None));
+    assert_eq!(plain.age, Some(Duration::from_hours(168)));
+    assert_eq!((plain.dedupe, plain.when_full), (Duration::from_mins(2), WhenFull::DropOldest));
+}
+#[test]
+fn an_api_offers_what_fits_its_backend() {
+    let api = |rest: &str| {
+        good(&format!("kind: api\nname: a\npaths: [/a/]\n{rest}"))
+            .apis
+            .into_iter()
+            .next()
+            .unwrap()
+    };
+    let all = api("backend: { topic: t }");
+    assert_eq!(
+        (all.paths[0].path.as_str(), &all.paths[0].host, all.enabled, all.keyless),
+        ("/a", &None, true, true)
+    );
+    assert_eq!(
+        (&all.publish, &all.subscribe),
+        (&Some(Backend::Topic("t".into())), &Some(Backend::Topic("t".into())))
+    );
+    let post = all.http_post.unwrap();
+    assert_eq!((post.ack, post.headers), (None, vec!["content-type".to_owned(), "x-*".to_owned()]));
+    let get = all.http_get.unwrap();
+    assert_eq!((get.limit, get.wait, get.answer), (500, Duration::from_secs(5), None));
+    assert_eq!(all.sse.unwrap().heartbeat, Duration::from_secs(5));
+    assert_eq!((all.include, all.compatibility), (vec![], Compatibility::None));
+
+    let mock = api("backend: { mock: { interval: 1s, payload: 7 } }\ncompatibility: gravitee");
+    assert_eq!(
+        (mock.publish, mock.http_post, mock.compatibility),
+        (None, None, Compatibility::Gravitee)
+    );
+    assert_eq!(
+        mock.subscribe,
+        Some(Backend::Mock(serde_json::json!({ "interval": "1s", "payload": 7 })))
+    );
+
+    let listed = api(
+        "backend: { topic: t }\nentrypoints: { http_post: { ack: accepted, headers: [X-A] }, http_get: { answer: window, wait: 0 } }\ninclude: [metadata, headers]\nenabled: false",
+    );
+    let post = listed.http_post.unwrap();
+    assert_eq!((post.ack, post.headers), (Some(Level::Accepted), vec!["x-a".to_owned()]));
+    let get = listed.http_get.unwrap();
+    assert_eq!((get.answer, get.wait, get.limit), (Some(Answer::Window), Duration::ZERO, 500));
+    assert_eq!((listed.sse, listed.enabled), (None, false));
+    assert_eq!(listed.include, [Include::Metadata, Include::Headers]);
+
+    let split = good(
+        "kind: api\nname: a\npaths: [{ path: \"/t/*\", host: Api.Example.com }]\npublish: { stream: s }\nsubscribe: { endpoint: e, topic: \"x/${rest}\" }\n---\nkind: stream\nname: s\n---\nkind: endpoint\nname: e\ntype: mock\ninterval: 1s\n",
+    );
+    let api = &split.apis[0];
+    assert_eq!(api.paths[0].host.as_deref(), Some("api.example.com"));
+    assert_eq!(api.publish, Some(Backend::Stream("s".into())));
+    let topic = Some("x/${rest}".to_owned());
+    assert_eq!(api.subscribe, Some(Backend::Endpoint { name: "e".into(), topic }));
+    let endpoint = &split.endpoints[0];
+    assert_eq!((&*endpoint.name, &*endpoint.kind), ("e", "mock"));
+    assert_eq!(endpoint.config, serde_json::json!({ "interval": "1s" }));
+    assert_eq!(endpoint.place.to_string(), "test.yaml:10:1");
+}
+#[test]
+fn equal_paths_of_different_hosts_are_two_paths() {
+    let text = "kind: api\nname: a\npaths: [/a, { path: /a, host: x }, { path: /a, host: y }, \"/a/*\"]\nbackend: { topic: t }\nplans: [keyless]\n";
+    assert_eq!(check(Mode::Run, text).unwrap().apis[0].paths.len(), 4);
+}
