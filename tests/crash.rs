@@ -80,7 +80,10 @@ fn check(node: &Node, stored: &HashMap<String, String>) {
         cursor = page["next_cursor"].as_str().unwrap().to_owned();
     }
     for (id, position) in stored {
-        assert_eq!(found.get(id), Some(position), "{id}");
+        if found.get(id) != Some(position) {
+            let there = node.get(&format!("/s?wait=0&limit=1&from={position}")).text();
+            panic!("{id}, answered at {position}, is found at {:?}; reading there gives {there}", found.get(id));
+        }
     }
     // A publisher's key keeps its messages in one partition, so they come in the order it sent them.
     for (publisher, numbers) in order {

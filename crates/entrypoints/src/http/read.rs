@@ -115,13 +115,15 @@ async fn collect(page: &mut Collected, consumer: &mut dyn Consumer, limit: u32, 
         if !window && !page.is_empty() && !consumer.more() {
             break;
         }
+        // `wait` is how long to wait for a publisher; what is there already may take the disk a moment.
+        let waits = window || !consumer.more();
         let room = Limit {
             messages: limit - page.items.len() as u32,
             bytes: MOST_BYTES - page.bytes as u32,
         };
         let next = tokio::select! {
             biased;
-            () = &mut late => break,
+            () = &mut late, if waits => break,
             () = drain.started() => break,
             next = consumer.next(room) => next?,
         };

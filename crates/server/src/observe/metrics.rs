@@ -2,7 +2,7 @@
 use super::admin::Board;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
+    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text::encode},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
@@ -36,9 +36,12 @@ fn family(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, counter: bool,
     }
     Ok(())
 }
-fn row(labels: &(impl EncodeLabelSet + fmt::Debug), value: u64, counter: bool, to: &mut prometheus_client::encoding::MetricEncoder<'_>) -> fmt::Result {
-    let to = to.encode_family(labels)?;
-    if counter { ConstCounter::new(value).encode(to) } else { ConstGauge::new(value as i64).encode(to) }
+fn row(labels: &Labels, value: u64, counter: bool, to: &mut MetricEncoder<'_>) -> fmt::Result {
+    let write = |to: MetricEncoder<'_>| if counter { ConstCounter::new(value).encode(to) } else { ConstGauge::new(value as i64).encode(to) };
+    if labels.is_empty() {
+        return if counter { to.encode_counter::<NoLabelSet, _, u64>(&value, None) } else { to.encode_gauge(&(value as i64)) };
+    }
+    write(to.encode_family(labels)?)
 }
 impl Collector for Numbers {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
