@@ -1,9 +1,6 @@
 //! What a client may do wrong, a row each: input, status, code. Nothing is stored, and the node goes on.
 use crate::dev;
-use tidegate_testkit::{
-    Answer, Client, Node, balance,
-    client::head,
-};
+use tidegate_testkit::{Answer, Client, Node, balance, client::head};
 
 /// Small limits, so that the rows that go over them stay small.
 fn node() -> Node {
@@ -214,7 +211,12 @@ fn head_that_stops_coming_is_closed() {
 #[test]
 fn head_of_garbage_is_refused_and_closed() {
     let node = node();
-    for garbage in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"[..], b"hello\r\n\r\n", b"GET /orders HTTP/9.9\r\n\r\n", b"GET  /orders HTTP/1.1\r\nhost: a\r\n\r\n"] {
+    for garbage in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"[..],
+        b"hello\r\n\r\n",
+        b"GET /orders HTTP/9.9\r\n\r\n",
+        b"GET  /orders HTTP/1.1\r\nhost: a\r\n\r\n",
+    ] {
         let mut client = Client::new(node.gateway);
         client.write(garbage);
         client.finish();
@@ -236,8 +238,15 @@ fn head_too_large_is_431() {
 fn problems_are_text_for_who_asks_so() {
     let node = node();
     let answer = node.request("GET", "/order", &[("accept", "text/plain")], b"");
-    assert_eq!((answer.status, answer.header("content-type")), (404, Some("text/plain; charset=utf-8")));
-    assert!(answer.text().starts_with("TG1001 no api has this path\nhint: did you mean /orders?\nrequest: "));
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (404, Some("text/plain; charset=utf-8"))
+    );
+    assert!(
+        answer
+            .text()
+            .starts_with("TG1001 no api has this path\nhint: did you mean /orders?\nrequest: ")
+    );
     goes_on(&node);
 }
 #[test]

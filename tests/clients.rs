@@ -23,9 +23,31 @@ fn curl_does_the_first_ten_minutes() {
     assert!(page.contains("\"payload\":\"{\\\"id\\\":1}\""), "{page}");
     let live = said(&run("curl", &["-s", "-d", "hi", &url(&node, "/topics/demo")]));
     assert!(live.contains("\"note\":\"live only: no stream captures `demo`\""), "{live}");
-    let stream = run("curl", &["-sN", "--max-time", "1", "-H", "Accept: text/event-stream", &url(&node, "/orders?from=earliest")]);
+    let stream = run(
+        "curl",
+        &[
+            "-sN",
+            "--max-time",
+            "1",
+            "-H",
+            "Accept: text/event-stream",
+            &url(&node, "/orders?from=earliest"),
+        ],
+    );
     assert!(String::from_utf8_lossy(&stream.stdout).contains("id: 1.0\ndata: {\"id\":1}\n\n"));
-    let upload = said(&run("curl", &["-s", "-H", "Expect: 100-continue", "-H", "Transfer-Encoding: chunked", "--data-binary", "chunked", &url(&node, "/orders")]));
+    let upload = said(&run(
+        "curl",
+        &[
+            "-s",
+            "-H",
+            "Expect: 100-continue",
+            "-H",
+            "Transfer-Encoding: chunked",
+            "--data-binary",
+            "chunked",
+            &url(&node, "/orders"),
+        ],
+    ));
     assert!(upload.contains("\"position\":\"1.1\""), "{upload}");
     node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"sse\"}", |open| open == 0);
     balance(&node);
@@ -84,10 +106,14 @@ fn a_browser_shows_live_messages_on_the_page_and_publishes() {
     let browser = Browser::new();
     browser.open(&url(&node, "/"));
     let list = "return document.getElementById('messages').innerText";
-    browser.until(list, |text| text.as_str().is_some_and(|text| text.contains("{\"from\":\"the test\"}")));
+    browser.until(list, |text| {
+        text.as_str().is_some_and(|text| text.contains("{\"from\":\"the test\"}"))
+    });
     browser.run("document.getElementById('payload').value = 'typed'; document.querySelector('button').click()");
     browser.until(list, |text| text.as_str().is_some_and(|text| text.contains("typed")));
-    browser.until("return document.getElementById('receipt').innerText", |text| text == "stored at 1.1");
+    browser.until("return document.getElementById('receipt').innerText", |text| {
+        text == "stored at 1.1"
+    });
     drop(browser);
     node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"sse\"}", |open| open == 0);
     balance(&node);

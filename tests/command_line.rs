@@ -36,13 +36,25 @@ fn init_writes_the_demo_and_run_serves_it() {
 #[test]
 fn five_faults_in_five_places_are_five_errors() {
     let folder = TempDir::new().unwrap();
-    write(&folder, "tidegate.yaml", "resources: [a.yaml]\nlimits: { body: 4MB }\nlistener: {}\n");
-    write(&folder, "a.yaml", "kind: stream\nname: orders\nretension: { age: 1h }\n---\nkind: api\nname: o\npaths: [/o]\nplans: [keyless]\nbackend: { stream: order }\n---\nkind: strem\nname: x\n");
+    write(
+        &folder,
+        "tidegate.yaml",
+        "resources: [a.yaml]\nlimits: { body: 4MB }\nlistener: {}\n",
+    );
+    write(
+        &folder,
+        "a.yaml",
+        "kind: stream\nname: orders\nretension: { age: 1h }\n---\nkind: api\nname: o\npaths: [/o]\nplans: [keyless]\nbackend: { stream: order }\n---\nkind: strem\nname: x\n",
+    );
     let checked = tidegate(&folder, &["check", "tidegate.yaml"]);
     let said = text(&checked.stderr);
     assert_eq!(checked.status.code(), Some(3));
     assert_eq!(said.matches("error[TG").count(), 5, "{said}");
-    for part in ["did you mean `retention`?", "--> a.yaml:3:1", "5 errors in 2 files; nothing was changed"] {
+    for part in [
+        "did you mean `retention`?",
+        "--> a.yaml:3:1",
+        "5 errors in 2 files; nothing was changed",
+    ] {
         assert!(said.contains(part), "{part} is not in:\n{said}");
     }
     let json = tidegate(&folder, &["check", "-o", "json", "tidegate.yaml"]);
@@ -56,7 +68,15 @@ fn a_second_process_on_a_folder_is_told_who_holds_it() {
     let data = node.folder().join("tidegate-data").display().to_string();
     let folder = TempDir::new().unwrap();
     let second = Command::new(TIDEGATE)
-        .args(["dev", "--data-dir", &data, "--set", "listeners.gateway.address=127.0.0.1:0", "--set", "listeners.admin.address=127.0.0.1:0"])
+        .args([
+            "dev",
+            "--data-dir",
+            &data,
+            "--set",
+            "listeners.gateway.address=127.0.0.1:0",
+            "--set",
+            "listeners.admin.address=127.0.0.1:0",
+        ])
         .current_dir(folder.path())
         .output()
         .unwrap();
@@ -68,17 +88,35 @@ fn a_second_process_on_a_folder_is_told_who_holds_it() {
 fn a_busy_port_is_named_in_run() {
     let node = dev().start();
     let folder = TempDir::new().unwrap();
-    write(&folder, "tidegate.yaml", &format!("listeners:\n  gateway: {{ address: \"{}\" }}\n  admin: {{ address: \"127.0.0.1:0\" }}\n", node.gateway));
+    write(
+        &folder,
+        "tidegate.yaml",
+        &format!(
+            "listeners:\n  gateway: {{ address: \"{}\" }}\n  admin: {{ address: \"127.0.0.1:0\" }}\n",
+            node.gateway
+        ),
+    );
     let second = tidegate(&folder, &["run", "--config", "tidegate.yaml"]);
     assert_eq!(second.status.code(), Some(3));
     let said = text(&second.stderr);
-    assert!(said.contains("error[TG5012]") && said.contains(&node.gateway.to_string()) && said.contains("listeners.gateway.address"), "{said}");
+    assert!(
+        said.contains("error[TG5012]") && said.contains(&node.gateway.to_string()) && said.contains("listeners.gateway.address"),
+        "{said}"
+    );
 }
 #[test]
 fn the_first_screen_is_as_documented() {
     let folder = TempDir::new().unwrap();
     let mut child = Command::new(TIDEGATE)
-        .args(["dev", "--set", "listeners.gateway.address=127.0.0.1:0", "--set", "listeners.admin.address=127.0.0.1:0", "--set", "shutdown.delay=0ms"])
+        .args([
+            "dev",
+            "--set",
+            "listeners.gateway.address=127.0.0.1:0",
+            "--set",
+            "listeners.admin.address=127.0.0.1:0",
+            "--set",
+            "shutdown.delay=0ms",
+        ])
         .current_dir(folder.path())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -92,7 +130,12 @@ fn the_first_screen_is_as_documented() {
             break;
         }
     }
-    assert!(screen.iter().any(|line| line == "tidegate 0.1.0 dev: durable in ./tidegate-data, this machine only, demo on"), "{screen:?}");
+    assert!(
+        screen
+            .iter()
+            .any(|line| line == "tidegate 0.1.0 dev: durable in ./tidegate-data, this machine only, demo on"),
+        "{screen:?}"
+    );
     let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(status.success());
     assert_eq!(child.wait().unwrap().code(), Some(0));

@@ -13,7 +13,10 @@ const PUBLISHERS: usize = 8;
 
 #[expect(clippy::disallowed_methods, reason = "a longer run is asked for by hand")]
 fn rounds() -> usize {
-    std::env::var("TIDEGATE_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS)
+    std::env::var("TIDEGATE_CRASH_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(ROUNDS)
 }
 #[test]
 fn what_was_answered_stored_survives_kill_9_under_load() {
@@ -77,12 +80,15 @@ fn check(node: &Node, stored: &HashMap<String, String>) {
         if items.is_empty() {
             break;
         }
-        cursor = page["next_cursor"].as_str().unwrap().to_owned();
+        page["next_cursor"].as_str().unwrap().clone_into(&mut cursor);
     }
     for (id, position) in stored {
         if found.get(id) != Some(position) {
             let there = node.get(&format!("/s?wait=0&limit=1&from={position}")).text();
-            panic!("{id}, answered at {position}, is found at {:?}; reading there gives {there}", found.get(id));
+            panic!(
+                "{id}, answered at {position}, is found at {:?}; reading there gives {there}",
+                found.get(id)
+            );
         }
     }
     // A publisher's key keeps its messages in one partition, so they come in the order it sent them.
@@ -94,7 +100,18 @@ fn check(node: &Node, stored: &HashMap<String, String>) {
 fn the_answer_is_written_after_the_sync_returned() {
     let trace = tempfile::NamedTempFile::new().unwrap();
     let path = trace.path().display().to_string();
-    let arguments = ["-f", "-y", "-qq", "-tt", "-e", "trace=fdatasync,fsync,write,writev,sendto,sendmsg", "-s", "200", "-o", &path];
+    let arguments = [
+        "-f",
+        "-y",
+        "-qq",
+        "-tt",
+        "-e",
+        "trace=fdatasync,fsync,write,writev,sendto,sendmsg",
+        "-s",
+        "200",
+        "-o",
+        &path,
+    ];
     let node = dev().under("strace", &arguments).start();
     let answer = node.post("/orders", &[], b"watched-message");
     assert_eq!(answer.status, 202);
@@ -104,7 +121,17 @@ fn the_answer_is_written_after_the_sync_returned() {
     let lines: Vec<_> = lines.lines().collect();
     let at = |what: &dyn Fn(&str) -> bool| lines.iter().position(|line| what(line));
     let answered = at(&|line| line.contains("202 Accepted")).expect("the answer");
-    let synced = lines.iter().take(answered).rposition(|line| line.contains("fdatasync") && line.trim_end().ends_with("= 0"));
-    let written = lines.iter().take(answered).rposition(|line| line.contains("/journal/") && line.contains("write"));
-    assert!(synced.is_some() && written < synced, "written at {written:?}, synced at {synced:?}, answered at {answered}:\n{}", lines.join("\n"));
+    let synced = lines
+        .iter()
+        .take(answered)
+        .rposition(|line| line.contains("fdatasync") && line.trim_end().ends_with("= 0"));
+    let written = lines
+        .iter()
+        .take(answered)
+        .rposition(|line| line.contains("/journal/") && line.contains("write"));
+    assert!(
+        synced.is_some() && written < synced,
+        "written at {written:?}, synced at {synced:?}, answered at {answered}:\n{}",
+        lines.join("\n")
+    );
 }

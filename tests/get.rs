@@ -5,7 +5,12 @@ use std::time::{Duration, Instant};
 use tidegate_testkit::balance;
 
 fn payloads(page: &Value) -> Vec<&str> {
-    page["items"].as_array().unwrap().iter().map(|item| item["payload"].as_str().unwrap()).collect()
+    page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["payload"].as_str().unwrap())
+        .collect()
 }
 
 #[test]
@@ -16,8 +21,13 @@ fn the_quick_start_gets_exactly_four_after_its_window() {
     let answer = node.get("/qs-message-api");
     assert!(began.elapsed() >= Duration::from_secs(5));
     assert_eq!(answer.status, 200);
-    let items: Vec<_> = (0..4).map(|id| json!({ "id": id.to_string(), "content": "mock message" })).collect();
-    assert_eq!(answer.json(), json!({ "items": items, "pagination": { "nextCursor": "3", "limit": "500" } }));
+    let items: Vec<_> = (0..4)
+        .map(|id| json!({ "id": id.to_string(), "content": "mock message" }))
+        .collect();
+    assert_eq!(
+        answer.json(),
+        json!({ "items": items, "pagination": { "nextCursor": "3", "limit": "500" } })
+    );
     let resumed = node.get("/qs-message-api?cursor=41&limit=1");
     assert_eq!(resumed.json()["items"][0]["id"], "42");
     balance(&node);
@@ -30,9 +40,13 @@ fn pages_follow_each_other_by_cursor() {
     }
     let first = node.get("/orders?limit=2").json();
     assert_eq!(payloads(&first), ["0", "1"]);
-    let second = node.get(&format!("/orders?limit=10&cursor={}", first["next_cursor"].as_str().unwrap())).json();
+    let second = node
+        .get(&format!("/orders?limit=10&cursor={}", first["next_cursor"].as_str().unwrap()))
+        .json();
     assert_eq!(payloads(&second), ["2", "3", "4"]);
-    let end = node.get(&format!("/orders?wait=0&cursor={}", second["next_cursor"].as_str().unwrap())).json();
+    let end = node
+        .get(&format!("/orders?wait=0&cursor={}", second["next_cursor"].as_str().unwrap()))
+        .json();
     assert_eq!(end, json!({ "items": [], "next_cursor": second["next_cursor"] }));
     balance(&node);
 }
@@ -111,7 +125,8 @@ fn a_cursor_of_another_stream_is_a_gap_not_silence() {
 }
 #[test]
 fn what_retention_took_is_a_gap() {
-    let node = dev().start_with("kind: stream\nname: s\nretention: { messages: 3 }\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\n");
+    let node = dev()
+        .start_with("kind: stream\nname: s\nretention: { messages: 3 }\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\n");
     for i in 0..10 {
         node.post("/s", &[], i.to_string().as_bytes());
     }

@@ -6,7 +6,11 @@ use tidegate_testkit::{Node, balance};
 #[test]
 fn a_message_is_stored_before_the_answer_and_comes_out_again() {
     let node = dev().start();
-    let answer = node.post("/orders", &[("content-type", "application/json"), ("tidegate-key", "k1")], b"{\"n\": 1.10}");
+    let answer = node.post(
+        "/orders",
+        &[("content-type", "application/json"), ("tidegate-key", "k1")],
+        b"{\"n\": 1.10}",
+    );
     assert_eq!(answer.status, 202);
     assert_eq!(answer.json(), json!({ "id": "1.0", "position": "1.0", "ack": "stored" }));
     for (name, value) in [("tidegate-ack", "stored"), ("tidegate-id", "1.0"), ("tidegate-position", "1.0")] {
@@ -22,12 +26,21 @@ fn a_message_is_stored_before_the_answer_and_comes_out_again() {
 #[test]
 fn ndjson_has_a_verdict_per_line() {
     let node = dev().start();
-    let answer = node.post("/orders", &[("content-type", "application/x-ndjson")], b"{\"a\":1}\n{\"a\":\n{\"a\":12345678901234567890}\n");
+    let answer = node.post(
+        "/orders",
+        &[("content-type", "application/x-ndjson")],
+        b"{\"a\":1}\n{\"a\":\n{\"a\":12345678901234567890}\n",
+    );
     assert_eq!(answer.status, 207);
     let body = answer.json();
     assert_eq!((&body["sent"], &body["failed"]), (&json!(2), &json!(1)));
     assert_eq!(body["results"][1]["problem"]["code"], "TG1031");
-    assert!(body["results"][1]["problem"]["detail"].as_str().unwrap().starts_with("line 2: not JSON at byte 5"));
+    assert!(
+        body["results"][1]["problem"]["detail"]
+            .as_str()
+            .unwrap()
+            .starts_with("line 2: not JSON at byte 5")
+    );
     assert_eq!(body["results"][2]["position"], "1.1");
     assert_eq!(payloads(&node), ["{\"a\":1}", "{\"a\":12345678901234567890}"]);
     balance(&node);
@@ -35,7 +48,11 @@ fn ndjson_has_a_verdict_per_line() {
 #[test]
 fn an_array_keeps_the_bytes_of_each_element() {
     let node = dev().start();
-    let answer = node.post("/orders", &[("content-type", "application/json"), ("tidegate-batch", "true")], b"[{\"n\":12345678901234567890,\"f\":1.10}, \"x\" ,7]");
+    let answer = node.post(
+        "/orders",
+        &[("content-type", "application/json"), ("tidegate-batch", "true")],
+        b"[{\"n\":12345678901234567890,\"f\":1.10}, \"x\" ,7]",
+    );
     assert_eq!(answer.status, 202, "{}", answer.text());
     assert_eq!(answer.header("tidegate-position"), Some("1.0+3"));
     assert_eq!(payloads(&node), ["{\"n\":12345678901234567890,\"f\":1.10}", "\"x\"", "7"]);
@@ -64,7 +81,14 @@ fn items_have_keys_ids_and_headers_of_their_own_and_what_get_returns_can_be_sent
     assert_eq!(again.status, 202, "{}", again.text());
     let copy = node.get("/copy?include=headers").json();
     for part in ["payload", "key", "headers", "encoding"] {
-        let of = |page: &serde_json::Value| page["items"].as_array().unwrap().iter().map(|item| item[part].clone()).collect::<Vec<_>>();
+        let of = |page: &serde_json::Value| {
+            page["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| item[part].clone())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(of(&copy), of(&page), "{part}");
     }
     balance(&node);
@@ -100,9 +124,15 @@ fn each_level_means_what_it_says() {
     let accepted = node.post("/orders", &[("tidegate-ack", "accepted")], b"1");
     assert_eq!((accepted.status, accepted.json()), (202, json!({ "ack": "accepted" })));
     let live = node.post("/topics/demo", &[], b"hi");
-    assert_eq!(live.json(), json!({ "ack": "delivered", "note": "live only: no stream captures `demo`" }));
+    assert_eq!(
+        live.json(),
+        json!({ "ack": "delivered", "note": "live only: no stream captures `demo`" })
+    );
     let promised = node.post("/topics/demo", &[("tidegate-ack", "stored")], b"hi");
-    assert_eq!((promised.status, &promised.json()["detail"]), (422, &json!("cannot promise stored: no stream captures topic demo")));
+    assert_eq!(
+        (promised.status, &promised.json()["detail"]),
+        (422, &json!("cannot promise stored: no stream captures topic demo"))
+    );
     let captured = node.post("/topics/orders/eu", &[], b"2");
     assert_eq!(captured.json()["ack"], "stored");
     let minimal = node.post("/orders", &[("prefer", "return=minimal")], b"3");
@@ -121,7 +151,11 @@ fn a_key_decides_the_partition_and_an_order_holds_within() {
     }
     let page = node.get("/s").json();
     for key in 0..5 {
-        let own = page["items"].as_array().unwrap().iter().filter(|item| item["key"] == format!("k{key}"));
+        let own = page["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|item| item["key"] == format!("k{key}"));
         let numbers: Vec<u32> = own.map(|item| item["payload"].as_str().unwrap().parse().unwrap()).collect();
         assert_eq!(numbers, (0..4).map(|i| i * 5 + key).collect::<Vec<_>>());
     }
@@ -136,7 +170,16 @@ fn message_headers_pass_only_as_the_api_lets_them() {
     let node = dev().start_with(
         "kind: stream\nname: s\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\nentrypoints:\n  http_post: { headers: [content-type, \"x-*\"] }\n  http_get: {}\ninclude: [headers, metadata]\n",
     );
-    node.post("/s", &[("content-type", "text/plain"), ("X-One", "1"), ("authorization", "Bearer secret"), ("other", "2")], b"1");
+    node.post(
+        "/s",
+        &[
+            ("content-type", "text/plain"),
+            ("X-One", "1"),
+            ("authorization", "Bearer secret"),
+            ("other", "2"),
+        ],
+        b"1",
+    );
     node.post("/s", &[("content-type", "application/x-www-form-urlencoded")], b"2");
     let page = node.get("/s?include=headers,metadata").json();
     assert_eq!(page["items"][0]["headers"], json!({ "content-type": "text/plain", "x-one": "1" }));
@@ -147,5 +190,10 @@ fn message_headers_pass_only_as_the_api_lets_them() {
 
 fn payloads(node: &Node) -> Vec<String> {
     let page = node.get("/orders").json();
-    page["items"].as_array().unwrap().iter().map(|item| item["payload"].as_str().unwrap().to_owned()).collect()
+    page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["payload"].as_str().unwrap().to_owned())
+        .collect()
 }

@@ -69,7 +69,9 @@ fn a_captured_topic_is_read_from_its_stream_and_only_its_own() {
 }
 #[test]
 fn a_quiet_stream_has_a_heartbeat() {
-    let node = dev().start_with("kind: stream\nname: s\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\nentrypoints:\n  sse: { heartbeat: 2s }\n");
+    let node = dev().start_with(
+        "kind: stream\nname: s\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\nentrypoints:\n  sse: { heartbeat: 2s }\n",
+    );
     let mut stream = node.stream("/s", &[]);
     assert!(String::from_utf8(stream.chunk().unwrap()).unwrap().starts_with("retry: "));
     assert_eq!(stream.chunk().unwrap(), b":\n\n");
@@ -90,14 +92,18 @@ fn the_mock_says_one_a_second_to_each_client_of_its_own() {
 }
 #[test]
 fn a_gap_is_told_where_it_lies() {
-    let node = dev().start_with("kind: stream\nname: s\nretention: { messages: 2 }\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\n");
+    let node = dev()
+        .start_with("kind: stream\nname: s\nretention: { messages: 2 }\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\n");
     for i in 0..5 {
         node.post("/s", &[], i.to_string().as_bytes());
     }
     node.until("tidegate_stream_records{stream=\"s\"}", |records| records == 2);
     let mut stream = node.stream("/s", &[("last-event-id", "1.0")]);
     let mut rest = String::new();
-    assert_eq!(stream.event(&mut rest).unwrap(), "id: 1.2\nevent: gap\ndata: {\"from\":\"1.0\",\"to\":\"1.2\",\"reason\":\"retention\"}");
+    assert_eq!(
+        stream.event(&mut rest).unwrap(),
+        "id: 1.2\nevent: gap\ndata: {\"from\":\"1.0\",\"to\":\"1.2\",\"reason\":\"retention\"}"
+    );
     assert_eq!(stream.event(&mut rest).unwrap(), "id: 1.3\ndata: 3");
     drop(stream);
     balance(&node);

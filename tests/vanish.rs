@@ -12,7 +12,10 @@ const TIMES: usize = 2_000;
 
 #[expect(clippy::disallowed_methods, reason = "a longer run is asked for by hand")]
 fn times() -> usize {
-    std::env::var("TIDEGATE_VANISH").ok().and_then(|text| text.parse().ok()).unwrap_or(TIMES)
+    std::env::var("TIDEGATE_VANISH")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(TIMES)
 }
 /// Numbers that look random and are the same every time (xorshift).
 struct Dice(u64);
@@ -36,7 +39,10 @@ fn nothing_is_left_of_clients_that_vanish() {
     node.until("tidegate_log_intake_bytes", |bytes| bytes == 0);
     node.until("tidegate_in_flight_bytes", |bytes| bytes == 0);
     let after = node.memory();
-    assert!(after <= before + (before / 10).max(24 << 20), "{before} bytes before, {after} after");
+    assert!(
+        after <= before + (before / 10).max(24 << 20),
+        "{before} bytes before, {after} after"
+    );
     // No half record: each payload is one of those that were sent, whole.
     let mut cursor = String::new();
     loop {
@@ -47,7 +53,9 @@ fn nothing_is_left_of_clients_that_vanish() {
             let length: usize = payload.split(':').next().unwrap().parse().unwrap();
             assert_eq!(payload.len(), length, "{payload}");
         }
-        let Some(next) = page["next_cursor"].as_str().filter(|_| !items.is_empty()) else { break };
+        let Some(next) = page["next_cursor"].as_str().filter(|_| !items.is_empty()) else {
+            break;
+        };
         cursor = next.to_owned();
     }
     // No stuck commit.
@@ -68,7 +76,15 @@ fn wave(gateway: SocketAddr, times: usize, seed: u64) {
 }
 fn vanish(gateway: SocketAddr, dice: &mut Dice) {
     let (request, answer) = if dice.below(4) == 0 {
-        (head("GET", "/orders?limit=5", &[("accept", if dice.below(2) == 0 { "text/event-stream" } else { "*/*" })], None), 400)
+        (
+            head(
+                "GET",
+                "/orders?limit=5",
+                &[("accept", if dice.below(2) == 0 { "text/event-stream" } else { "*/*" })],
+                None,
+            ),
+            400,
+        )
     } else {
         let length = 10 + dice.below(2_000);
         let payload = format!("{length}:{}", "x".repeat(length));

@@ -378,7 +378,10 @@ impl Mover {
                 }
             }
             let seq = tables.seq;
-            tables.set((table::COUNTERS, crate::catalog::STATE.to_vec()), Some(seq.to_le_bytes().to_vec().into()));
+            tables.set(
+                (table::COUNTERS, crate::catalog::STATE.to_vec()),
+                Some(seq.to_le_bytes().to_vec().into()),
+            );
             tables.take_changed()
         };
         let covered = self.covered.max(job.closed.last_seq);
@@ -420,7 +423,13 @@ impl Home {
             stream: stream.clone(),
             partition: number,
             folder: Folder::of(stream, number),
-            segments: places.segments.back().filter(|segment| !segment.sealed).cloned().into_iter().collect(),
+            segments: places
+                .segments
+                .back()
+                .filter(|segment| !segment.sealed)
+                .cloned()
+                .into_iter()
+                .collect(),
             next: places.moved_to,
             floor: places.floor,
             buffer: Vec::new(),
@@ -429,7 +438,12 @@ impl Home {
         })
     }
     fn is_full(&self, offset: u64, bytes: u64, time: i64) -> bool {
-        let age = self.stream.spec().retention.age.map_or(i64::MAX, |age| (age.as_micros() / 8) as i64);
+        let age = self
+            .stream
+            .spec()
+            .retention
+            .age
+            .map_or(i64::MAX, |age| (age.as_micros() / 8) as i64);
         self.segments.last().is_some_and(|segment| {
             let large = segment.len + bytes > self.most || offset - segment.base > u64::from(u32::MAX / 2);
             let old = time.saturating_sub(segment.first_time) > age;

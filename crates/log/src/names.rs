@@ -70,5 +70,7 @@ pub(crate) fn ids(folder: &Path, base: u64) -> PathBuf {
 }
 /// The base offset in the name of a segment.
 pub(crate) fn base_of(path: &Path) -> Option<u64> {
-    (path.extension()?.to_str()? == "s").then(|| path.file_stem()?.to_str()?.parse().ok()).flatten()
+    (path.extension()?.to_str()? == "s")
+        .then(|| path.file_stem()?.to_str()?.parse().ok())
+        .flatten()
 }

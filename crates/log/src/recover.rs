@@ -156,7 +156,9 @@ impl Scan<'_> {
                 homes.entry(number).or_default().segments.push(segment);
             }
         }
-        homes.values_mut().for_each(|home| home.segments.sort_by_key(|segment| segment.base));
+        homes
+            .values_mut()
+            .for_each(|home| home.segments.sort_by_key(|segment| segment.base));
     }
     /// The files of the journal in order.
     fn sources(&mut self) -> Result<Vec<Source>, Error> {

@@ -197,7 +197,11 @@ fn batch<'a>(rows: impl Iterator<Item = (&'a Key, Option<&'a Bytes>)>, seq: u64,
     let mut count: u32 = 0;
     for ((table, key), value) in rows {
         // Rows of streams are written twice here too: nothing else says what a stream was asked to be.
-        let times = if matches!(*table, names::table::STREAMS | names::table::COUNTERS) { 2 } else { 1 };
+        let times = if matches!(*table, names::table::STREAMS | names::table::COUNTERS) {
+            2
+        } else {
+            1
+        };
         let mut row = record::encode_row(key, value.map(|value| &**value));
         record::stamp(&mut row, *table, 0, 0, salt);
         for _ in 0..times {

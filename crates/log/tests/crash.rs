@@ -1,8 +1,8 @@
 //! Promises 1, 2, 3, 5, 11 and 12: every state a power cut can leave behind, and mistakes that must not go unnoticed.
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "a test")]
-mod support;
 #[path = "support/crash.rs"]
 mod model;
+mod support;
 
 use model::{Driver, Random, check, options, recover};
 use tidegate_log::{Sabotage, disk::Recorded};
@@ -84,7 +84,10 @@ fn p02_no_crash_loses_what_was_acknowledged() {
         enumerate(seed, 400, None, &mut tally).unwrap();
     }
     println!("{tally:?}, {seed} seeds");
-    assert!(tally.moved > 0 && tally.recycled && tally.tables, "the run reached every part: {tally:?}");
+    assert!(
+        tally.moved > 0 && tally.recycled && tally.tables,
+        "the run reached every part: {tally:?}"
+    );
     assert!(tally.again > 1_000, "crashes inside a recovery: {tally:?}");
     assert_eq!(tally.slow, 0, "a crash never needs the slow path");
 }

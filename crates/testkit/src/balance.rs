@@ -25,7 +25,9 @@ pub fn balance(node: &Node) {
 fn sum(text: &str, name: &str) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
     for line in text.lines() {
-        let Some((labels, value)) = line.strip_prefix(name).and_then(|rest| rest.strip_prefix('{')?.split_once("} ")) else { continue };
+        let Some((labels, value)) = line.strip_prefix(name).and_then(|rest| rest.strip_prefix('{')?.split_once("} ")) else {
+            continue;
+        };
         let labels: Vec<_> = labels.split(',').filter(|label| !label.starts_with("outcome=")).collect();
         *sums.entry(labels.join(",")).or_default() += value.parse::<u64>().expect("a number, never negative");
     }

@@ -32,7 +32,13 @@ impl Browser {
             .spawn()
             .expect("`chromedriver` is needed (cargo xtask tools installs it)");
         let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        let port = lines.find_map(|line| line.split_once(" started successfully on port ")?.1.trim_end_matches('.').parse::<u16>().ok());
+        let port = lines.find_map(|line| {
+            line.split_once(" started successfully on port ")?
+                .1
+                .trim_end_matches('.')
+                .parse::<u16>()
+                .ok()
+        });
         // The driver goes on talking; somebody has to listen.
         std::thread::spawn(move || lines.for_each(drop));
         let address = SocketAddr::from(([127, 0, 0, 1], port.expect("a port")));
@@ -55,8 +61,10 @@ impl Browser {
             _profile: profile,
         };
         let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": { "args": flags } } } });
-        let session = browser.ask("/session", &wanted);
-        browser.session = session["sessionId"].as_str().unwrap_or_else(|| panic!("a session: {session}")).to_owned();
+        let answer = browser.ask("/session", &wanted);
+        browser
+            .session
+            .push_str(answer["sessionId"].as_str().unwrap_or_else(|| panic!("a session: {answer}")));
         browser
     }
     /// Opens a page and waits until it is loaded.
@@ -65,7 +73,10 @@ impl Browser {
     }
     /// What a script returns.
     pub fn run(&self, script: &str) -> Value {
-        self.ask(&format!("/session/{}/execute/sync", self.session), &json!({ "script": script, "args": [] }))
+        self.ask(
+            &format!("/session/{}/execute/sync", self.session),
+            &json!({ "script": script, "args": [] }),
+        )
     }
     /// Asks until the script returns something that is so.
     pub fn until(&self, script: &str, good: impl Fn(&Value) -> bool) -> Value {
@@ -79,7 +90,13 @@ impl Browser {
         }
     }
     fn ask(&self, path: &str, body: &Value) -> Value {
-        let answer = Client::once(self.address, "POST", path, &[("content-type", "application/json")], body.to_string().as_bytes());
+        let answer = Client::once(
+            self.address,
+            "POST",
+            path,
+            &[("content-type", "application/json")],
+            body.to_string().as_bytes(),
+        );
         answer.json()["value"].clone()
     }
 }

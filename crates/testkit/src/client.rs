@@ -27,7 +27,10 @@ pub struct Answer {
 impl Answer {
     /// The first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.as_str())
     }
     /// The body as JSON; `Null` when it is none.
     pub fn json(&self) -> Value {
@@ -45,7 +48,9 @@ impl Client {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { reader: BufReader::new(socket) }
+        Self {
+            reader: BufReader::new(socket),
+        }
     }
     /// One request on a connection of its own.
     pub fn once(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
@@ -89,10 +94,16 @@ impl Client {
     pub fn head(&mut self) -> io::Result<Answer> {
         let mut answer = Answer::default();
         let line = self.line()?;
-        answer.status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+        answer.status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .ok_or(io::ErrorKind::InvalidData)?;
         loop {
             let line = self.line()?;
-            let Some((name, value)) = line.split_once(':') else { return Ok(answer) };
+            let Some((name, value)) = line.split_once(':') else {
+                return Ok(answer);
+            };
             answer.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
     }
@@ -108,7 +119,10 @@ impl Client {
     pub fn event(&mut self, rest: &mut String) -> Option<String> {
         loop {
             if let Some((event, after)) = rest.split_once("\n\n") {
-                let lines: Vec<_> = event.lines().filter(|line| !line.starts_with(':') && !line.starts_with("retry:")).collect();
+                let lines: Vec<_> = event
+                    .lines()
+                    .filter(|line| !line.starts_with(':') && !line.starts_with("retry:"))
+                    .collect();
                 let event = lines.join("\n");
                 *rest = after.to_owned();
                 if event.is_empty() {
@@ -142,10 +156,10 @@ pub fn head(method: &str, target: &str, headers: &[(&str, &str)], length: Option
         head.push_str("host: localhost\r\n");
     }
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name, ": ", value, "\r\n"]);
     }
     if let Some(length) = length {
-        head.push_str(&format!("content-length: {length}\r\n"));
+        head.extend(["content-length: ", &length.to_string(), "\r\n"]);
     }
     head.push_str("\r\n");
     head.into_bytes()

@@ -101,7 +101,12 @@ impl How {
             let _gone = child.kill();
             panic!("not ready:\n{}", lines.lock().unwrap().join("\n"));
         };
-        let address = |name: &str| ready[name].as_str().and_then(|text| text.split(',').next()?.parse().ok()).expect("an address");
+        let address = |name: &str| {
+            ready[name]
+                .as_str()
+                .and_then(|text| text.split(',').next()?.parse().ok())
+                .expect("an address")
+        };
         Node {
             gateway: address("gateway"),
             admin: address("admin"),

@@ -290,10 +290,7 @@ impl Disk for Recorded {
                 id
             }
         };
-        Ok(Arc::new(File {
-            disk: self.clone(),
-            id,
-        }))
+        Ok(Arc::new(File { disk: self.clone(), id }))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
@@ -346,7 +343,12 @@ struct File {
 impl DiskFile for File {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
         let state = self.disk.state();
-        let held = state.now.files.get(&self.id).and_then(|held| held.get(at as usize..)).unwrap_or_default();
+        let held = state
+            .now
+            .files
+            .get(&self.id)
+            .and_then(|held| held.get(at as usize..))
+            .unwrap_or_default();
         let count = held.len().min(buf.len());
         if let (Some(to), Some(from)) = (buf.get_mut(..count), held.get(..count)) {
             to.copy_from_slice(from);

@@ -284,7 +284,9 @@ pub fn recover(
     while driver.steps.commit() {}
     driver.hear();
     for new in &driver.acked {
-        let before = served.get(&(new.stream.to_owned(), new.partition)).and_then(|records| records.last());
+        let before = served
+            .get(&(new.stream.to_owned(), new.partition))
+            .and_then(|records| records.last());
         if before.is_some_and(|(offset, _)| *offset >= new.offset) {
             return Err(format!("offset used twice: {new:?} after {before:?}"));
         }
