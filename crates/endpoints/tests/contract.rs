@@ -58,7 +58,11 @@ async fn local(bound: bool) -> Subject {
     Subject {
         endpoint: if bound { house.stream("t").expect("there") } else { house.topics() },
         topic: Topic::from(if bound { "t" } else { "live" }),
-        filters: if bound { Vec::new() } else { vec![Filter::new("live").expect("a filter")] },
+        filters: if bound {
+            Vec::new()
+        } else {
+            vec![Filter::new("live").expect("a filter")]
+        },
         house: Box::new((tasks, folder)),
         levels: (!bound).then_some(&[Level::Delivered, Level::Accepted]),
     }

@@ -96,7 +96,11 @@ impl Subject {
     async fn send(&self, payloads: &[&str], level: Option<Level>) -> Result<Kept> {
         let publish = Publish {
             level,
-            ..payloads.iter().map(|payload| self.message(payload)).collect::<tidegate_core::batch::Batch>().into()
+            ..payloads
+                .iter()
+                .map(|payload| self.message(payload))
+                .collect::<tidegate_core::batch::Batch>()
+                .into()
         };
         self.endpoint.producer().send(publish).await?.await
     }
@@ -121,7 +125,9 @@ async fn take(consumer: &mut dyn Consumer, count: usize) -> Vec<Received> {
             messages: (count - items.len()) as u32,
             bytes: 1 << 20,
         };
-        let Some(delivery) = consumer.next(limit).await.expect("a delivery") else { break };
+        let Some(delivery) = consumer.next(limit).await.expect("a delivery") else {
+            break;
+        };
         assert!(delivery.gap().is_none(), "{:?}", delivery.gap());
         items.extend(delivery.items().iter().cloned());
         delivery.accept();
@@ -129,7 +135,10 @@ async fn take(consumer: &mut dyn Consumer, count: usize) -> Vec<Received> {
     items
 }
 fn payloads(items: &[Received]) -> Vec<String> {
-    items.iter().map(|item| String::from_utf8_lossy(&item.message.payload).into_owned()).collect()
+    items
+        .iter()
+        .map(|item| String::from_utf8_lossy(&item.message.payload).into_owned())
+        .collect()
 }
 /// Whether it would wait: looked at often, with the other tasks running between.
 async fn waits<T>(future: impl Future<Output = T>) -> bool {

@@ -1,7 +1,13 @@
 //! An endpoint in memory: one partition, groups, individual acknowledgement. It shows that the contract asks nothing only a log could do.
 mod due;
 
+use bytes::Bytes;
 use due::Due;
+use futures::future::BoxFuture;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tidegate_core::{
     delivery::{Delivery, Received},
     endpoint::{AckMode, Capabilities, Consumer, ConsumerSpec, Endpoint, GroupName, Limit, Producer, Publish, Start},
@@ -10,12 +16,6 @@ use tidegate_core::{
     position::Position,
     receipt::{Kept, Level, Place, Receipt, Span},
     settle::{Ack, Outcome, Returns, Settled},
-};
-use bytes::Bytes;
-use futures::future::BoxFuture;
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::Notify;
 

@@ -76,7 +76,11 @@ pub(super) async fn a_cursor_goes_on_where_it_was(subject: Subject) {
     drop(first);
     let mut second = subject.consumer(Start::After(positions.clone())).await;
     let next = take(&mut *second, 2).await;
-    let wanted: Vec<_> = positions.iter().map(|p| p.offset + 1).chain(positions.iter().map(|p| p.offset + 2)).collect();
+    let wanted: Vec<_> = positions
+        .iter()
+        .map(|p| p.offset + 1)
+        .chain(positions.iter().map(|p| p.offset + 2))
+        .collect();
     let got: Vec<_> = next.iter().filter_map(|item| item.position).map(|p| p.offset).collect();
     assert_eq!(got, wanted);
     assert!(next.iter().filter_map(|item| item.position).all(|p| !positions.covers(p)));
@@ -86,7 +90,12 @@ pub(super) async fn every_place_to_begin(subject: Subject) {
     let mut all = subject.consumer(Start::Earliest).await;
     let items = take(&mut *all, 4).await;
     let third = items[2].position.expect("a position");
-    for (start, wanted) in [(Start::Earliest, "0"), (Start::Last(1), "3"), (Start::Last(9), "0"), (Start::At(third), "2")] {
+    for (start, wanted) in [
+        (Start::Earliest, "0"),
+        (Start::Last(1), "3"),
+        (Start::Last(9), "0"),
+        (Start::At(third), "2"),
+    ] {
         let mut consumer = subject.consumer(start.clone()).await;
         assert_eq!(payloads(&take(&mut *consumer, 1).await), [wanted], "{start:?}");
     }
@@ -97,5 +106,9 @@ pub(super) async fn every_place_to_begin(subject: Subject) {
 }
 /// Where a fresh consumer sees everything that is sent after it came.
 fn start(subject: &Subject) -> Start {
-    if subject.endpoint.capabilities().produce { Start::Latest } else { Start::Earliest }
+    if subject.endpoint.capabilities().produce {
+        Start::Latest
+    } else {
+        Start::Earliest
+    }
 }

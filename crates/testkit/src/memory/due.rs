@@ -1,6 +1,6 @@
 //! What came back and when it goes out again, with its attempts.
-use tidegate_core::settle::Outcome;
 use std::collections::{BTreeSet, HashMap};
+use tidegate_core::settle::Outcome;
 use tokio::time::Instant;
 
 #[derive(Debug, Default)]

@@ -1,0 +1,117 @@
+//! One round of load with wrk, and whether it counts.
+use super::{
+    Bench,
+    machine::{self, Reading},
+};
+use std::process::Command;
+
+/// What a round asks for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Load {
+    pub(super) path: String,
+    pub(super) connections: u32,
+    /// Below `benches/`.
+    pub(super) script: Option<&'static str>,
+    pub(super) headers: Vec<&'static str>,
+    pub(super) variables: Vec<(&'static str, String)>,
+}
+/// What came of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Round {
+    /// Answers a second.
+    pub(super) rate: f64,
+    /// Milliseconds.
+    pub(super) p50: f64,
+    /// Milliseconds.
+    pub(super) p99: f64,
+    /// CPU of the server per answer, microseconds.
+    pub(super) cpu: f64,
+    /// Cores that others used meanwhile.
+    pub(super) foreign: f64,
+}
+pub(super) fn round(bench: &Bench, port: u16, pid: u32, load: &Load) -> Result<Round, String> {
+    let threads = if load.connections > 64 { 2 } else { 1 };
+    let mut command = Command::new("wrk");
+    command.args([
+        format!("-t{threads}"),
+        format!("-c{}", load.connections),
+        format!("-d{}s", bench.seconds),
+        "--latency".into(),
+    ]);
+    if let Some(script) = load.script {
+        command.arg("-s").arg(bench.root.join("benches").join(script));
+    }
+    for header in &load.headers {
+        command.args(["-H", header]);
+    }
+    command.envs(load.variables.iter().cloned());
+    command.arg(format!("http://127.0.0.1:{port}{}", load.path));
+    let before = (Reading::take(&[pid]), machine::cpu(pid));
+    let output = command
+        .output()
+        .map_err(|error| format!("wrk: {error} (cargo xtask tools installs it)"))?;
+    let after = (Reading::take(&[pid]), machine::cpu(pid));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if let Some(errors) = text.lines().find(|line| line.contains("Non-2xx") || line.contains("Socket errors")) {
+        return Err(format!("{}: {}", load.path, errors.trim()));
+    }
+    let word = |name: &str| {
+        text.lines()
+            .find_map(|line| line.trim().strip_prefix(name))
+            .map(|rest| rest.trim().to_owned())
+    };
+    let rate: f64 = word("Requests/sec:")
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| format!("wrk said:\n{text}"))?;
+    Ok(Round {
+        rate,
+        p50: word("50%").map_or(0.0, |text| millis(&text)),
+        p99: word("99%").map_or(0.0, |text| millis(&text)),
+        cpu: (after.1 - before.1) * 1e6 / (rate * f64::from(bench.seconds)),
+        foreign: after.0.since(&before.0).0,
+    })
+}
+/// `1.25ms`, `87.00us`, `1.01s`.
+fn millis(text: &str) -> f64 {
+    let digits = text.trim_end_matches(char::is_alphabetic);
+    let factor = match text.get(digits.len()..) {
+        Some("us") => 1e-3,
+        Some("s") => 1e3,
+        _ => 1.0,
+    };
+    digits.parse::<f64>().unwrap_or_default() * factor
+}
+/// Medians of interleaved rounds: of each contender its rounds that count, and how many did not.
+pub(super) fn interleave(bench: &Bench, contenders: &[(u16, u32, Load)]) -> Result<(Vec<Round>, usize), String> {
+    let mut rounds: Vec<Vec<Round>> = vec![Vec::new(); contenders.len()];
+    let mut refused = 0;
+    while rounds.iter().any(|own| own.len() < bench.rounds) {
+        let mut turn = Vec::new();
+        for (port, pid, load) in contenders {
+            turn.push(round(bench, *port, *pid, load)?);
+        }
+        // All or none of a turn: it is the ratio within that counts.
+        if turn.iter().any(|round| round.foreign > machine::MOST_FOREIGN) && refused < bench.rounds * 3 {
+            refused += 1;
+            continue;
+        }
+        for (own, round) in rounds.iter_mut().zip(turn) {
+            own.push(round);
+        }
+    }
+    let median = |own: Vec<Round>| {
+        let of = |pick: fn(&Round) -> f64| {
+            let mut values: Vec<f64> = own.iter().map(pick).collect();
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied().unwrap_or_default()
+        };
+        Round {
+            rate: of(|round| round.rate),
+            p50: of(|round| round.p50),
+            p99: of(|round| round.p99),
+            cpu: of(|round| round.cpu),
+            foreign: of(|round| round.foreign),
+        }
+    };
+    Ok((rounds.into_iter().map(median).collect(), refused))
+}

@@ -1,0 +1,336 @@
+//! What is measured, and what is wanted.
+use super::{
+    Bench,
+    load::{Load, Round, interleave},
+    machine,
+    report::Row,
+    server::{Server, What},
+};
+use std::{fmt::Write as _, fs, time::Duration};
+
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) run: fn(&Bench) -> Result<Vec<Row>, String>,
+}
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "accepted",
+        about: "POST of 128 bytes, 64 connections, in memory",
+        run: accepted,
+    },
+    Scenario {
+        name: "stored",
+        about: "POST of 128 bytes, synced before the answer",
+        run: stored,
+    },
+    Scenario {
+        name: "slow-disk",
+        about: "the same with every sync 2 and 10 ms longer",
+        run: slow_disk,
+    },
+    Scenario {
+        name: "many-streams",
+        about: "the same over 1,024 streams in turn",
+        run: many_streams,
+    },
+    Scenario {
+        name: "batches",
+        about: "100 elements of 128 bytes per POST, 64 connections",
+        run: batches,
+    },
+    Scenario {
+        name: "read",
+        about: "GET of 100 messages, 64 connections",
+        run: read,
+    },
+    Scenario {
+        name: "idle",
+        about: "memory, start, size",
+        run: idle,
+    },
+    Scenario {
+        name: "breadth",
+        about: "1 against 1,000 APIs, 1 against 10,000 streams",
+        run: breadth,
+    },
+];
+/// The body of the control's own script, and its content type.
+const POST: &str = "controls/post.lua";
+
+fn api(name: &str, stream: &str, path: &str) -> String {
+    format!("---\nkind: api\nname: {name}\npaths: [{path}]\nbackend: {{ stream: {stream} }}\n")
+}
+fn one_stream() -> String {
+    format!("kind: stream\nname: t\n{}", api("t", "t", "/topics/t"))
+}
+fn post(connections: u32) -> Load {
+    Load {
+        path: "/topics/t".into(),
+        connections,
+        script: Some(POST),
+        ..Load::default()
+    }
+}
+/// Control and Tidegate side by side under one load.
+fn against(bench: &Bench, name: &str, control: &What, own: &What, loads: [Load; 2], wanted: f64) -> Result<Row, String> {
+    let servers = [Server::start(bench, control)?, Server::start(bench, own)?];
+    ratio(bench, name, &servers, loads, wanted)
+}
+fn ratio(bench: &Bench, name: &str, servers: &[Server; 2], loads: [Load; 2], wanted: f64) -> Result<Row, String> {
+    let contenders: Vec<_> = servers
+        .iter()
+        .zip(loads)
+        .map(|(server, load)| (server.port, server.pid(), load))
+        .collect();
+    let (rounds, refused) = interleave(bench, &contenders)?;
+    let [control, own] = rounds.as_slice() else {
+        return Err("two contenders".into());
+    };
+    let ratio = own.rate / control.rate;
+    let more = if refused > 0 {
+        format!(", {refused} turns thrown away")
+    } else {
+        String::new()
+    };
+    Ok(Row {
+        name: name.to_owned(),
+        control: told(control),
+        own: told(own),
+        figure: format!("{ratio:.2}{more}"),
+        wanted: format!("{wanted:.2}"),
+        met: ratio >= wanted,
+    })
+}
+fn told(round: &Round) -> String {
+    format!(
+        "{:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {:.1} us",
+        round.rate, round.p50, round.p99, round.cpu
+    )
+}
+fn accepted(bench: &Bench) -> Result<Vec<Row>, String> {
+    let control = What {
+        control: true,
+        ..What::default()
+    };
+    let own = What {
+        resources: Some(one_stream()),
+        ..What::default()
+    };
+    let light = Load {
+        headers: vec!["Tidegate-Ack: accepted"],
+        ..post(64)
+    };
+    Ok(vec![against(
+        bench,
+        "POST 128 B, 64 connections, accepted",
+        &control,
+        &own,
+        [light.clone(), light],
+        0.85,
+    )?])
+}
+fn durable(slow: Option<u32>) -> [What; 2] {
+    let control = What {
+        control: true,
+        log: true,
+        slow,
+        ..What::default()
+    };
+    let own = What {
+        resources: Some(one_stream()),
+        slow,
+        ..What::default()
+    };
+    [control, own]
+}
+fn stored(bench: &Bench) -> Result<Vec<Row>, String> {
+    let [control, own] = durable(None);
+    let servers = [Server::start(bench, &control)?, Server::start(bench, &own)?];
+    let row = |connections| {
+        let name = format!("POST 128 B, {connections} connections, stored");
+        ratio(bench, &name, &servers, [post(connections), post(connections)], 0.75)
+    };
+    [16, 64, 256].into_iter().map(row).collect()
+}
+fn slow_disk(bench: &Bench) -> Result<Vec<Row>, String> {
+    let row = |(ms, connections): (u32, u32)| {
+        let [control, own] = durable(Some(ms));
+        let name = format!("POST 128 B, {connections} connections, stored, syncs {ms} ms longer");
+        against(bench, &name, &control, &own, [post(connections), post(connections)], 1.0)
+    };
+    [(2, 64), (2, 256), (10, 64), (10, 256)].into_iter().map(row).collect()
+}
+fn many_streams(bench: &Bench) -> Result<Vec<Row>, String> {
+    let mut resources = String::from("limits: {}\n");
+    for i in 0..1_024 {
+        // Writing to memory cannot fail.
+        let _never = write!(
+            resources,
+            "---\nkind: stream\nname: s{i}\n{}",
+            api(&format!("s{i}"), &format!("s{i}"), &format!("/s{i}"))
+        );
+    }
+    let [control, own] = durable(None);
+    let own = What {
+        resources: Some(resources),
+        ..own
+    };
+    let load = Load {
+        path: "/s0".into(),
+        connections: 64,
+        script: Some("streams.lua"),
+        ..Load::default()
+    };
+    Ok(vec![against(
+        bench,
+        "POST 128 B, 64 connections, stored, 1,024 streams",
+        &control,
+        &own,
+        [load.clone(), load],
+        0.4,
+    )?])
+}
+fn batches(bench: &Bench) -> Result<Vec<Row>, String> {
+    let row = |(name, array): (&str, bool)| {
+        let [control, own] = durable(None);
+        let load = Load {
+            script: Some("batch.lua"),
+            variables: if array { vec![("ARRAY", "1".into())] } else { Vec::new() },
+            ..post(64)
+        };
+        against(
+            bench,
+            &format!("batches of 100 x 128 B, {name}, stored, 64 connections"),
+            &control,
+            &own,
+            [load.clone(), load],
+            0.3,
+        )
+    };
+    [("NDJSON", false), ("JSON array", true)].into_iter().map(row).collect()
+}
+fn read(bench: &Bench) -> Result<Vec<Row>, String> {
+    let own = Server::start(
+        bench,
+        &What {
+            resources: Some(one_stream()),
+            ..What::default()
+        },
+    )?;
+    let body: Vec<String> = (0..100)
+        .map(|i| format!("{{\"n\":{i},\"text\":\"{}\"}}", "a".repeat(112)))
+        .collect();
+    curl(&[
+        "-sf",
+        "-H",
+        "Content-Type: application/x-ndjson",
+        "--data-binary",
+        &body.join("\n"),
+        &format!("http://127.0.0.1:{}/topics/t", own.port),
+    ])?;
+    let page = curl(&["-sf", &format!("http://127.0.0.1:{}/topics/t?limit=100", own.port)])?;
+    let control = Server::start(
+        bench,
+        &What {
+            control: true,
+            answer: Some(page.len()),
+            ..What::default()
+        },
+    )?;
+    let get = |path: &str| Load {
+        path: path.into(),
+        connections: 64,
+        ..Load::default()
+    };
+    let name = format!("GET of 100 messages ({} B), 64 connections", page.len());
+    Ok(vec![ratio(
+        bench,
+        &name,
+        &[control, own],
+        [get("/topics/t"), get("/topics/t?limit=100")],
+        0.4,
+    )?])
+}
+fn curl(arguments: &[&str]) -> Result<Vec<u8>, String> {
+    let output = std::process::Command::new("curl")
+        .args(arguments)
+        .output()
+        .map_err(|error| format!("curl: {error}"))?;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(format!("curl {arguments:?} failed"))
+    }
+}
+fn idle(bench: &Bench) -> Result<Vec<Row>, String> {
+    let row = |name: &str, own: String, wanted: &str, met: bool| Row {
+        name: name.to_owned(),
+        control: "-".into(),
+        own: own.clone(),
+        figure: own,
+        wanted: wanted.to_owned(),
+        met,
+    };
+    let server = Server::start(bench, &What::default())?;
+    std::thread::sleep(Duration::from_secs(5));
+    let resident = machine::resident(server.pid());
+    drop(server);
+    let mut starts: Vec<Duration> = Vec::new();
+    for _ in 0..bench.rounds {
+        starts.push(Server::start(bench, &What::default())?.started);
+    }
+    starts.sort();
+    let start = starts.get(starts.len() / 2).copied().unwrap_or_default();
+    let size = fs::metadata(&bench.tidegate).map_err(|error| error.to_string())?.len();
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    Ok(vec![
+        row(
+            "resident 5 s after ready, with the demo",
+            format!("{:.1} MB", megabytes(resident)),
+            "25 MB at most",
+            megabytes(resident) <= 25.0,
+        ),
+        row(
+            "start to first answer",
+            format!("{} ms", start.as_millis()),
+            "150 ms at most",
+            start.as_millis() <= 150,
+        ),
+        row(
+            "release binary, stripped",
+            format!("{:.1} MB", megabytes(size)),
+            "30 MB at most",
+            megabytes(size) <= 30.0,
+        ),
+    ])
+}
+fn breadth(bench: &Bench) -> Result<Vec<Row>, String> {
+    let mut apis = one_stream();
+    for i in 1..1_000 {
+        apis.push_str(&api(&format!("a{i}"), "t", &format!("/a{i}")));
+    }
+    let mut streams = one_stream();
+    for i in 1..10_000 {
+        // Writing to memory cannot fail.
+        let _never = write!(streams, "---\nkind: stream\nname: s{i}\n");
+    }
+    let few = What {
+        resources: Some(one_stream()),
+        ..What::default()
+    };
+    let row = |(name, resources): (&str, String)| {
+        let many = What {
+            resources: Some(resources),
+            ..What::default()
+        };
+        against(bench, name, &few, &many, [post(64), post(64)], 0.85)
+    };
+    [
+        ("stored, 1,000 APIs against 1", apis),
+        ("stored, 10,000 streams against 1", streams),
+    ]
+    .into_iter()
+    .map(row)
+    .collect()
+}

@@ -1,0 +1,111 @@
+//! A server under load: started on a free port, in a folder of its own, ended by its pid.
+use super::Bench;
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// A start that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) struct Server {
+    child: Child,
+    /// Where it listens.
+    pub(super) port: u16,
+    /// From start to the first answer.
+    pub(super) started: Duration,
+    folder: TempDir,
+}
+/// What is started.
+#[derive(Clone, Default)]
+pub(super) struct What {
+    /// `bare hyper`, else Tidegate.
+    pub(super) control: bool,
+    /// The control logs and syncs what it is sent.
+    pub(super) log: bool,
+    /// Bytes of the control's answer.
+    pub(super) answer: Option<usize>,
+    /// Tidegate's resources; its demo without.
+    pub(super) resources: Option<String>,
+    /// Milliseconds added to each sync.
+    pub(super) slow: Option<u32>,
+}
+impl Server {
+    pub(super) fn start(bench: &Bench, what: &What) -> Result<Self, String> {
+        let text = |error: std::io::Error| error.to_string();
+        // On the disk under test, not on a tmpfs that /tmp may be.
+        let base = bench.root.join("target");
+        fs::create_dir_all(&base).map_err(text)?;
+        let folder = TempDir::new_in(base).map_err(text)?;
+        let (port, admin) = (free()?, free()?);
+        let mut command = if what.control {
+            let mut command = Command::new(&bench.bare);
+            command.args(["hyper", &port.to_string()]);
+            if what.log {
+                command.arg("log.dat").env("PREALLOC", "1");
+            }
+            if let Some(bytes) = what.answer {
+                command.env("RESPSZ", bytes.to_string());
+            }
+            command
+        } else {
+            if let Some(resources) = &what.resources {
+                fs::write(folder.path().join("tidegate.yaml"), resources).map_err(text)?;
+            }
+            let mut command = Command::new(&bench.tidegate);
+            command.arg("dev");
+            command.env("TIDEGATE__LISTENERS__GATEWAY__ADDRESS", format!("127.0.0.1:{port}"));
+            command.env("TIDEGATE__LISTENERS__ADMIN__ADDRESS", format!("127.0.0.1:{admin}"));
+            command.env("TIDEGATE__TELEMETRY__LEVEL", "warn");
+            command
+        };
+        if let Some(ms) = what.slow {
+            command.env("LD_PRELOAD", &bench.slow_sync).env("SYNC_MS", ms.to_string());
+        }
+        command
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let began = Instant::now();
+        let child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+        let mut server = Self {
+            child,
+            port,
+            started: Duration::ZERO,
+            folder,
+        };
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        while TcpStream::connect(address).is_err() {
+            if began.elapsed() > PATIENCE || !matches!(server.child.try_wait(), Ok(None)) {
+                return Err(format!("{command:?} does not listen"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        server.started = began.elapsed();
+        Ok(server)
+    }
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+    pub(super) fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+}
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}
+fn free() -> Result<u16, String> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    listener
+        .local_addr()
+        .map(|address| address.port())
+        .map_err(|error| error.to_string())
+}
