@@ -55,7 +55,7 @@ fn unknown(name: &str) -> String {
 }
 /// Release builds of both, and the preloaded library.
 fn build(repository: &Repository, rounds: usize, seconds: u32) -> Result<Bench, String> {
-    let root = repository.root.to_owned();
+    let root = repository.root.clone();
     let controls = root.join("benches/controls");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let made = target.join("bench");

@@ -3,14 +3,13 @@ use super::Bench;
 use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
 /// A start that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) struct Server {
     child: Child,
@@ -18,7 +17,7 @@ pub(super) struct Server {
     pub(super) port: u16,
     /// From start to the first answer.
     pub(super) started: Duration,
-    folder: TempDir,
+    _folder: TempDir,
 }
 /// What is started.
 #[derive(Clone, Default)]
@@ -77,7 +76,7 @@ impl Server {
             child,
             port,
             started: Duration::ZERO,
-            folder,
+            _folder: folder,
         };
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         while TcpStream::connect(address).is_err() {
@@ -91,9 +90,6 @@ impl Server {
     }
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
-    }
-    pub(super) fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
     }
 }
 impl Drop for Server {
