@@ -18,6 +18,41 @@ pub fn rfc3339(at: i64) -> String {
     let stamp = jiff::Timestamp::from_microsecond(at).unwrap_or(if at < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX });
     format!("{stamp:.6}")
 }
+/// Writes many times near each other: what changes less than once a second is made once.
+#[derive(Debug)]
+pub struct Rfc3339 {
+    second: i64,
+    prefix: String,
+}
+impl Default for Rfc3339 {
+    fn default() -> Self {
+        Self {
+            second: i64::MIN,
+            prefix: String::new(),
+        }
+    }
+}
+impl Rfc3339 {
+    /// Appends what [`rfc3339`] answers.
+    pub fn write(&mut self, at: i64, out: &mut Vec<u8>) {
+        let (second, micros) = (at.div_euclid(1_000_000), at.rem_euclid(1_000_000));
+        if second != self.second {
+            self.second = second;
+            self.prefix = rfc3339(second * 1_000_000);
+            // `000000Z`.
+            self.prefix.truncate(self.prefix.len().saturating_sub(7));
+        }
+        out.extend_from_slice(self.prefix.as_bytes());
+        let mut rest = micros;
+        let mut digits = [b'0'; 6];
+        for digit in digits.iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
+        }
+        out.extend_from_slice(&digits);
+        out.push(b'Z');
+    }
+}
 /// Reads RFC 3339, to microseconds since the epoch.
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
@@ -47,6 +82,15 @@ mod tests {
         let text = rfc3339(1_795_000_000_000_001);
         assert_eq!(text.len(), "2026-11-21T10:00:00.000001Z".len());
         assert_eq!(parse_rfc3339(&text), Some(1_795_000_000_000_001));
+    }
+    #[test]
+    fn both_ways_to_write_a_time_agree() {
+        let mut writer = Rfc3339::default();
+        for at in [0, 1, -1, 999_999, 1_000_000, 1_795_255_200_000_000, 1_795_255_200_123_456, -62_000_000_000_000_000] {
+            let mut out = Vec::new();
+            writer.write(at, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), rfc3339(at));
+        }
     }
     #[test]
     fn durations_have_one_unit() {

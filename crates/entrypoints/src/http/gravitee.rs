@@ -1,5 +1,5 @@
 //! A page as Gravitee's message APIs write it: `content` for the payload, the cursor under `pagination`.
-use super::items::{Page, name, names, payload, string};
+use super::items::{Page, gap, name, names, payload, string};
 
 /// `limit` is echoed as text, as there.
 pub(super) fn write(page: &Page<'_>, limit: u32) -> Vec<u8> {
@@ -21,6 +21,11 @@ pub(super) fn write(page: &Page<'_>, limit: u32) -> Vec<u8> {
         out.push(b'}');
     }
     out.push(b']');
+    // That product has no word for it; silence would be a loss nobody is told of.
+    if let Some(told) = page.gap {
+        name("gap", &mut out);
+        gap(told, &mut out);
+    }
     if let Some(next) = page.next {
         out.extend_from_slice(format!(",\"pagination\":{{\"nextCursor\":\"{next}\",\"limit\":\"{limit}\"}}").as_bytes());
     }

@@ -3,7 +3,6 @@ use super::{
     batch::{self, Kind, Stamp},
     body::Body,
     flight::Aboard,
-    head::one,
     items,
     problem::{self, Problem, with_type},
     service::{Call, Settings},
@@ -50,107 +49,113 @@ struct Wish {
     minimal: bool,
 }
 impl Wish {
+    /// One pass over the headers.
     fn parse(headers: &HeaderMap) -> Result<Self> {
-        known(headers)?;
         let bad = |name: &str, value: &str, expected: &str| {
             Error::client(Code::BadHeader, format!("`{name}: {}`: expected {expected}", value.escape_debug()))
         };
-        let level = match one(headers, "tidegate-ack")? {
-            None => None,
-            Some(word) => {
-                let level = Level::parse(word);
-                Some(level.ok_or_else(|| bad("Tidegate-Ack", word, "`accepted`, `delivered`, `stored` or `replicated`"))?)
-            }
+        let mut wish = Self {
+            kind: Kind::Single,
+            level: None,
+            partition: None,
+            key: None,
+            id: None,
+            same_payload: false,
+            minimal: false,
         };
-        let partition = match one(headers, "tidegate-partition")? {
-            None => None,
-            Some(text) => {
-                let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-                Some(number.ok_or_else(|| bad("Tidegate-Partition", text, "a number"))?)
+        let mut own_id = None;
+        let mut array = false;
+        for (name, value) in headers {
+            let text = || once(headers, name, value);
+            match name.as_str() {
+                "tidegate-ack" => {
+                    let level = Level::parse(text()?);
+                    wish.level = Some(level.ok_or_else(|| {
+                        let word = String::from_utf8_lossy(value.as_bytes());
+                        bad("Tidegate-Ack", &word, "`accepted`, `delivered`, `stored` or `replicated`")
+                    })?);
+                }
+                "tidegate-partition" => {
+                    let text = text()?;
+                    let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+                    wish.partition = Some(number.ok_or_else(|| bad("Tidegate-Partition", text, "a number"))?);
+                }
+                "tidegate-key" => wish.key = Some(Bytes::copy_from_slice(text()?.as_bytes())),
+                "tidegate-id" => own_id = Some(text()?),
+                "idempotency-key" => {
+                    wish.id = Some(id(text()?)?);
+                    wish.same_payload = true;
+                }
+                "tidegate-batch" => array = batched(text()?)?,
+                "content-type" => wish.kind = kind(text()?),
+                "content-encoding" => identity(text()?)?,
+                "prefer" => wish.minimal |= value.as_bytes() == b"return=minimal",
+                other if other.starts_with("tidegate-") => return Err(unknown(other)),
+                _ => {}
             }
-        };
-        let key = one(headers, "tidegate-key")?.map(|key| Bytes::copy_from_slice(key.as_bytes()));
-        if key.is_some() && partition.is_some() {
-            return Err(
-                Error::client(Code::BadHeader, "`Tidegate-Key` and `Tidegate-Partition` exclude each other")
-                    .with_hint("the key decides the partition"),
-            );
         }
-        let own = one(headers, "tidegate-id")?;
-        let idempotency = one(headers, "idempotency-key")?;
-        if own.is_some() && idempotency.is_some() {
-            return Err(Error::client(
-                Code::BadHeader,
-                "`Tidegate-Id` and `Idempotency-Key` exclude each other",
-            ));
+        if wish.key.is_some() && wish.partition.is_some() {
+            return Err(Error::client(Code::BadHeader, "`Tidegate-Key` and `Tidegate-Partition` exclude each other")
+                .with_hint("the key decides the partition"));
         }
-        let id = own.or(idempotency);
-        if let Some(id) = id.filter(|id| id.is_empty() || id.len() > Message::MAX_ID) {
-            return Err(Error::client(
-                Code::BadHeader,
-                format!("a message id of {} bytes, from 1 to {} are allowed", id.len(), Message::MAX_ID),
-            ));
+        if let Some(own) = own_id {
+            if wish.same_payload {
+                return Err(Error::client(Code::BadHeader, "`Tidegate-Id` and `Idempotency-Key` exclude each other"));
+            }
+            wish.id = Some(id(own)?);
         }
-        let kind = kind(headers)?;
+        if array && wish.kind == Kind::Single {
+            wish.kind = Kind::Array;
+        }
         // Room for `:` and the largest number.
-        if let Some(id) = id.filter(|id| kind != Kind::Single && id.len() > Message::MAX_ID - 11) {
-            return Err(Error::client(
-                Code::BadHeader,
-                format!("a batch's id of {} bytes, at most {} are allowed", id.len(), Message::MAX_ID - 11),
-            ));
+        let most = Message::MAX_ID - 11;
+        if let Some(id) = wish.id.as_ref().filter(|id| wish.kind != Kind::Single && id.len() > most) {
+            return Err(Error::client(Code::BadHeader, format!("a batch's id of {} bytes, at most {most} are allowed", id.len())));
         }
-        Ok(Self {
-            kind,
-            level,
-            partition,
-            key,
-            id: id.map(|id| Bytes::copy_from_slice(id.as_bytes())),
-            same_payload: idempotency.is_some(),
-            minimal: headers.get_all("prefer").iter().any(|value| value.as_bytes() == b"return=minimal"),
-        })
+        Ok(wish)
     }
+}
+/// A value of ours as text; two of them would be two wishes.
+fn once<'h>(headers: &HeaderMap, name: &HeaderName, value: &'h HeaderValue) -> Result<&'h str> {
+    if headers.get_all(name).iter().nth(1).is_some() {
+        return Err(Error::client(Code::BadHeader, format!("`{name}` stands there twice")));
+    }
+    std::str::from_utf8(value.as_bytes()).map_err(|_| Error::client(Code::BadHeader, format!("`{name}` is not UTF-8")))
+}
+fn id(text: &str) -> Result<Bytes> {
+    if text.is_empty() || text.len() > Message::MAX_ID {
+        return Err(Error::client(Code::BadHeader, format!("a message id of {} bytes, from 1 to {} are allowed", text.len(), Message::MAX_ID)));
+    }
+    Ok(Bytes::copy_from_slice(text.as_bytes()))
 }
 /// A misspelled header of ours would be a wish nobody hears.
-fn known(headers: &HeaderMap) -> Result<()> {
-    for name in headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with("tidegate-")) {
-        if LATER.contains(&name) {
-            return Err(Error::client(Code::NotYet, format!("`{name}` comes with a later version")));
-        }
-        if !KNOWN.contains(&name) {
-            return Err(Error::client(Code::BadHeader, format!("unknown header `{name}`"))
-                .with_hint(format!("known: {}, idempotency-key", KNOWN.join(", "))));
-        }
+fn unknown(name: &str) -> Error {
+    if LATER.contains(&name) {
+        return Error::client(Code::NotYet, format!("`{name}` comes with a later version"));
     }
-    Ok(())
+    Error::client(Code::BadHeader, format!("unknown header `{name}`")).with_hint(format!("known: {}, idempotency-key", KNOWN.join(", ")))
 }
-fn kind(headers: &HeaderMap) -> Result<Kind> {
-    if let Some(coding) = one(headers, "content-encoding")?
-        && !coding.eq_ignore_ascii_case("identity")
-    {
-        return Err(Error::client(
-            Code::UnsupportedMediaType,
-            format!("`Content-Encoding: {}` is not offered", coding.escape_debug()),
-        )
-        .with_hint("send the body as it is"));
+fn identity(coding: &str) -> Result<()> {
+    if coding.eq_ignore_ascii_case("identity") {
+        return Ok(());
     }
-    let array = match one(headers, "tidegate-batch")? {
-        None => false,
-        Some(word) if word.eq_ignore_ascii_case("true") => true,
-        Some(word) if word.eq_ignore_ascii_case("false") => false,
-        Some(word) => {
-            return Err(Error::client(
-                Code::BadHeader,
-                format!("`Tidegate-Batch: {}`: expected `true` or `false`", word.escape_debug()),
-            ));
-        }
-    };
-    let essence = one(headers, "content-type")?.map_or("", |value| value.split(';').next().unwrap_or_default().trim());
-    Ok(match essence {
+    Err(Error::client(Code::UnsupportedMediaType, format!("`Content-Encoding: {}` is not offered", coding.escape_debug()))
+        .with_hint("send the body as it is"))
+}
+fn batched(word: &str) -> Result<bool> {
+    match word {
+        _ if word.eq_ignore_ascii_case("true") => Ok(true),
+        _ if word.eq_ignore_ascii_case("false") => Ok(false),
+        _ => Err(Error::client(Code::BadHeader, format!("`Tidegate-Batch: {}`: expected `true` or `false`", word.escape_debug()))),
+    }
+}
+fn kind(content_type: &str) -> Kind {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    match essence {
         _ if essence.eq_ignore_ascii_case("application/x-ndjson") => Kind::Lines,
         _ if essence.eq_ignore_ascii_case("application/vnd.tidegate.messages+json") => Kind::Items,
-        _ if array => Kind::Array,
         _ => Kind::Single,
-    })
+    }
 }
 
 pub(super) async fn post(call: Call<'_>, parts: Parts, body: Incoming, settings: &Settings, mut aboard: Aboard) -> Result<Response<Body>> {
@@ -192,7 +197,8 @@ pub(super) async fn post(call: Call<'_>, parts: Parts, body: Incoming, settings:
     if let (Kind::Single, Some(payload)) = (wish.kind, first)
         && kept.duplicates.contains(&0)
     {
-        same(&call, &kept, &payload).await?;
+        // Rare, and large.
+        Box::pin(same(&call, &kept, &payload)).await?;
     }
     if wish.kind == Kind::Single {
         single(&kept, &stamp, &wish)
@@ -297,7 +303,7 @@ fn single(kept: &Kept, stamp: &Stamp, wish: &Wish) -> Result<Response<Body>> {
     if let Some(value) = position.and_then(|position| HeaderValue::try_from(position).ok()) {
         headers.insert(POSITION, value);
     }
-    if verdict.duplicate {
+    if !kept.duplicates.is_empty() {
         headers.insert(DUPLICATE, HeaderValue::from_static("true"));
     }
     Ok(response)
@@ -309,7 +315,7 @@ fn many(kept: &Kept, items: u32, stamp: &Stamp, ids: &[(u32, Bytes)], wish: &Wis
     let mut out = Vec::with_capacity(64 + items as usize * 48);
     out.push(b'{');
     if let Some(error) = first {
-        let problem = serde_json::to_vec(&Problem::new(error, Some(&call.request_id))).unwrap_or_default();
+        let problem = serde_json::to_vec(&Problem::new(error, Some(&call.request_id()))).unwrap_or_default();
         out.extend_from_slice(problem.get(1..problem.len().saturating_sub(1)).unwrap_or_default());
     }
     items::name("sent", &mut out);

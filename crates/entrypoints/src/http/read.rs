@@ -25,6 +25,8 @@ use tidegate_gateway::{
 use tokio::time::{Instant, sleep_until};
 
 const NEXT: HeaderName = HeaderName::from_static("tidegate-next-cursor");
+/// `FROM;TO;REASON`: for formats without a place for it, told in all.
+const GAP: HeaderName = HeaderName::from_static("tidegate-gap");
 /// A page is not larger than this, whatever its messages are; the cursor says where to go on.
 const MOST_BYTES: u32 = 8 << 20;
 /// A client may wait longer than the API's own `wait`, but not for ever: proxies give up.
@@ -83,6 +85,9 @@ pub(super) async fn get(call: &Call<'_>, parts: &Parts, get: &HttpGet, format: F
     let mut response = with_type(Body::offered(bytes.into(), page.offered), format.content_type());
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(gap) = page.gap.as_deref().and_then(|gap| HeaderValue::try_from(format!("{};{};{}", gap.from, gap.to, gap.reason.as_str())).ok()) {
+        headers.insert(GAP, gap);
+    }
     if let Some(next) = next.and_then(|next| HeaderValue::try_from(next).ok()) {
         headers.insert(NEXT, next);
     }

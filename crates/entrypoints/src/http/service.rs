@@ -73,9 +73,11 @@ pub(super) struct Call<'a> {
     pub(super) path: &'a str,
     pub(super) peer: SocketAddr,
     pub(super) trace: [u8; 16],
-    pub(super) request_id: String,
 }
 impl Call<'_> {
+    pub(super) fn request_id(&self) -> String {
+        hex(self.trace)
+    }
     pub(super) fn exchange(&self) -> Exchange {
         let mut x = Exchange::new(self.route.name.clone());
         x.peer = Some(self.peer);
@@ -111,13 +113,7 @@ impl Gateway {
             requests: AtomicU64::new(0),
         })
     }
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        connection: &Arc<Connection>,
-        trace: [u8; 16],
-        request_id: &str,
-    ) -> Result<Response<Body>> {
+    async fn answer(&self, request: Request<Incoming>, connection: &Arc<Connection>, trace: [u8; 16]) -> Result<Response<Body>> {
         let aboard = self.flight.enter()?;
         let (parts, body) = request.into_parts();
         let host = head::check(&parts, self.settings.head)?.to_owned();
@@ -141,14 +137,14 @@ impl Gateway {
             path,
             peer: connection.peer,
             trace,
-            request_id: request_id.to_owned(),
         };
         match parts.method {
             Method::POST => publish::post(call, parts, body, &self.settings, aboard).await,
             Method::GET => {
                 // Nothing of a GET's body is looked at, so that no upload hides in it.
                 drop(body);
-                self.get(call, &parts, connection).await
+                // Large, and not the path that is walked most: the request's own future stays small.
+                Box::pin(self.get(call, &parts, connection)).await
             }
             _ => Err(call.no_method()),
         }
@@ -237,10 +233,10 @@ impl Handler for Gateway {
             asked = Some((request.method().clone(), request.uri().path().to_owned()));
         }
         let headers = request.headers().get(header::ACCEPT).cloned();
-        let request_id = hex(trace);
-        let response = match self.answer(request, &connection, trace, &request_id).await {
+        let response = match self.answer(request, &connection, trace).await {
             Ok(response) => response,
             Err(error) => {
+                let request_id = hex(trace);
                 tell(&error, &request_id, &connection);
                 let mut accept = http::HeaderMap::new();
                 accept.extend(headers.map(|value| (header::ACCEPT, value)));
@@ -255,7 +251,7 @@ impl Handler for Gateway {
             }
         };
         if let Some((method, path)) = asked {
-            tracing::debug!(request = %request_id, peer = %connection.peer, method = %method, path = %path, status = response.status().as_u16(), "request");
+            tracing::debug!(request = %hex(trace), peer = %connection.peer, method = %method, path = %path, status = response.status().as_u16(), "request");
         }
         response
     }

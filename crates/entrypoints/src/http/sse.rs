@@ -65,7 +65,7 @@ pub(super) async fn stream(
         cursor: consumer.cursor().unwrap_or_default(),
         class,
         retry: RETRY.start + u64::from(call.trace[7]) * (RETRY.end - RETRY.start) / 256,
-        request_id: call.request_id.clone(),
+        request_id: call.request_id(),
     };
     let mut drain = drain;
     let maker = async move {
