@@ -2,7 +2,7 @@
 //!
 //! One journal makes every receipt, one thread writes it, one recovery reads it. It knows no protocol, no topic filter and no runtime.
 #![doc = include_str!("../FORMAT.md")]
-#![allow(dead_code, reason = "moves come next")]
+#![allow(dead_code, reason = "dedupe and the space check come next")]
 
 mod catalog;
 mod commit;

@@ -441,7 +441,11 @@ fn fill(partition: &Partition, home: recover::Home, frame: &mut Vec<u8>, salt: S
     partition.next.store(home.next, Relaxed);
     partition.last_time.store(home.last_time, Relaxed);
     let mut places = partition.places();
-    let held = home.segments.iter().map(|segment| segment.len - crate::segment::HEADER.min(segment.len)).sum();
+    let held = home
+        .segments
+        .iter()
+        .map(|segment| segment.len - crate::segment::HEADER.min(segment.len))
+        .sum();
     places.floor = home.floor;
     places.end = home.moved_to;
     places.moved(home.segments, home.moved_to, held);

@@ -124,14 +124,11 @@ impl Mover {
         if self.shared.health.is_read_only() {
             return false;
         }
-        match self.try_step() {
-            Ok(worked) => worked,
+        self.try_step().unwrap_or_else(|_| {
             // No room, or a file that could not be opened: all is as before, the next round tries again.
-            Err(_) => {
-                self.job = None;
-                false
-            }
-        }
+            self.job = None;
+            false
+        })
     }
     fn try_step(&mut self) -> Result<bool, Error> {
         if self.zero()? || self.prepare() {
@@ -245,16 +242,11 @@ impl Mover {
         if header.home < FIRST_PARTITION {
             return Ok(());
         }
-        if !job.homes.contains_key(&header.home) {
-            let Some((stream, number)) = self.shared.catalog.by_home(header.home) else {
-                return Ok(());
-            };
-            let Some(home) = Home::new(&stream, number, &self.shared) else {
-                return Ok(());
-            };
-            job.homes.insert(header.home, home);
-        }
-        let Some(mut home) = job.homes.remove(&header.home) else {
+        let new = || {
+            let (stream, number) = self.shared.catalog.by_home(header.home)?;
+            Home::new(&stream, number, &self.shared)
+        };
+        let Some(mut home) = job.homes.remove(&header.home).or_else(new) else {
             return Ok(());
         };
         let taken = self.take_for(job, &mut home, header, body, record);
@@ -356,11 +348,7 @@ impl Mover {
     }
     fn sync_files(&self, job: &mut Job) -> Result<(), Error> {
         for (_, file) in job.dirty.drain() {
-            self.shared.sync_file(&*file).map_err(|error| {
-                // What it holds is not known any more.
-                self.shared.health.fail(format!("the disk refused to sync a segment: {error}"));
-                Error::disk("sync a segment")(error)
-            })?;
+            self.shared.sync_file(&*file).map_err(Error::disk("sync a segment"))?;
         }
         Ok(())
     }
@@ -378,15 +366,15 @@ impl Mover {
                 }
             }
             let seq = tables.seq;
-            tables.set((table::COUNTERS, crate::catalog::STATE.to_vec()), Some(seq.to_le_bytes().to_vec().into()));
+            tables.set(
+                (table::COUNTERS, crate::catalog::STATE.to_vec()),
+                Some(seq.to_le_bytes().to_vec().into()),
+            );
             tables.take_changed()
         };
         let covered = self.covered.max(job.closed.last_seq);
         if let Err(error) = self.table.append(&shared, &changed, covered) {
             shared.catalog.tables().put_back(changed);
-            if matches!(error, Error::Disk(..)) {
-                shared.health.fail(error.to_string());
-            }
             return Err(error);
         }
         self.covered = covered;
@@ -420,7 +408,13 @@ impl Home {
             stream: stream.clone(),
             partition: number,
             folder: Folder::of(stream, number),
-            segments: places.segments.back().filter(|segment| !segment.sealed).cloned().into_iter().collect(),
+            segments: places
+                .segments
+                .back()
+                .filter(|segment| !segment.sealed)
+                .cloned()
+                .into_iter()
+                .collect(),
             next: places.moved_to,
             floor: places.floor,
             buffer: Vec::new(),
@@ -429,7 +423,12 @@ impl Home {
         })
     }
     fn is_full(&self, offset: u64, bytes: u64, time: i64) -> bool {
-        let age = self.stream.spec().retention.age.map_or(i64::MAX, |age| (age.as_micros() / 8) as i64);
+        let age = self
+            .stream
+            .spec()
+            .retention
+            .age
+            .map_or(i64::MAX, |age| (age.as_micros() / 8) as i64);
         self.segments.last().is_some_and(|segment| {
             let large = segment.len + bytes > self.most || offset - segment.base > u64::from(u32::MAX / 2);
             let old = time.saturating_sub(segment.first_time) > age;
@@ -445,13 +444,13 @@ impl Home {
         let places = partition.places();
         let mut at = from;
         while at < to {
-            let (end, why) = match places.skip_at(at) {
-                Some(skip) => (skip.to.min(to), skip.why),
-                None => {
+            let (end, why) = places.skip_at(at).map_or_else(
+                || {
                     let next = places.skips.iter().map(|skip| skip.from).find(|from| *from > at);
                     (next.unwrap_or(to).min(to), Missing::Damaged)
-                }
-            };
+                },
+                |skip| (skip.to.min(to), skip.why),
+            );
             out.push((at, end, why));
             at = end;
         }

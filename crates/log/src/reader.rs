@@ -302,7 +302,9 @@ impl Reader {
             let read = read_range(&*file, at, rest.min(window) as usize)?;
             // One record at least; its length counts only if it checks.
             match record::Header::read(&read, salt) {
-                Some(header) if header.stored() > read.len() => Ok((at, read_range(&*file, at, rest.min(header.stored() as u64) as usize)?)),
+                Some(header) if header.stored() > read.len() => {
+                    Ok((at, read_range(&*file, at, rest.min(header.stored() as u64) as usize)?))
+                }
                 _ => Ok((at, read)),
             }
         };

@@ -308,7 +308,10 @@ mod tests {
             for bit in 0..8 {
                 let mut bad = record.to_vec();
                 bad[at] ^= 1 << bit;
-                assert!(Header::read(&bad, SALT).is_none_or(|h| h.body(&bad, SALT).is_none()), "byte {at} bit {bit}");
+                assert!(
+                    Header::read(&bad, SALT).is_none_or(|h| h.body(&bad, SALT).is_none()),
+                    "byte {at} bit {bit}"
+                );
             }
         }
         assert!(Header::read(&record, Salt::new(98)).is_none(), "another log's salt");

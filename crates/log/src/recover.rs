@@ -156,7 +156,9 @@ impl Scan<'_> {
                 homes.entry(number).or_default().segments.push(segment);
             }
         }
-        homes.values_mut().for_each(|home| home.segments.sort_by_key(|segment| segment.base));
+        for home in homes.values_mut() {
+            home.segments.sort_by_key(|segment| segment.base);
+        }
     }
     /// The files of the journal in order.
     fn sources(&mut self) -> Result<Vec<Source>, Error> {
@@ -199,7 +201,7 @@ impl Scan<'_> {
     }
     fn journal(&mut self, sources: Vec<Source>) {
         let firsts: Vec<_> = sources.iter().map(|source| source.first_seq).collect();
-        self.out.next_seq = if sources.is_empty() { 0 } else { 1 };
+        self.out.next_seq = u64::from(!sources.is_empty());
         for (i, source) in sources.into_iter().enumerate() {
             let limit = firsts.get(i + 1).copied().unwrap_or(u64::MAX);
             let used = self.file(&source, limit);

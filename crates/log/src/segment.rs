@@ -197,6 +197,9 @@ mod tests {
             bad[at] ^= 1;
             assert_eq!(segment.parse(&bad), None, "byte {at}");
         }
-        assert_eq!(Segment::decode(&segment.key(7), &segment.row()).map(|(home, s)| (home, s.end)), Some((7, 200)));
+        assert_eq!(
+            Segment::decode(&segment.key(7), &segment.row()).map(|(home, s)| (home, s.end)),
+            Some((7, 200))
+        );
     }
 }

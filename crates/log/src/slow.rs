@@ -8,8 +8,8 @@ use crate::{
         self,
         table::{PARTITIONS, SEGMENTS, STREAMS},
     },
-    recover::{Home, Recovered},
     record::{self, kind},
+    recover::{Home, Recovered},
     segment::{self, Segment},
     shared::Shared,
     stream::{Row, StreamSpec},
@@ -25,12 +25,18 @@ pub(crate) fn rebuild(shared: &Shared, out: &mut Recovered) -> Result<(), Error>
         };
         let mut partitions = Vec::new();
         for path in list(&folder)? {
-            let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix('p'));
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.strip_prefix('p'));
             if let Some(partition) = name.and_then(|name| name.parse::<u32>().ok()) {
                 partitions.push((partition, path));
             }
         }
-        let known = out.tables.get(STREAMS, &number.to_le_bytes()).and_then(|row| Row::decode(&number.to_le_bytes(), row));
+        let known = out
+            .tables
+            .get(STREAMS, &number.to_le_bytes())
+            .and_then(|row| Row::decode(&number.to_le_bytes(), row));
         let Some(row) = known.or(invent(shared, number, &folder, &partitions)?) else {
             continue;
         };
@@ -52,7 +58,10 @@ pub(crate) fn rebuild(shared: &Shared, out: &mut Recovered) -> Result<(), Error>
 }
 /// A stream whose row is lost: its folder and the headers of its segments say the least there is to know.
 fn invent(shared: &Shared, number: u32, folder: &Path, partitions: &[(u32, PathBuf)]) -> Result<Option<Row>, Error> {
-    let escaped = folder.file_name().and_then(|name| name.to_str()).and_then(|name| name.split_once('-'));
+    let escaped = folder
+        .file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| name.split_once('-'));
     let Some(name) = escaped.map(|(_, name)| unescape(name)).filter(|name| !name.is_empty()) else {
         return Ok(None);
     };
@@ -63,7 +72,10 @@ fn invent(shared: &Shared, number: u32, folder: &Path, partitions: &[(u32, PathB
                 .open(&path, Open::Existing)
                 .and_then(|file| crate::disk::read_range(&*file, 0, segment::HEADER as usize));
             let header = segment::read_header(&head.unwrap_or_default(), shared.salt);
-            let Some(first_home) = header.filter(|(_, of, _)| *of == number).and_then(|(home, ..)| home.checked_sub(*partition)) else {
+            let Some(first_home) = header
+                .filter(|(_, of, _)| *of == number)
+                .and_then(|(home, ..)| home.checked_sub(*partition))
+            else {
                 continue;
             };
             let count = partitions.iter().map(|(partition, _)| partition + 1).max().unwrap_or(1);
@@ -86,15 +98,12 @@ fn unescape(name: &str) -> String {
     let mut rest = name.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
         let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| *first == b'%') {
-            Some(byte) => {
-                out.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            None => {
-                out.push(*first);
-                rest = tail;
-            }
+        if let Some(byte) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| *first == b'%') {
+            out.push(byte);
+            rest = tail.get(2..).unwrap_or_default();
+        } else {
+            out.push(*first);
+            rest = tail;
         }
     }
     String::from_utf8_lossy(&out).into_owned()

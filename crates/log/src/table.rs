@@ -79,7 +79,9 @@ pub(crate) fn load(shared: &Shared, rescue: bool) -> Result<Loaded, Error> {
     };
     loaded.damaged = file.damaged || !file.header;
     for (rows, seq) in file.batches {
-        rows.into_iter().for_each(|(key, value)| loaded.tables.load(key, value));
+        for (key, value) in rows {
+            loaded.tables.load(key, value);
+        }
         loaded.seq = seq;
     }
     // What a crash left behind the last batch is not written over: a new file is begun.
@@ -197,7 +199,11 @@ fn batch<'a>(rows: impl Iterator<Item = (&'a Key, Option<&'a Bytes>)>, seq: u64,
     let mut count: u32 = 0;
     for ((table, key), value) in rows {
         // Rows of streams are written twice here too: nothing else says what a stream was asked to be.
-        let times = if matches!(*table, names::table::STREAMS | names::table::COUNTERS) { 2 } else { 1 };
+        let times = if matches!(*table, names::table::STREAMS | names::table::COUNTERS) {
+            2
+        } else {
+            1
+        };
         let mut row = record::encode_row(key, value.map(|value| &**value));
         record::stamp(&mut row, *table, 0, 0, salt);
         for _ in 0..times {

@@ -151,7 +151,9 @@ impl Model {
         let (done, open) = std::mem::take(&mut self.open).into_iter().partition(|piece| safe(piece));
         self.open = open;
         let done: Vec<Piece> = done;
-        done.iter().for_each(|piece| piece.put(&mut self.safe));
+        for piece in &done {
+            piece.put(&mut self.safe);
+        }
     }
     fn states(&self, random: &mut u64, mut each: impl FnMut(Image)) {
         let n = self.open.len();
@@ -290,10 +292,7 @@ impl Disk for Recorded {
                 id
             }
         };
-        Ok(Arc::new(File {
-            disk: self.clone(),
-            id,
-        }))
+        Ok(Arc::new(File { disk: self.clone(), id }))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
@@ -346,7 +345,12 @@ struct File {
 impl DiskFile for File {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
         let state = self.disk.state();
-        let held = state.now.files.get(&self.id).and_then(|held| held.get(at as usize..)).unwrap_or_default();
+        let held = state
+            .now
+            .files
+            .get(&self.id)
+            .and_then(|held| held.get(at as usize..))
+            .unwrap_or_default();
         let count = held.len().min(buf.len());
         if let (Some(to), Some(from)) = (buf.get_mut(..count), held.get(..count)) {
             to.copy_from_slice(from);
