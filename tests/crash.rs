@@ -135,3 +135,45 @@ fn the_answer_is_written_after_the_sync_returned() {
         lines.join("\n")
     );
 }
+
+/// The library that stands between the program and its disk.
+fn shim() -> (tempfile::TempDir, String) {
+    let folder = tempfile::TempDir::new().unwrap();
+    let library = folder.path().join("slow_sync.so").display().to_string();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/slow_sync.c");
+    let status = Command::new("cc").args(["-shared", "-fPIC", "-o", &library, source, "-ldl"]).status().unwrap();
+    assert!(status.success());
+    (folder, library)
+}
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long the answer takes is what is tested")]
+fn a_sync_that_takes_half_a_second_makes_the_answer_take_it() {
+    let (_folder, library) = shim();
+    let node = dev().variable("LD_PRELOAD", &library).variable("SYNC_MS", "500").start();
+    let began = std::time::Instant::now();
+    assert_eq!(node.post("/orders", &[], b"x").status, 202);
+    assert!(began.elapsed().as_millis() >= 500);
+    balance(&node);
+}
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test's own folder")]
+fn a_sync_that_fails_makes_the_answer_fail_and_the_node_not_ready() {
+    let (folder, library) = shim();
+    let fail = folder.path().join("fail");
+    let node = dev().variable("LD_PRELOAD", &library).variable("SYNC_FAIL_IF", &fail.display().to_string()).start();
+    assert_eq!(node.post("/orders", &[], b"kept").status, 202);
+    std::fs::write(&fail, "").unwrap();
+    let refused = node.post("/orders", &[], b"lost");
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &serde_json::json!("TG4002")));
+    std::fs::remove_file(&fail).unwrap();
+    // A second sync would succeed and lie: nothing more is taken until a restart, reads go on.
+    assert_eq!(node.post("/orders", &[], b"after").status, 503);
+    assert_eq!(node.admin("/readyz").status, 503);
+    assert_eq!(node.get("/orders?wait=0").json()["items"][0]["payload"], "kept");
+    balance(&node);
+    let node = node.crash();
+    let page = node.get("/orders").json();
+    assert_eq!(page["items"][0]["payload"], "kept");
+    assert_eq!(node.post("/orders", &[], b"again").status, 202);
+    balance(&node);
+}

@@ -85,7 +85,7 @@ impl JournalFile {
         let file = shared.disk.open(&path, Open::New).map_err(Error::disk("create a journal file"))?;
         let zeroed = limits.internal.zero_ahead.min(limits.journal_file);
         let made = zero(&*file, 0, zeroed)
-            .and_then(|()| shared.sync_file(&*file))
+            .and_then(|()| shared.sync_new(&*file))
             .and_then(|()| shared.sync_dirs(&path));
         if let Err(error) = made {
             // Half a file would only take the room that is missing.

@@ -49,7 +49,8 @@ pub(crate) fn stream(number: u32, name: &str) -> PathBuf {
         if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {
             text.push(char::from(byte));
         } else {
-            text.push_str(&format!("%{byte:02x}"));
+            text.push('%');
+            text.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')));
         }
     }
     streams().join(text)
@@ -68,9 +69,7 @@ pub(crate) fn segment(folder: &Path, base: u64) -> PathBuf {
 pub(crate) fn ids(folder: &Path, base: u64) -> PathBuf {
     folder.join(format!("{base:020}.i"))
 }
-/// The base offset in the name of a segment.
+/// The base offset in the name of a segment or its list of ids.
 pub(crate) fn base_of(path: &Path) -> Option<u64> {
-    (path.extension()?.to_str()? == "s")
-        .then(|| path.file_stem()?.to_str()?.parse().ok())
-        .flatten()
+    path.file_stem()?.to_str()?.parse().ok()
 }

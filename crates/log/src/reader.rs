@@ -243,18 +243,18 @@ impl Reader {
                 Where::Segment { segment, from } => {
                     draft.cold = true;
                     let hint = draft.hint(number, segment.base, next).or(from);
-                    let (at, read) = match self.read_segment(number, &segment, next, hint).await? {
+                    let (at, read, last) = match self.read_segment(number, &segment, next, hint).await? {
                         Some(read) => read,
                         // It was removed meanwhile, and the floor is behind it.
                         None if partition.range().0 > next => continue,
-                        None => (segment.len, Vec::new()),
+                        None => (segment.len, Vec::new(), true),
                     };
                     let wanted = Wanted {
                         next,
                         until: segment.end,
                         most,
                         bytes: draft.room(),
-                        last: at + read.len() as u64 >= segment.len,
+                        last,
                     };
                     let parsed = self.parse(partition, &Bytes::from(read), &wanted);
                     draft.hints.insert(number, (segment.base, parsed.next, at + parsed.consumed as u64));
@@ -287,8 +287,14 @@ impl Reader {
         let read = wait.await.map_err(|_| Error::Closing)?;
         Ok(read.map_err(Error::disk("read"))?)
     }
-    /// One window of a segment and where it begins; `None`: there is no such file.
-    async fn read_segment(&self, partition: usize, segment: &Segment, next: u64, from: Option<u64>) -> Result<Option<(u64, Vec<u8>)>> {
+    /// One window of a segment, where it begins and whether nothing follows; `None`: there is no such file.
+    async fn read_segment(
+        &self,
+        partition: usize,
+        segment: &Segment,
+        next: u64,
+        from: Option<u64>,
+    ) -> Result<Option<(u64, Vec<u8>, bool)>> {
         let (disk, salt, window) = (self.shared.disk.clone(), self.shared.salt, self.window as u64);
         let path = Folder::of(&self.stream, partition as u32).segment(segment.base);
         let segment = segment.clone();
@@ -299,14 +305,16 @@ impl Reader {
                 None => segment.find(&*file, next)?,
             };
             let rest = segment.len.saturating_sub(at);
-            let read = read_range(&*file, at, rest.min(window) as usize)?;
+            let mut want = rest.min(window);
+            let mut read = read_range(&*file, at, want as usize)?;
             // One record at least; its length counts only if it checks.
-            match record::Header::read(&read, salt) {
-                Some(header) if header.stored() > read.len() => {
-                    Ok((at, read_range(&*file, at, rest.min(header.stored() as u64) as usize)?))
-                }
-                _ => Ok((at, read)),
+            if let Some(header) = record::Header::read(&read, salt).filter(|header| header.stored() > read.len()) {
+                want = rest.min(header.stored() as u64);
+                read = read_range(&*file, at, want as usize)?;
             }
+            // A file that was cut ends early.
+            let last = want == rest || (read.len() as u64) < want;
+            Ok((at, read, last))
         };
         self.cold(move || match read() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -322,6 +330,7 @@ impl Reader {
         };
         let mut size = 0;
         let mut stopped = None;
+        let mut enough = false;
         found.consumed = frame::walk_part(bytes, self.shared.salt, wanted.last, |met| {
             let Met::Record(at, header, body) = met else {
                 return true;
@@ -356,10 +365,11 @@ impl Reader {
                 found.items.push((header.offset, Arc::new(message)));
                 found.next = header.offset + 1;
             }
-            found.items.len() < wanted.most && size < wanted.bytes
+            enough = found.items.len() >= wanted.most || size >= wanted.bytes;
+            !enough
         });
+        let all = wanted.last && !enough && stopped.is_none();
         found.consumed = stopped.unwrap_or(found.consumed);
-        let all = wanted.last && found.consumed >= bytes.len().saturating_sub(7);
         if found.items.is_empty() && found.gap.is_none() && all && found.next < wanted.until {
             found.gap = Some(wanted.until);
             found.next = wanted.until;

@@ -34,6 +34,8 @@ pub(crate) struct Recovered {
     pub(crate) state_seq: u64,
     pub(crate) next_number: u64,
     pub(crate) closed: Vec<Closed>,
+    /// Hashes of ids in the journal: home, offset, time, hash.
+    pub(crate) ids: Vec<(u32, u64, i64, u128)>,
     pub(crate) table: table::Writer,
     /// The journal up to here is in segments and rows.
     pub(crate) covered: u64,
@@ -156,9 +158,9 @@ impl Scan<'_> {
                 homes.entry(number).or_default().segments.push(segment);
             }
         }
-        homes
-            .values_mut()
-            .for_each(|home| home.segments.sort_by_key(|segment| segment.base));
+        for home in homes.values_mut() {
+            home.segments.sort_by_key(|segment| segment.base);
+        }
     }
     /// The files of the journal in order.
     fn sources(&mut self) -> Result<Vec<Source>, Error> {
@@ -201,7 +203,7 @@ impl Scan<'_> {
     }
     fn journal(&mut self, sources: Vec<Source>) {
         let firsts: Vec<_> = sources.iter().map(|source| source.first_seq).collect();
-        self.out.next_seq = if sources.is_empty() { 0 } else { 1 };
+        self.out.next_seq = u64::from(!sources.is_empty());
         for (i, source) in sources.into_iter().enumerate() {
             let limit = firsts.get(i + 1).copied().unwrap_or(u64::MAX);
             let used = self.file(&source, limit);
@@ -356,6 +358,9 @@ fn take(out: &mut Recovered, file: &Arc<JournalFile>, at: u64, header: &record::
     match header.kind {
         record::kind::MESSAGE => {
             home.run(file, at, header);
+            if let Some(hash) = header.dedupe(body) {
+                out.ids.push((header.home, header.offset, header.time, hash));
+            }
             out.found.records += 1;
         }
         record::kind::SKIP => {

@@ -72,18 +72,24 @@ impl Shared {
             salt,
         })
     }
-    /// Of the journal: its failure ends all writing.
+    /// Of the journal, measured.
     pub(crate) fn sync_journal(&self, file: &dyn DiskFile) -> Result<(), Error> {
         let started = tidegate_core::clock::instant();
         let synced = self.sync_file(file);
         self.counters.syncs.fetch_add(1, Relaxed);
         self.counters.sync_us.store(started.elapsed().as_micros() as u64, Relaxed);
-        synced.map_err(|error| {
-            self.health.fail(format!("the disk refused to sync the journal: {error}"));
-            Error::disk("sync the journal")(error)
-        })
+        synced.map_err(Error::disk("sync the journal"))
     }
+    /// A failure ends all writing: nobody knows what the file holds, and the next sync of it would lie.
     pub(crate) fn sync_file(&self, file: &dyn DiskFile) -> io::Result<()> {
+        let synced = self.sync_new(file);
+        if let Err(error) = &synced {
+            self.health.fail(format!("the disk refused to sync: {error}"));
+        }
+        synced
+    }
+    /// Of a file that is thrown away if this fails.
+    pub(crate) fn sync_new(&self, file: &dyn DiskFile) -> io::Result<()> {
         if self.limits.sabotaged(Sabotage::NoSync) {
             return Ok(());
         }
@@ -132,6 +138,9 @@ impl Health {
             return Err(Error::Full);
         }
         Ok(())
+    }
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Relaxed)
     }
     pub(crate) fn is_read_only(&self) -> bool {
         self.read_only.load(Relaxed)

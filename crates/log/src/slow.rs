@@ -98,15 +98,12 @@ fn unescape(name: &str) -> String {
     let mut rest = name.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
         let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| *first == b'%') {
-            Some(byte) => {
-                out.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            None => {
-                out.push(*first);
-                rest = tail;
-            }
+        if let Some(byte) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| *first == b'%') {
+            out.push(byte);
+            rest = tail.get(2..).unwrap_or_default();
+        } else {
+            out.push(*first);
+            rest = tail;
         }
     }
     String::from_utf8_lossy(&out).into_owned()
@@ -121,6 +118,7 @@ fn join(shared: &Shared, number: u32, home: &mut Home, folder: &Path) -> Result<
         .list(folder)
         .map_err(Error::disk("list a partition"))?
         .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "s"))
         .filter_map(|path| names::base_of(path))
         .collect();
     bases.sort_unstable();

@@ -79,7 +79,9 @@ pub(crate) fn load(shared: &Shared, rescue: bool) -> Result<Loaded, Error> {
     };
     loaded.damaged = file.damaged || !file.header;
     for (rows, seq) in file.batches {
-        rows.into_iter().for_each(|(key, value)| loaded.tables.load(key, value));
+        for (key, value) in rows {
+            loaded.tables.load(key, value);
+        }
         loaded.seq = seq;
     }
     // What a crash left behind the last batch is not written over: a new file is begun.

@@ -339,3 +339,77 @@ async fn readers_that_lag_behind_the_memory_read_the_journal() {
     assert_eq!(read(&log, &stream, Start::Earliest).await, expected);
     log.close().await;
 }
+#[tokio::test]
+async fn readers_follow_their_records_into_segments() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = || tidegate_log::Options {
+        tail_cache: 0,
+        internal: tidegate_log::Internal {
+            segment_least: 16 << 10,
+            segment_most: 16 << 10,
+            move_window: 8 << 10,
+            ..tidegate_log::Internal::default()
+        },
+        ..small()
+    };
+    let (log, _) = try_open(folder.path(), options()).unwrap();
+    let spec = StreamSpec {
+        partitions: 2,
+        ..StreamSpec::default()
+    };
+    let stream = log.create_stream("orders", spec).await.unwrap();
+    let mut slow = log.reader(&stream, Start::Earliest).unwrap();
+    let few = Limit {
+        messages: 3,
+        bytes: 1 << 20,
+    };
+    let mut seen: Vec<Vec<String>> = vec![Vec::new(); 2];
+    let mut note = |chunk: &tidegate_log::Chunk| {
+        assert!(chunk.gap.is_none(), "{:?}", chunk.gap);
+        for (position, message) in &chunk.items {
+            seen[position.partition as usize].push(String::from_utf8(message.payload.to_vec()).unwrap());
+        }
+    };
+    for i in 0..600 {
+        let long = i % 50 == 7;
+        let payload = if long { format!("{i:0>20000}") } else { format!("{i:0>400}") };
+        store(&log, vec![entry(0, &stream, i % 2, payload)]).await.unwrap();
+        if i % 3 == 0 {
+            note(&slow.ready(few).await.unwrap().unwrap());
+        }
+    }
+    while log.stats().moved_records < 300 {
+        tokio::task::yield_now().await;
+    }
+    loop {
+        let chunk = slow.ready(few).await.unwrap().unwrap();
+        if chunk.is_empty() {
+            break;
+        }
+        note(&chunk);
+    }
+    for (partition, seen) in seen.iter().enumerate() {
+        let numbers: Vec<u32> = seen.iter().map(|text| text.parse().unwrap()).collect();
+        let expected: Vec<u32> = (0..600).filter(|i| *i as usize % 2 == partition).collect();
+        assert_eq!(numbers, expected);
+    }
+    let all = read(&log, &stream, Start::Earliest).await;
+    assert_eq!(all.len(), 600);
+    let middle = log
+        .reader(&stream, Start::At(at(&stream, 1, 50)))
+        .unwrap()
+        .ready(MANY)
+        .await
+        .unwrap()
+        .unwrap();
+    let time = middle.items.iter().find(|(p, _)| p.partition == 1).unwrap().1.at;
+    log.close().await;
+
+    let (log, found) = try_open(folder.path(), options()).unwrap();
+    assert!(!found.slow && found.damaged == 0 && found.lost_tail == 0, "{found:?}");
+    let stream = log.stream("orders").unwrap();
+    assert_eq!(read(&log, &stream, Start::Earliest).await, all);
+    let since = read(&log, &stream, Start::Since(time)).await;
+    assert!((490..=510).contains(&since.len()), "{}", since.len());
+    log.close().await;
+}

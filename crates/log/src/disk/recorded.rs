@@ -151,7 +151,9 @@ impl Model {
         let (done, open) = std::mem::take(&mut self.open).into_iter().partition(|piece| safe(piece));
         self.open = open;
         let done: Vec<Piece> = done;
-        done.iter().for_each(|piece| piece.put(&mut self.safe));
+        for piece in &done {
+            piece.put(&mut self.safe);
+        }
     }
     fn states(&self, random: &mut u64, mut each: impl FnMut(Image)) {
         let n = self.open.len();

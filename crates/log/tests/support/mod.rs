@@ -1,5 +1,11 @@
 //! A log on a temporary folder or any other disk, with its tasks running.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "each test binary uses its part"
+)]
 use std::sync::Arc;
 use tidegate_core::{
     endpoint::Limit,
