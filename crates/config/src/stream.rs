@@ -5,7 +5,7 @@ use crate::{
     shape::{CENTURY, DAY, DESCRIPTION, KIB, KIND_DOC, LABELS, META, NAME_KEY, STATUS, Shape, TIB, Table, Text, key, millis, seconds},
     tree::Value,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tidegate_core::{error::Code, filter::Filter};
 
 /// One stream, checked.
@@ -159,9 +159,9 @@ impl Stream {
         if stream.field("topics").is_none() {
             topics.extend(Filter::new(name));
         }
+        let mut seen = HashSet::new();
         for (i, field) in stream.list("topics").iter().enumerate() {
-            let twice = !field.text().is_empty() && stream.list("topics").iter().take(i).any(|other| other.text() == field.text());
-            if twice {
+            if !field.text().is_empty() && !seen.insert(field.text()) {
                 let message = format!("the filter `{}` is there twice", field.shown());
                 let path = path.key("topics").item(i);
                 ledger.tell(Fault::new(Code::Duplicate, field.at, &path, message).hint("remove one of them"));
