@@ -6,21 +6,30 @@ use crate::{
 };
 use futures::future::BoxFuture;
 
+/// A target of messages: an HTTP address, a broker, another topic.
+///
+/// One value serves many calls at once, up to [`Limits::in_flight`].
 pub trait Action: Send + Sync {
+    /// What one call may carry, and how many calls may run at once. Constant for the life of the action.
     fn limits(&self) -> Limits;
     /// Resolves when the target confirmed. Borrowed: the caller settles by the answer, or tries the same ones again.
     /// Cancelled at a shutdown deadline: the target may have got it, so it may get it twice.
     fn perform<'a>(&'a self, items: &'a [Received]) -> BoxFuture<'a, Result<(), BatchError>>;
 }
+/// How much an action takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// The most one call of [`Action::perform`] is given.
     pub batch: Limit,
+    /// How many calls may run at once, at least one.
     pub in_flight: u32,
 }
 /// What failed. Two cases, so that "nothing listed" can never be read as "all failed" or "all went well".
 #[derive(Debug)]
 pub enum BatchError {
+    /// Nothing is known to have arrived; the same items may be tried again.
     All(Error),
+    /// These failed, the others are confirmed.
     Some(Failures),
 }
 /// Indexes into the slice, never empty; what is not listed succeeded.

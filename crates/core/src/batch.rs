@@ -17,6 +17,7 @@ pub struct Refused {
 }
 
 impl Batch {
+    /// Adds a message under the next number.
     pub fn push(&mut self, message: impl Into<Arc<Message>>) {
         let number = self.items();
         if let Some(r) = &mut self.refused {
@@ -48,6 +49,7 @@ impl Batch {
     pub fn edit(&mut self, at: usize) -> Option<&mut Message> {
         self.messages.get_mut(at).map(Arc::make_mut)
     }
+    /// The bytes of what is still in, counted as [`Message::size`] counts.
     pub fn bytes(&self) -> usize {
         self.messages.iter().map(|m| m.size()).sum()
     }
@@ -60,6 +62,7 @@ impl Batch {
         let number = |at: usize| self.refused.as_ref().map_or(at as u32, |refused| refused.stayed[at]);
         self.messages.iter().enumerate().map(move |(at, message)| (number(at), message))
     }
+    /// The messages that are still in, without their numbers. For a producer, once the refusals were taken out.
     pub fn into_messages(self) -> impl Iterator<Item = Arc<Message>> {
         self.messages.into_iter()
     }
@@ -97,5 +100,50 @@ impl<M: Into<Arc<Message>>> FromIterator<M> for Batch {
             messages: it.into_iter().map(Into::into).collect(),
             refused: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::Code, topic::Topic};
+    use proptest::{collection::vec, prelude::*};
+
+    fn message(payload: u8) -> Message {
+        Message::new(Topic::from_static("t"), vec![payload])
+    }
+    fn refusal() -> Error {
+        Error::client(Code::BadItem, "no")
+    }
+    proptest! {
+        /// Whoever refuses what, in whichever order: a number stays with its item.
+        #[test]
+        fn numbers_never_shift(decoded in vec(any::<bool>(), 0..40), first in any::<u64>(), second in any::<u64>()) {
+            let mut batch = Batch::default();
+            for (number, good) in decoded.iter().enumerate() {
+                if *good {
+                    batch.push(message(number as u8));
+                } else {
+                    batch.push_refused(refusal());
+                }
+            }
+            for mask in [first, second] {
+                batch.check(|m| if mask & (1 << m.payload[0]) == 0 { Ok(()) } else { Err(refusal()) });
+            }
+            prop_assert_eq!(batch.items() as usize, decoded.len());
+            for (number, message) in batch.numbered() {
+                prop_assert_eq!(number, u32::from(message.payload[0]));
+            }
+            let stayed = batch.len();
+            let failed = batch.take_refused().map_or(0, |r| r.failed.len());
+            prop_assert_eq!(stayed + failed, decoded.len());
+        }
+    }
+    #[test]
+    fn an_edit_copies_only_what_is_shared() {
+        let shared = Arc::new(message(1));
+        let mut batch: Batch = [shared.clone()].into_iter().collect();
+        batch.edit(0).unwrap().payload = vec![2].into();
+        assert_eq!((shared.payload[0], batch[0].payload[0]), (1, 2));
     }
 }

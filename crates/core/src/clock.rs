@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn durations_have_one_unit() {
         assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
-        assert_eq!(parse_duration("7d"), Some(Duration::from_secs(7 * 86_400)));
+        assert_eq!(parse_duration("7d"), Some(Duration::from_hours(7 * 24)));
         for bad in ["", "5", "s", "1.5s", "-1s", "5 s", "99999999999999999999s", "18446744073709551615d"] {
             assert_eq!(parse_duration(bad), None, "{bad}");
         }

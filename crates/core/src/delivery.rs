@@ -7,9 +7,12 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// One message as a consumer handed it over.
 #[derive(Clone, Debug)]
 pub struct Received {
+    /// The message itself, shared with everybody who reads it.
     pub message: Arc<Message>,
+    /// Where it sits; `None` when the endpoint stores nothing.
     pub position: Option<Position>,
     /// From 1.
     pub attempt: u32,
@@ -28,16 +31,20 @@ pub struct Delivery {
     ack: Ack,
 }
 impl Delivery {
+    /// A delivery with nothing missing before it. `ack` has one slot per item.
     pub fn new(items: Vec<Received>, ack: Ack) -> Self {
         Self { gap: None, items, ack }
     }
+    /// The same, with something missing before its first item. There may be no items.
     pub fn with_gap(mut self, gap: Gap) -> Self {
         self.gap = Some(Box::new(gap));
         self
     }
+    /// What is missing before the items.
     pub fn gap(&self) -> Option<&Gap> {
         self.gap.as_deref()
     }
+    /// The items, in the order they were read.
     pub fn items(&self) -> &[Received] {
         &self.items
     }
@@ -56,9 +63,11 @@ impl Delivery {
             kept
         });
     }
+    /// Settles as done whatever is still open, and ends the delivery.
     pub fn accept(mut self) {
         self.ack.settle_all(Outcome::Ack);
     }
+    /// Items and duty apart. The gap is dropped: ask [`Delivery::gap`] first.
     pub fn into_parts(self) -> (Vec<Received>, Ack) {
         (self.items, self.ack)
     }

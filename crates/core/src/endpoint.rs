@@ -12,47 +12,74 @@ use crate::{
 use futures::future::BoxFuture;
 use std::sync::Arc;
 
+/// A connection to where messages live. It owns every task it started, and they end with it.
 pub trait Endpoint: Send + Sync + 'static {
+    /// What it can promise. Constant for the life of the endpoint: deployment relies on it.
     fn capabilities(&self) -> Capabilities;
+    /// The publishing side, shared by all callers. Fails on `send` when [`Capabilities::produce`] is false.
     fn producer(&self) -> Arc<dyn Producer>;
+    /// A consumer of its own for one reader or one feed.
+    ///
+    /// Fails when the endpoint cannot read these topics as one (`AmbiguousStream`), cannot begin there, or is away (`BrokerDown`).
+    /// A start that retention has passed is no failure: the first delivery tells the gap.
+    /// Cancel-safe: a dropped call leaves nothing behind.
     fn consumer(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<Box<dyn Consumer>>>;
-    /// Its own short-lived connection; never shares state with live producers.
+    /// Whether it answers now. Its own short-lived connection; never shares state with live producers. Cancel-safe.
     fn probe(&self) -> BoxFuture<'_, Result<()>>;
+    /// Topic administration, where [`Capabilities::topic_admin`] is true.
     fn admin(&self) -> Option<&dyn TopicAdmin> {
         None
     }
+    /// Ends it: sends what was accepted, then lets go of the connection. Producers fail afterwards, consumers end.
+    /// Not to be retried; dropping the future may cut what was not sent yet, and its receipts fail.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
+/// What an endpoint can promise. Compared with what an API needs when it is deployed, see [`crate::check::negotiate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// One upstream may serve many subscribers. Not a mock: its first message comes one interval after each connecting.
     pub shared: bool,
+    /// It can be published to.
     pub produce: bool,
+    /// It can be consumed.
     pub consume: bool,
+    /// What settling a delivery means there.
     pub ack: AckMode,
+    /// A consumer can start behind a cursor, so a client can resume.
     pub by_cursor: bool,
+    /// It keeps a shared position for a named group.
     pub by_group: bool,
     /// What it can keep; the first is its default.
     pub levels: &'static [Level],
+    /// [`Endpoint::admin`] answers.
     pub topic_admin: bool,
 }
+/// How a broker is told that messages are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckMode {
+    /// It is not told: the client keeps its own cursor, or nothing is kept at all.
     None,
+    /// "Everything up to here", see [`crate::watermark::Watermark`].
     Cumulative,
+    /// Message by message.
     Individual,
 }
+/// What an operator asks about the topics of an endpoint.
 pub trait TopicAdmin: Send + Sync {
+    /// All topics there are, in no order. Fails when the broker is away. Cancel-safe.
     fn list(&self) -> BoxFuture<'_, Result<Vec<Topic>>>;
 }
 
+/// The publishing side of an endpoint.
 pub trait Producer: Send + Sync {
     /// Waits until the batch is accepted: that wait is the back-pressure. A level it cannot keep is an error, not a lesser level.
-    /// Cancel-safe: dropped before completion, nothing was accepted. In order per caller and key.
+    /// Fails with nothing accepted. Cancel-safe: dropped before completion, nothing was accepted. In order per caller and key.
     fn send(&self, publish: Publish) -> BoxFuture<'_, Result<Receipt>>;
 }
+/// What is handed to a producer.
 #[derive(Debug)]
 pub struct Publish {
+    /// The messages, with their numbers.
     pub batch: Batch,
     /// `None` = the target's default: for `local` it depends on whether a stream captures the topic. `Kept` says which.
     pub level: Option<Level>,
@@ -77,8 +104,10 @@ impl From<Message> for Publish {
     }
 }
 
+/// The reading side of an endpoint, for one reader.
 pub trait Consumer: Send {
-    /// `None` after a graceful end. Cancel-safe: a dropped call loses nothing. Pends while the window is full.
+    /// At least one message, or a gap. `None` after a graceful end. An `Err` handed nothing out: the same place may be asked for again,
+    /// here or by another consumer that starts at [`Consumer::cursor`]. Cancel-safe: a dropped call loses nothing. Pends while the window is full.
     fn next(&mut self, limit: Limit) -> BoxFuture<'_, Result<Option<Delivery>>>;
     /// Stops fetching; `next` hands out what is left, then `None`. What is unsettled goes back when its `Ack` is dropped.
     fn drain(&mut self);
@@ -92,35 +121,47 @@ pub trait Consumer: Send {
         None
     }
 }
+/// What a consumer is to read.
 #[derive(Clone, Debug)]
 pub struct ConsumerSpec {
+    /// What is read; at least one.
     pub topics: Vec<Filter>,
+    /// Where it begins.
     pub start: Start,
+    /// The group whose position is shared; `None` reads alone.
     pub group: Option<GroupName>,
     /// How much may be unsettled at once. This is the whole of consumer back-pressure.
     pub window: Limit,
 }
+/// How much, in messages and in bytes: the first to be reached counts. One message always fits, however long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
+    /// Messages.
     pub messages: u32,
+    /// Bytes, as [`Message::size`] counts.
     pub bytes: u32,
 }
+/// Where a consumer begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
+    /// With the oldest message there is.
     Earliest,
+    /// With what arrives from now on.
     Latest,
+    /// Behind everything the cursor covers. What it no longer finds is told as a gap, never skipped.
     After(Cursor),
-    /// At it or after it.
+    /// With the message at that position, or the first behind it.
     At(Position),
-    /// Per partition.
+    /// With the newest so many of each partition.
     Last(u64),
-    /// Microseconds since the epoch.
+    /// With what arrived at this time or later, in microseconds since the epoch.
     Since(i64),
 }
 /// `[A-Za-z0-9][A-Za-z0-9._-]{0,254}`; our own begin with `$`, so nobody can join them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GroupName(Arc<str>);
 impl GroupName {
+    /// `None` when it is not of that pattern.
     pub fn new(text: &str) -> Option<Self> {
         let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
@@ -130,6 +171,7 @@ impl GroupName {
     pub fn internal(kind: &str, name: &str) -> Self {
         Self(format!("${kind}/{name}").into())
     }
+    /// The name as it is written.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -3,11 +3,13 @@
 use crate::error::{Code, Error, Result};
 use bytes::{BufMut, Bytes, BytesMut};
 
+/// The headers of a message. Cloning is one reference count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
     block: Bytes,
 }
 impl Headers {
+    /// No headers.
     pub const EMPTY: Self = Self { block: Bytes::new() };
 
     /// Adopts a block from disk or a peer. Checks every length and every name once, here.
@@ -20,12 +22,15 @@ impl Headers {
         }
         Some(Self { block })
     }
+    /// The block as the log stores it; [`Headers::from_block`] takes it back.
     pub fn as_block(&self) -> &Bytes {
         &self.block
     }
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.block.is_empty()
     }
+    /// Name and value of each, in order, repeated names included. A value is bytes, not text.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let mut rest = &self.block[..];
         std::iter::from_fn(move || {
@@ -57,6 +62,7 @@ impl Headers {
     }
 }
 
+/// Writes a block.
 #[derive(Debug, Default)]
 pub struct Builder {
     block: BytesMut,
@@ -73,6 +79,7 @@ impl Builder {
         self.block.put_slice(value);
         Ok(self)
     }
+    /// Takes out every entry of that name, compared without case.
     pub fn remove(&mut self, name: &str) -> &mut Self {
         let old = std::mem::take(&mut self.block).freeze();
         let mut rest = &old[..];
@@ -84,6 +91,7 @@ impl Builder {
         }
         self
     }
+    /// The headers, in the order they were pushed.
     pub fn build(self) -> Headers {
         Headers {
             block: self.block.freeze(),
@@ -97,4 +105,54 @@ fn entry(rest: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*name)))?;
     let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*value) as usize)?;
     Some((name, value, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::{collection::vec, prelude::*};
+
+    proptest! {
+        #[test]
+        fn a_block_goes_there_and_back(all in vec(("[ -~]{0,12}", vec(any::<u8>(), 0..12)), 0..8)) {
+            let mut builder = Builder::default();
+            for (name, value) in &all {
+                builder.push(name, value).unwrap();
+            }
+            let headers = builder.build();
+            let back = Headers::from_block(headers.as_block().clone()).unwrap();
+            let read: Vec<_> = back.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
+            prop_assert_eq!(read, all);
+        }
+        #[test]
+        fn any_block_is_read_whole_or_refused(block in vec(any::<u8>(), 0..64)) {
+            let length = block.len();
+            if let Some(headers) = Headers::from_block(Bytes::from(block)) {
+                let read: usize = headers.iter().map(|(name, value)| 6 + name.len() + value.len()).sum();
+                prop_assert_eq!(read, length);
+            }
+        }
+    }
+    #[test]
+    fn names_are_compared_without_case_and_kept_with_it() {
+        let mut builder = Builder::default();
+        builder.push("X-One", b"1").unwrap().push("x-one", b"2").unwrap();
+        builder.push("Two", b"\xff").unwrap();
+        let headers = builder.build();
+        assert_eq!(headers.get("x-ONE"), Some(&b"1"[..]));
+        assert_eq!(headers.get_bytes("two").as_deref(), Some(&b"\xff"[..]));
+        assert!(headers.get("three").is_none());
+        assert_eq!(headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["X-One", "x-one", "Two"]);
+        let mut edit = headers.edit();
+        edit.remove("x-ONE");
+        assert_eq!(edit.build().iter().map(|(name, _)| name).collect::<Vec<_>>(), ["Two"]);
+    }
+    #[test]
+    fn a_name_the_block_cannot_say_is_refused() {
+        assert!(Builder::default().push(&"n".repeat(65_535), b"").is_ok());
+        assert_eq!(
+            Builder::default().push(&"n".repeat(65_536), b"").unwrap_err().code(),
+            Code::TooLarge
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! The nouns and the contracts of Tidegate: no sockets, no files, no broker.
 //!
 //! Lock order, wherever two locks are ever held: group, then partition, then table. Nothing else is nested.
-#![allow(missing_docs)]
+#![deny(missing_docs)]
 
 pub mod action;
 pub mod batch;

@@ -2,14 +2,18 @@
 use crate::{headers::Headers, topic::Topic};
 use bytes::Bytes;
 
+/// Payload, name and place of one record.
 #[derive(Clone, Debug)]
 pub struct Message {
+    /// Where it goes.
     pub topic: Topic,
     /// Decides the partition, and the order of a pump.
     pub key: Option<Bytes>,
     /// The sender's name for it, at most [`Message::MAX_ID`] bytes; deduplicated per stream. `None` is shown as its position.
     pub id: Option<Bytes>,
+    /// What the sender said beside the payload.
     pub headers: Headers,
+    /// The bytes that were sent, never changed on the way.
     pub payload: Bytes,
     /// Microseconds since the epoch; 0 until the endpoint sets it. A client's time never gets here.
     pub at: i64,
@@ -19,12 +23,16 @@ pub struct Message {
 /// Microseconds since the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
+    /// After this nobody needs it; `None` = it never expires.
     pub expires: Option<i64>,
+    /// Not to be delivered before; `None` = at once.
     pub due: Option<i64>,
 }
 impl Message {
+    /// The longest id, in bytes.
     pub const MAX_ID: usize = 255;
 
+    /// A message with nothing but topic and payload; the endpoint sets its time.
     pub fn new(topic: Topic, payload: impl Into<Bytes>) -> Self {
         Self {
             topic,

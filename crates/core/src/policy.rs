@@ -2,14 +2,18 @@
 use crate::{delivery::Delivery, endpoint::Publish, error::Result, exchange::Exchange};
 use futures::future::BoxFuture;
 
+/// The answer of a policy: there already, or still to come.
 pub enum Step<'a> {
+    /// There: `Ok` goes on, `Err` refuses.
     Done(Result<()>),
+    /// Still to come, because it needs I/O. Dropped with the request that waits for it, so it must be cancel-safe.
     Wait(BoxFuture<'a, Result<()>>),
 }
 impl Step<'_> {
+    /// Goes on.
     pub const NEXT: Self = Self::Done(Ok(()));
 
-    /// Runs whichever it is.
+    /// Runs whichever it is. Cancel-safe as far as the policy is.
     pub async fn run(self) -> Result<()> {
         match self {
             Self::Done(result) => result,
@@ -17,13 +21,17 @@ impl Step<'_> {
         }
     }
 }
+/// Whom a delivery policy looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// `deliver` looks at route and message only: run once for everybody.
     Shared,
+    /// `deliver` looks at the caller too: run for each, which rules out a shared feed.
     PerClient,
 }
+/// One step of a route. Shared by all its requests at once.
 pub trait Policy: Send + Sync {
+    /// The word a configuration writes.
     fn name(&self) -> &'static str;
     /// Once per request or connection: identify, authorise, count.
     fn admit<'a>(&'a self, _x: &'a mut Exchange) -> Step<'a> {
@@ -37,6 +45,7 @@ pub trait Policy: Send + Sync {
     fn deliver<'a>(&'a self, _x: &'a Exchange, _delivery: &'a mut Delivery) -> Step<'a> {
         Step::NEXT
     }
+    /// Whether `deliver` may run once for everybody. The careful answer is the default.
     fn deliver_scope(&self) -> Scope {
         Scope::PerClient
     }

@@ -8,8 +8,11 @@ use std::{fmt, str::FromStr};
 /// `offset` is wide enough for a Redis `ms-seq`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
+    /// Which of several numberings it belongs to; 0 where there is only one.
     pub source: u32,
+    /// The partition, from 0.
     pub partition: u32,
+    /// The place in the partition, rising, with holes where the broker leaves some.
     pub offset: u128,
 }
 impl fmt::Display for Position {
@@ -64,12 +67,15 @@ impl Cursor {
         self.0.retain(|p| gap.from.find(*p).is_err());
         gap.to.iter().for_each(|p| self.advance(p));
     }
+    /// The last position seen of each partition, sorted.
     pub fn iter(&self) -> impl Iterator<Item = Position> {
         self.0.iter().copied()
     }
+    /// Whether that position was seen.
     pub fn covers(&self, p: Position) -> bool {
         self.find(p).is_ok_and(|i| self.0[i].offset >= p.offset)
     }
+    /// Whether nothing was seen.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -99,7 +105,30 @@ impl FromStr for Cursor {
     }
 }
 
-/// What is missing: all after `from`, up to and including `to`.
+/// A range that was asked for and cannot be had: all after `from`, up to and including `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// What was seen before it.
+    pub from: Cursor,
+    /// What reading goes on behind.
+    pub to: Cursor,
+    /// Why it is missing.
+    pub reason: Reason,
+}
+/// Why a range is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Retention removed it.
+    Retention,
+    /// It is there and cannot be read.
+    Damaged,
+    /// The stream was removed and created anew; its offsets began again.
+    Recreated,
+    /// It passed while the reader was behind, and nobody stored it.
+    TooSlow,
+    /// The endpoint cannot go back to where the reader was.
+    CannotResume,
+}
 impl Gap {
     /// How many messages that may have been, as far as offsets tell.
     pub fn count(&self) -> u64 {
@@ -107,7 +136,10 @@ impl Gap {
             Ok(i) => to.offset.saturating_sub(self.from.0[i].offset),
             Err(_) => to.offset.saturating_add(1),
         };
-        self.to.iter().map(lost).fold(0_u64, |sum, n| sum.saturating_add(u64::try_from(n).unwrap_or(u64::MAX)))
+        self.to
+            .iter()
+            .map(lost)
+            .fold(0_u64, |sum, n| sum.saturating_add(u64::try_from(n).unwrap_or(u64::MAX)))
     }
 }
 impl Reason {
@@ -122,17 +154,64 @@ impl Reason {
         }
     }
 }
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gap {
-    pub from: Cursor,
-    pub to: Cursor,
-    pub reason: Reason,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    Retention,
-    Damaged,
-    Recreated,
-    TooSlow,
-    CannotResume,
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn positions() -> impl Strategy<Value = Position> {
+        (0..4_u32, 0..4_u32, any::<u128>()).prop_map(|(source, partition, offset)| Position { source, partition, offset })
+    }
+    proptest! {
+        #[test]
+        fn a_position_goes_there_and_back(p in positions()) {
+            prop_assert_eq!(p.to_string().parse::<Position>().unwrap(), p);
+        }
+        #[test]
+        fn a_cursor_goes_there_and_back(all in proptest::collection::vec(positions(), 0..12)) {
+            let cursor: Cursor = all.iter().copied().collect();
+            prop_assert_eq!(&cursor.to_string().parse::<Cursor>().unwrap(), &cursor);
+            for p in all {
+                prop_assert!(cursor.covers(p));
+            }
+        }
+        #[test]
+        fn any_text_is_a_cursor_or_an_error(text in "[0-9.,+ -]{0,24}") {
+            if let Ok(cursor) = text.parse::<Cursor>() {
+                prop_assert_eq!(cursor.to_string().parse::<Cursor>().unwrap(), cursor);
+            }
+        }
+    }
+    #[test]
+    fn zero_parts_are_left_out() {
+        for (source, partition, text) in [(0, 0, "15"), (0, 3, "3-15"), (42, 0, "42.15"), (42, 3, "42.3-15")] {
+            let offset = 15;
+            assert_eq!(Position { source, partition, offset }.to_string(), text);
+        }
+        for bad in ["", "-", ".", "+1", "1-", "1.2.3", "1-2-3", " 1", "4294967296.1"] {
+            assert_eq!(bad.parse::<Position>().unwrap_err().code(), Code::BadRequest, "{bad}");
+        }
+    }
+    #[test]
+    fn behind_a_gap_the_old_is_forgotten_and_the_new_is_seen() {
+        let mut cursor: Cursor = "7.100,9.1-5".parse().unwrap();
+        let gap = Gap {
+            from: "7.100".parse().unwrap(),
+            to: "8.41".parse().unwrap(),
+            reason: Reason::Recreated,
+        };
+        assert_eq!(gap.count(), 42);
+        cursor.pass(&gap);
+        assert_eq!(cursor.to_string(), "8.41,9.1-5");
+    }
+    #[test]
+    fn a_gap_counts_what_lies_between() {
+        let gap = Gap {
+            from: "7.99".parse().unwrap(),
+            to: "7.149".parse().unwrap(),
+            reason: Reason::Retention,
+        };
+        assert_eq!(gap.count(), 50);
+    }
 }

@@ -13,6 +13,7 @@ use std::{
 };
 use tokio::sync::oneshot;
 
+/// How safe a message is when it is acknowledged. `docs/guide/publishing.md` says what each survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// In memory, in order, will be written.
@@ -37,12 +38,15 @@ impl Level {
     }
     /// The level of that word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Accepted, Self::Delivered, Self::Stored, Self::Replicated].into_iter().find(|level| level.as_str() == word)
+        [Self::Accepted, Self::Delivered, Self::Stored, Self::Replicated]
+            .into_iter()
+            .find(|level| level.as_str() == word)
     }
 }
 /// Kept, as far as `failed` does not say otherwise. An item fails whole: if one capturing stream refuses it, none has it.
 #[derive(Debug)]
 pub struct Kept {
+    /// The level that was reached: the one asked for, or the target's default.
     pub level: Level,
     /// One per capturing stream; none for `accepted` and for what nobody stores.
     pub places: SmallVec<[Place; 1]>,
@@ -51,29 +55,39 @@ pub struct Kept {
     /// In the order of the batch.
     pub failed: Vec<(u32, Error)>,
 }
+/// Where one stream put the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
+    /// The stream, see [`Position::source`].
     pub source: u32,
+    /// Runs of items that lie together.
     pub spans: SmallVec<[Span; 1]>,
 }
 /// Items `item..item + len` lie at `first..first + len` of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
+    /// The number of the first item.
     pub item: u32,
+    /// The partition they lie in.
     pub partition: u32,
+    /// The offset of the first item.
     pub first: u128,
+    /// How many items.
     pub len: u32,
 }
 /// What to answer for one item.
 #[derive(Debug)]
 pub struct Verdict<'a> {
+    /// The number of the item.
     pub item: u32,
     /// One position per capturing stream.
     pub result: Result<SmallVec<[Position; 1]>, &'a Error>,
+    /// It was there already; the positions are those of the first one.
     pub duplicate: bool,
 }
 
 impl Kept {
+    /// Nothing yet, at this level.
     pub fn new(level: Level) -> Self {
         Self {
             level,
@@ -178,17 +192,20 @@ enum State {
 #[derive(Debug)]
 pub struct Keep(oneshot::Sender<Result<Kept>>);
 impl Keep {
+    /// Answers the waiting caller, if it still waits. `Err` means that nothing of the batch was kept.
     pub fn resolve(self, kept: Result<Kept>) {
         let _nobody_waits = self.0.send(kept);
     }
 }
 impl Receipt {
+    /// A receipt that is answered already.
     pub fn now(kept: Result<Kept>) -> Self {
         Self {
             state: State::Now(Some(kept)),
             refused: None,
         }
     }
+    /// A receipt, and the end that answers it.
     pub fn later() -> (Self, Keep) {
         let (keep, later) = oneshot::channel();
         (
@@ -219,5 +236,73 @@ impl Future for Receipt {
             }
             kept
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{batch::Batch, message::Message, topic::Topic};
+    use futures::FutureExt;
+
+    fn place(source: u32, spans: &[(u32, u32, u128, u32)]) -> Place {
+        let span = |(item, partition, first, len): &(u32, u32, u128, u32)| Span {
+            item: *item,
+            partition: *partition,
+            first: *first,
+            len: *len,
+        };
+        Place {
+            source,
+            spans: spans.iter().map(span).collect(),
+        }
+    }
+    fn texts(kept: &Kept, items: u32) -> Vec<String> {
+        let text = |verdict: Verdict<'_>| match verdict.result {
+            Ok(positions) => positions.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            Err(error) => error.code().to_string(),
+        };
+        kept.verdicts(items).into_iter().map(text).collect()
+    }
+    #[test]
+    fn each_item_has_a_position_in_each_stream() {
+        let mut kept = Kept::new(Level::Stored);
+        kept.places.push(place(7, &[(0, 0, 100, 2), (2, 1, 40, 1)]));
+        kept.places.push(place(9, &[(0, 0, 5, 3)]));
+        assert_eq!(texts(&kept, 3), ["7.100,9.5", "7.101,9.6", "7.1-40,9.7"]);
+        assert_eq!(kept.to_string(), "7.100+2,7.1-40,9.5+3");
+    }
+    #[test]
+    fn what_was_refused_before_keeps_its_number() {
+        let mut batch = Batch::default();
+        batch.push(Message::new(Topic::from_static("t"), "a"));
+        batch.push_refused(Error::client(Code::BadItem, "no"));
+        batch.push(Message::new(Topic::from_static("t"), "b"));
+        let mut kept = Kept::new(Level::Stored);
+        kept.places.push(place(7, &[(0, 0, 100, 2)]));
+        kept.duplicates.push(1);
+        let refused = batch.take_refused();
+        let kept = Receipt::now(Ok(kept)).with(refused).now_or_never().unwrap().unwrap();
+        assert_eq!(texts(&kept, 3), ["7.100", "TG1032", "7.101"]);
+        assert_eq!(
+            kept.verdicts(3).iter().map(|v| v.duplicate).collect::<Vec<_>>(),
+            [false, false, true]
+        );
+    }
+    #[test]
+    fn a_receipt_nobody_answers_fails() {
+        let (mut receipt, keep) = Receipt::later();
+        assert!((&mut receipt).now_or_never().is_none());
+        drop(keep);
+        assert_eq!(receipt.now_or_never().unwrap().unwrap_err().code(), Code::Internal);
+    }
+    #[test]
+    fn a_receipt_tells_what_it_was_told() {
+        let (receipt, keep) = Receipt::later();
+        keep.resolve(Ok(Kept::new(Level::Accepted)));
+        assert_eq!(receipt.now_or_never().unwrap().unwrap().level, Level::Accepted);
+        for level in [Level::Accepted, Level::Delivered, Level::Stored, Level::Replicated] {
+            assert_eq!(Level::parse(level.as_str()), Some(level));
+        }
     }
 }

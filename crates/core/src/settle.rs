@@ -7,16 +7,26 @@ use tokio::{
     time::Instant,
 };
 
+/// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Done, "filtered out on purpose" included.
     Ack,
     /// Deliver it again, one attempt more.
-    Requeue { after: Option<Duration> },
+    Requeue {
+        /// Not before this long; `None` = at once.
+        after: Option<Duration>,
+    },
     /// Never again: dead letter.
-    Reject { reason: Cow<'static, str> },
+    Reject {
+        /// Kept with the dead letter.
+        reason: Cow<'static, str>,
+    },
     /// Not tried: deliver it again, no attempt counted. The later messages of a failing key.
-    Hold { until: Instant },
+    Hold {
+        /// The earliest moment.
+        until: Instant,
+    },
     /// Still at it. The only one that leaves the item open.
     Extend(Duration),
 }
@@ -24,6 +34,7 @@ pub enum Outcome {
 /// Where settlements go home: the consumer's own state, or a channel to its task (an unbounded one, bounded by the window in fact).
 /// Called on any thread, from `Drop` too, whether or not anybody calls `next`: must not block, await or panic.
 pub trait Returns: Send + Sync {
+    /// Takes settlements home.
     fn take_back(&self, settled: Settled);
 }
 impl Returns for UnboundedSender<Settled> {
@@ -34,7 +45,9 @@ impl Returns for UnboundedSender<Settled> {
 /// Sequence numbers are the consumer's own.
 #[derive(Debug)]
 pub struct Settled {
+    /// The consecutive sequence numbers this is about.
     pub seqs: Range<u64>,
+    /// What became of them.
     pub outcome: Outcome,
     /// Somebody answers for it: resolve once it is durable.
     pub done: Option<Done>,
@@ -43,6 +56,7 @@ pub struct Settled {
 #[derive(Debug)]
 pub struct Done(oneshot::Sender<Result<()>>);
 impl Done {
+    /// Answers whoever waits for it, if anybody still does.
     pub fn resolve(self, result: Result<()>) {
         let _nobody_waits = self.0.send(result);
     }
@@ -57,6 +71,7 @@ pub struct Ack {
     open: SmallVec<[u64; 1]>,
 }
 impl Ack {
+    /// A duty over `len` items whose sequence numbers begin at `base`; slot `i` is number `base + i`.
     pub fn new(home: Arc<dyn Returns>, base: u64, len: u32) -> Self {
         let mut open: SmallVec<[u64; 1]> = SmallVec::from_elem(u64::MAX, (len as usize).div_ceil(64));
         if !len.is_multiple_of(64)
@@ -80,6 +95,7 @@ impl Ack {
             open: SmallVec::new(),
         }
     }
+    /// Settles one item. Nothing happens when it is settled, taken, or no slot of this delivery.
     pub fn settle(&mut self, slot: u32, outcome: Outcome) {
         if self.is_open(slot) {
             self.send(slot..slot + 1, outcome, None);
@@ -123,6 +139,7 @@ impl Ack {
         self.close(slot);
         Some(Self::new(home, self.base + u64::from(slot), 1))
     }
+    /// Whether the item still has to be settled here.
     pub fn is_open(&self, slot: u32) -> bool {
         self.open.get(slot as usize / 64).is_some_and(|word| word & (1 << (slot % 64)) != 0)
     }
@@ -152,5 +169,83 @@ impl Drop for Ack {
 impl fmt::Debug for Ack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Ack({}..{})", self.base, self.base + u64::from(self.len))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use proptest::{collection::vec, prelude::*};
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Home(Mutex<Vec<Settled>>);
+    impl Returns for Home {
+        fn take_back(&self, settled: Settled) {
+            self.0.lock().unwrap().push(settled);
+        }
+    }
+    proptest! {
+        /// Settled, taken, dropped, in any order: every message comes home exactly once.
+        #[test]
+        fn every_slot_comes_home_once(len in 0..200_u32, steps in vec((0..3_u8, 0..200_u32), 0..60)) {
+            let home = Arc::new(Home::default());
+            let mut ack = Ack::new(home.clone(), 1_000, len);
+            let mut parked = Vec::new();
+            for (what, slot) in steps {
+                match what {
+                    0 => ack.settle(slot, Outcome::Ack),
+                    1 => parked.extend(ack.take(slot)),
+                    _ => ack.settle(slot, Outcome::Reject { reason: "bad".into() }),
+                }
+            }
+            drop(ack);
+            drop(parked);
+            let mut seqs: Vec<u64> = home.0.lock().unwrap().iter().flat_map(|settled| settled.seqs.clone()).collect();
+            seqs.sort_unstable();
+            prop_assert_eq!(seqs, (1_000..1_000 + u64::from(len)).collect::<Vec<_>>());
+        }
+    }
+    #[test]
+    fn dropped_is_given_back_as_one_run() {
+        let home = Arc::new(Home::default());
+        let mut ack = Ack::new(home.clone(), 0, 70);
+        ack.settle(0, Outcome::Ack);
+        drop(ack);
+        let told = home.0.lock().unwrap();
+        assert_eq!(told.len(), 2);
+        assert_eq!((told[1].seqs.clone(), &told[1].outcome), (1..70, &Outcome::Requeue { after: None }));
+    }
+    #[test]
+    fn extending_leaves_it_open() {
+        let home = Arc::new(Home::default());
+        let mut ack = Ack::new(home.clone(), 0, 1);
+        ack.settle(0, Outcome::Extend(Duration::from_secs(1)));
+        assert!(ack.is_open(0));
+        ack.settle(0, Outcome::Ack);
+        ack.settle(0, Outcome::Ack);
+        assert!(!ack.is_open(0));
+        drop(ack);
+        assert_eq!(home.0.lock().unwrap().len(), 2);
+    }
+    #[test]
+    fn a_confirmation_that_is_lost_is_an_error() {
+        let home = Arc::new(Home::default());
+        let mut ack = Ack::new(home.clone(), 0, 2);
+        let mut durable = Box::pin(ack.confirm(Outcome::Ack));
+        assert!((&mut durable).now_or_never().is_none());
+        home.0.lock().unwrap().clear();
+        assert_eq!(durable.now_or_never().unwrap().unwrap_err().code(), Code::LeaseLost);
+    }
+    #[test]
+    fn a_confirmation_resolves_without_another_call() {
+        let home = Arc::new(Home::default());
+        let mut ack = Ack::new(home.clone(), 0, 2);
+        let durable = ack.confirm(Outcome::Ack);
+        for settled in home.0.lock().unwrap().drain(..) {
+            settled.done.unwrap().resolve(Ok(()));
+        }
+        assert!(durable.now_or_never().unwrap().is_ok());
     }
 }

@@ -121,8 +121,11 @@ impl Local {
             }
             (Some(filter), [_, _, ..]) => {
                 let names: Vec<_> = streams.iter().map(|stream| format!("`{}`", stream.name())).collect();
-                Err(Error::client(Code::AmbiguousStream, format!("the streams {} capture `{}`", names.join(", "), filter.as_str()))
-                    .with_hint("an api with `backend: { stream: NAME }` says which"))
+                Err(Error::client(
+                    Code::AmbiguousStream,
+                    format!("the streams {} capture `{}`", names.join(", "), filter.as_str()),
+                )
+                .with_hint("an api with `backend: { stream: NAME }` says which"))
             }
             _ => {
                 let subscriber = self.house.hub.subscribe(&spec.topics, Bound::default());

@@ -207,7 +207,10 @@ impl Consumer for Ticking {
             tokio::time::sleep_until(self.due).await;
             let mut items = Vec::new();
             // More than one only if the client was slower than the interval.
-            while items.len() < limit.messages.max(1) as usize && self.due <= Instant::now() && self.mock.count.is_none_or(|count| self.next < count) {
+            while items.len() < limit.messages.max(1) as usize
+                && self.due <= Instant::now()
+                && self.mock.count.is_none_or(|count| self.next < count)
+            {
                 items.push(self.mock.message(self.next, items.len() as u32));
                 self.next = self.next.saturating_add(1);
                 self.due += self.mock.interval;
@@ -246,10 +249,13 @@ mod tests {
     use super::*;
 
     async fn open(value: Value) -> Arc<dyn Endpoint> {
-        (kind().check)(&value).ok().expect("checked").open().await.expect("opened")
+        (kind().check)(&value).expect("checked").open().await.expect("opened")
     }
     fn spec(start: Start) -> ConsumerSpec {
-        let window = Limit { messages: 100, bytes: 1 << 20 };
+        let window = Limit {
+            messages: 100,
+            bytes: 1 << 20,
+        };
         ConsumerSpec {
             topics: Vec::new(),
             start,
@@ -260,7 +266,9 @@ mod tests {
     async fn offsets(consumer: &mut dyn Consumer, count: usize) -> Vec<u128> {
         let mut seen = Vec::new();
         while seen.len() < count {
-            let Some(delivery) = consumer.next(Limit { messages: 1, bytes: 1 }).await.unwrap() else { break };
+            let Some(delivery) = consumer.next(Limit { messages: 1, bytes: 1 }).await.unwrap() else {
+                break;
+            };
             seen.extend(delivery.items().iter().filter_map(|r| r.position).map(|p| p.offset));
             delivery.accept();
         }
@@ -282,7 +290,10 @@ mod tests {
         let mock = open(json!({ "count": 5, "headers": { "a": "b" } })).await;
         let mut consumer = mock.consumer(spec(Start::After("2".parse().unwrap()))).await.unwrap();
         assert_eq!(offsets(&mut *consumer, 10).await, [3, 4]);
-        let mut beyond = mock.consumer(spec(Start::After("340282366920938463463374607431768211455".parse().unwrap()))).await.unwrap();
+        let mut beyond = mock
+            .consumer(spec(Start::After("340282366920938463463374607431768211455".parse().unwrap())))
+            .await
+            .unwrap();
         assert_eq!(offsets(&mut *beyond, 1).await, []);
     }
     #[test]

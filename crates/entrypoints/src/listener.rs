@@ -70,7 +70,11 @@ impl Listener {
     /// Listens. What holds the port is named if the system tells.
     pub async fn bind(address: SocketAddr) -> Result<Self> {
         let failed = |error: std::io::Error| {
-            let code = if error.kind() == std::io::ErrorKind::AddrInUse { Code::AddressInUse } else { Code::CommandFailed };
+            let code = if error.kind() == std::io::ErrorKind::AddrInUse {
+                Code::AddressInUse
+            } else {
+                Code::CommandFailed
+            };
             Error::new(code, Fault::Operator, format!("cannot listen on {address}: {error}")).because(error)
         };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
@@ -144,7 +148,10 @@ impl<H: Handler> Serving<H> {
             }
         });
         let mut http = http1::Builder::new();
-        http.pipeline_flush(false).half_close(false).header_read_timeout(None).max_buf_size(limits.head.max(8 << 10));
+        http.pipeline_flush(false)
+            .half_close(false)
+            .header_read_timeout(None)
+            .max_buf_size(limits.head.max(8 << 10));
         let serving = http.serve_connection(TokioIo::new(Watched::new(socket, connection.state.clone())), service);
         let mut serving = std::pin::pin!(serving);
         let mut draining = false;

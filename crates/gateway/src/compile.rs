@@ -23,7 +23,12 @@ pub struct Undeployable {
     pub problems: Vec<Problem>,
 }
 /// Opens what is new, keeps what is equal, and builds every route. On an error nothing was swapped.
-pub async fn compile(apis: &[Api], instances: &mut Instances, metrics: &Metrics, revision: u64) -> Result<Result<Snapshot, Vec<Undeployable>>> {
+pub async fn compile(
+    apis: &[Api],
+    instances: &mut Instances,
+    metrics: &Metrics,
+    revision: u64,
+) -> Result<Result<Snapshot, Vec<Undeployable>>> {
     let mut paths = Paths::default();
     let mut refused = Vec::new();
     for api in apis.iter().filter(|api| api.enabled) {
@@ -53,11 +58,19 @@ pub async fn compile(apis: &[Api], instances: &mut Instances, metrics: &Metrics,
         });
         for path in &api.paths {
             if paths.insert(path.host.as_deref(), &path.path, route.clone()).is_some() {
-                return Err(Error::new(Code::Duplicate, Fault::Operator, format!("two apis have the path `{}`", path.path)));
+                return Err(Error::new(
+                    Code::Duplicate,
+                    Fault::Operator,
+                    format!("two apis have the path `{}`", path.path),
+                ));
             }
         }
     }
-    Ok(if refused.is_empty() { Ok(Snapshot { paths, revision }) } else { Err(refused) })
+    Ok(if refused.is_empty() {
+        Ok(Snapshot { paths, revision })
+    } else {
+        Err(refused)
+    })
 }
 fn problems(api: &Api, publish: Option<&Target>, subscribe: Option<&Target>) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -69,7 +82,10 @@ fn problems(api: &Api, publish: Option<&Target>, subscribe: Option<&Target>) -> 
         };
         problems.extend(negotiate("/entrypoints/http_post", needs, target.endpoint.capabilities()));
     }
-    let reads = [("/entrypoints/http_get", api.http_get.is_some()), ("/entrypoints/sse", api.sse.is_some())];
+    let reads = [
+        ("/entrypoints/http_get", api.http_get.is_some()),
+        ("/entrypoints/sse", api.sse.is_some()),
+    ];
     if let Some(target) = subscribe {
         let needs = Needs {
             subscribe: true,

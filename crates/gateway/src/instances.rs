@@ -49,9 +49,10 @@ impl Instances {
                     None => (self.local)(None)?,
                 };
                 self.topics = Some(endpoint.clone());
-                let wanted = match template.contains("${") {
-                    true => Wanted::Template(template.as_str().into()),
-                    false => Wanted::One(Topic::from(template.as_str())),
+                let wanted = if template.contains("${") {
+                    Wanted::Template(template.as_str().into())
+                } else {
+                    Wanted::One(Topic::from(template.as_str()))
                 };
                 Ok(Target::new(endpoint, wanted))
             }

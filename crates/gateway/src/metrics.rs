@@ -92,7 +92,9 @@ impl Metrics {
 impl ApiMetrics {
     /// The counters of subscribers through that entrypoint.
     pub fn class(&self, entrypoint: &'static str) -> Arc<Class> {
-        let found = |classes: &Vec<(&'static str, Arc<Class>)>| classes.iter().find(|(name, _)| *name == entrypoint).map(|(_, class)| class.clone());
+        let found = |classes: &Vec<(&'static str, Arc<Class>)>| {
+            classes.iter().find(|(name, _)| *name == entrypoint).map(|(_, class)| class.clone())
+        };
         if let Some(class) = found(&self.classes.read().unwrap_or_else(PoisonError::into_inner)) {
             return class;
         }

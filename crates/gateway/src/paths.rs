@@ -42,7 +42,12 @@ impl Paths {
     /// Every pattern without a host, for hints.
     pub fn patterns(&self) -> Vec<String> {
         let below = self.below.keys().map(|prefix| format!("{prefix}/*"));
-        let mut all: Vec<_> = self.exact.keys().map(|path| if path.is_empty() { "/".to_owned() } else { path.to_string() }).chain(below).collect();
+        let mut all: Vec<_> = self
+            .exact
+            .keys()
+            .map(|path| if path.is_empty() { "/".to_owned() } else { path.to_string() })
+            .chain(below)
+            .collect();
         all.sort();
         all
     }

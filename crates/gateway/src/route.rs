@@ -61,7 +61,11 @@ impl RouteHandle {
     }
     /// What the path's `/*` stands for.
     pub fn rest(&self) -> String {
-        self.world.now().paths.find(&self.host, &self.path).map_or(String::new(), |(_, rest)| rest.to_owned())
+        self.world
+            .now()
+            .paths
+            .find(&self.host, &self.path)
+            .map_or(String::new(), |(_, rest)| rest.to_owned())
     }
     /// Resolves when this route changed or went; other routes' changes are swallowed. Cancel-safe.
     pub async fn changed(&mut self) {

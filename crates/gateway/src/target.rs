@@ -34,11 +34,7 @@ impl Target {
     /// An endpoint with its producer.
     pub fn new(endpoint: Arc<dyn Endpoint>, topic: Wanted) -> Self {
         let producer = endpoint.producer();
-        Self {
-            endpoint,
-            producer,
-            topic,
-        }
+        Self { endpoint, producer, topic }
     }
     /// The topic to publish to; `rest` is what the path's `/*` stood for, as the client sent it.
     pub fn topic(&self, rest: &str) -> Result<Topic> {
@@ -63,12 +59,20 @@ impl Target {
     }
 }
 fn check(topic: &str) -> Result<()> {
-    let wrong = |why: &str| Err(Error::client(Code::BadTopic, format!("the path gives the topic `{}`: {why}", topic.escape_debug())));
+    let wrong = |why: &str| {
+        Err(Error::client(
+            Code::BadTopic,
+            format!("the path gives the topic `{}`: {why}", topic.escape_debug()),
+        ))
+    };
     if topic.is_empty() {
         return wrong("it is empty");
     }
     if topic.len() > LONGEST {
-        return Err(Error::client(Code::BadTopic, format!("the path gives a topic of {} bytes, at most {LONGEST} are allowed", topic.len())));
+        return Err(Error::client(
+            Code::BadTopic,
+            format!("the path gives a topic of {} bytes, at most {LONGEST} are allowed", topic.len()),
+        ));
     }
     if topic.contains(['#', '+']) {
         return wrong("`#` and `+` are wildcards");

@@ -90,7 +90,9 @@ mod tests {
         assert_eq!(hub.publish(&sent), 2);
         assert_eq!(hub.publish(&message("c", b"x")), 0);
         for subscriber in [&mut one, &mut other] {
-            let Told::Messages(got) = subscriber.next(10).await else { panic!("a message") };
+            let Told::Messages(got) = subscriber.next(10).await else {
+                panic!("a message")
+            };
             assert_eq!(got.len(), 1);
             assert!(Arc::ptr_eq(&got[0], &sent));
         }
@@ -107,12 +109,18 @@ mod tests {
         for _ in 0..5 {
             hub.publish(&message("a", b"x"));
         }
-        let Told::Messages(got) = slow.next(10).await else { panic!("messages first") };
+        let Told::Messages(got) = slow.next(10).await else {
+            panic!("messages first")
+        };
         assert_eq!(got.len(), 2);
-        let Told::Missed(missed) = slow.next(10).await else { panic!("then the gap") };
+        let Told::Missed(missed) = slow.next(10).await else {
+            panic!("then the gap")
+        };
         assert_eq!(missed, 3);
         hub.publish(&message("a", b"y"));
-        let Told::Messages(got) = slow.next(10).await else { panic!("then it goes on") };
+        let Told::Messages(got) = slow.next(10).await else {
+            panic!("then it goes on")
+        };
         assert_eq!(&got[0].payload[..], b"y");
     }
     #[tokio::test]

@@ -31,6 +31,8 @@ pub(crate) struct Catalog {
 struct Streams {
     names: BTreeMap<String, Arc<Stream>>,
     numbers: HashMap<u32, Arc<Stream>>,
+    /// By first home.
+    homes: BTreeMap<u32, Arc<Stream>>,
     next_stream: u32,
     next_home: u32,
 }
@@ -45,6 +47,13 @@ impl Catalog {
             .numbers
             .get(&number)
             .cloned()
+    }
+    /// The stream of a home, and which of its partitions that is.
+    pub(crate) fn by_home(&self, home: u32) -> Option<(Arc<Stream>, u32)> {
+        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        let (first, stream) = streams.homes.range(..=home).next_back()?;
+        let partition = home - first;
+        (partition < stream.partitions()).then(|| (stream.clone(), partition))
     }
     pub(crate) fn all(&self) -> Vec<Arc<Stream>> {
         self.streams
@@ -109,6 +118,7 @@ impl Catalog {
                 let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
                 streams.names.remove(stream.name());
                 streams.numbers.remove(&stream.number());
+                streams.homes.retain(|_, other| !Arc::ptr_eq(other, &stream));
                 drop(streams);
                 stream.delete();
             }
@@ -131,6 +141,9 @@ impl Catalog {
         streams.next_stream = streams.next_stream.max(stream.number() + 1);
         streams.next_home = streams.next_home.max(last + 1);
         streams.numbers.insert(stream.number(), stream.clone());
+        if let Some(first) = stream.homes.first() {
+            streams.homes.insert(first.home, stream.clone());
+        }
         streams.names.insert(stream.name().to_owned(), stream);
     }
     /// After recovery: the rows become streams.

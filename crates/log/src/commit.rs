@@ -261,7 +261,7 @@ impl Committer {
             self.state_seq += 1;
             record::stamp(&mut row, home, self.state_seq, now, self.shared.salt);
             if let Some(header) = record::Header::read(&row, self.shared.salt)
-                && let Some((key, value)) = header.body(&row).and_then(|body| header.row(body))
+                && let Some((key, value)) = header.body(&row, self.shared.salt).and_then(|body| header.row(body))
             {
                 let value = (header.kind == record::kind::PUT).then_some(value);
                 frame.rows.push(Catalog::row_of(home, key, value));
@@ -369,6 +369,7 @@ impl Committer {
         if !frame.rows.is_empty() {
             let mut tables = self.shared.catalog.tables();
             frame.rows.drain(..).for_each(|(key, value)| tables.set(key, value));
+            tables.seq = self.state_seq;
         }
         for (change, keep) in frame.changes.drain(..) {
             self.shared.catalog.apply(change);

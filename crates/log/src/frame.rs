@@ -1,6 +1,6 @@
 //! One frame: what the commit thread writes and syncs at once. Finds frames and single records again behind damage.
 use crate::{
-    le::{self, salted_crc},
+    le::{self, Salt},
     record,
 };
 
@@ -25,9 +25,9 @@ pub(crate) struct Header {
     pub(crate) flags: u32,
 }
 impl Header {
-    pub(crate) fn read(bytes: &[u8], salt: u64) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8], salt: Salt) -> Option<Self> {
         let bytes = bytes.get(..HEADER)?;
-        if bytes.get(..4)? != b"TGf1" || le::u32_at(bytes, 28)? != salted_crc(salt, bytes.get(..28)?) {
+        if bytes.get(..4)? != b"TGf1" || !salt.seals(bytes, 28) {
             return None;
         }
         Some(Self {
@@ -38,7 +38,7 @@ impl Header {
         })
     }
     /// Fills in the first 32 bytes of `frame`, which ends with its last record.
-    pub(crate) fn write(frame: &mut [u8], seq: u64, records: u32, flags: u32, salt: u64) {
+    pub(crate) fn write(frame: &mut [u8], seq: u64, records: u32, flags: u32, salt: Salt) {
         let bytes = frame.len().saturating_sub(HEADER) as u32;
         le::put(frame, 0, b"TGf1");
         le::put(frame, 4, &bytes.to_le_bytes());
@@ -46,7 +46,7 @@ impl Header {
         le::put(frame, 16, &records.to_le_bytes());
         le::put(frame, 20, &flags.to_le_bytes());
         le::put(frame, 24, &[0; 4]);
-        let crc = salted_crc(salt, frame.get(..28).unwrap_or_default());
+        let crc = salt.crc(frame.get(..28).unwrap_or_default());
         le::put(frame, 28, &crc.to_le_bytes());
     }
 }
@@ -63,17 +63,32 @@ pub(crate) enum Met<'a> {
 }
 
 /// Walks over `bytes`, 8 bytes at least per step: records in order, resynchronised behind damage. Frame headers are passed over.
-pub(crate) fn walk<'a>(bytes: &'a [u8], salt: u64, mut met: impl FnMut(Met<'a>)) {
+pub(crate) fn walk<'a>(bytes: &'a [u8], salt: Salt, mut met: impl FnMut(Met<'a>)) {
+    walk_part(bytes, salt, true, |one| {
+        met(one);
+        true
+    });
+}
+/// The same until `met` has enough or, if more bytes follow these (not `last`), up to the first record that is not all there. Where it
+/// stopped: behind the last record met.
+pub(crate) fn walk_part<'a>(bytes: &'a [u8], salt: Salt, last: bool, mut met: impl FnMut(Met<'a>) -> bool) -> usize {
     let mut at = 0;
     let mut noise = false;
-    while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= HEADER) {
+    let mut more = true;
+    while more && let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= HEADER) {
+        if !last && rest.len() < record::HEADER {
+            return at;
+        }
         if let Some(header) = record::Header::read(rest, salt) {
             noise = false;
-            if let Some(body) = header.body(rest) {
-                met(Met::Record(at, header, body));
+            if !last && header.stored() > rest.len() {
+                return at;
+            }
+            if let Some(body) = header.body(rest, salt) {
+                more = met(Met::Record(at, header, body));
                 at += header.stored();
             } else {
-                met(Met::Damaged(header));
+                more = met(Met::Damaged(header));
                 // The length is sound, but the body may have been cut: what follows it here may be inside it.
                 at += if header.stored() <= rest.len() { header.stored() } else { 8 };
             }
@@ -82,19 +97,20 @@ pub(crate) fn walk<'a>(bytes: &'a [u8], salt: u64, mut met: impl FnMut(Met<'a>))
             at += HEADER;
         } else {
             if !noise {
-                met(Met::Noise);
+                more = met(Met::Noise);
             }
             noise = true;
             at += 8;
         }
     }
-    if bytes.get(at..).is_some_and(|rest| !rest.is_empty()) && !noise {
+    if last && more && !noise && bytes.get(at..).is_some_and(|rest| !rest.is_empty()) {
         met(Met::Noise);
     }
+    at
 }
 
 /// The first frame at or behind `from` whose sequence is in the range.
-pub(crate) fn find(bytes: &[u8], from: usize, seqs: std::ops::Range<u64>, salt: u64) -> Option<(usize, Header)> {
+pub(crate) fn find(bytes: &[u8], from: usize, seqs: std::ops::Range<u64>, salt: Salt) -> Option<(usize, Header)> {
     let mut at = from;
     while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= HEADER) {
         if rest.starts_with(b"TGf1")
@@ -113,19 +129,21 @@ mod tests {
     use super::*;
     use crate::record::{encode_row, stamp};
 
+    const SALT: Salt = Salt { value: 5, blind: false };
+
     fn frame(seq: u64, rows: u32) -> Vec<u8> {
         let mut frame = vec![0; HEADER];
         for i in 0..rows {
             let mut row = encode_row(b"key", Some(&[i as u8; 20]));
-            stamp(&mut row, 1, u64::from(i), 0, 5);
+            stamp(&mut row, 1, u64::from(i), 0, SALT);
             frame.extend_from_slice(&row);
         }
-        Header::write(&mut frame, seq, rows, 0, 5);
+        Header::write(&mut frame, seq, rows, 0, SALT);
         frame
     }
     fn offsets(bytes: &[u8]) -> (Vec<u64>, usize) {
         let (mut found, mut bad) = (Vec::new(), 0);
-        walk(bytes, 5, |met| match met {
+        walk(bytes, SALT, |met| match met {
             Met::Record(_, header, _) => found.push(header.offset),
             Met::Damaged(_) | Met::Noise => bad += 1,
         });
@@ -151,7 +169,7 @@ mod tests {
         let first = bytes.len();
         bytes.extend(frame(9, 1));
         bytes[3] = 0;
-        assert_eq!(find(&bytes, 0, 1..100, 5).map(|(at, h)| (at, h.seq)), Some((first, 9)));
-        assert!(find(&bytes, 0, 1..9, 5).is_none());
+        assert_eq!(find(&bytes, 0, 1..100, SALT).map(|(at, h)| (at, h.seq)), Some((first, 9)));
+        assert!(find(&bytes, 0, 1..9, SALT).is_none());
     }
 }

@@ -2,9 +2,9 @@
 use crate::{
     disk::{DiskFile, Open},
     error::Error,
-    le::{self, salted_crc},
+    le::{self, Salt},
     names,
-    options::Limits,
+    options::{Limits, Sabotage},
     shared::Shared,
 };
 use std::{
@@ -31,7 +31,7 @@ impl Header {
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..HEADER)?;
         let salt = le::u64_at(bytes, 32)?;
-        if bytes.get(..4)? != b"TGj1" || le::u32_at(bytes, 60)? != salted_crc(salt, bytes.get(..60)?) {
+        if bytes.get(..4)? != b"TGj1" || !Salt::new(salt).seals(bytes, 60) {
             return None;
         }
         Some(Self {
@@ -47,7 +47,7 @@ impl Header {
         le::put(&mut bytes, 8, &self.number.to_le_bytes());
         le::put(&mut bytes, 16, &self.first_seq.to_le_bytes());
         le::put(&mut bytes, 32, &self.salt.to_le_bytes());
-        let crc = salted_crc(self.salt, &bytes[..60]);
+        let crc = Salt::new(self.salt).crc(&bytes[..60]);
         le::put(&mut bytes, 60, &crc.to_le_bytes());
         bytes
     }
@@ -93,6 +93,18 @@ impl JournalFile {
             return Err(Error::disk("prepare a journal file")(error));
         }
         Ok(Self::new(number, file, zeroed))
+    }
+    /// An emptied file under the next number; whoever still reads it finds out afterwards.
+    pub(crate) fn reuse(self: &Arc<Self>, shared: &Shared, number: u64) -> Result<Arc<Self>, Error> {
+        self.recycle();
+        let path = names::journal(number);
+        shared
+            .disk
+            .rename(&names::journal(self.number), &path)
+            .and_then(|()| shared.sync_dirs(&path))
+            .map_err(Error::disk("reuse a journal file"))?;
+        let zeroed = self.zeroed().to;
+        Ok(Self::new(number, self.file.clone(), zeroed))
     }
     pub(crate) fn is_recycled(&self) -> bool {
         self.recycled.load(Ordering::Acquire)
@@ -162,6 +174,8 @@ pub(crate) struct State {
     pub(crate) spare: Option<Arc<JournalFile>>,
     /// Oldest first.
     pub(crate) closed: VecDeque<Closed>,
+    /// Emptied by the mover, still under their old numbers.
+    pub(crate) free: Vec<Arc<JournalFile>>,
     pub(crate) next_number: u64,
     /// Why there is no next file.
     pub(crate) failed: Option<Error>,
@@ -209,19 +223,22 @@ pub(crate) struct Writer {
     pub(crate) file: Arc<JournalFile>,
     /// Where the next frame goes; 0: the header is not written yet.
     at: u64,
+    /// Of the first frame in this file, even if that one could not be written.
+    first_seq: u64,
+    /// Only to prove that the crash model notices.
+    owed: bool,
     /// Of the next frame.
     pub(crate) seq: u64,
 }
-/// What became of a write.
-pub(crate) enum Wrote {
-    /// Where the first record lies.
-    At(u64),
-    /// There is no next file yet.
-    NoFile,
-}
 impl Writer {
     pub(crate) fn new(file: Arc<JournalFile>, seq: u64) -> Self {
-        Self { file, at: 0, seq }
+        Self {
+            file,
+            at: 0,
+            first_seq: seq,
+            seq,
+            owed: false,
+        }
     }
     /// Where the next frame's header will lie, if it fits into the file.
     fn fits(&self, frame: usize, limits: &Limits) -> bool {
@@ -242,6 +259,7 @@ impl Writer {
             bytes: self.at,
         };
         self.at = 0;
+        self.first_seq = self.seq;
         shared.files.state().closed.push_back(closed);
         shared.mover.wake();
         Ok(true)
@@ -249,6 +267,9 @@ impl Writer {
     /// Writes one frame (whose first 32 bytes are free) and syncs it; the place of its first record.
     pub(crate) fn write(&mut self, shared: &Shared, frame: &mut Vec<u8>, records: u32, flags: u32) -> Result<u64, Error> {
         let limits = &shared.limits;
+        if std::mem::take(&mut self.owed) {
+            shared.sync_journal(&*self.file.file)?;
+        }
         crate::frame::Header::write(frame, self.seq, records, flags, shared.salt);
         // Numbers are never used twice, not even after a failed write.
         self.seq += 1;
@@ -258,8 +279,8 @@ impl Writer {
         let written = if self.at == 0 {
             let head = Header {
                 number: self.file.number,
-                first_seq: self.seq - 1,
-                salt: shared.salt,
+                first_seq: self.first_seq,
+                salt: shared.salt.value,
             };
             frame.splice(0..0, head.bytes());
             let written = self.file.file.write_at(frame, 0);
@@ -269,7 +290,11 @@ impl Writer {
             self.file.file.write_at(frame, at)
         };
         written.map_err(Error::disk("write to the journal"))?;
-        shared.sync_journal(&*self.file.file)?;
+        if shared.limits.sabotaged(Sabotage::AnswerBeforeSync) {
+            self.owed = true;
+        } else {
+            shared.sync_journal(&*self.file.file)?;
+        }
         self.at = end;
         {
             let mut state = shared.files.state();

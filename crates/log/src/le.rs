@@ -19,9 +19,25 @@ pub(crate) fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     }
 }
 
-/// CRC32C over the log's salt, then the bytes: a payload cannot contain a valid header, because no client knows the salt.
-pub(crate) fn salted_crc(salt: u64, bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), bytes)
+/// What the checksums of headers begin with: a payload cannot contain a valid header, because no client knows the salt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Salt {
+    pub(crate) value: u64,
+    /// Only to prove that the crash model notices: no checksum is looked at.
+    pub(crate) blind: bool,
+}
+impl Salt {
+    pub(crate) fn new(value: u64) -> Self {
+        Self { value, blind: false }
+    }
+    /// CRC32C over the salt, then the bytes.
+    pub(crate) fn crc(self, bytes: &[u8]) -> u32 {
+        crc32c::crc32c_append(crc32c::crc32c(&self.value.to_le_bytes()), bytes)
+    }
+    /// Whether the checksum at `at` is that of all before it.
+    pub(crate) fn seals(self, bytes: &[u8], at: usize) -> bool {
+        self.blind || bytes.get(..at).is_some_and(|head| u32_at(bytes, at) == Some(self.crc(head)))
+    }
 }
 /// The next multiple of eight.
 pub(crate) const fn padded(len: usize) -> usize {

@@ -23,8 +23,13 @@ mod partition;
 mod reader;
 mod record;
 mod recover;
+mod segment;
 mod shared;
+mod slow;
+#[doc(hidden)]
+pub mod steps;
 mod stream;
+mod table;
 mod tables;
 mod tail;
 

@@ -7,9 +7,10 @@ use crate::{
     herald::Herald,
     intake::{Append, Change, Pending, Submission},
     journal::{JournalFile, Writer},
+    le::Salt,
     marker,
     mover::Mover,
-    options::{Limits, Options},
+    options::{Limits, Options, Sabotage},
     partition::Partition,
     reader::Reader,
     record,
@@ -185,6 +186,9 @@ impl Log {
             found,
         })
     }
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
     /// Makes a stream; durable when this resolves. Dropped before, the stream may or may not come to be.
     pub async fn create_stream(&self, name: &str, spec: StreamSpec) -> Result<Arc<Stream>> {
         let _one_at_a_time = self.shared.catalog.changing.lock().await;
@@ -324,7 +328,7 @@ impl Log {
         }
         let id = entry.message.id.as_deref().filter(|_| !stream.spec().dedupe.is_zero());
         let hash = id.map(|id| {
-            let key = (self.shared.salt ^ u64::from(stream.number()), entry.scope);
+            let key = (self.shared.salt.value ^ u64::from(stream.number()), entry.scope);
             hash::sip128(key, id)
         });
         let most = self.shared.limits.record;
@@ -386,7 +390,9 @@ pub(crate) fn start(disk: Arc<dyn Disk>, options: &Options, hooks: Hooks) -> Res
     })?;
     let space = disk.space().map_err(Error::disk("look at the free space"))?;
     let limits = Limits::of(options, space);
-    let salt = marker::open(&*disk, limits.internal.salt, limits.now())?;
+    let value = marker::open(&*disk, limits.internal.salt, limits.now())?;
+    let blind = limits.sabotaged(Sabotage::NoChecksum);
+    let salt = Salt { value, blind };
     let shared = Shared::new(disk, limits, hooks, salt, lock);
     let recovered = recover::run(&shared)?;
     serve(shared, recovered)
@@ -400,6 +406,8 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
         state_seq,
         next_number,
         closed,
+        table,
+        covered,
     } = recovered;
     shared.catalog.load(tables);
     let mut frame = vec![0; frame::HEADER];
@@ -425,14 +433,22 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
     let mut writer = Writer::new(file, next_seq);
     writer.write(&shared, &mut frame, records, frame::flag::RECOVERED)?;
     let committer = Committer::new(shared.clone(), writer, state_seq);
-    let mover = Mover::new(shared.clone());
+    let mover = Mover::new(shared.clone(), table, covered);
     Ok((shared, committer, mover, found))
 }
 /// Puts what was found in its place; writes the skip that explains what was not.
-fn fill(partition: &Partition, home: recover::Home, frame: &mut Vec<u8>, salt: u64) -> u32 {
+fn fill(partition: &Partition, home: recover::Home, frame: &mut Vec<u8>, salt: Salt) -> u32 {
     partition.next.store(home.next, Relaxed);
     partition.last_time.store(home.last_time, Relaxed);
     let mut places = partition.places();
+    let held = home
+        .segments
+        .iter()
+        .map(|segment| segment.len - crate::segment::HEADER.min(segment.len))
+        .sum();
+    places.floor = home.floor;
+    places.end = home.moved_to;
+    places.moved(home.segments, home.moved_to, held);
     home.runs.into_iter().for_each(|run| places.append(run, None));
     home.skips.into_iter().for_each(|skip| places.skip(skip));
     let Some(lost) = home.lost else {

@@ -2,7 +2,7 @@
 use crate::{
     disk::{Disk, Open, read_range, read_whole},
     error::Error,
-    journal, names,
+    journal, names, segment, table,
 };
 use std::{
     hash::{BuildHasher, RandomState},
@@ -86,12 +86,21 @@ fn write(disk: &dyn Disk, salt: u64, now: i64) -> Result<(), Error> {
 /// The salt from any file's header. A folder with other files only is somebody else's.
 fn rescue(disk: &dyn Disk) -> Result<Option<u64>, Error> {
     let list = |dir: &Path| disk.list(dir).map_err(Error::disk("list the folder"));
-    for path in list(&names::journals())? {
+    let mut files = list(&names::journals())?;
+    files.extend(list(&names::tables())?);
+    for stream in list(&names::streams())? {
+        for partition in list(&stream)? {
+            files.extend(list(&partition)?);
+        }
+    }
+    for path in files {
         let head = disk
             .open(&path, Open::Existing)
             .and_then(|file| read_range(&*file, 0, journal::HEADER));
-        if let Some(header) = head.ok().and_then(|head| journal::Header::read(&head)) {
-            return Ok(Some(header.salt));
+        let head = head.unwrap_or_default();
+        let salt = journal::Header::read(&head).map(|header| header.salt);
+        if let Some(salt) = salt.or_else(|| segment::salt_of(&head)).or_else(|| table::salt_of(&head)) {
+            return Ok(Some(salt));
         }
     }
     let ours = ["LOG", "LOG.tmp", "lock", "journal", "state", "streams"];

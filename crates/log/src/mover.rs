@@ -1,12 +1,32 @@
-//! The second thread: keeps the next journal file ready.
-use crate::{error::Error, journal::JournalFile, shared::Shared};
+//! The second thread: copies the oldest journal file into segments, then uses it again; keeps the next file ready.
+use crate::{
+    disk::{DiskFile, Open, read_range},
+    error::Error,
+    frame::{self, Met},
+    journal::{Closed, JournalFile},
+    names::{FIRST_PARTITION, table},
+    options::Sabotage,
+    partition::Partition,
+    record::{self, Missing},
+    segment::{self, Folder, Segment},
+    shared::Shared,
+    stream::Stream,
+    table::Writer,
+};
+use bytes::BufMut;
 use std::{
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 /// How often space is looked at when nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
+/// Files written but not synced yet.
+const DIRTY: usize = 128;
+/// Closed files that wait before the oldest is moved: what dies young is never written twice.
+const LAZY: usize = 2;
 
 /// Wakes the mover.
 #[derive(Default)]
@@ -38,43 +58,439 @@ impl Bell {
         state.rung = false;
         !state.closed
     }
+    fn is_closed(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed
+    }
 }
 
 pub(crate) struct Mover {
     shared: Arc<Shared>,
+    table: Writer,
+    /// The journal up to here is covered by the table file.
+    covered: u64,
+    job: Option<Job>,
 }
+/// One file on its way into segments.
+struct Job {
+    closed: Closed,
+    /// Read up to here.
+    at: u64,
+    homes: HashMap<u32, Home>,
+    dirty: HashMap<PathBuf, Arc<dyn DiskFile>>,
+    /// Of new files: their folders need a sync.
+    made: Vec<PathBuf>,
+    moved: u64,
+    state: State,
+}
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Copying,
+    Copied,
+    Listed,
+}
+/// One partition during a move.
+struct Home {
+    stream: Arc<Stream>,
+    partition: u32,
+    folder: Folder,
+    /// The last one there was, if it grew, and new ones. The last of them grows.
+    segments: Vec<Segment>,
+    /// The next offset to copy.
+    next: u64,
+    floor: u64,
+    /// Not written yet; ends where the last segment ends.
+    buffer: Vec<u8>,
+    grown: u64,
+    most: u64,
+}
+
 impl Mover {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(crate) fn new(shared: Arc<Shared>, table: Writer, covered: u64) -> Self {
+        Self {
+            shared,
+            table,
+            covered,
+            job: None,
+        }
     }
     pub(crate) fn run(mut self) {
         while self.shared.mover.wait() {
-            self.step();
+            while self.step() && !self.shared.mover.is_closed() {}
         }
         self.shared.life.end();
     }
-    /// One round.
-    pub(crate) fn step(&mut self) {
+    /// One small piece of work; whether there was any.
+    pub(crate) fn step(&mut self) -> bool {
+        if self.shared.health.is_read_only() {
+            return false;
+        }
+        match self.try_step() {
+            Ok(worked) => worked,
+            // No room, or a file that could not be opened: all is as before, the next round tries again.
+            Err(_) => {
+                self.job = None;
+                false
+            }
+        }
+    }
+    fn try_step(&mut self) -> Result<bool, Error> {
+        if self.zero()? || self.prepare() {
+            return Ok(true);
+        }
+        match self.job.take() {
+            None => Ok(self.begin()),
+            Some(job) => {
+                self.job = self.advance(job)?;
+                Ok(true)
+            }
+        }
+    }
+    /// Zeros ahead of the journal's end.
+    fn zero(&self) -> Result<bool, Error> {
+        let open = self.shared.files.state().open.clone();
+        let Some((file, _)) = open.filter(|(file, at)| file.wants_zeros(*at, &self.shared.limits)) else {
+            return Ok(false);
+        };
+        file.zero_ahead(&self.shared).map(|()| true)
+    }
+    /// The next journal file: an emptied one, else a new one.
+    fn prepare(&self) -> bool {
         let shared = &self.shared;
-        if shared.health.is_read_only() {
-            return;
-        }
-        let open = shared.files.state().open.clone();
-        if let Some((file, at)) = open
-            && file.wants_zeros(at, &shared.limits)
-            && let Err(error @ Error::Disk(..)) = file.zero_ahead(shared)
-        {
-            shared.health.fail(error.to_string());
-            return;
-        }
-        let number = {
+        let (number, free) = {
             let mut state = shared.files.state();
             if state.spare.is_some() {
-                return;
+                return false;
             }
             state.next_number += 1;
-            state.next_number - 1
+            (state.next_number - 1, state.free.pop())
         };
-        shared.files.offer(JournalFile::create(shared, number));
+        let made = match free {
+            Some(file) => file.reuse(shared, number),
+            None => JournalFile::create(shared, number),
+        };
+        let ready = made.is_ok();
+        shared.files.offer(made);
+        ready
     }
+    fn begin(&mut self) -> bool {
+        let closed = {
+            let state = self.shared.files.state();
+            (state.closed.len() >= LAZY).then(|| state.closed.front().cloned()).flatten()
+        };
+        self.job = closed.map(|closed| Job {
+            at: crate::journal::HEADER as u64,
+            closed,
+            homes: HashMap::new(),
+            dirty: HashMap::new(),
+            made: Vec::new(),
+            moved: 0,
+            state: State::Copying,
+        });
+        self.job.is_some()
+    }
+    fn advance(&mut self, mut job: Job) -> Result<Option<Job>, Error> {
+        match job.state {
+            State::Copying => {
+                if self.copy(&mut job)? {
+                    job.state = State::Copied;
+                    if self.shared.limits.sabotaged(Sabotage::RecycleBeforePublish) {
+                        self.recycle(&job.closed);
+                    }
+                }
+                Ok(Some(job))
+            }
+            State::Copied => {
+                self.sync(&mut job)?;
+                self.list(&job)?;
+                job.state = State::Listed;
+                Ok(Some(job))
+            }
+            State::Listed => {
+                self.publish(job);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The next window of the file into segments; whether it was the last.
+    fn copy(&self, job: &mut Job) -> Result<bool, Error> {
+        let shared = &self.shared;
+        let mut window = shared.limits.internal.move_window as u64;
+        loop {
+            let rest = job.closed.bytes.saturating_sub(job.at);
+            let bytes = read_range(&*job.closed.file.file, job.at, rest.min(window) as usize).map_err(Error::disk("read the journal"))?;
+            let last = rest <= window || (bytes.len() as u64) < rest.min(window);
+            let mut failed = None;
+            let consumed = frame::walk_part(&bytes, shared.salt, last, |met| {
+                if let Met::Record(at, header, body) = met {
+                    let record = bytes.get(at..at + header.stored().min(bytes.len() - at)).unwrap_or_default();
+                    failed = self.take(job, &header, body, record).err();
+                }
+                failed.is_none()
+            });
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if consumed == 0 && !last {
+                // One record larger than the window.
+                window *= 2;
+                continue;
+            }
+            job.at += consumed as u64;
+            self.flush(job)?;
+            return Ok(last);
+        }
+    }
+    fn take(&self, job: &mut Job, header: &record::Header, body: &[u8], record: &[u8]) -> Result<(), Error> {
+        if header.home < FIRST_PARTITION {
+            return Ok(());
+        }
+        if !job.homes.contains_key(&header.home) {
+            let Some((stream, number)) = self.shared.catalog.by_home(header.home) else {
+                return Ok(());
+            };
+            let Some(home) = Home::new(&stream, number, &self.shared) else {
+                return Ok(());
+            };
+            job.homes.insert(header.home, home);
+        }
+        let Some(mut home) = job.homes.remove(&header.home) else {
+            return Ok(());
+        };
+        let taken = self.take_for(job, &mut home, header, body, record);
+        job.homes.insert(header.home, home);
+        taken
+    }
+    fn take_for(&self, job: &mut Job, home: &mut Home, header: &record::Header, body: &[u8], record: &[u8]) -> Result<(), Error> {
+        let skip = (header.kind == record::kind::SKIP).then(|| record::Header::skip(body)).flatten();
+        let end = header.offset.saturating_add(skip.map_or(1, |(count, _)| count));
+        if end <= home.next {
+            return Ok(());
+        }
+        if end <= home.floor {
+            // Died young: never written twice. The row's floor explains it.
+            home.next = end;
+            return Ok(());
+        }
+        if header.offset > home.next.max(home.floor) {
+            let from = home.next.max(home.floor);
+            for skip in home.explain(from, header.offset) {
+                let mut bytes = record::encode_skip(skip.1 - skip.0, skip.2);
+                record::stamp(&mut bytes, header.home, skip.0, header.time, self.shared.salt);
+                self.put(job, home, skip.0..skip.1, header.time, &bytes)?;
+            }
+        }
+        job.moved += 1;
+        self.put(job, home, header.offset.max(home.next)..end, header.time, record)
+    }
+    fn put(&self, job: &mut Job, home: &mut Home, offsets: std::ops::Range<u64>, time: i64, record: &[u8]) -> Result<(), Error> {
+        if home.is_full(offsets.start, record.len() as u64, time) {
+            self.roll(job, home)?;
+        }
+        if home.segments.last().is_none_or(|segment| segment.sealed) {
+            home.segments.push(Segment::new(offsets.start));
+        }
+        if let Some(segment) = home.segments.last_mut() {
+            segment.grow(offsets.start, offsets.end, time, record.len());
+        }
+        home.buffer.put_slice(record);
+        home.grown += record.len() as u64;
+        home.next = offsets.end;
+        Ok(())
+    }
+    /// The segment takes no more.
+    fn roll(&self, job: &mut Job, home: &mut Home) -> Result<(), Error> {
+        self.write(job, home)?;
+        let Some(segment) = home.segments.last_mut() else {
+            return Ok(());
+        };
+        segment.sealed = true;
+        let path = home.folder.segment(segment.base);
+        let file = open(&self.shared, job, &path)?;
+        let written = file.write_at(&segment.footer(), segment.len);
+        segment.marks = Vec::new();
+        written.map_err(Error::disk("write a segment"))
+    }
+    fn flush(&self, job: &mut Job) -> Result<(), Error> {
+        let mut homes = std::mem::take(&mut job.homes);
+        let written = homes.values_mut().try_for_each(|home| self.write(job, home));
+        job.homes = homes;
+        written
+    }
+    /// What waits for the end of the segment.
+    fn write(&self, job: &mut Job, home: &mut Home) -> Result<(), Error> {
+        let Some(segment) = home.segments.last().filter(|_| !home.buffer.is_empty()) else {
+            return Ok(());
+        };
+        let path = home.folder.segment(segment.base);
+        let file = open(&self.shared, job, &path)?;
+        let at = segment.len - home.buffer.len() as u64;
+        let written = if at == segment::HEADER {
+            let first = home.stream.partition(home.partition).map_or(0, |p| p.home);
+            let mut bytes = segment.header(first, home.stream.number(), self.shared.salt).to_vec();
+            bytes.extend_from_slice(&home.buffer);
+            // Its folder entry too must be durable before a row speaks of it, even if an earlier attempt made the file.
+            job.made.push(path);
+            file.write_at(&bytes, 0)
+        } else {
+            file.write_at(&home.buffer, at)
+        };
+        home.buffer = Vec::new();
+        written.map_err(Error::disk("write a segment"))?;
+        if job.dirty.len() >= DIRTY {
+            self.sync_files(job)?;
+        }
+        Ok(())
+    }
+
+    /// Everything the rows will speak of.
+    fn sync(&self, job: &mut Job) -> Result<(), Error> {
+        self.sync_files(job)?;
+        let mut folders: Vec<PathBuf> = job.made.drain(..).collect();
+        folders.sort();
+        folders.dedup_by(|a, b| a.parent() == b.parent());
+        for path in folders {
+            self.shared.sync_dirs(&path).map_err(Error::disk("sync a folder"))?;
+        }
+        Ok(())
+    }
+    fn sync_files(&self, job: &mut Job) -> Result<(), Error> {
+        for (_, file) in job.dirty.drain() {
+            self.shared.sync_file(&*file).map_err(|error| {
+                // What it holds is not known any more.
+                self.shared.health.fail(format!("the disk refused to sync a segment: {error}"));
+                Error::disk("sync a segment")(error)
+            })?;
+        }
+        Ok(())
+    }
+    /// One batch of rows: from its sync on the segments count.
+    fn list(&mut self, job: &Job) -> Result<(), Error> {
+        let shared = self.shared.clone();
+        let changed = {
+            let mut tables = shared.catalog.tables();
+            for (number, home) in &job.homes {
+                let last_time = home.segments.last().map_or(0, |segment| segment.last_time);
+                let row = partition_row(home.next, home.floor, last_time);
+                tables.set((table::PARTITIONS, number.to_le_bytes().to_vec()), Some(row.into()));
+                for segment in &home.segments {
+                    tables.set((table::SEGMENTS, segment.key(*number)), Some(segment.row().into()));
+                }
+            }
+            let seq = tables.seq;
+            tables.set(
+                (table::COUNTERS, crate::catalog::STATE.to_vec()),
+                Some(seq.to_le_bytes().to_vec().into()),
+            );
+            tables.take_changed()
+        };
+        let covered = self.covered.max(job.closed.last_seq);
+        if let Err(error) = self.table.append(&shared, &changed, covered) {
+            shared.catalog.tables().put_back(changed);
+            if matches!(error, Error::Disk(..)) {
+                shared.health.fail(error.to_string());
+            }
+            return Err(error);
+        }
+        self.covered = covered;
+        Ok(())
+    }
+    /// Readers go to the segments; then the file is free.
+    fn publish(&self, job: Job) {
+        for home in job.homes.into_values() {
+            if let Some(partition) = home.stream.partition(home.partition) {
+                partition.places().moved(home.segments, home.next, home.grown);
+            }
+        }
+        self.shared.counters.moved.fetch_add(job.moved, Relaxed);
+        if !self.shared.limits.sabotaged(Sabotage::RecycleBeforePublish) {
+            self.recycle(&job.closed);
+        }
+    }
+    fn recycle(&self, closed: &Closed) {
+        let mut state = self.shared.files.state();
+        state.closed.retain(|other| !Arc::ptr_eq(&other.file, &closed.file));
+        state.free.push(closed.file.clone());
+    }
+}
+impl Home {
+    fn new(stream: &Arc<Stream>, number: u32, shared: &Shared) -> Option<Self> {
+        let partition: &Partition = stream.partition(number)?;
+        let places = partition.places();
+        let internal = &shared.limits.internal;
+        let most = stream.spec().retention.bytes.map_or(internal.segment_most, |bytes| bytes / 8);
+        Some(Self {
+            stream: stream.clone(),
+            partition: number,
+            folder: Folder::of(stream, number),
+            segments: places
+                .segments
+                .back()
+                .filter(|segment| !segment.sealed)
+                .cloned()
+                .into_iter()
+                .collect(),
+            next: places.moved_to,
+            floor: places.floor,
+            buffer: Vec::new(),
+            grown: 0,
+            most: most.clamp(internal.segment_least.min(internal.segment_most), internal.segment_most),
+        })
+    }
+    fn is_full(&self, offset: u64, bytes: u64, time: i64) -> bool {
+        let age = self
+            .stream
+            .spec()
+            .retention
+            .age
+            .map_or(i64::MAX, |age| (age.as_micros() / 8) as i64);
+        self.segments.last().is_some_and(|segment| {
+            let large = segment.len + bytes > self.most || offset - segment.base > u64::from(u32::MAX / 2);
+            let old = time.saturating_sub(segment.first_time) > age;
+            !segment.sealed && segment.len > segment::HEADER && (large || old)
+        })
+    }
+    /// Why the offsets of a hole are missing, in order and without holes.
+    fn explain(&self, from: u64, to: u64) -> Vec<(u64, u64, Missing)> {
+        let mut out = Vec::new();
+        let Some(partition) = self.stream.partition(self.partition) else {
+            return out;
+        };
+        let places = partition.places();
+        let mut at = from;
+        while at < to {
+            let (end, why) = match places.skip_at(at) {
+                Some(skip) => (skip.to.min(to), skip.why),
+                None => {
+                    let next = places.skips.iter().map(|skip| skip.from).find(|from| *from > at);
+                    (next.unwrap_or(to).min(to), Missing::Damaged)
+                }
+            };
+            out.push((at, end, why));
+            at = end;
+        }
+        out
+    }
+}
+/// A file of the move: there already, or made.
+fn open(shared: &Shared, job: &mut Job, path: &PathBuf) -> Result<Arc<dyn DiskFile>, Error> {
+    if let Some(file) = job.dirty.get(path) {
+        return Ok(file.clone());
+    }
+    let file = match shared.disk.open(path, Open::Existing) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            shared.disk.open(path, Open::New).map_err(Error::disk("create a segment"))?
+        }
+        file => file.map_err(Error::disk("open a segment"))?,
+    };
+    job.dirty.insert(path.clone(), file.clone());
+    Ok(file)
+}
+/// What the table file keeps of a partition.
+pub(crate) fn partition_row(moved_to: u64, floor: u64, last_time: i64) -> Vec<u8> {
+    let mut row = Vec::with_capacity(24);
+    row.put_u64_le(moved_to);
+    row.put_u64_le(floor);
+    row.put_i64_le(last_time);
+    row
 }

@@ -33,3 +33,44 @@ pub(crate) fn number_of(path: &Path, extension: &str) -> Option<u64> {
     let fits = path.extension()?.to_str()? == extension && stem.len() <= 16;
     fits.then(|| u64::from_str_radix(stem, 16).ok()).flatten()
 }
+pub(crate) fn tables() -> PathBuf {
+    root().join("state")
+}
+pub(crate) fn table_file(number: u64) -> PathBuf {
+    tables().join(format!("{number:08x}.t"))
+}
+pub(crate) fn streams() -> PathBuf {
+    root().join("streams")
+}
+/// The number decides; the name is for people.
+pub(crate) fn stream(number: u32, name: &str) -> PathBuf {
+    let mut text = format!("{number:08x}-");
+    for byte in name.bytes().take(80) {
+        if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    streams().join(text)
+}
+/// The stream's number in the name of its folder.
+pub(crate) fn stream_number(path: &Path) -> Option<u32> {
+    let (number, _) = path.file_name()?.to_str()?.split_once('-')?;
+    (number.len() == 8).then(|| u32::from_str_radix(number, 16).ok()).flatten()
+}
+pub(crate) fn partition(stream: &Path, partition: u32) -> PathBuf {
+    stream.join(format!("p{partition}"))
+}
+pub(crate) fn segment(folder: &Path, base: u64) -> PathBuf {
+    folder.join(format!("{base:020}.s"))
+}
+pub(crate) fn ids(folder: &Path, base: u64) -> PathBuf {
+    folder.join(format!("{base:020}.i"))
+}
+/// The base offset in the name of a segment.
+pub(crate) fn base_of(path: &Path) -> Option<u64> {
+    (path.extension()?.to_str()? == "s")
+        .then(|| path.file_stem()?.to_str()?.parse().ok())
+        .flatten()
+}

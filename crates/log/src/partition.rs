@@ -1,5 +1,5 @@
 //! Where the offsets of one partition lie: in memory, in the journal, or missing for a known reason.
-use crate::{journal::JournalFile, record::Missing};
+use crate::{journal::JournalFile, record::Missing, segment::Segment};
 use std::{
     collections::VecDeque,
     fmt,
@@ -101,6 +101,10 @@ pub(crate) struct Places {
     pub(crate) floor: u64,
     /// All below it are synced; what readers see.
     pub(crate) end: u64,
+    /// All below it lie in segments.
+    pub(crate) moved_to: u64,
+    /// By offset.
+    pub(crate) segments: VecDeque<Segment>,
     /// Of the records that can be read.
     pub(crate) bytes: u64,
     pub(crate) runs: VecDeque<Run>,
@@ -124,6 +128,8 @@ pub(crate) enum Where {
         bytes: usize,
         until: u64,
     },
+    /// In this segment (its marks left out), from `from` on, if that is known without looking.
+    Segment { segment: Segment, from: Option<u64> },
 }
 
 impl Places {
@@ -174,6 +180,9 @@ impl Places {
         if let Some(found) = self.in_tail(offset, most) {
             return Where::Tail(found);
         }
+        if offset < self.moved_to {
+            return self.in_segments(offset);
+        }
         if let Some(skip) = self.skip_at(offset) {
             return if skip.why == Missing::Damaged {
                 Where::Gap(skip.to, Reason::Damaged)
@@ -194,6 +203,37 @@ impl Places {
     pub(crate) fn skip_at(&self, offset: u64) -> Option<Skip> {
         let i = self.skips.partition_point(|skip| skip.to <= offset);
         self.skips.get(i).copied().filter(|skip| skip.from <= offset)
+    }
+    fn in_segments(&self, offset: u64) -> Where {
+        let i = self.segments.partition_point(|segment| segment.end <= offset);
+        match self.segments.get(i) {
+            Some(segment) if segment.base <= offset => {
+                let marked = segment.marks.partition_point(|mark| mark.offset <= offset);
+                let mark = marked.checked_sub(1).and_then(|i| segment.marks.get(i));
+                let start = (!segment.sealed).then_some(crate::segment::HEADER);
+                Where::Segment {
+                    from: mark.map(|mark| mark.at).or(start),
+                    segment: segment.clone_head(),
+                }
+            }
+            next => Where::Gap(next.map_or(self.moved_to, |segment| segment.base), Reason::Damaged),
+        }
+    }
+    /// A move is durable: what it copied is read from segments from now on.
+    pub(crate) fn moved(&mut self, changed: Vec<Segment>, to: u64, bytes: u64) {
+        for segment in changed {
+            match self.segments.iter_mut().find(|old| old.base == segment.base) {
+                Some(old) => *old = segment,
+                None => self.segments.push_back(segment),
+            }
+        }
+        self.moved_to = self.moved_to.max(to);
+        self.bytes += bytes;
+        while let Some(run) = self.runs.front().filter(|run| run.end() <= self.moved_to) {
+            self.bytes -= u64::from(run.bytes).min(self.bytes);
+            self.runs.pop_front();
+        }
+        self.skips.retain(|skip| skip.to > self.moved_to);
     }
     fn in_tail(&self, offset: u64, most: usize) -> Option<Vec<Arc<Message>>> {
         let mut i = self
@@ -235,8 +275,13 @@ impl Places {
     }
     /// The first offset whose record may have been appended at `time` or later.
     pub(crate) fn since(&self, time: i64) -> u64 {
+        if let Some(segment) = self.segments.iter().find(|segment| segment.last_time >= time) {
+            let i = segment.marks.partition_point(|mark| mark.time < time);
+            let mark = i.checked_sub(1).and_then(|i| segment.marks.get(i));
+            return mark.map_or(segment.base, |mark| mark.offset).max(self.floor);
+        }
         let i = self.runs.partition_point(|run| run.time < time);
         let before = i.checked_sub(1).and_then(|i| self.runs.get(i));
-        before.map_or(self.floor, |run| run.first).max(self.floor)
+        before.map_or(self.moved_to, |run| run.first).max(self.floor)
     }
 }

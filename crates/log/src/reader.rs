@@ -1,15 +1,19 @@
 //! From a cursor to messages and gaps.
 use crate::{
-    disk::read_range,
+    disk::{Open, read_range},
     error::Error,
     frame::{self, Met},
     partition::{Partition, Where},
-    record,
+    record::{self, Missing},
+    segment::{Folder, Segment},
     shared::Shared,
     stream::Stream,
 };
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 use tidegate_core::{
     endpoint::{Limit, Start},
     error::Result,
@@ -34,7 +38,11 @@ pub struct Reader {
     /// Where the last chunk ended: the next one begins behind it.
     turn: usize,
     window: usize,
+    /// Per partition: where in which segment the last read ended.
+    hints: HashMap<usize, Hint>,
 }
+/// Base of the segment, next offset, its place.
+type Hint = (u64, u64, u64);
 /// Some messages in order, and what is missing before them.
 #[derive(Debug, Default)]
 pub struct Chunk {
@@ -60,6 +68,7 @@ impl Reader {
             gap: None,
             turn: 0,
             window: *WINDOWS.start(),
+            hints: HashMap::new(),
             shared,
             stream: stream.clone(),
         };
@@ -160,6 +169,7 @@ impl Reader {
             bytes: 0,
             limit,
             cold: false,
+            hints: self.hints.clone(),
         };
         let partitions = self.next.len();
         let mut turn = self.turn;
@@ -171,6 +181,7 @@ impl Reader {
         }
         // From here on nothing waits: what was read is handed out.
         self.next = draft.next;
+        self.hints = draft.hints;
         self.gap = None;
         self.turn = (turn + 1) % partitions;
         self.window = if draft.cold {
@@ -191,7 +202,7 @@ impl Reader {
                 return Ok(true);
             }
             let place = partition.places().locate(next, most, self.window);
-            let messages = match place {
+            let parsed = match place {
                 Where::End => return Ok(false),
                 Where::Skip(to) => {
                     next = to;
@@ -205,7 +216,11 @@ impl Reader {
                     next = to;
                     continue;
                 }
-                Where::Tail(messages) => messages,
+                Where::Tail(messages) => Parsed {
+                    next: next + messages.len() as u64,
+                    items: (next..).zip(messages).collect(),
+                    ..Parsed::default()
+                },
                 Where::Journal { file, at, bytes, until } => {
                     draft.cold = true;
                     let read = {
@@ -216,27 +231,50 @@ impl Reader {
                     if file.is_recycled() {
                         continue;
                     }
-                    let found = self.parse(partition, &Bytes::from(read?), next..until);
-                    if let Some(to) = found.missing {
-                        self.stream
-                            .counters
-                            .damaged
-                            .fetch_add(to - next, std::sync::atomic::Ordering::Relaxed);
-                        if !draft.gap(self, number, next, to, Reason::Damaged) {
-                            return Ok(true);
-                        }
-                        next = to;
-                    }
-                    found.messages
+                    let wanted = Wanted {
+                        next,
+                        until,
+                        most,
+                        bytes: draft.room(),
+                        last: true,
+                    };
+                    self.parse(partition, &Bytes::from(read?), &wanted)
+                }
+                Where::Segment { segment, from } => {
+                    draft.cold = true;
+                    let hint = draft.hint(number, segment.base, next).or(from);
+                    let (at, read) = match self.read_segment(number, &segment, next, hint).await? {
+                        Some(read) => read,
+                        // It was removed meanwhile, and the floor is behind it.
+                        None if partition.range().0 > next => continue,
+                        None => (segment.len, Vec::new()),
+                    };
+                    let wanted = Wanted {
+                        next,
+                        until: segment.end,
+                        most,
+                        bytes: draft.room(),
+                        last: at + read.len() as u64 >= segment.len,
+                    };
+                    let parsed = self.parse(partition, &Bytes::from(read), &wanted);
+                    draft.hints.insert(number, (segment.base, parsed.next, at + parsed.consumed as u64));
+                    parsed
                 }
             };
-            for message in messages {
-                if message.at >= self.since && !draft.push(self.position(number, next), message) {
+            if let Some(to) = parsed.gap {
+                self.stream.counters.damaged.fetch_add(to - next, Relaxed);
+                if !draft.gap(self, number, next, to, Reason::Damaged) {
                     return Ok(true);
                 }
-                next += 1;
-                draft.set(number, next);
             }
+            for (offset, message) in parsed.items {
+                if message.at >= self.since && !draft.push(self.position(number, offset), message) {
+                    return Ok(true);
+                }
+                draft.set(number, offset + 1);
+            }
+            next = parsed.next;
+            draft.set(number, next);
         }
     }
     /// Runs where blocking does not hurt, four at a time.
@@ -249,43 +287,104 @@ impl Reader {
         let read = wait.await.map_err(|_| Error::Closing)?;
         Ok(read.map_err(Error::disk("read"))?)
     }
-    /// The records of one home in a range, up to the first that is missing behind one that is there.
-    fn parse(&self, partition: &Partition, bytes: &Bytes, range: std::ops::Range<u64>) -> Parsed {
-        let mut found = Parsed::default();
-        let mut next = range.start;
-        let mut ended = false;
-        frame::walk(bytes, self.shared.salt, |met| {
-            let Met::Record(at, header, _) = met else {
-                return;
+    /// One window of a segment and where it begins; `None`: there is no such file.
+    async fn read_segment(&self, partition: usize, segment: &Segment, next: u64, from: Option<u64>) -> Result<Option<(u64, Vec<u8>)>> {
+        let (disk, salt, window) = (self.shared.disk.clone(), self.shared.salt, self.window as u64);
+        let path = Folder::of(&self.stream, partition as u32).segment(segment.base);
+        let segment = segment.clone();
+        let read = move || -> std::io::Result<_> {
+            let file = disk.open(&path, Open::Existing)?;
+            let at = match from {
+                Some(at) => at,
+                None => segment.find(&*file, next)?,
             };
-            let ours = header.home == partition.home && header.kind == record::kind::MESSAGE;
-            if ended || !ours || !(next..range.end).contains(&header.offset) {
-                return;
-            }
-            if header.offset > next {
-                if !found.messages.is_empty() {
-                    ended = true;
-                    return;
+            let rest = segment.len.saturating_sub(at);
+            let read = read_range(&*file, at, rest.min(window) as usize)?;
+            // One record at least; its length counts only if it checks.
+            match record::Header::read(&read, salt) {
+                Some(header) if header.stored() > read.len() => {
+                    Ok((at, read_range(&*file, at, rest.min(header.stored() as u64) as usize)?))
                 }
-                found.missing = Some(header.offset);
+                _ => Ok((at, read)),
+            }
+        };
+        self.cold(move || match read() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        })
+        .await
+    }
+    /// The records of one home from an offset on, up to the first hole behind one that is there.
+    fn parse(&self, partition: &Partition, bytes: &Bytes, wanted: &Wanted) -> Parsed {
+        let mut found = Parsed {
+            next: wanted.next,
+            ..Parsed::default()
+        };
+        let mut size = 0;
+        let mut stopped = None;
+        found.consumed = frame::walk_part(bytes, self.shared.salt, wanted.last, |met| {
+            let Met::Record(at, header, body) = met else {
+                return true;
+            };
+            let skip = (header.kind == record::kind::SKIP).then(|| record::Header::skip(body)).flatten();
+            let end = header.offset.saturating_add(skip.map_or(1, |(count, _)| count));
+            if header.home != partition.home || end <= found.next || header.offset >= wanted.until {
+                return true;
+            }
+            let damaged = skip.is_some_and(|(_, why)| why == Missing::Damaged);
+            if header.offset > found.next || damaged {
+                if !found.items.is_empty() || found.gap.is_some() {
+                    // The next read begins at the hole.
+                    stopped = Some(at);
+                    return false;
+                }
+                let to = if damaged { end } else { header.offset };
+                found.gap = Some(to.min(wanted.until));
+                found.next = to.min(wanted.until);
+            }
+            if skip.is_some() {
+                found.next = end.min(wanted.until);
+                return true;
             }
             let record = bytes.slice(at..at + header.stored().min(bytes.len() - at));
             if let Some(message) = header.message(&record, self.stream.topic()) {
-                found.messages.push(Arc::new(message));
-                next = header.offset + 1;
+                size += message.size();
+                if size > wanted.bytes && !found.items.is_empty() {
+                    stopped = Some(at);
+                    return false;
+                }
+                found.items.push((header.offset, Arc::new(message)));
+                found.next = header.offset + 1;
             }
+            found.items.len() < wanted.most && size < wanted.bytes
         });
-        if found.messages.is_empty() {
-            found.missing = Some(range.end);
+        found.consumed = stopped.unwrap_or(found.consumed);
+        let all = wanted.last && found.consumed >= bytes.len().saturating_sub(7);
+        if found.items.is_empty() && found.gap.is_none() && all && found.next < wanted.until {
+            found.gap = Some(wanted.until);
+            found.next = wanted.until;
         }
         found
     }
 }
+struct Wanted {
+    next: u64,
+    /// Nothing of the place reaches further.
+    until: u64,
+    most: usize,
+    bytes: usize,
+    /// Nothing follows the bytes.
+    last: bool,
+}
 #[derive(Default)]
 struct Parsed {
-    /// Nothing before this offset.
-    missing: Option<u64>,
-    messages: Vec<Arc<Message>>,
+    /// Nothing before this offset, and the reader is told.
+    gap: Option<u64>,
+    items: Vec<(u64, Arc<Message>)>,
+    /// Where to go on.
+    next: u64,
+    /// Bytes looked at.
+    consumed: usize,
 }
 
 /// A chunk being filled; dropped with the call, so that nothing is lost.
@@ -295,8 +394,17 @@ struct Draft {
     bytes: usize,
     limit: Limit,
     cold: bool,
+    hints: HashMap<usize, Hint>,
 }
 impl Draft {
+    /// Where the next record lies in the segment, if the last read ended there.
+    fn hint(&self, partition: usize, base: u64, next: u64) -> Option<u64> {
+        let (of, offset, at) = self.hints.get(&partition)?;
+        (*of == base && *offset == next).then_some(*at)
+    }
+    fn room(&self) -> usize {
+        (self.limit.bytes as usize).saturating_sub(self.bytes).max(1)
+    }
     fn set(&mut self, partition: usize, next: u64) {
         if let Some(slot) = self.next.get_mut(partition) {
             *slot = next;

@@ -1,5 +1,5 @@
 //! One record: 48 bytes that say what it is, and the body. The same bytes lie in the journal, in segments and in the table file.
-use crate::le::{self, padded, salted_crc};
+use crate::le::{self, Salt, padded};
 use bytes::{BufMut, Bytes, BytesMut};
 use tidegate_core::{
     headers::Headers,
@@ -86,9 +86,9 @@ impl Header {
         }
     }
     /// `None` unless the checksum matches and the lengths fit into each other. Whether the body is there is not known yet.
-    pub(crate) fn read(bytes: &[u8], salt: u64) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8], salt: Salt) -> Option<Self> {
         let bytes = bytes.get(..HEADER)?;
-        if bytes.get(..3)? != b"TGr" || le::u32_at(bytes, 44)? != salted_crc(salt, bytes.get(..44)?) {
+        if bytes.get(..3)? != b"TGr" || !salt.seals(bytes, 44) {
             return None;
         }
         let header = Self {
@@ -112,9 +112,9 @@ impl Header {
         HEADER + padded(self.body)
     }
     /// The body behind this header, if it is all there and its checksum matches.
-    pub(crate) fn body<'a>(&self, record: &'a [u8]) -> Option<&'a [u8]> {
+    pub(crate) fn body<'a>(&self, record: &'a [u8], salt: Salt) -> Option<&'a [u8]> {
         let body = record.get(HEADER..HEADER + self.body)?;
-        (crc32c::crc32c(body) == self.crc).then_some(body)
+        (salt.blind || crc32c::crc32c(body) == self.crc).then_some(body)
     }
     /// Key and value of a table's row.
     pub(crate) fn row<'a>(&self, body: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
@@ -242,11 +242,11 @@ fn finish(out: &mut BytesMut, header: &mut Header) {
     out.put_bytes(0, padded(header.body) - header.body);
 }
 /// Names the record and seals its header. `record` begins with one that [`encode`] or its kin made.
-pub(crate) fn stamp(record: &mut [u8], home: u32, offset: u64, time: i64, salt: u64) {
+pub(crate) fn stamp(record: &mut [u8], home: u32, offset: u64, time: i64, salt: Salt) {
     le::put(record, 8, &home.to_le_bytes());
     le::put(record, 16, &offset.to_le_bytes());
     le::put(record, 24, &time.to_le_bytes());
-    let crc = salted_crc(salt, record.get(..44).unwrap_or_default());
+    let crc = salt.crc(record.get(..44).unwrap_or_default());
     le::put(record, 44, &crc.to_le_bytes());
 }
 
@@ -254,6 +254,7 @@ pub(crate) fn stamp(record: &mut [u8], home: u32, offset: u64, time: i64, salt: 
 mod tests {
     use super::*;
 
+    const SALT: Salt = Salt { value: 99, blind: false };
     const OWN: Topic = Topic::from_static("orders");
 
     fn message() -> Message {
@@ -272,7 +273,7 @@ mod tests {
     }
     fn stamped(message: &Message, hash: Option<u128>) -> Bytes {
         let mut record = encode(message, &OWN, hash, 1 << 20).unwrap().record.to_vec();
-        stamp(&mut record, 7, 42, 1_000, 99);
+        stamp(&mut record, 7, 42, 1_000, SALT);
         record.into()
     }
 
@@ -282,9 +283,9 @@ mod tests {
             let sent = message();
             let record = stamped(&sent, hash);
             assert_eq!(record.len() % 8, 0);
-            let header = Header::read(&record, 99).unwrap();
+            let header = Header::read(&record, SALT).unwrap();
             assert_eq!((header.home, header.offset, header.stored()), (7, 42, record.len()));
-            let body = header.body(&record).unwrap();
+            let body = header.body(&record, SALT).unwrap();
             assert_eq!(header.dedupe(body), hash);
             let got = header.message(&record, &OWN).unwrap();
             assert_eq!((got.key, got.id, got.at), (sent.key, sent.id, 1_000));
@@ -296,21 +297,24 @@ mod tests {
     fn the_streams_own_name_is_not_written() {
         let record = stamped(&Message::new(OWN, "x"), None);
         assert_eq!(record.len(), HEADER + 8);
-        let got = Header::read(&record, 99).unwrap().message(&record, &OWN).unwrap();
+        let got = Header::read(&record, SALT).unwrap().message(&record, &OWN).unwrap();
         assert_eq!(&*got.topic, "orders");
     }
     #[test]
     fn every_flipped_bit_is_seen() {
         let record = stamped(&message(), Some(1));
-        let body = Header::read(&record, 99).unwrap().body;
+        let body = Header::read(&record, SALT).unwrap().body;
         for at in 0..HEADER + body {
             for bit in 0..8 {
                 let mut bad = record.to_vec();
                 bad[at] ^= 1 << bit;
-                assert!(Header::read(&bad, 99).is_none_or(|h| h.body(&bad).is_none()), "byte {at} bit {bit}");
+                assert!(
+                    Header::read(&bad, SALT).is_none_or(|h| h.body(&bad, SALT).is_none()),
+                    "byte {at} bit {bit}"
+                );
             }
         }
-        assert!(Header::read(&record, 98).is_none(), "another log's salt");
+        assert!(Header::read(&record, Salt::new(98)).is_none(), "another log's salt");
     }
     #[test]
     fn what_does_not_fit_is_refused() {
@@ -323,8 +327,8 @@ mod tests {
     #[test]
     fn a_skip_says_how_many_and_why() {
         let mut skip = encode_skip(9, Missing::TailLost);
-        stamp(&mut skip, 7, 1, 0, 3);
-        let header = Header::read(&skip, 3).unwrap();
-        assert_eq!(Header::skip(header.body(&skip).unwrap()), Some((9, Missing::TailLost)));
+        stamp(&mut skip, 7, 1, 0, SALT);
+        let header = Header::read(&skip, SALT).unwrap();
+        assert_eq!(Header::skip(header.body(&skip, SALT).unwrap()), Some((9, Missing::TailLost)));
     }
 }

@@ -1,15 +1,21 @@
 //! From what the disk holds to what there is: reads, decides, changes nothing. What must be written afterwards is in the result.
 use crate::{
     Found,
-    catalog::Catalog,
+    catalog::{Catalog, STATE},
     disk::{Open, read_whole},
     error::Error,
     frame::{self, Met},
     journal::{self, Closed, JournalFile},
-    names::{self, FIRST_PARTITION},
+    le,
+    names::{
+        self, FIRST_PARTITION,
+        table::{COUNTERS, PARTITIONS, SEGMENTS},
+    },
     partition::{RUN, Run, Skip},
     record::{self, Missing},
+    segment::Segment,
     shared::Shared,
+    slow, table,
     tables::Tables,
 };
 use std::{collections::HashMap, sync::Arc};
@@ -28,18 +34,24 @@ pub(crate) struct Recovered {
     pub(crate) state_seq: u64,
     pub(crate) next_number: u64,
     pub(crate) closed: Vec<Closed>,
+    pub(crate) table: table::Writer,
+    /// The journal up to here is in segments and rows.
+    pub(crate) covered: u64,
 }
 /// What is known of one home.
 #[derive(Default)]
 pub(crate) struct Home {
     pub(crate) next: u64,
     pub(crate) last_time: i64,
+    pub(crate) floor: u64,
+    pub(crate) moved_to: u64,
+    pub(crate) segments: Vec<Segment>,
     pub(crate) runs: Vec<Run>,
     pub(crate) skips: Vec<Skip>,
     /// To be written into the first frame.
     pub(crate) lost: Option<Skip>,
     /// The journal has records of it.
-    seen: bool,
+    pub(crate) seen: bool,
     /// How many records behind its last one may be lost.
     suspect: u64,
 }
@@ -74,23 +86,48 @@ impl Home {
 struct Unchecked {
     missing: u64,
     unknown: bool,
+    /// Offsets before records that did check.
+    holes: Vec<(u32, u64, u64)>,
 }
 
 struct Scan<'a> {
     shared: &'a Shared,
     out: Recovered,
     open: Unchecked,
+    slow: bool,
+    /// Earlier frames are in segments and rows.
+    replay_from: u64,
 }
 
-/// Reads the journal.
+/// Reads the table file and the journal; segments only if those two do not fit together.
 pub(crate) fn run(shared: &Shared) -> Result<Recovered, Error> {
     let mut scan = Scan {
         shared,
         out: Recovered::default(),
         open: Unchecked::default(),
+        slow: false,
+        replay_from: 0,
     };
-    scan.journal()?;
+    let sources = scan.sources()?;
+    let mut loaded = table::load(shared, false)?;
+    let first = sources.first().map_or(1, |source| source.first_seq);
+    if loaded.damaged || first > loaded.seq + 1 {
+        loaded = table::load(shared, true)?;
+        (scan.slow, scan.out.found.slow) = (true, true);
+    }
+    scan.out.covered = loaded.seq;
+    scan.out.table = loaded.writer;
+    scan.out.tables = loaded.tables;
+    scan.out.state_seq = scan.out.tables.get(COUNTERS, STATE).and_then(|seq| le::u64_at(seq, 0)).unwrap_or(0);
+    // On the slow path everything is looked at again: what the table has already is harmless.
+    scan.replay_from = if scan.slow { 0 } else { loaded.seq + 1 };
+    scan.rows();
+    scan.journal(sources);
     scan.tail();
+    scan.out.tables.seq = scan.out.state_seq;
+    if scan.slow {
+        slow::rebuild(shared, &mut scan.out)?;
+    }
     Ok(scan.out)
 }
 
@@ -102,7 +139,29 @@ struct Source {
 }
 
 impl Scan<'_> {
-    fn journal(&mut self) -> Result<(), Error> {
+    /// What the rows say of partitions and segments.
+    fn rows(&mut self) {
+        let Recovered { tables, homes, .. } = &mut self.out;
+        for (key, value) in tables.of(PARTITIONS) {
+            let (Some(number), Some(moved_to)) = (le::u32_at(key, 0), le::u64_at(value, 0)) else {
+                continue;
+            };
+            let home = homes.entry(number).or_default();
+            (home.next, home.moved_to) = (moved_to, moved_to);
+            home.floor = le::u64_at(value, 8).unwrap_or(0);
+            home.last_time = le::i64_at(value, 16).unwrap_or(0);
+        }
+        for (key, value) in tables.of(SEGMENTS) {
+            if let Some((number, segment)) = Segment::decode(key, value) {
+                homes.entry(number).or_default().segments.push(segment);
+            }
+        }
+        homes
+            .values_mut()
+            .for_each(|home| home.segments.sort_by_key(|segment| segment.base));
+    }
+    /// The files of the journal in order.
+    fn sources(&mut self) -> Result<Vec<Source>, Error> {
         let shared = self.shared;
         let doing = || Error::disk("read the journal");
         let mut sources = Vec::new();
@@ -113,7 +172,7 @@ impl Scan<'_> {
             self.out.next_number = self.out.next_number.max(number + 1);
             let file = shared.disk.open(&path, Open::Existing).map_err(doing())?;
             let bytes = read_whole(&*file).map_err(doing())?;
-            let header = journal::Header::read(&bytes).filter(|header| header.salt == shared.salt);
+            let header = journal::Header::read(&bytes).filter(|header| header.salt == shared.salt.value);
             if let Some(header) = header {
                 self.out.next_number = self.out.next_number.max(header.number + 1);
             }
@@ -138,50 +197,56 @@ impl Scan<'_> {
             }
         }
         sources.sort_by_key(|source| (source.first_seq, source.path_number));
+        Ok(sources)
+    }
+    fn journal(&mut self, sources: Vec<Source>) {
         let firsts: Vec<_> = sources.iter().map(|source| source.first_seq).collect();
-        self.out.next_seq = 1;
+        self.out.next_seq = if sources.is_empty() { 0 } else { 1 };
         for (i, source) in sources.into_iter().enumerate() {
             let limit = firsts.get(i + 1).copied().unwrap_or(u64::MAX);
             let used = self.file(&source, limit);
             self.out.closed.push(Closed {
-                last_seq: self.out.next_seq - 1,
+                last_seq: limit - 1,
                 file: source.file,
                 bytes: used as u64,
             });
         }
-        Ok(())
     }
     /// One file; where its last frame ends.
     fn file(&mut self, source: &Source, limit: u64) -> usize {
         let (bytes, salt) = (&*source.bytes, self.shared.salt);
         let mut at = journal::HEADER;
         let mut seq = source.first_seq;
-        self.out.next_seq = self.out.next_seq.max(seq);
         loop {
             let header = bytes.get(at..).and_then(|rest| frame::Header::read(rest, salt));
             let whole = header.filter(|h| (seq..limit).contains(&h.seq) && at + frame::HEADER + h.bytes <= bytes.len());
             if let Some(header) = whole {
-                self.settle(&header);
                 let end = at + frame::HEADER + header.bytes;
-                let (sound, _) = self.records(source, at + frame::HEADER, end);
-                self.open.missing += u64::from(header.records).saturating_sub(sound);
-                self.out.found.frames += 1;
+                if header.seq >= self.replay_from {
+                    self.settle(&header);
+                    let (sound, _) = self.records(source, at + frame::HEADER, end, true);
+                    self.open.missing += u64::from(header.records).saturating_sub(sound);
+                    self.out.found.frames += 1;
+                }
                 seq = header.seq + 1;
                 at = end;
             } else if let Some((next, header)) = frame::find(bytes, at + 8, seq + 1..limit, salt) {
                 // Damage: a later frame is there.
-                self.open.unknown = true;
-                self.records(source, at, next);
+                if header.seq > self.replay_from {
+                    self.open.unknown = true;
+                    self.records(source, at, next, false);
+                }
                 seq = header.seq;
                 at = next;
             } else {
-                if seq < limit {
-                    // The end, or damage before the next file. Old frames of a recycled file may follow: their records are known.
-                    let (_, evidence) = self.records(source, at, bytes.len());
-                    self.open.unknown |= evidence > 0;
-                }
                 self.out.next_seq = self.out.next_seq.max(seq);
-                return at;
+                if seq >= limit || limit <= self.replay_from {
+                    return at;
+                }
+                // The end, or damage before the next file. Old frames of a recycled file may follow: their records are known.
+                let (_, evidence) = self.records(source, at, bytes.len(), false);
+                self.open.unknown |= evidence > 0;
+                return if evidence > 0 { bytes.len() } else { at };
             }
             self.out.next_seq = self.out.next_seq.max(seq);
         }
@@ -189,7 +254,9 @@ impl Scan<'_> {
     /// A sound frame tells what the bytes before it were: a torn end that an earlier recovery has dealt with, or damage.
     fn settle(&mut self, header: &frame::Header) {
         let open = std::mem::take(&mut self.open);
-        if header.flags & frame::flag::RECOVERED == 0 {
+        if header.flags & frame::flag::RECOVERED != 0 {
+            self.explain(open.holes);
+        } else {
             self.out.found.damaged += open.missing + u64::from(open.unknown && open.missing == 0);
             let count = if open.unknown { UNKNOWN } else { open.missing };
             // A home whose last record was hit must not give that offset again. Which one that is shows by what follows.
@@ -198,17 +265,38 @@ impl Scan<'_> {
             }
         }
     }
+    /// Holes of a torn end were never acknowledged, as far as can be known.
+    fn explain(&mut self, holes: Vec<(u32, u64, u64)>) {
+        for (number, from, to) in holes {
+            if let Some(home) = self.out.homes.get_mut(&number) {
+                let i = home.skips.partition_point(|skip| skip.from < from);
+                let why = Missing::TailLost;
+                home.skips.insert(i, Skip { from, to, why });
+            }
+        }
+    }
     /// Takes what checks and is new; how many checked, and how many bodies or new records speak of a frame.
-    fn records(&mut self, source: &Source, from: usize, to: usize) -> (u64, u64) {
+    fn records(&mut self, source: &Source, from: usize, to: usize, framed: bool) -> (u64, u64) {
         let Some(bytes) = source.bytes.get(from..to) else {
             return (0, 0);
         };
         let (mut sound, mut evidence) = (0, 0);
-        let out = &mut self.out;
+        let (out, holes) = (&mut self.out, &mut self.open.holes);
+        let slow = self.slow;
+        // Without trusted rows an old record of a recycled file looks new.
+        let strict = self.slow && !framed;
         frame::walk(bytes, self.shared.salt, |met| match met {
             Met::Record(at, header, body) => {
                 sound += 1;
-                evidence += u64::from(take(out, &source.file, (from + at) as u64, &header, body));
+                if strict && !out.homes.get(&header.home).is_some_and(|home| home.seen) {
+                    return;
+                }
+                let hole = out.homes.get(&header.home).map_or((0, false), |home| (home.next, home.seen));
+                let new = take(out, &source.file, (from + at) as u64, &header, body);
+                if new && header.home >= FIRST_PARTITION && hole.0 < header.offset && (hole.1 || !slow) {
+                    holes.push((header.home, hole.0, header.offset));
+                }
+                evidence += u64::from(new);
             }
             Met::Damaged(header) => {
                 let next = out.homes.get(&header.home).map_or(0, |home| home.next);
@@ -222,9 +310,13 @@ impl Scan<'_> {
     fn tail(&mut self) {
         let open = std::mem::take(&mut self.open);
         let count = if open.unknown { UNKNOWN } else { open.missing };
+        self.explain(open.holes);
         self.out.found.lost_tail = count;
         // One number is left out, so that the old end is looked at again by the next recovery and gives the same.
-        self.out.next_seq += 1;
+        self.out.next_seq = self.out.next_seq.max(self.out.covered) + 1;
+        for closed in self.out.closed.iter_mut().filter(|closed| closed.last_seq == u64::MAX - 1) {
+            closed.last_seq = self.out.next_seq - 1;
+        }
         for home in self.out.homes.values_mut() {
             let count = count.max(home.suspect);
             if count == 0 || !home.seen {

@@ -7,6 +7,7 @@ use crate::{
     herald::Herald,
     intake::Intake,
     journal,
+    le::Salt,
     mover::Bell,
     options::{Limits, Sabotage},
 };
@@ -28,7 +29,7 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) limits: Limits,
     pub(crate) hooks: Hooks,
-    pub(crate) salt: u64,
+    pub(crate) salt: Salt,
     pub(crate) intake: Intake,
     pub(crate) herald: Herald,
     pub(crate) catalog: Catalog,
@@ -54,7 +55,7 @@ pub(crate) struct Counters {
 }
 
 impl Shared {
-    pub(crate) fn new(disk: Arc<dyn Disk>, limits: Limits, hooks: Hooks, salt: u64, lock: Box<dyn Any + Send + Sync>) -> Arc<Self> {
+    pub(crate) fn new(disk: Arc<dyn Disk>, limits: Limits, hooks: Hooks, salt: Salt, lock: Box<dyn Any + Send + Sync>) -> Arc<Self> {
         Arc::new(Self {
             intake: Intake::new(limits.intake),
             herald: Herald::default(),

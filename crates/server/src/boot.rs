@@ -86,7 +86,7 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
     let gateway_listeners = bind(&node.listeners.gateway, "listeners.gateway", manners).await?;
     let admin = addresses(&admin_listeners);
     let gateway = addresses(&gateway_listeners);
-    let board = admin::Board::new(health.clone(), metrics.clone(), seen.clone(), flight.clone());
+    let board = admin::Board::admin(health.clone(), metrics.clone(), seen.clone(), flight.clone());
     // It goes on through the drain, so that whoever asks sees it.
     let admin_drain = Drain::new();
     let admin_serving = admin_listeners
@@ -133,7 +133,12 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
     Ok(Node {
         gateway,
         admin,
-        recovered: format!("{} records of {} streams in {} ms", found.records, found.streams, found.took.as_millis()),
+        recovered: format!(
+            "{} records of {} streams in {} ms",
+            found.records,
+            found.streams,
+            found.took.as_millis()
+        ),
         health,
         log,
         herald,
@@ -224,8 +229,15 @@ async fn reconcile(log: &Log, declared: &[Declared]) -> Result<Vec<(Arc<tidegate
         };
         streams.push((stream, want.topics.clone()));
     }
-    for orphan in log.streams().iter().filter(|stream| declared.iter().all(|want| *want.name != *stream.name())) {
-        tracing::warn!(stream = orphan.name(), "stream without a declaration: kept, captures only its own topic");
+    for orphan in log
+        .streams()
+        .iter()
+        .filter(|stream| declared.iter().all(|want| *want.name != *stream.name()))
+    {
+        tracing::warn!(
+            stream = orphan.name(),
+            "stream without a declaration: kept, captures only its own topic"
+        );
         streams.push((orphan.clone(), Vec::new()));
     }
     Ok(streams)
@@ -248,7 +260,11 @@ fn spec(declared: &Declared) -> StreamSpec {
 }
 fn deployed(compiled: std::result::Result<Snapshot, Vec<tidegate_gateway::compile::Undeployable>>) -> Result<Snapshot> {
     compiled.map_err(|refused| {
-        let problems = refused.iter().flat_map(|api| api.problems.iter().map(move |problem| format!("api `{}`{}: expected {}", api.api, problem.at, problem.expected)));
+        let problems = refused.iter().flat_map(|api| {
+            api.problems
+                .iter()
+                .map(move |problem| format!("api `{}`{}: expected {}", api.api, problem.at, problem.expected))
+        });
         Error::new(Code::Unkeepable, Fault::Operator, problems.collect::<Vec<_>>().join("; "))
     })
 }

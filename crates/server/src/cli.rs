@@ -102,13 +102,20 @@ pub(crate) fn run() -> ExitCode {
                     settings.push((format!("listeners.{listener}.insecure"), "true".to_owned()));
                 }
             }
-            let own: Vec<_> = ["tidegate.yaml", "resources"].map(PathBuf::from).into_iter().filter(|path| path.exists()).collect();
+            let own: Vec<_> = ["tidegate.yaml", "resources"]
+                .map(PathBuf::from)
+                .into_iter()
+                .filter(|path| path.exists())
+                .collect();
             let demo = own.is_empty();
             serve::serve(Plan {
                 source: if demo { Source::Texts(demo_texts()) } else { Source::Files(own) },
                 settings,
                 mode: Mode::Dev,
-                manners: Manners { next_port: true, demo: true },
+                manners: Manners {
+                    next_port: true,
+                    demo: true,
+                },
                 demo,
             })
         }
@@ -138,7 +145,6 @@ fn demo_texts() -> Vec<(String, String)> {
     vec![("demo.yaml".to_owned(), init::RESOURCES.to_owned())]
 }
 /// Data, on standard output. Whoever closed it does not want it.
-#[expect(clippy::print_stdout, reason = "the one place data is printed")]
 pub(crate) fn say(text: &str) {
     use std::io::Write as _;
     let _closed = std::io::stdout().write_all(text.as_bytes());
@@ -158,7 +164,11 @@ pub(crate) fn failed(error: &Error) -> u8 {
     if let Some(hint) = error.hint() {
         tell(&format!("hint: {hint}\n"));
     }
-    if (error.code() as u16) / 1000 == 5 && error.code() != tidegate_core::error::Code::CommandFailed { CONFIGURATION } else { FAILED }
+    if (error.code() as u16) / 1000 == 5 && error.code() != tidegate_core::error::Code::CommandFailed {
+        CONFIGURATION
+    } else {
+        FAILED
+    }
 }
 /// A configuration with everything that is wrong with it.
 pub(crate) fn misconfigured(report: &Report) -> u8 {

@@ -11,10 +11,21 @@ pub(crate) struct Screen<'a> {
 pub(crate) fn screen(screen: &Screen<'_>) -> String {
     let gateway = place(screen.gateway);
     let admin = place(screen.admin);
-    let reach = if screen.gateway.iter().all(|address| address.ip().is_loopback()) { "this machine only" } else { "all interfaces" };
-    let folder = if screen.data.starts_with('/') { screen.data.to_owned() } else { format!("./{}", screen.data.trim_start_matches("./")) };
+    let reach = if screen.gateway.iter().all(|address| address.ip().is_loopback()) {
+        "this machine only"
+    } else {
+        "all interfaces"
+    };
+    let folder = if screen.data.starts_with('/') {
+        screen.data.to_owned()
+    } else {
+        format!("./{}", screen.data.trim_start_matches("./"))
+    };
     let demo = if screen.demo { "demo on" } else { "your configuration" };
-    let mut out = format!("tidegate {} dev: durable in {folder}, {reach}, {demo}\n\n", env!("CARGO_PKG_VERSION"));
+    let mut out = format!(
+        "tidegate {} dev: durable in {folder}, {reach}, {demo}\n\n",
+        env!("CARGO_PKG_VERSION")
+    );
     // Writing to memory cannot fail.
     let _never = writeln!(out, "  gateway  http://{gateway}   try it in a browser: http://{gateway}/");
     let _never = writeln!(out, "  admin    http://{admin}   /metrics, /healthz, /readyz\n");
@@ -50,7 +61,9 @@ mod tests {
             data: "tidegate-data",
             demo: true,
         });
-        assert!(text.starts_with("tidegate 0.1.0 dev: durable in ./tidegate-data, this machine only, demo on\n\n  gateway  http://localhost:8080   try"));
+        assert!(text.starts_with(
+            "tidegate 0.1.0 dev: durable in ./tidegate-data, this machine only, demo on\n\n  gateway  http://localhost:8080   try"
+        ));
         assert!(text.contains("\n  curl -d '{\"id\":1}' localhost:8080/orders\n"));
         assert!(text.ends_with("Ctrl-C drains.\n"));
     }

@@ -7,9 +7,7 @@ use crate::{
     screen::{Screen, screen},
 };
 use tidegate_config::{Mode, Source, load_from_process};
-use tidegate_core::{
-    error::{Code, Error, Fault, Result},
-};
+use tidegate_core::error::{Code, Error, Fault, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What to serve, and how.
@@ -77,7 +75,9 @@ struct Stop {
 impl Stop {
     fn listen() -> Result<Self> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Error::new(Code::CommandFailed, Fault::Operator, format!("cannot listen to signals: {error}")).because(error))
+            signal(kind).map_err(|error| {
+                Error::new(Code::CommandFailed, Fault::Operator, format!("cannot listen to signals: {error}")).because(error)
+            })
         };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,

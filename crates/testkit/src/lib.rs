@@ -1,1 +1,14 @@
-//! Being built.
+//! What tests of several crates share: the real binary as a node, a client that can misbehave, the contract of an endpoint.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+pub mod balance;
+pub mod browser;
+pub mod client;
+pub mod contract;
+pub mod memory;
+pub mod node;
+
+pub use balance::balance;
+pub use browser::Browser;
+pub use client::{Answer, Client};
+pub use node::Node;

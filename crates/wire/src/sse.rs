@@ -47,14 +47,22 @@ mod tests {
 
     #[test]
     fn each_line_is_a_data_line() {
-        assert_eq!(written(Some("7"), None, b"a\nb\r\nc\rd"), "id: 7\ndata: a\ndata: b\ndata: c\ndata: d\n\n");
+        assert_eq!(
+            written(Some("7"), None, b"a\nb\r\nc\rd"),
+            "id: 7\ndata: a\ndata: b\ndata: c\ndata: d\n\n"
+        );
         assert_eq!(written(None, Some("gap"), b""), "event: gap\ndata: \n\n");
         assert_eq!(written(None, None, b"end\n"), "data: end\ndata: \n\n");
     }
     #[test]
     fn a_payload_cannot_forge_an_event() {
         let forged = written(None, None, b"x\n\nid: 9\nevent: goaway\n");
-        assert!(forged.lines().filter(|line| !line.is_empty()).all(|line| line.starts_with("data: ")));
+        assert!(
+            forged
+                .lines()
+                .filter(|line| !line.is_empty())
+                .all(|line| line.starts_with("data: "))
+        );
         assert_eq!(forged.matches("\n\n").count(), 1);
     }
     #[test]

@@ -45,6 +45,9 @@ impl Captures {
     /// Whether the stream captures that topic and no other.
     pub fn holds_only(&self, stream: &Stream, topic: &str) -> bool {
         let table = self.now.load();
-        table.filters.get(&stream.number()).is_some_and(|filters| filters.iter().all(|filter| filter.as_str() == topic))
+        table
+            .filters
+            .get(&stream.number())
+            .is_some_and(|filters| filters.iter().all(|filter| filter.as_str() == topic))
     }
 }

@@ -74,7 +74,10 @@ impl Consumer for FromLog {
                 };
                 let wanted = |message: &Message| self.filter.as_ref().is_none_or(|filter| filter.matches(&message.topic));
                 let items = items.into_iter().filter(|(_, message)| wanted(message));
-                let items: Vec<_> = items.enumerate().map(|(slot, (position, message))| received(slot, Some(position), message)).collect();
+                let items: Vec<_> = items
+                    .enumerate()
+                    .map(|(slot, (position, message))| received(slot, Some(position), message))
+                    .collect();
                 if !items.is_empty() || gap.is_some() {
                     return Ok(Some(delivery(items, gap)));
                 }

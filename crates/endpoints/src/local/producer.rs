@@ -77,7 +77,10 @@ impl Producer for Sender {
             }
             if entries.is_empty() {
                 if let Some(partition) = partition.filter(|partition| *partition > 0) {
-                    return Err(Error::client(Code::PartitionOutOfRange, format!("what no stream captures has no partition {partition}")));
+                    return Err(Error::client(
+                        Code::PartitionOutOfRange,
+                        format!("what no stream captures has no partition {partition}"),
+                    ));
                 }
                 self.live(live);
                 return Ok(Receipt::now(Ok(Kept::new(level.unwrap_or(Level::Delivered)))));
@@ -110,9 +113,14 @@ fn offered(level: Option<Level>, topic: &Topic, streams: &[Arc<Stream>]) -> Resu
         (Some(level @ (Level::Stored | Level::Replicated)), []) => {
             refused(format!("cannot promise {}: no stream captures topic {}", level.as_str(), &**topic))
         }
-        (Some(Level::Replicated), [stream, ..]) => refused(format!("cannot promise replicated: stream `{}` is on this node only", stream.name())),
-        (Some(Level::Delivered), [stream, ..]) => {
-            refused(format!("cannot promise delivered: stream `{}` stores topic {}", stream.name(), &**topic))
-        }
+        (Some(Level::Replicated), [stream, ..]) => refused(format!(
+            "cannot promise replicated: stream `{}` is on this node only",
+            stream.name()
+        )),
+        (Some(Level::Delivered), [stream, ..]) => refused(format!(
+            "cannot promise delivered: stream `{}` stores topic {}",
+            stream.name(),
+            &**topic
+        )),
     }
 }

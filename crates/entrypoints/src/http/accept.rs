@@ -35,7 +35,9 @@ pub(super) fn format(headers: &HeaderMap, streams: bool) -> Result<Format> {
     let mut best: Option<(u16, Format)> = None;
     let mut asked = false;
     for value in headers.get_all(header::ACCEPT) {
-        let text = value.to_str().map_err(|_| Error::client(Code::BadHeader, "`Accept` is not ASCII"))?;
+        let text = value
+            .to_str()
+            .map_err(|_| Error::client(Code::BadHeader, "`Accept` is not ASCII"))?;
         for range in text.split(',').map(str::trim).filter(|range| !range.is_empty()) {
             asked = true;
             let mut parts = range.split(';').map(str::trim);
@@ -52,8 +54,12 @@ pub(super) fn format(headers: &HeaderMap, streams: bool) -> Result<Format> {
     match best {
         Some((_, format)) => Ok(format),
         None if !asked => Ok(Format::Json),
-        None => Err(Error::client(Code::NotAcceptable, "none of the types in `Accept` is offered here")
-            .with_hint(format!("offered: application/json, application/x-ndjson, text/plain{}", if streams { ", text/event-stream" } else { "" }))),
+        None => Err(
+            Error::client(Code::NotAcceptable, "none of the types in `Accept` is offered here").with_hint(format!(
+                "offered: application/json, application/x-ndjson, text/plain{}",
+                if streams { ", text/event-stream" } else { "" }
+            )),
+        ),
     }
 }
 /// Whether a problem should be plain text: the client names that and not JSON.
@@ -89,7 +95,10 @@ mod tests {
         let rows = [
             ("*/*", Some(Format::Json)),
             ("", Some(Format::Json)),
-            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Some(Format::Json)),
+            (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                Some(Format::Json),
+            ),
             ("text/event-stream", Some(Format::EventStream)),
             ("text/plain;q=0.5, application/x-ndjson;q=0.6", Some(Format::Ndjson)),
             ("TEXT/Plain", Some(Format::Text)),

@@ -151,7 +151,10 @@ fn item(raw: &RawValue, number: u32, body: &Bytes, stamp: &Stamp) -> Result<Mess
     let wrong = |what: &str| Error::client(Code::BadItem, format!("item {number}: {what}"));
     let item: Item<'_> = serde_json::from_str(raw.get()).map_err(|error| wrong(&without_place(&error)))?;
     if item.ttl.is_some() || item.delay.is_some() {
-        return Err(Error::client(Code::NotYet, format!("item {number}: `ttl` and `delay` come with a later version")));
+        return Err(Error::client(
+            Code::NotYet,
+            format!("item {number}: `ttl` and `delay` come with a later version"),
+        ));
     }
     let text = item.payload.get();
     let payload = match (item.encoding.as_deref(), text.starts_with('"')) {
@@ -170,7 +173,11 @@ fn item(raw: &RawValue, number: u32, body: &Bytes, stamp: &Stamp) -> Result<Mess
     }
     if let Some(id) = item.id {
         if id.is_empty() || id.len() > Message::MAX_ID {
-            return Err(wrong(&format!("`id` has {} bytes, from 1 to {} are allowed", id.len(), Message::MAX_ID)));
+            return Err(wrong(&format!(
+                "`id` has {} bytes, from 1 to {} are allowed",
+                id.len(),
+                Message::MAX_ID
+            )));
         }
         message.id = Some(id.into_owned().into_bytes().into());
     }
@@ -197,7 +204,8 @@ fn room(batch: &Batch, most: u32) -> Result<()> {
     if batch.items() < most {
         return Ok(());
     }
-    Err(Error::client(Code::BatchTooLong, format!("the batch has more than {most} items")).with_hint("send it in parts, or raise `limits.batch_items`"))
+    Err(Error::client(Code::BatchTooLong, format!("the batch has more than {most} items"))
+        .with_hint("send it in parts, or raise `limits.batch_items`"))
 }
 fn parsed<'b, T: Deserialize<'b>>(body: &'b [u8], expected: &str) -> Result<T> {
     let text = simdutf8::basic::from_utf8(body).map_err(|_| Error::client(Code::NotJson, "the body is not UTF-8"))?;
@@ -207,8 +215,15 @@ fn parsed<'b, T: Deserialize<'b>>(body: &'b [u8], expected: &str) -> Result<T> {
     })
 }
 fn not_json(place: &str, error: &serde_json::Error) -> Error {
-    let line = if place.is_empty() { format!("line {}: ", error.line()) } else { place.to_owned() };
-    Error::client(Code::NotJson, format!("{line}not JSON at byte {}: {}", error.column(), without_place(error)))
+    let line = if place.is_empty() {
+        format!("line {}: ", error.line())
+    } else {
+        place.to_owned()
+    };
+    Error::client(
+        Code::NotJson,
+        format!("{line}not JSON at byte {}: {}", error.column(), without_place(error)),
+    )
 }
 /// The library ends its texts with a place inside the part it was given, which is not the client's.
 fn without_place(error: &serde_json::Error) -> String {
@@ -229,7 +244,11 @@ mod tests {
         }
     }
     fn payloads(kind: Kind, body: &'static str) -> Vec<Bytes> {
-        split(kind, body.into(), &stamp(), 100).unwrap().iter().map(|m| m.payload.clone()).collect()
+        split(kind, body.into(), &stamp(), 100)
+            .unwrap()
+            .iter()
+            .map(|m| m.payload.clone())
+            .collect()
     }
     fn refused(kind: Kind, body: &'static str) -> (usize, u32) {
         let batch = split(kind, body.into(), &stamp(), 100).unwrap();
@@ -238,8 +257,14 @@ mod tests {
 
     #[test]
     fn bytes_are_kept() {
-        assert_eq!(payloads(Kind::Lines, "{\"n\": 12345678901234567890}\r\n\n 1.10 \n"), ["{\"n\": 12345678901234567890}", " 1.10 "]);
-        assert_eq!(payloads(Kind::Array, "[ {\"f\":1.10} , \"x\",null]"), ["{\"f\":1.10}", "\"x\"", "null"]);
+        assert_eq!(
+            payloads(Kind::Lines, "{\"n\": 12345678901234567890}\r\n\n 1.10 \n"),
+            ["{\"n\": 12345678901234567890}", " 1.10 "]
+        );
+        assert_eq!(
+            payloads(Kind::Array, "[ {\"f\":1.10} , \"x\",null]"),
+            ["{\"f\":1.10}", "\"x\"", "null"]
+        );
         let items = "{\"items\":[{\"payload\":\"a\\nb\"},{\"payload\":{\"f\": 1.10}},{\"payload\":\"/wAB\",\"encoding\":\"base64\"}]}";
         assert_eq!(payloads(Kind::Items, items), [&b"a\nb"[..], b"{\"f\": 1.10}", &[0xff, 0, 1]]);
     }
@@ -267,7 +292,10 @@ mod tests {
         ] {
             assert_eq!(split(kind, body.into(), &stamp(), 100).unwrap_err().code(), code, "{body}");
         }
-        assert_eq!(split(Kind::Array, "[1,2,3]".into(), &stamp(), 2).unwrap_err().code(), Code::BatchTooLong);
+        assert_eq!(
+            split(Kind::Array, "[1,2,3]".into(), &stamp(), 2).unwrap_err().code(),
+            Code::BatchTooLong
+        );
     }
     #[test]
     fn an_error_says_where() {

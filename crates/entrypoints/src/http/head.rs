@@ -13,11 +13,17 @@ pub struct HeadLimits {
 /// The host the client means, without its port; empty for HTTP/1.0 without one.
 pub(super) fn check(parts: &Parts, limits: HeadLimits) -> Result<&str> {
     if parts.headers.len() > limits.headers {
-        return Err(Error::client(Code::HeadTooLarge, format!("{} header fields, at most {} are allowed", parts.headers.len(), limits.headers)));
+        return Err(Error::client(
+            Code::HeadTooLarge,
+            format!("{} header fields, at most {} are allowed", parts.headers.len(), limits.headers),
+        ));
     }
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     if target.len() > limits.target {
-        return Err(Error::client(Code::TargetTooLong, format!("a target of {} bytes, at most {} are allowed", target.len(), limits.target)));
+        return Err(Error::client(
+            Code::TargetTooLong,
+            format!("a target of {} bytes, at most {} are allowed", target.len(), limits.target),
+        ));
     }
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Error::client(Code::MethodNotAllowed, format!("{} is not offered", parts.method)));
@@ -113,6 +119,9 @@ mod tests {
             assert_eq!(checked(path, &["a"]).unwrap_err().code(), Code::BadTarget, "{path}");
         }
         assert!(checked("/a/b..c/.d", &["a"]).is_ok());
-        assert_eq!(checked(&format!("/{}", "x".repeat(100)), &["a"]).unwrap_err().code(), Code::TargetTooLong);
+        assert_eq!(
+            checked(&format!("/{}", "x".repeat(100)), &["a"]).unwrap_err().code(),
+            Code::TargetTooLong
+        );
     }
 }

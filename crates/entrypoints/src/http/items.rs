@@ -156,7 +156,9 @@ pub(super) fn names(key: &str, headers: &Headers, out: &mut Vec<u8>) {
 pub(super) fn string(text: &str, out: &mut Vec<u8>) {
     let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
     let bytes = text.as_bytes();
-    let clean = bytes.chunks(16).all(|chunk| chunk.iter().fold(true, |clean, byte| clean & !special(byte)));
+    let clean = bytes
+        .chunks(16)
+        .all(|chunk| chunk.iter().fold(true, |clean, byte| clean & !special(byte)));
     if clean {
         out.push(b'"');
         out.extend_from_slice(bytes);

@@ -41,7 +41,10 @@ pub(super) fn answer(error: &Error, request_id: &str, headers: &HeaderMap) -> Re
         let text = format!("{} {}\n{hint}request: {request_id}\n", problem.code, problem.detail);
         with_type(Body::full(text), "text/plain; charset=utf-8")
     } else {
-        with_type(Body::full(serde_json::to_vec(&problem).unwrap_or_default()), "application/problem+json")
+        with_type(
+            Body::full(serde_json::to_vec(&problem).unwrap_or_default()),
+            "application/problem+json",
+        )
     };
     *response.status_mut() = outcome::status(error.code());
     told(error, response.headers_mut());
@@ -49,7 +52,9 @@ pub(super) fn answer(error: &Error, request_id: &str, headers: &HeaderMap) -> Re
 }
 pub(super) fn with_type(body: Body, content_type: &'static str) -> Response<Body> {
     let mut response = Response::new(body);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 /// The headers that the RFCs ask for beside the body.

@@ -28,7 +28,13 @@ const ID: HeaderName = HeaderName::from_static("tidegate-id");
 const POSITION: HeaderName = HeaderName::from_static("tidegate-position");
 const DUPLICATE: HeaderName = HeaderName::from_static("tidegate-duplicate");
 /// Every request header of ours; the last three are known and not built.
-const KNOWN: &[&str] = &["tidegate-ack", "tidegate-key", "tidegate-id", "tidegate-partition", "tidegate-batch"];
+const KNOWN: &[&str] = &[
+    "tidegate-ack",
+    "tidegate-key",
+    "tidegate-id",
+    "tidegate-partition",
+    "tidegate-batch",
+];
 const LATER: &[&str] = &["tidegate-ttl", "tidegate-delay"];
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -65,22 +71,33 @@ impl Wish {
         };
         let key = one(headers, "tidegate-key")?.map(|key| Bytes::copy_from_slice(key.as_bytes()));
         if key.is_some() && partition.is_some() {
-            return Err(Error::client(Code::BadHeader, "`Tidegate-Key` and `Tidegate-Partition` exclude each other")
-                .with_hint("the key decides the partition"));
+            return Err(
+                Error::client(Code::BadHeader, "`Tidegate-Key` and `Tidegate-Partition` exclude each other")
+                    .with_hint("the key decides the partition"),
+            );
         }
         let own = one(headers, "tidegate-id")?;
         let idempotency = one(headers, "idempotency-key")?;
         if own.is_some() && idempotency.is_some() {
-            return Err(Error::client(Code::BadHeader, "`Tidegate-Id` and `Idempotency-Key` exclude each other"));
+            return Err(Error::client(
+                Code::BadHeader,
+                "`Tidegate-Id` and `Idempotency-Key` exclude each other",
+            ));
         }
         let id = own.or(idempotency);
         if let Some(id) = id.filter(|id| id.is_empty() || id.len() > Message::MAX_ID) {
-            return Err(Error::client(Code::BadHeader, format!("a message id of {} bytes, from 1 to {} are allowed", id.len(), Message::MAX_ID)));
+            return Err(Error::client(
+                Code::BadHeader,
+                format!("a message id of {} bytes, from 1 to {} are allowed", id.len(), Message::MAX_ID),
+            ));
         }
         let kind = kind(headers)?;
         // Room for `:` and the largest number.
         if let Some(id) = id.filter(|id| kind != Kind::Single && id.len() > Message::MAX_ID - 11) {
-            return Err(Error::client(Code::BadHeader, format!("a batch's id of {} bytes, at most {} are allowed", id.len(), Message::MAX_ID - 11)));
+            return Err(Error::client(
+                Code::BadHeader,
+                format!("a batch's id of {} bytes, at most {} are allowed", id.len(), Message::MAX_ID - 11),
+            ));
         }
         Ok(Self {
             kind,
@@ -100,7 +117,8 @@ fn known(headers: &HeaderMap) -> Result<()> {
             return Err(Error::client(Code::NotYet, format!("`{name}` comes with a later version")));
         }
         if !KNOWN.contains(&name) {
-            return Err(Error::client(Code::BadHeader, format!("unknown header `{name}`")).with_hint(format!("known: {}, idempotency-key", KNOWN.join(", "))));
+            return Err(Error::client(Code::BadHeader, format!("unknown header `{name}`"))
+                .with_hint(format!("known: {}, idempotency-key", KNOWN.join(", "))));
         }
     }
     Ok(())
@@ -109,14 +127,22 @@ fn kind(headers: &HeaderMap) -> Result<Kind> {
     if let Some(coding) = one(headers, "content-encoding")?
         && !coding.eq_ignore_ascii_case("identity")
     {
-        return Err(Error::client(Code::UnsupportedMediaType, format!("`Content-Encoding: {}` is not offered", coding.escape_debug()))
-            .with_hint("send the body as it is"));
+        return Err(Error::client(
+            Code::UnsupportedMediaType,
+            format!("`Content-Encoding: {}` is not offered", coding.escape_debug()),
+        )
+        .with_hint("send the body as it is"));
     }
     let array = match one(headers, "tidegate-batch")? {
         None => false,
         Some(word) if word.eq_ignore_ascii_case("true") => true,
         Some(word) if word.eq_ignore_ascii_case("false") => false,
-        Some(word) => return Err(Error::client(Code::BadHeader, format!("`Tidegate-Batch: {}`: expected `true` or `false`", word.escape_debug()))),
+        Some(word) => {
+            return Err(Error::client(
+                Code::BadHeader,
+                format!("`Tidegate-Batch: {}`: expected `true` or `false`", word.escape_debug()),
+            ));
+        }
     };
     let essence = one(headers, "content-type")?.map_or("", |value| value.split(';').next().unwrap_or_default().trim());
     Ok(match essence {
@@ -137,14 +163,21 @@ pub(super) async fn post(call: Call<'_>, parts: Parts, body: Incoming, settings:
         topic: target.topic(call.rest)?,
         key: wish.key.clone(),
         id: wish.id.clone(),
-        headers: kept_headers(&parts.headers, post)?,
+        headers: kept_headers(&parts.headers, post, wish.kind)?,
     };
-    let most = if wish.kind == Kind::Single { settings.body } else { settings.batch_body };
+    let most = if wish.kind == Kind::Single {
+        settings.body
+    } else {
+        settings.batch_body
+    };
     let body = upload::read(body, most, settings.body_stall, &mut aboard).await?;
     let first = if wish.same_payload { Some(body.clone()) } else { None };
     let batch = batch::split(wish.kind, body, &stamp, settings.batch_items)?;
     let items = batch.items();
-    let ids: Vec<_> = batch.numbered().filter_map(|(number, message)| Some((number, message.id.clone()?))).collect();
+    let ids: Vec<_> = batch
+        .numbered()
+        .filter_map(|(number, message)| Some((number, message.id.clone()?)))
+        .collect();
 
     let mut x = call.exchange();
     flow::admit(route, &mut x).await?;
@@ -161,10 +194,15 @@ pub(super) async fn post(call: Call<'_>, parts: Parts, body: Incoming, settings:
     {
         same(&call, &kept, &payload).await?;
     }
-    if wish.kind == Kind::Single { single(&kept, &stamp, &wish) } else { many(&kept, items, &stamp, &ids, &wish, &call) }
+    if wish.kind == Kind::Single {
+        single(&kept, &stamp, &wish)
+    } else {
+        Ok(many(&kept, items, &stamp, &ids, &wish, &call))
+    }
 }
-/// Headers the API lets into the message. curl's form type says nothing about the payload.
-fn kept_headers(headers: &HeaderMap, post: &HttpPost) -> Result<Headers> {
+/// Headers the API lets into the message. The type of a batch is not that of its messages, and curl's form type says nothing about
+/// the payload.
+fn kept_headers(headers: &HeaderMap, post: &HttpPost, kind: Kind) -> Result<Headers> {
     if post.headers.is_empty() {
         return Ok(Headers::EMPTY);
     }
@@ -172,13 +210,16 @@ fn kept_headers(headers: &HeaderMap, post: &HttpPost) -> Result<Headers> {
     let mut any = false;
     for (name, value) in headers {
         let wanted = post.headers.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => name.as_str().get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
+            Some(prefix) => name
+                .as_str()
+                .get(..prefix.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
             None => name.as_str().eq_ignore_ascii_case(pattern),
         });
-        let form = *name == header::CONTENT_TYPE && value.as_bytes().starts_with(FORM.as_bytes());
+        let foreign = *name == header::CONTENT_TYPE && (kind != Kind::Single || value.as_bytes().starts_with(FORM.as_bytes()));
         // Credentials do not belong into messages, whatever a pattern says.
         let secret = matches!(*name, header::AUTHORIZATION | header::COOKIE | header::PROXY_AUTHORIZATION);
-        if wanted && !form && !secret {
+        if wanted && !foreign && !secret {
             builder.push(name.as_str(), value.as_bytes())?;
             any = true;
         }
@@ -197,7 +238,9 @@ async fn same(call: &Call<'_>, kept: &Kept, payload: &Bytes) -> Result<()> {
     let mut consumer = flow::consume(call.route, call.rest, Start::At(position)).await?;
     let limit = Limit { messages: 1, bytes: 1 };
     let first = consumer.next(limit).await?;
-    let found = first.as_ref().and_then(|delivery| delivery.items().iter().find(|item| item.position == Some(position)));
+    let found = first
+        .as_ref()
+        .and_then(|delivery| delivery.items().iter().find(|item| item.position == Some(position)));
     match found {
         Some(item) if item.message.payload != *payload => Err(Error::client(
             Code::IdempotencyMismatch,
@@ -209,19 +252,29 @@ async fn same(call: &Call<'_>, kept: &Kept, payload: &Bytes) -> Result<()> {
 }
 fn single(kept: &Kept, stamp: &Stamp, wish: &Wish) -> Result<Response<Body>> {
     let verdicts = kept.verdicts(1);
-    let Some(verdict) = verdicts.first() else { return Ok(Response::new(Body::empty())) };
+    let Some(verdict) = verdicts.first() else {
+        return Ok(Response::new(Body::empty()));
+    };
     let positions = match &verdict.result {
         Ok(positions) => positions,
         Err(error) => return Err(error.again()),
     };
     let position = (!positions.is_empty()).then(|| positions.iter().copied().collect::<Cursor>().to_string());
-    let id = stamp.id.as_ref().map(|id| String::from_utf8_lossy(id)).or_else(|| position.as_deref().map(Into::into));
+    let id = stamp
+        .id
+        .as_ref()
+        .map(|id| String::from_utf8_lossy(id))
+        .or_else(|| position.as_deref().map(Into::into));
     let body = if wish.minimal {
         Body::empty()
     } else {
         let mut out = Vec::with_capacity(96);
         out.push(b'{');
-        for (name, value) in [("id", id.as_deref()), ("position", position.as_deref()), ("ack", Some(kept.level.as_str()))] {
+        for (name, value) in [
+            ("id", id.as_deref()),
+            ("position", position.as_deref()),
+            ("ack", Some(kept.level.as_str())),
+        ] {
             if let Some(value) = value {
                 items::name(name, &mut out);
                 items::string(value, &mut out);
@@ -250,7 +303,7 @@ fn single(kept: &Kept, stamp: &Stamp, wish: &Wish) -> Result<Response<Body>> {
     Ok(response)
 }
 /// A verdict per item: 202 all, 207 some, else the first problem with the same members.
-fn many(kept: &Kept, items: u32, stamp: &Stamp, ids: &[(u32, Bytes)], wish: &Wish, call: &Call<'_>) -> Result<Response<Body>> {
+fn many(kept: &Kept, items: u32, stamp: &Stamp, ids: &[(u32, Bytes)], wish: &Wish, call: &Call<'_>) -> Response<Body> {
     let failed = kept.failed.len() as u32;
     let first = kept.failed.first().map(|(_, error)| error).filter(|_| failed == items);
     let mut out = Vec::with_capacity(64 + items as usize * 48);
@@ -276,38 +329,46 @@ fn many(kept: &Kept, items: u32, stamp: &Stamp, ids: &[(u32, Bytes)], wish: &Wis
         result(&verdict, ids, &mut out);
     }
     out.extend_from_slice(b"]}");
-    let body = if wish.minimal && failed == 0 { Body::empty() } else { Body::full(out) };
-    let mut response = match first {
-        Some(error) => {
-            let mut response = with_type(body, "application/problem+json");
-            *response.status_mut() = outcome::status(error.code());
-            problem::told(error, response.headers_mut());
-            response
+    let body = if wish.minimal && failed == 0 {
+        Body::empty()
+    } else {
+        Body::full(out)
+    };
+    let mut response = if let Some(error) = first {
+        let mut response = with_type(body, "application/problem+json");
+        *response.status_mut() = outcome::status(error.code());
+        problem::told(error, response.headers_mut());
+        response
+    } else {
+        let mut response = with_type(body, "application/json");
+        *response.status_mut() = if failed == 0 {
+            StatusCode::ACCEPTED
+        } else {
+            StatusCode::MULTI_STATUS
+        };
+        response.headers_mut().insert(ACK, HeaderValue::from_static(kept.level.as_str()));
+        if let Ok(value) = HeaderValue::try_from(kept.to_string())
+            && !value.is_empty()
+            && value.len() <= 1024
+        {
+            response.headers_mut().insert(POSITION, value);
         }
-        None => {
-            let mut response = with_type(body, "application/json");
-            *response.status_mut() = if failed == 0 { StatusCode::ACCEPTED } else { StatusCode::MULTI_STATUS };
-            response.headers_mut().insert(ACK, HeaderValue::from_static(kept.level.as_str()));
-            if let Ok(value) = HeaderValue::try_from(kept.to_string())
-                && !value.is_empty()
-                && value.len() <= 1024
-            {
-                response.headers_mut().insert(POSITION, value);
-            }
-            response
-        }
+        response
     };
     if !kept.duplicates.is_empty() && kept.duplicates.len() as u32 == items {
         response.headers_mut().insert(DUPLICATE, HeaderValue::from_static("true"));
     }
-    Ok(response)
+    response
 }
 fn result(verdict: &Verdict<'_>, ids: &[(u32, Bytes)], out: &mut Vec<u8>) {
     out.extend_from_slice(format!("{{\"index\":{}", verdict.item).as_bytes());
     match &verdict.result {
         Ok(positions) => {
             let position = (!positions.is_empty()).then(|| positions.iter().copied().collect::<Cursor>().to_string());
-            let own = ids.binary_search_by_key(&verdict.item, |(number, _)| *number).ok().and_then(|at| ids.get(at));
+            let own = ids
+                .binary_search_by_key(&verdict.item, |(number, _)| *number)
+                .ok()
+                .and_then(|at| ids.get(at));
             let own = own.map(|(_, id)| String::from_utf8_lossy(id));
             for (name, value) in [("id", own.as_deref().or(position.as_deref())), ("position", position.as_deref())] {
                 if let Some(value) = value {

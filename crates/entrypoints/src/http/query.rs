@@ -58,9 +58,12 @@ impl Query {
     }
     /// Where to begin, if the URL says.
     pub(super) fn start(&self) -> Option<Start> {
-        let cursor = self.cursor.as_ref().map(|cursor| match cursor.is_empty() {
-            true => Start::Earliest,
-            false => Start::After(cursor.clone()),
+        let cursor = self.cursor.as_ref().map(|cursor| {
+            if cursor.is_empty() {
+                Start::Earliest
+            } else {
+                Start::After(cursor.clone())
+            }
         });
         cursor.or_else(|| self.from.clone())
     }
@@ -84,7 +87,9 @@ fn from(value: &str) -> Result<Start> {
         return Ok(Start::Last(count));
     }
     if let Some(ago) = clock::parse_duration(value) {
-        return Ok(Start::Since(clock::now_us().saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX))));
+        return Ok(Start::Since(
+            clock::now_us().saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX)),
+        ));
     }
     if let Some(time) = clock::parse_rfc3339(value) {
         return Ok(Start::Since(time));
@@ -114,7 +119,8 @@ fn unknown(name: &str) -> Error {
     if matches!(name, "access_token" | "group") {
         return Error::client(Code::NotYet, format!("`{name}` comes with a later version"));
     }
-    Error::client(Code::BadQuery, format!("unknown query parameter `{}`", name.escape_debug())).with_hint(format!("known: {}", KNOWN.join(", ")))
+    Error::client(Code::BadQuery, format!("unknown query parameter `{}`", name.escape_debug()))
+        .with_hint(format!("known: {}", KNOWN.join(", ")))
 }
 /// `application/x-www-form-urlencoded`.
 fn decoded(text: &str) -> Result<String> {

@@ -28,7 +28,7 @@ const NEXT: HeaderName = HeaderName::from_static("tidegate-next-cursor");
 /// A page is not larger than this, whatever its messages are; the cursor says where to go on.
 const MOST_BYTES: u32 = 8 << 20;
 /// A client may wait longer than the API's own `wait`, but not for ever: proxies give up.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// What was collected.
 struct Collected {
@@ -57,7 +57,9 @@ pub(super) async fn get(call: &Call<'_>, parts: &Parts, get: &HttpGet, format: F
         items: Vec::new(),
         bytes: 0,
         gap: None,
-        next: consumer.cursor().or(if let Start::After(cursor) = start { Some(cursor) } else { None }),
+        next: consumer
+            .cursor()
+            .or(if let Start::After(cursor) = start { Some(cursor) } else { None }),
         offered: class.offer(0),
     };
     let window = window(call.route, get);
@@ -97,9 +99,13 @@ fn window(route: &Route, get: &HttpGet) -> bool {
 /// `?include=` may ask for what the API lets out; Gravitee's form shows what the API names without being asked.
 fn shown(query: &Query, route: &Route) -> Result<Shown> {
     let may = |part: Include| route.api.include.contains(&part);
-    for (asked, part, word) in [(query.headers, Include::Headers, "headers"), (query.metadata, Include::Metadata, "metadata")] {
+    for (asked, part, word) in [
+        (query.headers, Include::Headers, "headers"),
+        (query.metadata, Include::Metadata, "metadata"),
+    ] {
         if asked && !may(part) {
-            return Err(Error::client(Code::BadQuery, format!("this api does not show `{word}`")).with_hint(format!("the api's `include: [{word}]` lets it out")));
+            return Err(Error::client(Code::BadQuery, format!("this api does not show `{word}`"))
+                .with_hint(format!("the api's `include: [{word}]` lets it out")));
         }
     }
     let always = route.api.compatibility == Compatibility::Gravitee;
@@ -108,20 +114,29 @@ fn shown(query: &Query, route: &Route) -> Result<Shown> {
         metadata: query.metadata || always && may(Include::Metadata),
     })
 }
-async fn collect(page: &mut Collected, consumer: &mut dyn Consumer, limit: u32, window: bool, deadline: Instant, mut drain: Watch) -> Result<()> {
+async fn collect(
+    page: &mut Collected,
+    consumer: &mut dyn Consumer,
+    limit: u32,
+    window: bool,
+    deadline: Instant,
+    mut drain: Watch,
+) -> Result<()> {
     let mut late = std::pin::pin!(sleep_until(deadline));
     while (page.items.len() as u32) < limit && page.bytes < MOST_BYTES as usize {
         // With something in hand only a window waits for more.
         if !window && !page.is_empty() && !consumer.more() {
             break;
         }
+        // `wait` is how long to wait for a publisher; what is there already may take the disk a moment.
+        let waits = window || !consumer.more();
         let room = Limit {
             messages: limit - page.items.len() as u32,
             bytes: MOST_BYTES - page.bytes as u32,
         };
         let next = tokio::select! {
             biased;
-            () = &mut late => break,
+            () = &mut late, if waits => break,
             () = drain.started() => break,
             next = consumer.next(room) => next?,
         };

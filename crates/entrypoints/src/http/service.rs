@@ -83,7 +83,8 @@ impl Call<'_> {
         x
     }
     pub(super) fn no_method(&self) -> Error {
-        Error::client(Code::MethodNotAllowed, format!("`{}` does not take this method", self.path)).with_hint(format!("allowed: {}", allowed(self.route)))
+        Error::client(Code::MethodNotAllowed, format!("`{}` does not take this method", self.path))
+            .with_hint(format!("allowed: {}", allowed(self.route)))
     }
 }
 fn allowed(route: &Route) -> &'static str {
@@ -110,12 +111,19 @@ impl Gateway {
             requests: AtomicU64::new(0),
         })
     }
-    async fn answer(&self, request: Request<Incoming>, connection: &Arc<Connection>, trace: [u8; 16], request_id: &str) -> Result<Response<Body>> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        connection: &Arc<Connection>,
+        trace: [u8; 16],
+        request_id: &str,
+    ) -> Result<Response<Body>> {
         let aboard = self.flight.enter()?;
         let (parts, body) = request.into_parts();
         let host = head::check(&parts, self.settings.head)?.to_owned();
         if self.drain.is_draining() {
-            return Err(Error::new(Code::Draining, Fault::Operator, "the gateway is shutting down").with_retry(Retry::After(Duration::from_secs(1))));
+            return Err(Error::new(Code::Draining, Fault::Operator, "the gateway is shutting down")
+                .with_retry(Retry::After(Duration::from_secs(1))));
         }
         let uri = parts.uri.clone();
         let path = uri.path();
@@ -147,7 +155,10 @@ impl Gateway {
     }
     async fn get(&self, call: Call<'_>, parts: &Parts, connection: &Arc<Connection>) -> Result<Response<Body>> {
         if parts.headers.contains_key(header::UPGRADE) {
-            return Err(Error::client(Code::NotYet, "upgrading a connection (WebSocket) comes with a later version").with_hint("stream with `Accept: text/event-stream`"));
+            return Err(
+                Error::client(Code::NotYet, "upgrading a connection (WebSocket) comes with a later version")
+                    .with_hint("stream with `Accept: text/event-stream`"),
+            );
         }
         let api = &call.route.api;
         if call.route.subscribe.is_none() || api.http_get.is_none() && api.sse.is_none() {
@@ -167,7 +178,9 @@ impl Gateway {
                 return Err(Error::client(Code::MethodNotAllowed, format!("`{path}` is a page")).with_hint("allowed: GET"));
             }
             let mut response = problem::with_type(Body::full(page.bytes), page.content_type);
-            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             return Ok(response);
         }
         let now = self.world.now();
@@ -230,7 +243,7 @@ impl Handler for Gateway {
             Err(error) => {
                 tell(&error, &request_id, &connection);
                 let mut accept = http::HeaderMap::new();
-                headers.into_iter().for_each(|value| drop(accept.insert(header::ACCEPT, value)));
+                accept.extend(headers.map(|value| (header::ACCEPT, value)));
                 let mut response = problem::answer(&error, &request_id, &accept);
                 if error.code() == Code::MethodNotAllowed
                     && let Some(allow) = error.hint().and_then(|hint| hint.strip_prefix("allowed: "))
@@ -251,11 +264,15 @@ impl Handler for Gateway {
 fn tell(error: &Error, request_id: &str, connection: &Connection) {
     let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     match error.fault() {
-        Fault::Client => tracing::debug!(request = request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "refused"),
+        Fault::Client => {
+            tracing::debug!(request = request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "refused");
+        }
         Fault::Broker | Fault::Operator => {
             tracing::warn!(request = request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "not done");
         }
-        Fault::Gateway => tracing::error!(request = request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "failed"),
+        Fault::Gateway => {
+            tracing::error!(request = request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "failed");
+        }
     }
 }
 fn hex(bytes: [u8; 16]) -> String {

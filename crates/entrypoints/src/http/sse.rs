@@ -31,8 +31,16 @@ const RETRY: std::ops::Range<u64> = 1_000..4_000;
 /// One written chunk; a delivery with more becomes several.
 const CHUNK: usize = 64 << 10;
 
-pub(super) async fn stream(call: &Call<'_>, parts: &Parts, world: &Arc<World>, drain: Watch, connection: &Arc<Connection>) -> Result<Response<Body>> {
-    let Some(settings) = &call.route.api.sse else { return Err(call.no_method()) };
+pub(super) async fn stream(
+    call: &Call<'_>,
+    parts: &Parts,
+    world: &Arc<World>,
+    drain: Watch,
+    connection: &Arc<Connection>,
+) -> Result<Response<Body>> {
+    let Some(settings) = &call.route.api.sse else {
+        return Err(call.no_method());
+    };
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
     if query.limit.is_some() || query.wait.is_some() || query.headers || query.metadata {
         return Err(Error::client(Code::BadQuery, "a stream takes only `from` or `cursor`"));
@@ -89,7 +97,12 @@ impl Framing for Sse {
         if simdutf8::basic::from_utf8(&r.message.payload).is_ok() {
             sse::event(id.as_deref(), None, &r.message.payload, out);
         } else {
-            sse::event(id.as_deref(), Some("base64"), STANDARD.encode_to_string(&r.message.payload).as_bytes(), out);
+            sse::event(
+                id.as_deref(),
+                Some("base64"),
+                STANDARD.encode_to_string(&r.message.payload).as_bytes(),
+                out,
+            );
         }
     }
     fn gap(&self, gap: &Gap, out: &mut BytesMut) {
@@ -105,7 +118,11 @@ impl Framing for Sse {
         sse::event(None, Some("goaway"), format!("{{\"reason\":\"{}\"}}", why.as_str()).as_bytes(), out);
     }
     fn input(&self, _partial: &mut Vec<u8>, read: &[u8], _reply: &mut BytesMut) -> Incoming {
-        if read.is_empty() { Incoming::Leave(Ended::ClientLeft) } else { Incoming::Nothing }
+        if read.is_empty() {
+            Incoming::Leave(Ended::ClientLeft)
+        } else {
+            Incoming::Nothing
+        }
     }
 }
 /// The maker's side of the stream.
@@ -149,7 +166,11 @@ impl Outbound for Out {
             if let Some(position) = item.position {
                 self.cursor.advance(position);
             }
-            let at = if item.position.is_some() { &self.cursor } else { &Cursor::default() };
+            let at = if item.position.is_some() {
+                &self.cursor
+            } else {
+                &Cursor::default()
+            };
             Sse.frame(item, at, &mut out);
             messages += 1;
             if out.len() >= CHUNK {

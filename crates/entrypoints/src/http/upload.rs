@@ -45,20 +45,25 @@ pub(super) async fn read(mut body: Incoming, most: u64, stall: Duration, aboard:
     if !rest.is_empty() {
         return Ok(rest.freeze());
     }
-    Ok(if first.len() < COPY_BELOW { Bytes::copy_from_slice(&first) } else { first })
+    Ok(if first.len() < COPY_BELOW {
+        Bytes::copy_from_slice(&first)
+    } else {
+        first
+    })
 }
 /// A timer is made only for a body that has not come yet.
 async fn next(body: &mut Incoming, stall: Duration) -> Result<Option<http_body::Frame<Bytes>>> {
     let mut frame = body.frame();
     let come = match futures::poll!(&mut frame) {
         std::task::Poll::Ready(come) => come,
-        std::task::Poll::Pending => tokio::time::timeout(stall, frame).await.map_err(|_late| {
-            Error::client(Code::BodyTimeout, format!("no byte of the body came for {} ms", stall.as_millis()))
-        })?,
+        std::task::Poll::Pending => tokio::time::timeout(stall, frame)
+            .await
+            .map_err(|_late| Error::client(Code::BodyTimeout, format!("no byte of the body came for {} ms", stall.as_millis())))?,
     };
     come.transpose()
         .map_err(|error| Error::client(Code::BadRequest, "the body is cut or badly framed").because(error))
 }
 fn too_large(most: u64) -> Error {
-    Error::client(Code::TooLarge, format!("the body is larger than {most} bytes")).with_hint("send it in parts, or raise `limits.body` or `limits.batch_body`")
+    Error::client(Code::TooLarge, format!("the body is larger than {most} bytes"))
+        .with_hint("send it in parts, or raise `limits.body` or `limits.batch_body`")
 }

@@ -116,7 +116,9 @@ impl Watched {
                 connection.progress();
             }
         } else if connection.blocked.load(Ordering::Relaxed) == 0 {
-            connection.blocked.store(connection.tick.load(Ordering::Relaxed).max(1), Ordering::Relaxed);
+            connection
+                .blocked
+                .store(connection.tick.load(Ordering::Relaxed).max(1), Ordering::Relaxed);
         }
     }
 }

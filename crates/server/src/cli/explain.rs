@@ -17,6 +17,9 @@ pub(super) fn explain(code: &str) -> u8 {
     }
     let mut known: Vec<_> = Pages::iter().map(|name| name.trim_end_matches(".md").to_owned()).collect();
     known.sort();
-    tell(&format!("error[TG5020]: there is no error code `{code}`\nhint: {}\n", known.join(" ")));
+    tell(&format!(
+        "error[TG5020]: there is no error code `{code}`\nhint: {}\n",
+        known.join(" ")
+    ));
     USAGE
 }

@@ -11,14 +11,22 @@ const NODE: &str = include_str!("../../../../examples/demo/tidegate.yaml");
 
 /// Nothing that is there is touched.
 pub(super) fn init(folder: &Path) -> u8 {
-    let files = [(folder.join("tidegate.yaml"), NODE), (folder.join("resources/demo.yaml"), RESOURCES)];
+    let files = [
+        (folder.join("tidegate.yaml"), NODE),
+        (folder.join("resources/demo.yaml"), RESOURCES),
+    ];
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
-        tell(&format!("error[TG5020]: `{}` is there already; nothing was written\nhint: name an empty folder: tidegate init DIR\n", path.display()));
+        tell(&format!(
+            "error[TG5020]: `{}` is there already; nothing was written\nhint: name an empty folder: tidegate init DIR\n",
+            path.display()
+        ));
         return FAILED;
     }
     for (path, text) in &files {
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
-        let written = made.and_then(|()| OpenOptions::new().write(true).create_new(true).open(path)).and_then(|mut file| file.write_all(text.as_bytes()));
+        let written = made
+            .and_then(|()| OpenOptions::new().write(true).create_new(true).open(path))
+            .and_then(|mut file| file.write_all(text.as_bytes()));
         if let Err(error) = written {
             tell(&format!("error[TG5020]: cannot write `{}`: {error}\n", path.display()));
             return FAILED;

@@ -23,7 +23,8 @@ pub(crate) struct Board {
     pub(super) flight: Arc<Flight>,
 }
 impl Board {
-    pub(crate) fn new(health: Arc<Health>, metrics: Arc<Metrics>, seen: Arc<Seen>, flight: Arc<Flight>) -> Arc<Admin> {
+    /// The handler over it.
+    pub(crate) fn admin(health: Arc<Health>, metrics: Arc<Metrics>, seen: Arc<Seen>, flight: Arc<Flight>) -> Arc<Admin> {
         let board = Arc::new(Self {
             health,
             metrics,

@@ -5,7 +5,8 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 /// From here on; once per process.
 pub(crate) fn start(telemetry: &Telemetry, color: bool) -> Result<()> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::new(Code::BadValue, Fault::Operator, format!("telemetry.level: {error}"));
+    let failed =
+        |error: Box<dyn std::error::Error + Send + Sync>| Error::new(Code::BadValue, Fault::Operator, format!("telemetry.level: {error}"));
     let filter = EnvFilter::builder().parse(&telemetry.level).map_err(|error| failed(error.into()))?;
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match telemetry.logs {

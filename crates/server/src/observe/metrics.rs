@@ -2,7 +2,7 @@
 use super::admin::Board;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
+    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text::encode},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
@@ -36,9 +36,22 @@ fn family(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, counter: bool,
     }
     Ok(())
 }
-fn row(labels: &(impl EncodeLabelSet + fmt::Debug), value: u64, counter: bool, to: &mut prometheus_client::encoding::MetricEncoder<'_>) -> fmt::Result {
-    let to = to.encode_family(labels)?;
-    if counter { ConstCounter::new(value).encode(to) } else { ConstGauge::new(value as i64).encode(to) }
+fn row(labels: &Labels, value: u64, counter: bool, to: &mut MetricEncoder<'_>) -> fmt::Result {
+    let write = |to: MetricEncoder<'_>| {
+        if counter {
+            ConstCounter::new(value).encode(to)
+        } else {
+            ConstGauge::new(value as i64).encode(to)
+        }
+    };
+    if labels.is_empty() {
+        return if counter {
+            to.encode_counter::<NoLabelSet, _, u64>(&value, None)
+        } else {
+            to.encode_gauge(&(value as i64))
+        };
+    }
+    write(to.encode_family(labels)?)
 }
 impl Collector for Numbers {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
@@ -71,7 +84,13 @@ impl Numbers {
         }
         family(to, "tidegate_received_messages", "messages clients published", true, received)?;
         family(to, "tidegate_published_messages", "what became of them", true, outcomes)?;
-        family(to, "tidegate_publishing_messages", "received, and nothing became of them yet", false, flying)
+        family(
+            to,
+            "tidegate_publishing_messages",
+            "received, and nothing became of them yet",
+            false,
+            flying,
+        )
     }
     fn subscribers(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut offered = Vec::new();
@@ -92,7 +111,13 @@ impl Numbers {
         }
         family(to, "tidegate_offered_messages", "messages due to subscribers", true, offered)?;
         family(to, "tidegate_delivered_messages", "what became of them", true, outcomes)?;
-        family(to, "tidegate_delivering_messages", "due, and nothing became of them yet", false, flying)?;
+        family(
+            to,
+            "tidegate_delivering_messages",
+            "due, and nothing became of them yet",
+            false,
+            flying,
+        )?;
         family(to, "tidegate_subscribers", "clients that read now", false, open)
     }
     fn edge(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -106,10 +131,28 @@ impl Numbers {
         let shed = listeners.map(|(name, seen)| (label(name), seen.shed.load(Ordering::Relaxed)));
         family(to, "tidegate_shed_connections", "connections over the cap", true, shed.into())?;
         let late = listeners.map(|(name, seen)| (label(name), seen.timed_out.load(Ordering::Relaxed)));
-        family(to, "tidegate_timed_out_connections", "connections closed for want of progress", true, late.into())?;
+        family(
+            to,
+            "tidegate_timed_out_connections",
+            "connections closed for want of progress",
+            true,
+            late.into(),
+        )?;
         let (requests, bytes, shed) = board.flight.now();
-        family(to, "tidegate_in_flight_requests", "requests being answered", false, vec![(Vec::new(), requests)])?;
-        family(to, "tidegate_in_flight_bytes", "bytes of their bodies", false, vec![(Vec::new(), bytes)])?;
+        family(
+            to,
+            "tidegate_in_flight_requests",
+            "requests being answered",
+            false,
+            vec![(Vec::new(), requests)],
+        )?;
+        family(
+            to,
+            "tidegate_in_flight_bytes",
+            "bytes of their bodies",
+            false,
+            vec![(Vec::new(), bytes)],
+        )?;
         family(to, "tidegate_shed_requests", "requests over a cap", true, vec![(Vec::new(), shed)])
     }
     fn log(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -120,10 +163,30 @@ impl Numbers {
             ("tidegate_log_bytes", "bytes appended", true, stats.appended_bytes),
             ("tidegate_log_syncs", "syncs of the journal", true, stats.syncs),
             ("tidegate_log_last_sync_microseconds", "the last sync", false, stats.last_sync_us),
-            ("tidegate_log_intake_bytes", "bytes that wait to be synced", false, stats.intake_bytes),
-            ("tidegate_log_tail_cache_bytes", "recent messages in memory", false, stats.tail_cache_bytes),
-            ("tidegate_log_moved_records", "records moved into segments", true, stats.moved_records),
-            ("tidegate_log_damaged_records", "records that do not check", true, stats.damaged_records),
+            (
+                "tidegate_log_intake_bytes",
+                "bytes that wait to be synced",
+                false,
+                stats.intake_bytes,
+            ),
+            (
+                "tidegate_log_tail_cache_bytes",
+                "recent messages in memory",
+                false,
+                stats.tail_cache_bytes,
+            ),
+            (
+                "tidegate_log_moved_records",
+                "records moved into segments",
+                true,
+                stats.moved_records,
+            ),
+            (
+                "tidegate_log_damaged_records",
+                "records that do not check",
+                true,
+                stats.damaged_records,
+            ),
             ("tidegate_log_dedupe_ids", "message ids remembered", false, stats.dedupe_ids),
         ] {
             family(to, name, help, counter, vec![(Vec::new(), value)])?;
@@ -131,7 +194,9 @@ impl Numbers {
         let mut records = Vec::new();
         let mut bytes = Vec::new();
         for (number, stream) in stats.streams {
-            let name = log.stream_by_number(number).map_or_else(|| number.to_string(), |stream| stream.name().to_owned());
+            let name = log
+                .stream_by_number(number)
+                .map_or_else(|| number.to_string(), |stream| stream.name().to_owned());
             records.push((vec![("stream", name.clone())], stream.records));
             bytes.push((vec![("stream", name)], stream.bytes));
         }

@@ -1,0 +1,228 @@
+//! An endpoint in memory: one partition, groups, individual acknowledgement. It shows that the contract asks nothing only a log could do.
+mod due;
+
+use due::Due;
+use tidegate_core::{
+    delivery::{Delivery, Received},
+    endpoint::{AckMode, Capabilities, Consumer, ConsumerSpec, Endpoint, GroupName, Limit, Producer, Publish, Start},
+    error::{Code, Error, Result},
+    message::Message,
+    position::Position,
+    receipt::{Kept, Level, Place, Receipt, Span},
+    settle::{Ack, Outcome, Returns, Settled},
+};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::Notify;
+
+const SOURCE: u32 = 7;
+const LARGEST: usize = 1 << 10;
+
+/// Everything is forgotten when it is dropped.
+#[derive(Clone, Default)]
+pub struct Memory {
+    shared: Arc<Shared>,
+}
+#[derive(Default)]
+struct Shared {
+    log: Mutex<Log>,
+    groups: Mutex<HashMap<GroupName, Arc<Group>>>,
+    woke: Notify,
+}
+#[derive(Default)]
+struct Log {
+    messages: Vec<Arc<Message>>,
+    ids: HashMap<Bytes, usize>,
+}
+/// Sequence numbers are offsets.
+struct Group {
+    shared: Arc<Shared>,
+    state: Mutex<State>,
+}
+#[derive(Default)]
+struct State {
+    next: u64,
+    out: u32,
+    due: Due,
+}
+struct MemoryConsumer {
+    group: Arc<Group>,
+    window: Limit,
+    draining: bool,
+}
+
+impl Endpoint for Memory {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            shared: true,
+            produce: true,
+            consume: true,
+            ack: AckMode::Individual,
+            by_cursor: true,
+            by_group: true,
+            levels: &[Level::Stored, Level::Accepted],
+            topic_admin: false,
+        }
+    }
+    fn producer(&self) -> Arc<dyn Producer> {
+        Arc::new(self.clone())
+    }
+    fn consumer(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<Box<dyn Consumer>>> {
+        Box::pin(async move {
+            let end = lock(&self.shared.log).messages.len() as u64;
+            let next = match spec.start {
+                Start::Earliest | Start::Since(_) => 0,
+                Start::Latest => end,
+                Start::After(cursor) => cursor.iter().next().map_or(0, |p| p.offset as u64 + 1),
+                Start::At(p) => p.offset as u64,
+                Start::Last(n) => end.saturating_sub(n),
+            };
+            let fresh = || {
+                Arc::new(Group {
+                    shared: self.shared.clone(),
+                    state: Mutex::new(State { next, ..State::default() }),
+                })
+            };
+            let group = match spec.group {
+                Some(name) => lock(&self.shared.groups).entry(name).or_insert_with(fresh).clone(),
+                None => fresh(),
+            };
+            Ok(Box::new(MemoryConsumer {
+                group,
+                window: spec.window,
+                draining: false,
+            }) as Box<dyn Consumer>)
+        })
+    }
+    fn probe(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+impl Producer for Memory {
+    fn send(&self, publish: Publish) -> BoxFuture<'_, Result<Receipt>> {
+        Box::pin(async move {
+            let level = publish.level.unwrap_or(self.capabilities().levels[0]);
+            if !self.capabilities().levels.contains(&level) {
+                return Err(Error::client(Code::LevelNotOffered, format!("cannot promise {level:?} here")));
+            }
+            let mut kept = Kept::new(level);
+            let mut place = Place {
+                source: SOURCE,
+                spans: smallvec::SmallVec::default(),
+            };
+            let mut log = lock(&self.shared.log);
+            for (item, message) in publish.batch.into_messages().enumerate() {
+                let item = item as u32;
+                if message.payload.len() > LARGEST {
+                    kept.failed.push((item, Error::client(Code::TooLarge, "over 1 KiB")));
+                    continue;
+                }
+                let end = log.messages.len();
+                let at = message.id.clone().map_or(end, |id| *log.ids.entry(id).or_insert(end));
+                let span = Span {
+                    item,
+                    partition: 0,
+                    first: at as u128,
+                    len: 1,
+                };
+                if at < end {
+                    kept.duplicates.push(item);
+                    place.spans.push(span);
+                    continue;
+                }
+                log.messages.push(message);
+                match place.spans.last_mut() {
+                    Some(run) if run.item + run.len == item && run.first + u128::from(run.len) == at as u128 => run.len += 1,
+                    _ => place.spans.push(span),
+                }
+            }
+            drop(log);
+            self.shared.woke.notify_waiters();
+            kept.places.extend((level != Level::Accepted).then_some(place));
+            Ok(Receipt::now(Ok(kept)))
+        })
+    }
+}
+impl Consumer for MemoryConsumer {
+    fn next(&mut self, limit: Limit) -> BoxFuture<'_, Result<Option<Delivery>>> {
+        Box::pin(async move {
+            loop {
+                let mut woke = std::pin::pin!(self.group.shared.woke.notified());
+                woke.as_mut().enable();
+                if self.draining {
+                    return Ok(None);
+                }
+                if let Some(delivery) = self.group.deliver(self.window.messages, limit.messages) {
+                    return Ok(Some(delivery));
+                }
+                let next = lock(&self.group.state).due.next();
+                tokio::select! { () = woke => {}, () = Due::sleep(next) => {} }
+            }
+        })
+    }
+    fn drain(&mut self) {
+        self.draining = true;
+    }
+}
+impl Group {
+    /// What is due first, one at a time; then fresh ones.
+    fn deliver(self: &Arc<Self>, window: u32, limit: u32) -> Option<Delivery> {
+        let mut state = lock(&self.state);
+        let room = window.saturating_sub(state.out).min(limit);
+        if room == 0 {
+            return None;
+        }
+        let log = lock(&self.shared.log);
+        let (first, count) = if let Some(seq) = state.due.pop() {
+            (seq, 1)
+        } else {
+            let first = state.next;
+            let count = u64::from(room).min(log.messages.len() as u64 - first);
+            state.next += count;
+            (first, count)
+        };
+        let item = |slot: u32| {
+            let seq = first + u64::from(slot);
+            let position = Position {
+                source: SOURCE,
+                partition: 0,
+                offset: u128::from(seq),
+            };
+            Received {
+                message: log.messages[seq as usize].clone(),
+                position: Some(position),
+                attempt: state.due.attempt(seq),
+                slot,
+                metadata: tidegate_core::headers::Headers::EMPTY,
+            }
+        };
+        let items: Vec<_> = (0..count as u32).map(item).collect();
+        state.out += count as u32;
+        (count > 0).then(|| Delivery::new(items, Ack::new(self.clone(), first, count as u32)))
+    }
+}
+impl Returns for Group {
+    fn take_back(&self, settled: Settled) {
+        let mut state = lock(&self.state);
+        for seq in settled.seqs {
+            if matches!(settled.outcome, Outcome::Extend(_)) {
+                continue;
+            }
+            state.out -= 1;
+            state.due.give_back(seq, &settled.outcome);
+        }
+        drop(state);
+        settled.done.into_iter().for_each(|done| done.resolve(Ok(())));
+        self.shared.woke.notify_waiters();
+    }
+}
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,244 @@
+//! The real binary, started in a folder of its own, on ports the system chose.
+use crate::client::{Answer, Client};
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, Receiver},
+    },
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// A start that takes longer has hung.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running node; dropped, it is killed.
+pub struct Node {
+    /// Where the gateway listens.
+    pub gateway: SocketAddr,
+    /// Where the admin listener listens.
+    pub admin: SocketAddr,
+    child: Child,
+    folder: Arc<TempDir>,
+    lines: Arc<Mutex<Vec<String>>>,
+    how: How,
+}
+/// How to start it, again and again.
+#[derive(Clone, Debug)]
+pub struct How {
+    program: PathBuf,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+}
+impl How {
+    /// `tidegate dev`, with its demo.
+    pub fn dev(program: &str) -> Self {
+        Self {
+            program: program.into(),
+            arguments: vec!["dev".into()],
+            variables: [
+                ("TIDEGATE__LISTENERS__GATEWAY__ADDRESS", "127.0.0.1:0"),
+                ("TIDEGATE__LISTENERS__ADMIN__ADDRESS", "127.0.0.1:0"),
+                ("TIDEGATE__TELEMETRY__LOGS", "json"),
+                ("TIDEGATE__SHUTDOWN__DELAY", "0ms"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        }
+    }
+    /// One more setting, like `limits.body`.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        let name = format!("TIDEGATE__{}", key.replace('.', "__").to_ascii_uppercase());
+        self.variables.push((name, value.to_owned()));
+        self
+    }
+    /// One more variable of the environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+    /// Behind another program, like `strace`.
+    #[must_use]
+    pub fn under(mut self, program: &str, arguments: &[&str]) -> Self {
+        let own = std::mem::replace(&mut self.program, program.into());
+        let mut all: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        all.push(own.display().to_string());
+        all.append(&mut self.arguments);
+        self.arguments = all;
+        self
+    }
+    /// In a new folder.
+    pub fn start(self) -> Node {
+        self.start_in(Arc::new(TempDir::new().expect("a folder")))
+    }
+    /// In a new folder that holds these resources beside no demo.
+    pub fn start_with(self, resources: &str) -> Node {
+        let folder = TempDir::new().expect("a folder");
+        fs::write_all(folder.path().join("tidegate.yaml"), resources);
+        self.start_in(Arc::new(folder))
+    }
+    /// In that folder.
+    pub fn start_in(self, folder: Arc<TempDir>) -> Node {
+        let mut child = Command::new(&self.program)
+            .args(&self.arguments)
+            .envs(self.variables.iter().cloned())
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let ready = listen(&mut child, lines.clone());
+        let Ok(ready) = ready.recv_timeout(PATIENCE) else {
+            let _gone = child.kill();
+            panic!("not ready:\n{}", lines.lock().unwrap().join("\n"));
+        };
+        let address = |name: &str| {
+            ready[name]
+                .as_str()
+                .and_then(|text| text.split(',').next()?.parse().ok())
+                .expect("an address")
+        };
+        Node {
+            gateway: address("gateway"),
+            admin: address("admin"),
+            child,
+            folder,
+            lines,
+            how: self,
+        }
+    }
+}
+/// Keeps every line and sends the one that says it is ready.
+fn listen(child: &mut Child, lines: Arc<Mutex<Vec<String>>>) -> Receiver<Value> {
+    let (tell, ready) = mpsc::channel();
+    let errors = BufReader::new(child.stderr.take().expect("piped"));
+    std::thread::spawn(move || {
+        for line in errors.lines().map_while(Result::ok) {
+            let said: Value = serde_json::from_str(&line).unwrap_or_default();
+            lines.lock().unwrap().push(line);
+            if said["message"] == "ready" {
+                let _nobody_waits = tell.send(said);
+            }
+        }
+    });
+    ready
+}
+mod fs {
+    use std::path::PathBuf;
+
+    #[expect(clippy::disallowed_methods, reason = "a test's own folder")]
+    pub(super) fn write_all(path: PathBuf, text: &str) {
+        std::fs::write(path, text).expect("a file");
+    }
+    #[expect(clippy::disallowed_methods, reason = "what the system tells of a process")]
+    pub(super) fn read(path: PathBuf) -> String {
+        std::fs::read_to_string(path).expect("a file")
+    }
+}
+impl Node {
+    /// A request to the gateway on a connection of its own.
+    pub fn request(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        Client::once(self.gateway, method, target, headers, body)
+    }
+    /// POST to the gateway.
+    pub fn post(&self, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.request("POST", target, headers, body)
+    }
+    /// GET from the gateway.
+    pub fn get(&self, target: &str) -> Answer {
+        self.request("GET", target, &[], b"")
+    }
+    /// A stream of events, its head read.
+    pub fn stream(&self, target: &str, headers: &[(&str, &str)]) -> Client {
+        let mut client = Client::new(self.gateway);
+        let all: Vec<_> = [("accept", "text/event-stream")].iter().chain(headers).copied().collect();
+        client.write(&crate::client::head("GET", target, &all, None));
+        let head = client.head().expect("a head");
+        assert_eq!(head.status, 200, "{head:?}");
+        client
+    }
+    /// GET from the admin listener.
+    pub fn admin(&self, target: &str) -> Answer {
+        Client::once(self.admin, "GET", target, &[], b"")
+    }
+    /// One number of `/metrics`: the name with its labels as it is written there. 0 when it is not there.
+    pub fn metric(&self, name: &str) -> u64 {
+        let text = self.admin("/metrics").text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().expect("a number"))
+    }
+    /// Asks until `/metrics` says so: every question is an event of its own.
+    pub fn until(&self, name: &str, good: impl Fn(u64) -> bool) -> u64 {
+        let began = tidegate_core::clock::instant();
+        loop {
+            let value = self.metric(name);
+            if good(value) {
+                return value;
+            }
+            assert!(began.elapsed() < PATIENCE, "{name} stays {value}");
+            std::thread::yield_now();
+        }
+    }
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+    /// Resident memory, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read(format!("/proc/{}/status", self.pid()).into());
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") << 10
+    }
+    /// What it has said so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+    /// Where it runs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+    /// `kill -9`, then a new process on the same data. Answers how long it took to be ready.
+    pub fn crash(self) -> Self {
+        let (how, folder) = (self.how.clone(), self.folder.clone());
+        drop(self);
+        how.start_in(folder)
+    }
+    /// SIGTERM, without waiting.
+    pub fn terminate(&self) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
+        assert!(status.success());
+    }
+    /// Waits until it has ended by itself; its exit code.
+    pub fn ended(mut self) -> Option<i32> {
+        self.child.wait().expect("an end").code()
+    }
+    /// A new process on the same data, once this one has ended well by itself.
+    pub fn restart_after_end(self) -> Self {
+        let (how, folder) = (self.how.clone(), self.folder.clone());
+        assert_eq!(self.ended(), Some(0));
+        how.start_in(folder)
+    }
+    /// SIGTERM, and a new process on the same data.
+    pub fn restart(self) -> Self {
+        let (how, folder) = (self.how.clone(), self.folder.clone());
+        self.terminate();
+        assert_eq!(self.ended(), Some(0));
+        how.start_in(folder)
+    }
+}
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}

@@ -1,0 +1,142 @@
+//! The command line as a user sees it: data on standard output, prose on standard error, exit codes.
+use crate::{TIDEGATE, dev};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+fn tidegate(folder: &TempDir, arguments: &[&str]) -> Output {
+    Command::new(TIDEGATE).args(arguments).current_dir(folder.path()).output().unwrap()
+}
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+#[expect(clippy::disallowed_methods, reason = "a test's own folder")]
+fn write(folder: &TempDir, name: &str, text: &str) {
+    std::fs::write(folder.path().join(name), text).unwrap();
+}
+
+#[test]
+fn version_and_explain() {
+    let folder = TempDir::new().unwrap();
+    let version = tidegate(&folder, &["version"]);
+    assert_eq!(text(&version.stdout), format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
+    let page = tidegate(&folder, &["explain", "TG1001"]);
+    assert!(text(&page.stdout).starts_with("# TG1001"), "{}", text(&page.stdout));
+    let unknown = tidegate(&folder, &["explain", "TG0"]);
+    assert_eq!((unknown.status.code(), unknown.stdout.len()), (Some(2), 0));
+}
+#[test]
+fn init_writes_the_demo_and_run_serves_it() {
+    let folder = TempDir::new().unwrap();
+    assert_eq!(tidegate(&folder, &["init"]).status.code(), Some(0));
+    let again = tidegate(&folder, &["init"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("is there already; nothing was written"));
+    assert_eq!(tidegate(&folder, &["check", "tidegate.yaml"]).status.code(), Some(0));
+}
+#[test]
+fn five_faults_in_five_places_are_five_errors() {
+    let folder = TempDir::new().unwrap();
+    write(
+        &folder,
+        "tidegate.yaml",
+        "resources: [a.yaml]\nlimits: { body: 4MB }\nlistener: {}\n",
+    );
+    write(
+        &folder,
+        "a.yaml",
+        "kind: stream\nname: orders\nretension: { age: 1h }\n---\nkind: api\nname: o\npaths: [/o]\nplans: [keyless]\nbackend: { stream: order }\n---\nkind: strem\nname: x\n",
+    );
+    let checked = tidegate(&folder, &["check", "tidegate.yaml"]);
+    let said = text(&checked.stderr);
+    assert_eq!(checked.status.code(), Some(3));
+    assert_eq!(said.matches("error[TG").count(), 5, "{said}");
+    for part in [
+        "did you mean `retention`?",
+        "--> a.yaml:3:1",
+        "5 errors in 2 files; nothing was changed",
+    ] {
+        assert!(said.contains(part), "{part} is not in:\n{said}");
+    }
+    let json = tidegate(&folder, &["check", "-o", "json", "tidegate.yaml"]);
+    let errors: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(errors.as_array().unwrap().len(), 5);
+    assert_eq!(errors[0]["file"], "a.yaml");
+}
+#[test]
+fn a_second_process_on_a_folder_is_told_who_holds_it() {
+    let node = dev().start();
+    let data = node.folder().join("tidegate-data").display().to_string();
+    let folder = TempDir::new().unwrap();
+    let second = Command::new(TIDEGATE)
+        .args([
+            "dev",
+            "--data-dir",
+            &data,
+            "--set",
+            "listeners.gateway.address=127.0.0.1:0",
+            "--set",
+            "listeners.admin.address=127.0.0.1:0",
+        ])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = text(&second.stderr);
+    assert!(said.contains("error[TG4003]") && said.contains(&node.pid().to_string()), "{said}");
+}
+#[test]
+fn a_busy_port_is_named_in_run() {
+    let node = dev().start();
+    let folder = TempDir::new().unwrap();
+    write(
+        &folder,
+        "tidegate.yaml",
+        &format!(
+            "listeners:\n  gateway: {{ address: \"{}\" }}\n  admin: {{ address: \"127.0.0.1:0\" }}\n",
+            node.gateway
+        ),
+    );
+    let second = tidegate(&folder, &["run", "--config", "tidegate.yaml"]);
+    assert_eq!(second.status.code(), Some(3));
+    let said = text(&second.stderr);
+    assert!(
+        said.contains("error[TG5012]") && said.contains(&node.gateway.to_string()) && said.contains("listeners.gateway.address"),
+        "{said}"
+    );
+}
+#[test]
+fn the_first_screen_is_as_documented() {
+    let folder = TempDir::new().unwrap();
+    let mut child = Command::new(TIDEGATE)
+        .args([
+            "dev",
+            "--set",
+            "listeners.gateway.address=127.0.0.1:0",
+            "--set",
+            "listeners.admin.address=127.0.0.1:0",
+            "--set",
+            "shutdown.delay=0ms",
+        ])
+        .current_dir(folder.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap())).map_while(Result::ok);
+    let mut screen = Vec::new();
+    for line in lines.by_ref() {
+        let last = line.ends_with("Ctrl-C drains.");
+        screen.push(line);
+        if last {
+            break;
+        }
+    }
+    assert!(
+        screen
+            .iter()
+            .any(|line| line == "tidegate 0.1.0 dev: durable in ./tidegate-data, this machine only, demo on"),
+        "{screen:?}"
+    );
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

@@ -1,0 +1,137 @@
+//! `kill -9` under load: what was answered `stored` is there, in order, once.
+use crate::dev;
+use std::{
+    collections::{HashMap, HashSet},
+    process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+use tidegate_testkit::{Client, Node, balance};
+
+/// More with `TIDEGATE_CRASH_ROUNDS=50`.
+const ROUNDS: usize = 5;
+const PUBLISHERS: usize = 8;
+
+#[expect(clippy::disallowed_methods, reason = "a longer run is asked for by hand")]
+fn rounds() -> usize {
+    std::env::var("TIDEGATE_CRASH_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(ROUNDS)
+}
+#[test]
+fn what_was_answered_stored_survives_kill_9_under_load() {
+    let mut node = dev().start_with("kind: stream\nname: s\npartitions: 3\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\n");
+    let mut stored = HashMap::new();
+    for round in 0..rounds() {
+        let told = AtomicUsize::new(0);
+        let enough = 200 + round * 37;
+        std::thread::scope(|scope| {
+            let publishers: Vec<_> = (0..PUBLISHERS)
+                .map(|p| {
+                    let (gateway, told) = (node.gateway, &told);
+                    scope.spawn(move || publish(gateway, &format!("{round}-{p}"), told))
+                })
+                .collect();
+            // Killed in the middle of the load, after that many answers.
+            while told.load(Ordering::Relaxed) < enough {
+                std::thread::yield_now();
+            }
+            let status = Command::new("kill").args(["-9", &node.pid().to_string()]).status().unwrap();
+            assert!(status.success());
+            stored.extend(publishers.into_iter().flat_map(|publisher| publisher.join().unwrap()));
+        });
+        node = node.crash();
+    }
+    check(&node, &stored);
+    balance(&node);
+}
+/// Until the node dies: id to position of all that was answered.
+fn publish(gateway: std::net::SocketAddr, who: &str, told: &AtomicUsize) -> Vec<(String, String)> {
+    let mut client = Client::new(gateway);
+    let mut stored = Vec::new();
+    for i in 0.. {
+        let id = format!("{who}-{i}");
+        let answer = client.request("POST", "/s", &[("tidegate-id", &id), ("tidegate-key", who)], id.as_bytes());
+        if answer.status != 202 {
+            break;
+        }
+        told.fetch_add(1, Ordering::Relaxed);
+        stored.push((id, answer.header("tidegate-position").unwrap().to_owned()));
+    }
+    stored
+}
+fn check(node: &Node, stored: &HashMap<String, String>) {
+    let mut found: HashMap<String, String> = HashMap::new();
+    let mut order: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut ids = HashSet::new();
+    let mut cursor = String::new();
+    loop {
+        let page = node.get(&format!("/s?wait=0&cursor={cursor}")).json();
+        assert!(page.get("gap").is_none(), "{}", page["gap"]);
+        let items = page["items"].as_array().unwrap();
+        for item in items {
+            let id = item["id"].as_str().unwrap().to_owned();
+            assert_eq!(item["payload"], id.as_str());
+            assert!(ids.insert(id.clone()), "{id} is there twice");
+            let (publisher, number) = id.rsplit_once('-').unwrap();
+            order.entry(publisher.to_owned()).or_default().push(number.parse().unwrap());
+            found.insert(id, item["position"].as_str().unwrap().to_owned());
+        }
+        if items.is_empty() {
+            break;
+        }
+        page["next_cursor"].as_str().unwrap().clone_into(&mut cursor);
+    }
+    for (id, position) in stored {
+        if found.get(id) != Some(position) {
+            let there = node.get(&format!("/s?wait=0&limit=1&from={position}")).text();
+            panic!(
+                "{id}, answered at {position}, is found at {:?}; reading there gives {there}",
+                found.get(id)
+            );
+        }
+    }
+    // A publisher's key keeps its messages in one partition, so they come in the order it sent them.
+    for (publisher, numbers) in order {
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{publisher}: {numbers:?}");
+    }
+}
+#[test]
+fn the_answer_is_written_after_the_sync_returned() {
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    let path = trace.path().display().to_string();
+    let arguments = [
+        "-f",
+        "-y",
+        "-qq",
+        "-tt",
+        "-e",
+        "trace=fdatasync,fsync,write,writev,sendto,sendmsg",
+        "-s",
+        "200",
+        "-o",
+        &path,
+    ];
+    let node = dev().under("strace", &arguments).start();
+    let answer = node.post("/orders", &[], b"watched-message");
+    assert_eq!(answer.status, 202);
+    drop(node);
+    #[expect(clippy::disallowed_methods, reason = "what strace wrote")]
+    let lines = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<_> = lines.lines().collect();
+    let at = |what: &dyn Fn(&str) -> bool| lines.iter().position(|line| what(line));
+    let answered = at(&|line| line.contains("202 Accepted")).expect("the answer");
+    let synced = lines
+        .iter()
+        .take(answered)
+        .rposition(|line| line.contains("fdatasync") && line.trim_end().ends_with("= 0"));
+    let written = lines
+        .iter()
+        .take(answered)
+        .rposition(|line| line.contains("/journal/") && line.contains("write"));
+    assert!(
+        synced.is_some() && written < synced,
+        "written at {written:?}, synced at {synced:?}, answered at {answered}:\n{}",
+        lines.join("\n")
+    );
+}

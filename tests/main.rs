@@ -1,0 +1,21 @@
+//! The whole program, with real sockets, real files and real clients. Each test has a node, a folder and ports of its own.
+#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod bad_input;
+mod clients;
+mod command_line;
+mod crash;
+mod get;
+mod post;
+mod shutdown;
+mod sse;
+mod vanish;
+
+use tidegate_testkit::node::How;
+
+/// The program under test.
+const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
+
+fn dev() -> How {
+    How::dev(TIDEGATE)
+}

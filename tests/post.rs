@@ -1,0 +1,199 @@
+//! `POST` on an API's path: what is answered, and that it is true.
+use crate::dev;
+use serde_json::json;
+use tidegate_testkit::{Node, balance};
+
+#[test]
+fn a_message_is_stored_before_the_answer_and_comes_out_again() {
+    let node = dev().start();
+    let answer = node.post(
+        "/orders",
+        &[("content-type", "application/json"), ("tidegate-key", "k1")],
+        b"{\"n\": 1.10}",
+    );
+    assert_eq!(answer.status, 202);
+    assert_eq!(answer.json(), json!({ "id": "1.0", "position": "1.0", "ack": "stored" }));
+    for (name, value) in [("tidegate-ack", "stored"), ("tidegate-id", "1.0"), ("tidegate-position", "1.0")] {
+        assert_eq!(answer.header(name), Some(value));
+    }
+    let node = node.crash();
+    let page = node.get("/orders").json();
+    assert_eq!(page["items"][0]["payload"], "{\"n\": 1.10}");
+    assert_eq!(page["items"][0]["key"], "k1");
+    assert_eq!(page["next_cursor"], "1.0");
+    balance(&node);
+}
+#[test]
+fn ndjson_has_a_verdict_per_line() {
+    let node = dev().start();
+    let answer = node.post(
+        "/orders",
+        &[("content-type", "application/x-ndjson")],
+        b"{\"a\":1}\n{\"a\":\n{\"a\":12345678901234567890}\n",
+    );
+    assert_eq!(answer.status, 207);
+    let body = answer.json();
+    assert_eq!((&body["sent"], &body["failed"]), (&json!(2), &json!(1)));
+    assert_eq!(body["results"][1]["problem"]["code"], "TG1031");
+    assert!(
+        body["results"][1]["problem"]["detail"]
+            .as_str()
+            .unwrap()
+            .starts_with("line 2: not JSON at byte 5")
+    );
+    assert_eq!(body["results"][2]["position"], "1.1");
+    assert_eq!(payloads(&node), ["{\"a\":1}", "{\"a\":12345678901234567890}"]);
+    balance(&node);
+}
+#[test]
+fn an_array_keeps_the_bytes_of_each_element() {
+    let node = dev().start();
+    let answer = node.post(
+        "/orders",
+        &[("content-type", "application/json"), ("tidegate-batch", "true")],
+        b"[{\"n\":12345678901234567890,\"f\":1.10}, \"x\" ,7]",
+    );
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    assert_eq!(answer.header("tidegate-position"), Some("1.0+3"));
+    assert_eq!(payloads(&node), ["{\"n\":12345678901234567890,\"f\":1.10}", "\"x\"", "7"]);
+    balance(&node);
+}
+#[test]
+fn items_have_keys_ids_and_headers_of_their_own_and_what_get_returns_can_be_sent() {
+    let node = dev().start_with(
+        "kind: stream\nname: s\n---\nkind: stream\nname: copy\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\ninclude: [headers]\n---\nkind: api\nname: copy\npaths: [/copy]\nbackend: { stream: copy }\ninclude: [headers]\n",
+    );
+    let kind = [("content-type", "application/vnd.tidegate.messages+json")];
+    let items = json!({ "items": [
+        { "payload": "a", "key": "k", "id": "i1", "headers": { "x-a": "1", "x-b": ["2", "3"] } },
+        { "payload": "/wAB", "encoding": "base64" },
+        { "payload": { "f": 1 } },
+        { "payload": "b", "encoding": "hex" },
+    ] });
+    let answer = node.post("/s", &kind, items.to_string().as_bytes());
+    assert_eq!(answer.status, 207);
+    assert_eq!(answer.json()["results"][0]["id"], "i1");
+    assert_eq!(answer.json()["results"][3]["problem"]["code"], "TG1032");
+    let page = node.get("/s?include=headers").json();
+    assert_eq!(page["items"][0]["headers"], json!({ "x-a": "1", "x-b": ["2", "3"] }));
+    assert_eq!(page["items"][1]["encoding"], "base64");
+    let again = node.post("/copy", &kind, page.to_string().as_bytes());
+    assert_eq!(again.status, 202, "{}", again.text());
+    let copy = node.get("/copy?include=headers").json();
+    for part in ["payload", "key", "headers", "encoding"] {
+        let of = |page: &serde_json::Value| {
+            page["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| item[part].clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of(&copy), of(&page), "{part}");
+    }
+    balance(&node);
+}
+#[test]
+fn a_second_message_with_the_same_id_is_answered_as_the_first() {
+    let node = dev().start();
+    let first = node.post("/orders", &[("tidegate-id", "a")], b"1");
+    let second = node.post("/orders", &[("tidegate-id", "a")], b"1");
+    assert_eq!((first.status, second.status), (202, 202));
+    assert_eq!(first.header("tidegate-duplicate"), None);
+    assert_eq!(second.header("tidegate-duplicate"), Some("true"));
+    assert_eq!(second.json(), first.json());
+    let node = node.crash();
+    let third = node.post("/orders", &[("tidegate-id", "a")], b"1");
+    assert_eq!(third.header("tidegate-duplicate"), Some("true"), "an id outlives a crash");
+    assert_eq!(payloads(&node), ["1"]);
+    balance(&node);
+}
+#[test]
+fn an_idempotency_key_refuses_another_payload() {
+    let node = dev().start();
+    assert_eq!(node.post("/orders", &[("idempotency-key", "a")], b"1").status, 202);
+    assert_eq!(node.post("/orders", &[("idempotency-key", "a")], b"1").status, 202);
+    let other = node.post("/orders", &[("idempotency-key", "a")], b"2");
+    assert_eq!((other.status, &other.json()["code"]), (422, &json!("TG1023")));
+    assert_eq!(payloads(&node), ["1"]);
+    balance(&node);
+}
+#[test]
+fn each_level_means_what_it_says() {
+    let node = dev().start();
+    let accepted = node.post("/orders", &[("tidegate-ack", "accepted")], b"1");
+    assert_eq!((accepted.status, accepted.json()), (202, json!({ "ack": "accepted" })));
+    let live = node.post("/topics/demo", &[], b"hi");
+    assert_eq!(
+        live.json(),
+        json!({ "ack": "delivered", "note": "live only: no stream captures `demo`" })
+    );
+    let promised = node.post("/topics/demo", &[("tidegate-ack", "stored")], b"hi");
+    assert_eq!(
+        (promised.status, &promised.json()["detail"]),
+        (422, &json!("cannot promise stored: no stream captures topic demo"))
+    );
+    let captured = node.post("/topics/orders/eu", &[], b"2");
+    assert_eq!(captured.json()["ack"], "stored");
+    let minimal = node.post("/orders", &[("prefer", "return=minimal")], b"3");
+    assert_eq!((minimal.status, minimal.body.len()), (202, 0));
+    assert_eq!(minimal.header("tidegate-ack"), Some("stored"));
+    node.until("tidegate_stream_records{stream=\"orders\"}", |records| records == 3);
+    assert_eq!(payloads(&node), ["1", "2", "3"]);
+    balance(&node);
+}
+#[test]
+fn a_key_decides_the_partition_and_an_order_holds_within() {
+    let node = dev().start_with("kind: stream\nname: s\npartitions: 4\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\n");
+    for i in 0..20 {
+        let answer = node.post("/s", &[("tidegate-key", &format!("k{}", i % 5))], i.to_string().as_bytes());
+        assert_eq!(answer.status, 202);
+    }
+    let page = node.get("/s").json();
+    for key in 0..5 {
+        let own = page["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|item| item["key"] == format!("k{key}"));
+        let numbers: Vec<u32> = own.map(|item| item["payload"].as_str().unwrap().parse().unwrap()).collect();
+        assert_eq!(numbers, (0..4).map(|i| i * 5 + key).collect::<Vec<_>>());
+    }
+    let chosen = node.post("/s", &[("tidegate-partition", "3")], b"x");
+    assert!(chosen.header("tidegate-position").unwrap().starts_with("1.3-"));
+    let beyond = node.post("/s", &[("tidegate-partition", "4")], b"x");
+    assert_eq!((beyond.status, &beyond.json()["code"]), (422, &json!("TG1021")));
+    balance(&node);
+}
+#[test]
+fn message_headers_pass_only_as_the_api_lets_them() {
+    let node = dev().start_with(
+        "kind: stream\nname: s\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\nentrypoints:\n  http_post: { headers: [content-type, \"x-*\"] }\n  http_get: {}\ninclude: [headers, metadata]\n",
+    );
+    node.post(
+        "/s",
+        &[
+            ("content-type", "text/plain"),
+            ("X-One", "1"),
+            ("authorization", "Bearer secret"),
+            ("other", "2"),
+        ],
+        b"1",
+    );
+    node.post("/s", &[("content-type", "application/x-www-form-urlencoded")], b"2");
+    let page = node.get("/s?include=headers,metadata").json();
+    assert_eq!(page["items"][0]["headers"], json!({ "content-type": "text/plain", "x-one": "1" }));
+    assert_eq!(page["items"][1]["headers"], json!({}));
+    assert_eq!(page["items"][1]["metadata"], json!({ "topic": "s" }));
+    balance(&node);
+}
+
+fn payloads(node: &Node) -> Vec<String> {
+    let page = node.get("/orders").json();
+    page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["payload"].as_str().unwrap().to_owned())
+        .collect()
+}
