@@ -13,7 +13,7 @@ use tidegate_core::{error::Code, filter::Filter};
 pub struct Stream {
     /// Unique among streams.
     pub name: Arc<str>,
-    /// What it captures: at least one filter; its own name unless told otherwise.
+    /// What it captures beside the topic of its own name: at least one filter; that name if nothing is said.
     pub topics: Vec<Filter>,
     /// At least 1, fixed after creation.
     pub partitions: u32,
@@ -109,9 +109,9 @@ pub(crate) static STREAM: Table = Table {
                 of: &Shape::Text(&FILTER),
                 min: 1,
             },
-            "The filters it captures; several streams may capture the same topic.",
+            "The filters it captures, beside the topic of its own name; several streams may capture the same topic.",
         )
-        .otherwise("its own name")
+        .otherwise("only its own name")
         .example("[orders, \"orders/#\"]"),
         key(
             "partitions",
