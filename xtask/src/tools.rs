@@ -19,13 +19,11 @@ const DENY: &str = "cargo-deny@0.20.2";
 
 /// Only what is missing; nothing is upgraded.
 pub(crate) fn install() -> Result<(), String> {
-    let missing: Vec<_> = PACKAGES
-        .iter()
-        .filter(|(_, programs)| !programs.iter().any(|program| on_path(program)))
-        .map(|(package, _)| *package)
-        .collect();
-    if !missing.is_empty() {
-        packages(&missing)?;
+    let missing = missing(on_path);
+    for line in plan(&missing, root(), on_path)? {
+        if let Some((program, arguments)) = line.split_first() {
+            run(Command::new(program).args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))?;
+        }
     }
     if !on_path("cargo-deny") {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -34,32 +32,34 @@ pub(crate) fn install() -> Result<(), String> {
     println!("all tools are there");
     Ok(())
 }
-fn packages(missing: &[&str]) -> Result<(), String> {
-    let by_hand = format!("apt-get update && apt-get install -y --no-install-recommends {}", missing.join(" "));
-    if !on_path("apt-get") {
-        let names = missing.join(", ");
+fn missing(there: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let lacking = PACKAGES
+        .iter()
+        .filter(|(_, programs)| !programs.iter().any(|program| there(program)));
+    lacking.map(|(package, _)| *package).collect()
+}
+/// What to run for the missing packages; or what somebody must run who may.
+fn plan<'a>(missing: &[&'a str], root: bool, there: impl Fn(&str) -> bool) -> Result<Vec<Vec<&'a str>>, String> {
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names = missing.join(" ");
+    let by_hand = format!("apt-get update && apt-get install -y --no-install-recommends {names}");
+    if !there("apt-get") {
         return Err(format!(
-            "missing: {names}; this is no Debian: install them by hand (on Debian: {by_hand})"
+            "missing: {names}; this is no Debian: install them by hand (there: {by_hand})"
         ));
     }
-    let apt = |arguments: &[&str]| {
-        let mut command = if root() {
-            Command::new("apt-get")
-        } else {
-            let mut sudo = Command::new("sudo");
-            sudo.arg("apt-get");
-            sudo
-        };
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-        command
-    };
-    if !root() && !on_path("sudo") {
-        return Err(format!("missing: {}; as root: {by_hand}", missing.join(", ")));
+    let mut apt = vec!["apt-get"];
+    match (root, there("sudo")) {
+        (true, _) => {}
+        (false, true) => apt.insert(0, "sudo"),
+        (false, false) => return Err(format!("missing: {names}; run as root: {by_hand}")),
     }
-    run(&mut apt(&["update", "-q"]))?;
+    let line = |arguments: &[&'a str]| apt.iter().chain(arguments).copied().collect::<Vec<_>>();
     let mut install = vec!["install", "-q", "-y", "--no-install-recommends"];
     install.extend(missing);
-    run(&mut apt(&install))
+    Ok(vec![line(&["update", "-q"]), line(&install)])
 }
 fn root() -> bool {
     let id = Command::new("id").arg("-u").stderr(Stdio::null()).output();
@@ -83,5 +83,37 @@ fn run(command: &mut Command) -> Result<(), String> {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("`{line}` failed: {status}")),
         Err(error) => Err(format!("`{line}`: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_done_when_all_is_there() {
+        assert!(missing(|_| true).is_empty());
+        assert_eq!(plan(&[], true, |_| false), Ok(Vec::new()));
+    }
+    #[test]
+    fn one_program_of_several_is_enough() {
+        let all = missing(|_| false);
+        assert_eq!(all.len(), PACKAGES.len());
+        assert!(!missing(|program| program == "google-chrome").contains(&"chromium"));
+    }
+    #[test]
+    fn root_installs_others_ask_or_are_told() {
+        let debian = |program: &str| program == "apt-get";
+        let lines = plan(&["wrk", "curl"], true, debian).unwrap();
+        assert_eq!(lines[0].join(" "), "apt-get update -q");
+        assert_eq!(lines[1].join(" "), "apt-get install -q -y --no-install-recommends wrk curl");
+        let lines = plan(&["wrk"], false, |_| true).unwrap();
+        assert_eq!(lines[0].join(" "), "sudo apt-get update -q");
+        let told = plan(&["wrk"], false, debian).unwrap_err();
+        assert!(
+            told.contains("as root: apt-get update && apt-get install -y --no-install-recommends wrk"),
+            "{told}"
+        );
+        assert!(plan(&["wrk"], true, |_| false).unwrap_err().contains("no Debian"));
     }
 }

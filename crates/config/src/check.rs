@@ -220,15 +220,13 @@ impl Names {
             hidden,
         } = reference;
         let known = self.taken.contains_key(&(*kind, name.clone())) || self.unread.contains(name);
-        if known || self.unsure || ledger.incomplete {
+        if known || self.unsure || ledger.incomplete || ledger.is_full() {
             return;
         }
-        let there: Vec<_> = self
-            .taken
-            .iter()
-            .filter(|((one, _), (_, hidden))| one == kind && !hidden)
-            .map(|((_, name), _)| name.as_str())
-            .collect();
+        let there = self.taken.iter().filter(|((one, _), (_, hidden))| one == kind && !hidden);
+        // Of more names than that none is found by guessing.
+        let mut there: Vec<_> = there.map(|((_, name), _)| name.as_str()).take(1_000).collect();
+        there.sort_unstable();
         let near = suggest(name, there.iter().copied()).filter(|_| !hidden);
         let called = if *hidden { "***".to_owned() } else { shown(name) };
         let mut fault = Fault::new(Code::NoSuchReference, *at, path, format!("there is no {kind} `{called}`")).did_you_mean(near);

@@ -123,6 +123,9 @@ pub(crate) fn ask(kind: &Kind, value: &Value, path: &Path, ledger: &mut Ledger) 
     };
     let schema = (kind.schema)();
     for problem in problems {
+        if ledger.is_full() {
+            break;
+        }
         ledger.tell(place(problem, value, path, &schema));
     }
     None
@@ -137,10 +140,10 @@ fn place(problem: Problem, value: &Value, path: &Path, schema: &serde_json::Valu
     let last = shown(below.last());
     let known = schema.get("properties").and_then(serde_json::Value::as_object);
     // The schema says what a key is called: that is told apart from a bad value, and stands at the key.
-    let unknown = value
-        .entries()
-        .iter()
-        .find(|entry| at == format!("/{}", entry.key) && known.is_some_and(|known| !known.contains_key(&entry.key)));
+    let key = at.strip_prefix('/').map(|key| key.replace("~1", "/").replace("~0", "~"));
+    let unknown = key
+        .and_then(|key| value.get(&key))
+        .filter(|entry| known.is_some_and(|known| !known.contains_key(&entry.key)));
     let fault = if let Some(entry) = unknown {
         let near = suggest(&entry.key, known.into_iter().flatten().map(|(name, _)| name.as_str()));
         let fault = Fault::new(Code::UnknownKey, entry.at, &below, format!("unknown key `{}`", shown(&entry.key)));

@@ -126,7 +126,7 @@ pub(crate) struct Ledger {
 }
 impl Ledger {
     pub(crate) fn tell(&mut self, fault: Fault) {
-        if self.diagnostics.len() >= MOST {
+        if self.is_full() {
             return;
         }
         let Fault {
@@ -158,6 +158,10 @@ impl Ledger {
                 column,
             },
         }
+    }
+    /// Nothing more is taken: work that would only tell faults can stop.
+    pub(crate) fn is_full(&self) -> bool {
+        self.diagnostics.len() >= MOST
     }
     pub(crate) fn faults(&self) -> usize {
         self.diagnostics.len()

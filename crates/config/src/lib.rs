@@ -9,6 +9,7 @@ pub mod endpoint;
 #[doc(hidden)]
 pub mod fuzz;
 mod ledger;
+pub mod listener;
 pub mod load;
 pub mod node;
 mod overrides;
@@ -24,8 +25,9 @@ mod tree;
 pub use api::{Answer, Api, ApiPath, Backend, Compatibility, HttpGet, HttpPost, Include, Sse};
 pub use diagnostic::{Diagnostic, Place, Report, Sources};
 pub use endpoint::Endpoint;
+pub use listener::{Listener, Listeners};
 pub use load::{Mode, Source, load, load_from_process};
-pub use node::{Limits, Listener, Listeners, Log, LogFormat, Node, Shutdown, Telemetry};
+pub use node::{Limits, Log, LogFormat, Node, Shutdown, Telemetry};
 pub use render::render;
 pub use secret::Secret;
 pub use stream::{Stream, WhenFull};

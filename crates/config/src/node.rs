@@ -1,17 +1,13 @@
 //! The settings of one process: addresses, limits, the log, telemetry.
 use crate::{
-    diagnostic::Place,
     ledger::{At, Fault, Ledger, Path},
+    listener::{LISTENERS, Listeners},
     load::Mode,
-    read::{self, Datum, Field, Record},
+    read::{self, Record},
     shape::{GIB, KIB, MIB, Shape, TIB, Table, Text, key, millis, seconds, show_size},
     tree::Value,
 };
-use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 use tidegate_core::error::Code;
 
 /// `tidegate.yaml`, checked.
@@ -29,24 +25,6 @@ pub struct Node {
     pub telemetry: Telemetry,
     /// How it stops.
     pub shutdown: Shutdown,
-}
-/// The listening addresses, each with its own settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listeners {
-    /// The apis; at least one.
-    pub gateway: Vec<Listener>,
-    /// Management, metrics, health; none = switched off.
-    pub admin: Vec<Listener>,
-}
-/// One configured address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// What to bind: `localhost:8080` and `:8080` are 127.0.0.1 and ::1.
-    pub address: Vec<SocketAddr>,
-    /// The operator says that a public address without TLS is meant.
-    pub insecure: bool,
-    /// Where it was written, for an error on binding.
-    pub at: Place,
 }
 /// Bounds of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,65 +115,6 @@ const TIMEOUT: Shape = Shape::Time {
     max: seconds(3_600),
     off: false,
 };
-const ADDRESS: Text = Text {
-    expected: "an address such as `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or `:8080`",
-    good: |text| addresses(text).is_some(),
-    pattern: None,
-};
-static LISTENER: Table = Table {
-    title: "listener",
-    doc: "One listening address; a bare text stands for `address`.",
-    keys: &[
-        key(
-            "address",
-            Shape::Text(&ADDRESS),
-            "Where to listen; `localhost:8080` and `:8080` are 127.0.0.1 and ::1.",
-        )
-        .required()
-        .example("127.0.0.1:8080"),
-        key(
-            "insecure",
-            Shape::Bool,
-            "Says that a public address without TLS is meant, as behind a proxy that does TLS.",
-        )
-        .default("false"),
-        key("tls", Shape::Later, "Certificate and key."),
-        key("trusted_proxies", Shape::Later, "Whose `Forwarded` headers are believed."),
-    ],
-};
-const LISTENER_SHAPE: Shape = Shape::TextOr {
-    text: &ADDRESS,
-    key: "address",
-    table: &LISTENER,
-};
-static LISTENERS: Table = Table {
-    title: "listeners",
-    doc: "Where it listens: each an address, a map, or a list of them.",
-    keys: &[
-        key(
-            "gateway",
-            Shape::OneOrMany {
-                of: &LISTENER_SHAPE,
-                min: 1,
-            },
-            "The apis.",
-        )
-        .default(":8080")
-        .example("{ address: \"0.0.0.0:8080\", insecure: true }"),
-        key(
-            "admin",
-            Shape::OneOrMany {
-                of: &LISTENER_SHAPE,
-                min: 0,
-            },
-            "Management, metrics and health; `[]` switches it off.",
-        )
-        .default(":8084"),
-        key("memphis", Shape::Later, "The Memphis dialect."),
-        key("mqtt", Shape::Later, "MQTT."),
-        key("emqx", Shape::Later, "The EMQX dialect."),
-    ],
-};
 static LIMITS: Table = Table {
     title: "limits",
     doc: "What one request and the whole process may use.",
@@ -277,7 +196,7 @@ static LOG: Table = Table {
             "Bytes of one journal file, a power of two.",
         )
         .otherwise("by the size of the disk"),
-        key("intake", MEMORY, "Bytes accepted and not yet synced.").default("8MiB"),
+        key("intake", SIZE_1G, "Bytes accepted and not yet synced.").default("8MiB"),
         key("tail_cache", MEMORY, "Bytes of the newest frames kept in memory.").default("16MiB"),
         key(
             "dedupe_ids",
@@ -315,16 +234,7 @@ static LOG: Table = Table {
             "Bytes of one message; at most half a journal file.",
         )
         .default("8MiB"),
-        key(
-            "segment",
-            Shape::Size {
-                min: 64 * KIB,
-                max: GIB,
-                off: false,
-            },
-            "Bytes of one segment file.",
-        )
-        .otherwise("an eighth of the stream's limit, from 64 KiB to 64 MiB"),
+        key("segment", Shape::Later, "Bytes of one segment file."),
     ],
 };
 const MEMORY: Shape = Shape::Size {
@@ -425,19 +335,6 @@ pub(crate) static NODE: Table = Table {
     ],
 };
 
-/// What to bind for `127.0.0.1:8080`, `localhost:8080` or `:8080`. Names are not looked up: checking asks nobody.
-pub(crate) fn addresses(text: &str) -> Option<Vec<SocketAddr>> {
-    if let Ok(address) = text.parse() {
-        return Some(vec![address]);
-    }
-    let (host, port) = text.rsplit_once(':')?;
-    if !(host.is_empty() || host.eq_ignore_ascii_case("localhost")) || !port.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let port: u16 = port.parse().ok()?;
-    Some(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()])
-}
-
 impl Node {
     /// Reads the settings; what is wrong is told and the value returned is of no use then.
     pub(crate) fn check(value: &Value, mode: Mode, ledger: &mut Ledger) -> Self {
@@ -446,13 +343,11 @@ impl Node {
         let part = |name: &str| node.record(name).unwrap_or(&nothing);
         let (listeners, limits, log, telemetry, shutdown) =
             (part("listeners"), part("limits"), part("log"), part("telemetry"), part("shutdown"));
+        check_limits(limits, ledger);
         check_log(log, ledger);
         Self {
             data_dir: node.text("data_dir").into(),
-            listeners: Listeners {
-                gateway: listen(listeners, "gateway", mode, ledger),
-                admin: listen(listeners, "admin", mode, ledger),
-            },
+            listeners: Listeners::check(listeners, mode, ledger),
             limits: Limits {
                 body: limits.number("body"),
                 batch_body: limits.number("batch_body"),
@@ -507,45 +402,31 @@ fn check_log(log: &Record, ledger: &mut Ledger) {
         let fault = Fault::new(Code::BadValue, log.at("journal_file"), &path, message).expected("a power of two");
         ledger.tell(fault.hint(format!("write `{}`", show_size(file.next_power_of_two().min(64 * MIB)))));
     } else if log.number("record") > file / 2 {
-        // Blame what was written: the default of `record` is nobody's fault.
-        let written = log.at("record") != At::BUILT_IN;
-        let at = log.at(if written { "record" } else { "journal_file" });
+        let at = blame(log, "record", "journal_file");
         let message = format!("`record` of {} does not fit half a `journal_file`", show_size(log.number("record")));
         let fault = Fault::new(Code::BadValue, at, &log.path.key("record"), message);
         ledger.tell(fault.hint(format!("write `record: {}` or a larger `journal_file`", show_size(file / 2))));
     }
 }
-fn listen(listeners: &Record, name: &str, mode: Mode, ledger: &mut Ledger) -> Vec<Listener> {
-    let mut out = Vec::new();
-    let many = listeners.list(name).len() > 1;
-    for (i, field) in listeners.list(name).iter().enumerate() {
-        let Some(listener) = field.record() else { continue };
-        let text = listener.text("address");
-        // Told already.
-        let Some(address) = addresses(text) else { continue };
-        let insecure = listener.bool("insecure");
-        let at = listener.at("address");
-        // A broken `insecure` may well have been a `true`.
-        let unsure = matches!(listener.field("insecure").map(|field| &field.datum), Some(Datum::Broken));
-        if mode == Mode::Run && !insecure && !unsure && address.iter().any(|one| !one.ip().to_canonical().is_loopback()) {
-            let shown = listener.field("address").map(Field::shown).unwrap_or_default();
-            let path = listeners.path.key(name);
-            let path = if many { path.item(i) } else { path };
-            let fault = Fault::new(
-                Code::UnsafeAddress,
-                at,
-                &path.key("address"),
-                format!("`{shown}` is public and has no TLS"),
-            );
-            ledger.tell(fault.expected("a loopback address").hint(format!(
-                "listen on loopback behind a proxy, or say `{{ address: \"{shown}\", insecure: true }}`"
-            )));
+/// A limit inside another one that is smaller could never be reached: whoever keeps to it would be refused.
+fn check_limits(limits: &Record, ledger: &mut Ledger) {
+    for (inner, outer) in [("body", "in_flight_bytes"), ("batch_body", "in_flight_bytes"), ("target", "head")] {
+        let (Some(small), Some(large)) = (limits.maybe_number(inner), limits.maybe_number(outer)) else {
+            continue;
+        };
+        if small > large {
+            let message = format!("`{inner}` of {} is larger than `{outer}` of {}", show_size(small), show_size(large));
+            let fault = Fault::new(Code::BadValue, blame(limits, inner, outer), &limits.path.key(inner), message);
+            ledger.tell(fault.hint(format!("lower `{inner}` or raise `{outer}`")));
+            // One fault: the next pair may be the same outer limit.
+            return;
         }
-        out.push(Listener {
-            address,
-            insecure,
-            at: ledger.place(at),
-        });
     }
-    out
+}
+/// Of two values that contradict each other the one that was written: a default is nobody's fault.
+fn blame(record: &Record, first: &str, second: &str) -> At {
+    match record.at(first) {
+        At::BUILT_IN => record.at(second),
+        at => at,
+    }
 }

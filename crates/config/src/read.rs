@@ -130,6 +130,9 @@ pub(crate) fn table(table: &'static Table, value: &Value, path: &Path, ledger: &
         ledger.tell(Fault::new(Code::BadValue, value.at, path, wrong(path, value)).expected(expected));
     }
     for entry in value.entries() {
+        if ledger.is_full() {
+            break;
+        }
         let below = path.key(&entry.key);
         let Some(key) = table.key(&entry.key) else {
             let known = table

@@ -89,42 +89,46 @@ fn one(out: &mut String, d: &Diagnostic, sources: &Sources, paint: Paint) {
 /// The line with masked secrets and without control characters, cut to a window; how many characters stand before the carets; how many carets.
 fn window(source: &Text, line: u32, column: u32, width: u32) -> Option<(String, usize, usize)> {
     let text = source.content.lines().nth(line.checked_sub(1)? as usize)?;
-    let column = (column as usize).saturating_sub(1);
-    let end = column + (width as usize).max(1);
-    let masks: Vec<_> = source.masks.iter().filter(|mask| mask.line == line).collect();
-    let mut shown: Vec<char> = Vec::new();
-    let (mut start, mut stop) = (None, None);
-    let mut masked = false;
-    for (i, c) in text.chars().enumerate() {
-        if i == column {
-            start = Some(shown.len());
-        }
-        if i == end {
-            stop = Some(shown.len());
-        }
-        let here = i as u32 + 1;
-        let hide = masks.iter().any(|mask| mask.from <= here && here < mask.to);
-        match (hide, masked) {
-            (true, false) => shown.extend("***".chars()),
-            (true, true) => {}
-            // Also what would steer the terminal of whoever reads the error.
-            (false, _) if c.is_control() || ('\u{200e}'..='\u{202e}').contains(&c) => shown.push(' '),
-            (false, _) => shown.push(c),
-        }
-        masked = hide;
-    }
-    let start = start.unwrap_or(shown.len());
-    let stop = stop.unwrap_or(shown.len()).max(start + 1);
-    let first = if shown.len() <= WINDOW { 0 } else { start.saturating_sub(BEFORE) };
-    let last = shown.len().min(first + WINDOW);
-    let mut cut: String = shown.get(first..last)?.iter().collect();
-    let mut before = start - first;
+    let start = (column as usize).saturating_sub(1);
+    // Only the window is looked at: a line of JSON may have millions of characters.
+    let short = text.chars().nth(WINDOW).is_none();
+    let first = if short { 0 } else { start.saturating_sub(BEFORE) };
+    let mut chars = text.chars().skip(first);
+    let cut: Vec<char> = chars.by_ref().take(WINDOW).collect();
+    let (from, to) = (first as u32 + 1, (first + cut.len()) as u32 + 1);
+    let masks = source
+        .masks
+        .iter()
+        .filter(|mask| mask.line == line && mask.from < to && from < mask.to);
+    let masks: Vec<_> = masks.collect();
+
+    let mut shown = String::new();
+    let (mut before, mut carets, mut hiding) = (0, 0, false);
     if first > 0 {
-        cut.insert_str(0, "… ");
+        shown.push_str("… ");
         before += 2;
     }
-    if last < shown.len() {
-        cut.push_str(" …");
+    for (i, c) in (first..).zip(cut) {
+        let here = i as u32 + 1;
+        let hide = masks.iter().any(|mask| mask.from <= here && here < mask.to);
+        let piece = match (hide, hiding) {
+            (true, false) => "***".to_owned(),
+            (true, true) => String::new(),
+            // Also what would steer the terminal of whoever reads the error.
+            (false, _) if c.is_control() || ('\u{200e}'..='\u{202e}').contains(&c) => " ".to_owned(),
+            (false, _) => c.to_string(),
+        };
+        hiding = hide;
+        let columns = piece.chars().count();
+        if i < start {
+            before += columns;
+        } else if i < start + (width as usize).max(1) {
+            carets += columns;
+        }
+        shown.push_str(&piece);
     }
-    Some((cut, before, stop.min(last.max(start + 1)) - start))
+    if chars.next().is_some() {
+        shown.push_str(" …");
+    }
+    Some((shown, before, carets.max(1)))
 }

@@ -5,7 +5,7 @@ use crate::{
     shape::{CENTURY, DAY, DESCRIPTION, KIB, KIND_DOC, LABELS, META, NAME_KEY, STATUS, Shape, TIB, Table, Text, key, millis, seconds},
     tree::Value,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tidegate_core::{error::Code, filter::Filter};
 
 /// One stream, checked.
@@ -13,7 +13,7 @@ use tidegate_core::{error::Code, filter::Filter};
 pub struct Stream {
     /// Unique among streams.
     pub name: Arc<str>,
-    /// What it captures: at least one filter; its own name unless told otherwise.
+    /// What it captures beside the topic of its own name: at least one filter; that name if nothing is said.
     pub topics: Vec<Filter>,
     /// At least 1, fixed after creation.
     pub partitions: u32,
@@ -109,9 +109,9 @@ pub(crate) static STREAM: Table = Table {
                 of: &Shape::Text(&FILTER),
                 min: 1,
             },
-            "The filters it captures; several streams may capture the same topic.",
+            "The filters it captures, beside the topic of its own name; several streams may capture the same topic.",
         )
-        .otherwise("its own name")
+        .otherwise("only its own name")
         .example("[orders, \"orders/#\"]"),
         key(
             "partitions",
@@ -159,9 +159,9 @@ impl Stream {
         if stream.field("topics").is_none() {
             topics.extend(Filter::new(name));
         }
+        let mut seen = HashSet::new();
         for (i, field) in stream.list("topics").iter().enumerate() {
-            let twice = !field.text().is_empty() && stream.list("topics").iter().take(i).any(|other| other.text() == field.text());
-            if twice {
+            if !field.text().is_empty() && !seen.insert(field.text()) {
                 let message = format!("the filter `{}` is there twice", field.shown());
                 let path = path.key("topics").item(i);
                 ledger.tell(Fault::new(Code::Duplicate, field.at, &path, message).hint("remove one of them"));

@@ -11,7 +11,10 @@ pub(crate) fn suggest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>)
     let most = (typed.len() / 3).clamp(1, 3);
     known
         .into_iter()
-        .map(|word| (distance(&typed, &bare(word)), word))
+        .map(|word| (bare(word), word))
+        // Each letter more or less is one step: most words are out before anything is compared.
+        .filter(|(letters, _)| letters.len().abs_diff(typed.len()) <= most)
+        .map(|(letters, word)| (distance(&typed, &letters), word))
         .filter(|(far, _)| *far <= most && *far < typed.len())
         .min()
         .map(|(_, word)| word)

@@ -178,7 +178,7 @@ pub(crate) fn parse(text: &str, file: u32, ledger: &mut Ledger) -> Vec<Value> {
     }
     let mut builder = Builder {
         file,
-        lines: text.lines().collect(),
+        reader: Reader::new(text),
         ledger,
         stack: Vec::new(),
         documents: Vec::new(),
@@ -228,9 +228,30 @@ fn mark(text: &str, marker: &Marker, file: u32) -> At {
     }
 }
 
+/// Finds characters by their number. Asked in order it walks the text once: a lookup from the start each time
+/// would take hours on one long line of JSON.
+struct Reader<'a> {
+    rest: &'a str,
+    passed: usize,
+}
+impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { rest: text, passed: 0 }
+    }
+    /// The text from this character on; numbers never fall.
+    fn at(&mut self, number: usize) -> &'a str {
+        let mut chars = self.rest.chars();
+        while self.passed < number && chars.next().is_some() {
+            self.passed += 1;
+        }
+        self.rest = chars.as_str();
+        self.rest
+    }
+}
+
 struct Builder<'a> {
     file: u32,
-    lines: Vec<&'a str>,
+    reader: Reader<'a>,
     ledger: &'a mut Ledger,
     stack: Vec<Frame>,
     documents: Vec<Value>,
@@ -266,7 +287,9 @@ impl Builder<'_> {
                 Err(self.refuse(at, "tags are not supported", "the value itself"))
             }
             Event::Scalar(text, style, ..) => {
-                self.scalar(text.into_owned(), style == ScalarStyle::Plain, at, span);
+                let quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
+                let width = if quoted { self.closed(span, at.width) } else { at.width };
+                self.scalar(text.into_owned(), style == ScalarStyle::Plain, At { width, ..at }, span);
                 Ok(())
             }
             Event::SequenceStart(..) => self.open(at, Content::List(Vec::new())),
@@ -302,19 +325,21 @@ impl Builder<'_> {
             file: self.file,
             line: span.start.line() as u32,
             column: span.start.col() as u32 + 1,
-            width: if same { self.width(span) } else { TO_THE_END },
+            width: if same {
+                (span.end.index().saturating_sub(span.start.index()) as u32).max(1)
+            } else {
+                TO_THE_END
+            },
         }
     }
     /// The parser counts blanks and a comment behind a quoted text to it; the carets should not.
-    fn width(&self, span: Span) -> u32 {
-        let width = (span.end.index().saturating_sub(span.start.index()) as u32).max(1);
-        let line = self.lines.get(span.start.line().saturating_sub(1));
-        let mut chars = line.map_or("", |line| line).chars().skip(span.start.col());
-        let Some(quote @ ('"' | '\'')) = chars.next() else { return width };
+    fn closed(&mut self, span: Span, width: u32) -> u32 {
+        let mut chars = self.reader.at(span.start.index()).chars();
+        let Some(quote) = chars.next() else { return width };
         let mut escaped = false;
-        for (i, c) in (2..).zip(chars) {
+        for (i, c) in (2..width).zip(chars) {
             if c == quote && !escaped {
-                return width.min(i);
+                return i;
             }
             escaped = c == '\\' && quote == '"' && !escaped;
         }
@@ -380,22 +405,21 @@ impl Builder<'_> {
         self.put(Value { at, data, hidden });
     }
     fn put(&mut self, value: Value) {
-        let path = self.path();
-        match self.stack.last_mut().map(|frame| &mut frame.content) {
-            None if value.is_null() => {}
-            None => self.documents.push(value),
-            Some(Content::List(items)) => items.push(value),
+        let (key, at) = match self.stack.last_mut().map(|frame| &mut frame.content) {
+            None if value.is_null() => return,
+            None => return self.documents.push(value),
+            Some(Content::List(items)) => return items.push(value),
             Some(Content::Map { entries, seen, key }) => {
                 let Some((key, at)) = key.take() else { return };
                 if seen.insert(key.clone()) {
-                    entries.push(Entry { key, at, value });
-                } else {
-                    let message = format!("the key `{}` is there twice", shown(&key));
-                    self.ledger
-                        .tell(Fault::new(Code::Duplicate, at, &path, message).hint("remove one of them"));
+                    return entries.push(Entry { key, at, value });
                 }
+                (key, at)
             }
-        }
+        };
+        let message = format!("the key `{}` is there twice", shown(&key));
+        let fault = Fault::new(Code::Duplicate, at, &self.path().key(&key), message);
+        self.ledger.tell(fault.hint("remove one of them"));
     }
 }
 

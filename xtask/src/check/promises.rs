@@ -42,21 +42,17 @@ fn rows(page: &str) -> Vec<(usize, String)> {
     }
     rows
 }
-/// `tidegate-log::crash::name`, or `e2e::post::name` for a folder or file of `tests/`.
+/// `tidegate-log::crash::name`, or `e2e::post::name` for a test of the whole program.
 fn find(repository: &Repository, test: &str) -> Result<(), &'static str> {
     let parts: Vec<_> = test.split("::").collect();
     let [owner, modules @ .., name] = parts.as_slice() else {
         return Err("is no path to a test");
     };
-    let folder = match owner.strip_prefix("tidegate-") {
-        Some(package) => format!("crates/{package}"),
-        None if *owner == "xtask" => "xtask".to_owned(),
-        None => "tests".to_owned(),
+    let files = match owner.strip_prefix("tidegate-") {
+        Some(package) => repository.files(&format!("crates/{package}"), ".rs"),
+        None if *owner == "xtask" => repository.files("xtask", ".rs"),
+        None => program_tests(repository, owner),
     };
-    let mut files = repository.files(&folder, ".rs");
-    if folder == "tests" {
-        files.retain(|file| file.path == format!("tests/{owner}.rs") || file.path.starts_with(&format!("tests/{owner}/")));
-    }
     if files.is_empty() {
         return Err("names no package and no folder of tests");
     }
@@ -70,6 +66,28 @@ fn find(repository: &Repository, test: &str) -> Result<(), &'static str> {
         }
     }
     Err(why)
+}
+/// The files of a test binary: `[[test]]` of a crate with this name and a path to `tests/`, else `tests/NAME.rs` or `tests/NAME/`.
+fn program_tests(repository: &Repository, owner: &str) -> Vec<File> {
+    let name = format!("name = \"{owner}\"");
+    let ours = |section: &&str| section.lines().any(|line| line == name);
+    let manifests = repository.files("crates", "Cargo.toml");
+    let declared = manifests
+        .iter()
+        .flat_map(|manifest| manifest.text.split("[[test]]").skip(1))
+        .find(ours);
+    let path = declared.and_then(|section| {
+        section
+            .lines()
+            .find_map(|line| line.strip_prefix("path = \"../../")?.strip_suffix('"'))
+    });
+    let folder = path.map_or_else(
+        || format!("tests/{owner}"),
+        |path| path.rsplit_once('/').map_or("tests", |(folder, _)| folder).to_owned(),
+    );
+    let mut files = repository.files("tests", ".rs");
+    files.retain(|file| file.path == format!("{folder}.rs") || file.path.starts_with(&format!("{folder}/")));
+    files
 }
 /// A module is a file, a folder, or written in the file.
 fn inside(file: &File, module: &str) -> bool {
@@ -171,6 +189,18 @@ mod tests {
                 Some(why) => assert!(found.len() == 1 && found[0].contains(why), "{cell}: {found:?}"),
             }
         }
+    }
+    #[test]
+    fn a_binary_of_tests_may_be_declared_by_a_crate() {
+        let page = "| promise | test |\n|---|---|\n| it works | `whole::post::lives` |\n| it too | `whole::gone::lives` |\n";
+        let manifest = "[package]\nname = \"whole\"\n[[test]]\nname = \"whole\"\npath = \"../../tests/main.rs\"\n";
+        let (_folder, repository) = small(&[
+            ("crates/server/Cargo.toml", manifest),
+            ("tests/post.rs", "#[test]\nfn lives() {}\n"),
+            (PAGE, page),
+        ]);
+        let found = check(&repository);
+        assert!(found.len() == 1 && found[0].contains("whole::gone::lives"), "{found:?}");
     }
     #[test]
     fn no_page_and_no_rows_are_findings() {

@@ -490,3 +490,74 @@ fn production_wants_plans_and_protection() {
         check(Mode::Run, &good).unwrap();
     }
 }
+
+/// Words of later versions are known words: told as such, whatever is written for them, and never ignored.
+#[test]
+fn words_of_later_versions_are_told_as_such() {
+    let api = "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\n";
+    let stream = "kind: stream\nname: a\n";
+    let mut texts: Vec<String> = [
+        "webhook",
+        "user",
+        "schema",
+        "plan",
+        "application",
+        "subscription",
+        "realm",
+        "action",
+        "rule",
+        "connector",
+    ]
+    .iter()
+    .map(|kind| format!("kind: {kind}\nname: a\nanything: [1]\n"))
+    .collect();
+    texts.extend(["tls: {}", "trusted_proxies: []"].map(|key| format!("listeners: {{ gateway: {{ address: \":1\", {key} }} }}\n")));
+    texts.extend(["memphis", "mqtt", "emqx"].map(|key| format!("listeners: {{ {key}: 1 }}\n")));
+    texts.extend(
+        [
+            "store: {}",
+            "fanout: {}",
+            "log: { segment: 1MiB }",
+            "runtime: steal",
+            "telemetry: { sample: 1 }",
+        ]
+        .map(str::to_owned),
+    );
+    texts.extend(["websocket", "pull"].map(|key| format!("{api}entrypoints: {{ {key}: {{}} }}\n")));
+    texts.extend(["slow: close", "cors: {}", "policies: []", "plans: [keyless, gold]"].map(|line| format!("{api}{line}\n")));
+    texts.extend(["dead_letters: {}", "schema: {}", "retention: { keep: until_acked }"].map(|line| format!("{stream}{line}\n")));
+    texts.extend(
+        ["kafka", "nats", "rabbitmq", "mqtt", "redis", "http"].map(|kind| format!("kind: endpoint\nname: a\ntype: {kind}\nurl: x\n")),
+    );
+    for text in texts {
+        let report = check(Mode::Dev, &text).unwrap_err();
+        let [one] = report.diagnostics.as_slice() else {
+            panic!("{text}\n{report}")
+        };
+        assert_eq!(one.code.to_string(), "TG1020", "{report}");
+        assert!(
+            one.message.ends_with("comes with a later version") && one.hint.as_ref().or(one.expected.as_ref()).is_some(),
+            "{report}"
+        );
+    }
+}
+#[test]
+fn depth_and_number_of_values_are_capped() {
+    let nested = |levels: usize| format!("labels: {}{}\n", "[".repeat(levels), "]".repeat(levels));
+    let told = |text: &str| {
+        let report = check(Mode::Dev, text).unwrap_err();
+        report.diagnostics.iter().map(|one| one.message.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&nested(63)), ["unknown key `labels`"]);
+    assert_eq!(told(&nested(64)), ["values nest too deep"]);
+    assert_eq!(
+        told(&format!("labels: [{}]\n", "1,".repeat(200_001))),
+        ["the file has too many values"]
+    );
+}
+/// A thousand are more than anybody reads; a hostile file must not fill the memory.
+#[test]
+fn the_number_of_errors_is_capped() {
+    let lines: Vec<_> = (0..2_000).map(|i| format!("x{i}: 1")).collect();
+    assert_eq!(check(Mode::Dev, &lines.join("\n")).unwrap_err().diagnostics.len(), 1_000);
+}

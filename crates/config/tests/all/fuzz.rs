@@ -20,6 +20,28 @@ fn nothing_of_the_corpus_panics_whole_or_cut() {
         }
     }
 }
+/// Long lines and long lists: what takes a second with a few thousand and hours with a few hundred thousand would hang here.
+#[test]
+fn a_file_of_the_largest_size_takes_no_longer_than_reading_it() {
+    let pieces = [
+        ("data_dir: [", "1,", "]"),
+        ("data_dir: [", "\"1\",", "]"),
+        ("kind: stream\nname: a\ntopics: [", "\"a/#/b\",", "]"),
+        ("{", "\"password\":1,", "}"),
+        ("{", "a: {b: 1},", "}"),
+        ("limits: {", "x: \"${env:X}\",", "}"),
+    ];
+    for (head, piece, tail) in pieces {
+        let text = format!("{head}{}{tail}", piece.repeat(24_000));
+        configuration(text.as_bytes());
+    }
+    let numbered = |piece: &dyn Fn(usize) -> String| (0..10_000).map(piece).collect::<String>();
+    configuration(format!("{{{}}}", numbered(&|i| format!("x{i}: 1,"))).as_bytes());
+    configuration(format!("kind: stream\nname: a\ntopics: [{}]", numbered(&|i| format!("x{i},"))).as_bytes());
+    configuration(format!("kind: endpoint\nname: a\ntype: mock\n{}", numbered(&|i| format!("x{i}: 1\n"))).as_bytes());
+    let apis = |i| format!("kind: api\nname: a{i}\npaths: [/{i}]\nbackend: {{ stream: s{i} }}\n---\nkind: stream\nname: t{i}\n---\n");
+    configuration((0..300).map(apis).collect::<String>().as_bytes());
+}
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
     /// Pieces of good files in a wrong order, with the characters that mean something to YAML between them.

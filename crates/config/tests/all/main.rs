@@ -5,4 +5,5 @@ mod common;
 mod errors;
 mod files;
 mod fuzz;
+mod shown;
 mod values;

@@ -229,3 +229,36 @@ fn equal_paths_of_different_hosts_are_two_paths() {
     let text = "kind: api\nname: a\npaths: [/a, { path: /a, host: x }, { path: /a, host: y }, \"/a/*\"]\nbackend: { topic: t }\nplans: [keyless]\n";
     assert_eq!(check(Mode::Run, text).unwrap().apis[0].paths.len(), 4);
 }
+
+#[test]
+fn addresses_are_read_without_asking_anybody() {
+    for (written, bound) in [
+        ("127.0.0.1:80", "127.0.0.1:80"),
+        ("[::1]:80", "[::1]:80"),
+        ("localhost:80", "127.0.0.1:80 [::1]:80"),
+        ("LOCALHOST:0", "127.0.0.1:0 [::1]:0"),
+        (":65535", "127.0.0.1:65535 [::1]:65535"),
+        ("0.0.0.0:80", "0.0.0.0:80"),
+    ] {
+        let node = node(&format!("listeners: {{ gateway: \"{written}\" }}"), &[], &[]);
+        assert_eq!(text(&node.listeners.gateway[0].address), bound);
+    }
+    for bad in [
+        "80",
+        ":",
+        ":65536",
+        ":+80",
+        "127.0.0.1",
+        "[::1]",
+        "example.com:80",
+        "127.0.0.1:80 ",
+        "::1:80:x",
+    ] {
+        assert!(check(Mode::Dev, &format!("listeners: {{ gateway: \"{bad}\" }}")).is_err(), "{bad}");
+    }
+}
+#[test]
+fn several_streams_may_capture_one_topic() {
+    let all = good("kind: stream\nname: a\ntopics: [t]\n---\nkind: stream\nname: b\ntopics: [t, \"#\"]\n");
+    assert_eq!(all.streams.len(), 2);
+}
