@@ -140,6 +140,24 @@ rows! {
     item_with_ttl: "POST" "/orders", [ITEMS], "{\"items\":[{\"payload\":1,\"ttl\":\"5s\"}]}" => 400 "TG1020";
 }
 #[test]
+fn what_belongs_to_later_versions_says_so() {
+    let node = node();
+    for (method, target, headers) in [
+        ("POST", "/orders/_pull", &[][..]),
+        ("POST", "/orders/_settle", &[]),
+        ("POST", "/orders/_ticket", &[]),
+        ("POST", "/orders", &[("tidegate-ttl", "5s")]),
+        ("POST", "/orders", &[("tidegate-delay", "5s")]),
+        ("GET", "/orders", &[("connection", "upgrade"), ("upgrade", "websocket")]),
+        ("GET", "/orders?group=workers", &[]),
+    ] {
+        let answer = node.request(method, target, headers, b"");
+        assert_eq!((answer.status, &answer.json()["code"]), (400, &serde_json::json!("TG1020")), "{method} {target}");
+        assert!(answer.json()["detail"].as_str().is_some_and(|text| text.contains("later version")), "{}", answer.text());
+    }
+    goes_on(&node);
+}
+#[test]
 fn head_with_too_many_fields() {
     let node = node();
     let names: Vec<_> = (0..70).map(|i| format!("x-{i}")).collect();
