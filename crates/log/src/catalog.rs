@@ -11,7 +11,10 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 /// Key of the row with the next free numbers.
@@ -24,6 +27,8 @@ pub(crate) const STATE: &[u8] = b"state";
 pub(crate) struct Catalog {
     streams: RwLock<Streams>,
     tables: Mutex<Tables>,
+    /// Streams were deleted, or a start may have left something: folders without a row may be there.
+    unswept: AtomicBool,
     /// One change at a time: looked at, written, applied.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -121,6 +126,7 @@ impl Catalog {
                 streams.homes.retain(|_, other| !Arc::ptr_eq(other, &stream));
                 drop(streams);
                 stream.delete();
+                self.unsweep();
             }
             Change::Purge(stream, range, purged) => {
                 for partition in range.filter_map(|number| stream.partition(number)) {
@@ -130,6 +136,20 @@ impl Catalog {
                 }
             }
         }
+    }
+    /// Whether there may be something to sweep; asked once.
+    pub(crate) fn swept(&self) -> bool {
+        self.unswept.swap(false, Relaxed)
+    }
+    pub(crate) fn unsweep(&self) {
+        self.unswept.store(true, Relaxed);
+    }
+    /// What the next batch of the table file has to say.
+    pub(crate) fn changed_rows(&self) -> Vec<(crate::tables::Key, Option<Bytes>)> {
+        let mut tables = self.tables();
+        let seq = tables.seq.to_le_bytes().to_vec();
+        tables.set((table::COUNTERS, STATE.to_vec()), Some(seq.into()));
+        tables.take_changed()
     }
     /// Below which all was purged.
     pub(crate) fn floor(&self, home: u32) -> Option<u64> {

@@ -2,6 +2,7 @@
 use crate::{
     Committed,
     catalog::Catalog,
+    dedupe::{Dedupe, Id},
     error::Error,
     frame,
     herald::Package,
@@ -9,8 +10,9 @@ use crate::{
     journal::Writer,
     partition::{RUN, Run, Skip},
     record::{self, Missing},
+    retention::Room,
     shared::Shared,
-    stream::Stream,
+    stream::{Stream, WhenFull},
     tail::Tail,
 };
 use std::{
@@ -39,6 +41,7 @@ pub(crate) struct Committer {
     lost: Vec<Lost>,
     state_seq: u64,
     sealed: bool,
+    dedupe: Dedupe,
 }
 enum Work {
     Append(Owner),
@@ -72,6 +75,14 @@ struct Placed {
     record: bytes::Bytes,
     message: Arc<Message>,
 }
+/// Nobody stores it again: this is where the first one lies.
+struct Repeated {
+    owner: usize,
+    item: u32,
+    stream: Arc<Stream>,
+    partition: u32,
+    offset: u64,
+}
 #[derive(Default)]
 struct Frame {
     bytes: Vec<u8>,
@@ -81,6 +92,11 @@ struct Frame {
     owners: Vec<Owner>,
     changes: Vec<(Change, Keep)>,
     lost: Vec<Lost>,
+    repeated: Vec<Repeated>,
+    /// Noted for this frame.
+    hashes: Vec<u128>,
+    /// Of streams with a limit, while the frame fills them.
+    rooms: Vec<(u32, Option<Room>)>,
     rows: Vec<(crate::tables::Key, Option<bytes::Bytes>)>,
 }
 /// What one step did.
@@ -93,7 +109,7 @@ pub(crate) enum Step {
 }
 
 impl Committer {
-    pub(crate) fn new(shared: Arc<Shared>, writer: Writer, state_seq: u64) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, writer: Writer, state_seq: u64, dedupe: Dedupe) -> Self {
         Self {
             shared,
             writer,
@@ -104,6 +120,7 @@ impl Committer {
             lost: Vec::new(),
             state_seq,
             sealed: false,
+            dedupe,
         }
     }
     pub(crate) fn run(mut self) {
@@ -214,7 +231,7 @@ impl Committer {
                             full = true;
                             break;
                         }
-                        size += Self::place(&mut frame, number, &mut owner, entries, now);
+                        size += self.place(&mut frame, number, &mut owner, entries, now);
                     }
                     frame.owners.push(owner);
                 }
@@ -224,7 +241,7 @@ impl Committer {
         Some(frame)
     }
     /// Names the next item's records, or refuses it whole; the bytes they take.
-    fn place(frame: &mut Frame, number: usize, owner: &mut Owner, entries: usize, now: i64) -> usize {
+    fn place(&mut self, frame: &mut Frame, number: usize, owner: &mut Owner, entries: usize, now: i64) -> usize {
         let gone = owner.rest.as_slice().iter().take(entries).find(|p| p.stream.is_deleted());
         if let Some(refused) = gone {
             let error = Error::NoSuchStream(refused.stream.name().to_owned());
@@ -232,8 +249,33 @@ impl Committer {
             owner.rest.by_ref().take(entries).for_each(drop);
             return 0;
         }
-        let mut bytes = 0;
+        let (mut bytes, mut repeated) = (0, 0);
+        let full = owner.rest.as_slice().iter().take(entries).find(|p| frame.refuses(p));
+        if let Some(refused) = full {
+            let error = Error::StreamFull(refused.stream.name().to_owned());
+            refused.stream.counters.dropped.fetch_add(1, Relaxed);
+            owner.kept.failed.push((refused.item, error.into()));
+            owner.rest.by_ref().take(entries).for_each(drop);
+            return 0;
+        }
+        let item = owner.rest.as_slice().first().map_or(0, |p| p.item);
         for pending in owner.rest.by_ref().take(entries) {
+            if let Some(seen) = pending.hash.and_then(|hash| self.dedupe.find(&pending.stream, hash, now)) {
+                pending.stream.counters.duplicates.fetch_add(1, Relaxed);
+                repeated += 1;
+                frame.repeated.push(Repeated {
+                    owner: number,
+                    item: pending.item,
+                    stream: pending.stream,
+                    partition: seen.partition,
+                    offset: seen.offset,
+                });
+                continue;
+            }
+            if !frame.admit(&pending) {
+                pending.stream.counters.dropped.fetch_add(1, Relaxed);
+                continue;
+            }
             let Some(partition) = pending.stream.partition(pending.partition) else {
                 continue;
             };
@@ -242,6 +284,18 @@ impl Committer {
             partition.next.store(offset + 1, Relaxed);
             partition.last_time.store(time, Relaxed);
             bytes += pending.record.len();
+            if let Some(hash) = pending.hash {
+                let id = Id {
+                    stream: pending.stream.number(),
+                    partition: pending.partition,
+                    offset,
+                    time,
+                    hash,
+                };
+                self.dedupe.note(id, self.shared.limits.dedupe);
+                self.dedupe.expire(&pending.stream, now);
+                frame.hashes.push(hash);
+            }
             frame.placed.push(Placed {
                 owner: number,
                 item: pending.item,
@@ -253,6 +307,9 @@ impl Committer {
                 message: pending.message,
                 stream: pending.stream,
             });
+        }
+        if repeated == entries {
+            owner.kept.duplicates.push(item);
         }
         bytes
     }
@@ -356,6 +413,9 @@ impl Committer {
                 rest = tail;
             }
             drop(places);
+            if first.stream.is_over(group.len() as u64) {
+                self.shared.mover.wake();
+            }
             if !package.streams.last().is_some_and(|s| Arc::ptr_eq(s, &first.stream)) {
                 package.streams.push(first.stream.clone());
             }
@@ -379,15 +439,36 @@ impl Committer {
         frame.placed.sort_by_key(|p| (p.owner, p.item));
         for placed in &frame.placed {
             if let Some(owner) = frame.owners.get_mut(placed.owner) {
-                owner.stored(placed);
+                owner.stored(&placed.stream, placed.item, placed.partition, placed.offset);
             }
         }
+        for repeated in &frame.repeated {
+            if let Some(owner) = frame.owners.get_mut(repeated.owner) {
+                owner.stored(&repeated.stream, repeated.item, repeated.partition, repeated.offset);
+            }
+        }
+        counters.dedupe_ids.store(self.dedupe.len() as u64, Relaxed);
         package
     }
     /// Nothing of the frame is kept; its offsets are never used again.
     fn fail(&mut self, frame: &mut Frame, error: &Error) -> Package {
         let mut package = Package::default();
         self.lost.append(&mut frame.lost);
+        if matches!(error, Error::Full) {
+            self.shared.health.set_full(true, self.shared.limits.now());
+            self.shared.mover.wake();
+        }
+        for hash in frame.hashes.drain(..) {
+            self.dedupe.forget(hash);
+        }
+        // The first one may have been in this frame too.
+        for repeated in frame.repeated.drain(..) {
+            if let Some(owner) = frame.owners.get_mut(repeated.owner) {
+                owner.failure = Some(error.clone());
+                owner.kept.duplicates.retain(|item| *item != repeated.item);
+                owner.kept.failed.push((repeated.item, error.clone().into()));
+            }
+        }
         for placed in &frame.placed {
             match self.lost.last_mut() {
                 Some(lost)
@@ -466,9 +547,37 @@ impl From<Submission> for Work {
         }
     }
 }
+impl Frame {
+    fn room(&mut self, stream: &Arc<Stream>) -> Option<&mut Room> {
+        let number = stream.number();
+        let i = self.rooms.iter().position(|(of, _)| *of == number).unwrap_or_else(|| {
+            self.rooms.push((number, Room::of(stream)));
+            self.rooms.len() - 1
+        });
+        self.rooms.get_mut(i).and_then(|(_, room)| room.as_mut())
+    }
+    /// Whether the stream fails what it has no room for, and has none.
+    fn refuses(&mut self, pending: &Pending) -> bool {
+        let bytes = pending.record.len() as u64;
+        let full = self.room(&pending.stream).is_some_and(|room| !room.fits(bytes));
+        full && pending.stream.spec().when_full == WhenFull::Refuse
+    }
+    /// Counts it, if there is room.
+    fn admit(&mut self, pending: &Pending) -> bool {
+        let bytes = pending.record.len() as u64;
+        let Some(room) = self.room(&pending.stream) else {
+            return true;
+        };
+        let fits = room.fits(bytes);
+        if fits {
+            room.take(bytes);
+        }
+        fits
+    }
+}
 impl Owner {
-    fn stored(&mut self, placed: &Placed) {
-        let source = placed.stream.number();
+    fn stored(&mut self, stream: &Stream, item: u32, partition: u32, offset: u64) {
+        let source = stream.number();
         let i = self.kept.places.iter().position(|place| place.source == source).unwrap_or_else(|| {
             self.kept.places.push(Place {
                 source,
@@ -479,18 +588,14 @@ impl Owner {
         let Some(place) = self.kept.places.get_mut(i) else {
             return;
         };
-        let first = u128::from(placed.offset);
+        let first = u128::from(offset);
         match place.spans.last_mut() {
-            Some(span)
-                if span.partition == placed.partition
-                    && span.item + span.len == placed.item
-                    && span.first + u128::from(span.len) == first =>
-            {
+            Some(span) if span.partition == partition && span.item + span.len == item && span.first + u128::from(span.len) == first => {
                 span.len += 1;
             }
             _ => place.spans.push(Span {
-                item: placed.item,
-                partition: placed.partition,
+                item,
+                partition,
                 first,
                 len: 1,
             }),

@@ -2,10 +2,9 @@
 //!
 //! One journal makes every receipt, one thread writes it, one recovery reads it. It knows no protocol, no topic filter and no runtime.
 #![doc = include_str!("../FORMAT.md")]
-#![allow(dead_code, reason = "dedupe and the space check come next")]
-
 mod catalog;
 mod commit;
+mod dedupe;
 pub mod disk;
 mod error;
 mod frame;
@@ -23,6 +22,7 @@ mod partition;
 mod reader;
 mod record;
 mod recover;
+mod retention;
 mod segment;
 mod shared;
 mod slow;

@@ -1,6 +1,7 @@
 //! The handle: opens, publishes, hands out readers, closes.
 use crate::{
     commit::Committer,
+    dedupe::{self, Dedupe, Id},
     disk::Disk,
     error::Error,
     frame, hash,
@@ -15,6 +16,7 @@ use crate::{
     reader::Reader,
     record,
     recover::{self, Recovered},
+    segment::{Folder, Segment},
     shared::Shared,
     stream::{Stream, StreamSpec, StreamStats},
 };
@@ -408,6 +410,7 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
         closed,
         table,
         covered,
+        ids,
     } = recovered;
     shared.catalog.load(tables);
     let mut frame = vec![0; frame::HEADER];
@@ -432,9 +435,53 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
     let file = JournalFile::create(&shared, next_number)?;
     let mut writer = Writer::new(file, next_seq);
     writer.write(&shared, &mut frame, records, frame::flag::RECOVERED)?;
-    let committer = Committer::new(shared.clone(), writer, state_seq);
+    let dedupe = Dedupe::load(remembered(&shared, ids)?, shared.limits.dedupe);
+    let committer = Committer::new(shared.clone(), writer, state_seq, dedupe);
+    if !found.slow {
+        shared.catalog.unsweep();
+    }
     let mover = Mover::new(shared.clone(), table, covered);
     Ok((shared, committer, mover, found))
+}
+/// Ids within their streams' windows: of the journal, and of segments by their lists. A list has no times: all of a segment count as its
+/// newest record, so a window is never shorter than asked.
+fn remembered(shared: &Shared, journal: Vec<(u32, u64, i64, u128)>) -> Result<Vec<Id>, Error> {
+    let now = shared.limits.now();
+    let mut ids = Vec::new();
+    for (home, offset, time, hash) in journal {
+        if let Some((stream, partition)) = shared.catalog.by_home(home) {
+            ids.push(Id {
+                stream: stream.number(),
+                partition,
+                offset,
+                time,
+                hash,
+            });
+        }
+    }
+    for stream in shared.catalog.all() {
+        let window = stream.spec().dedupe;
+        for partition in stream.homes.iter().filter(|_| !window.is_zero()) {
+            let segments: Vec<_> = partition.places().segments.iter().map(Segment::clone_head).collect();
+            let start = dedupe::start(window, now);
+            for segment in segments.iter().filter(|segment| segment.last_time >= start) {
+                let folder = Folder::of(&stream, partition.number);
+                for (offset, hash) in segment
+                    .ids(&*shared.disk, &folder, shared.salt)
+                    .map_err(Error::disk("read message ids"))?
+                {
+                    ids.push(Id {
+                        stream: stream.number(),
+                        partition: partition.number,
+                        offset,
+                        time: segment.last_time,
+                        hash,
+                    });
+                }
+            }
+        }
+    }
+    Ok(ids)
 }
 /// Puts what was found in its place; writes the skip that explains what was not.
 fn fill(partition: &Partition, home: recover::Home, frame: &mut Vec<u8>, salt: Salt) -> u32 {

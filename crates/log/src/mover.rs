@@ -8,6 +8,7 @@ use crate::{
     options::Sabotage,
     partition::Partition,
     record::{self, Missing},
+    retention,
     segment::{self, Folder, Segment},
     shared::Shared,
     stream::Stream,
@@ -22,7 +23,7 @@ use std::{
 };
 
 /// How often space is looked at when nothing else happens.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(500);
 /// Files written but not synced yet.
 const DIRTY: usize = 128;
 /// Closed files that wait before the oldest is moved: what dies young is never written twice.
@@ -100,6 +101,9 @@ struct Home {
     floor: u64,
     /// Not written yet; ends where the last segment ends.
     buffer: Vec<u8>,
+    /// Hashes of what waits; empty without a dedupe window.
+    ids: Vec<(u64, u128)>,
+    dedupes: bool,
     grown: u64,
     most: u64,
 }
@@ -115,9 +119,26 @@ impl Mover {
     }
     pub(crate) fn run(mut self) {
         while self.shared.mover.wait() {
+            self.tick();
             while self.step() && !self.shared.mover.is_closed() {}
         }
         self.shared.life.end();
+    }
+    /// Retention and space. An error is met again by the next one.
+    pub(crate) fn tick(&mut self) {
+        if self.shared.health.is_read_only() {
+            return;
+        }
+        retention::apply(&self.shared);
+        let sweep = self.job.is_none() && self.shared.catalog.swept();
+        let _again_next_time = retention::remove(&self.shared, &mut self.table, self.covered);
+        if sweep && retention::sweep(&self.shared, &mut self.table, self.covered).is_err() {
+            self.shared.catalog.unsweep();
+        }
+        if self.shared.files.state().spare.is_none() {
+            self.prepare();
+        }
+        retention::look_at_space(&self.shared);
     }
     /// One small piece of work; whether there was any.
     pub(crate) fn step(&mut self) -> bool {
@@ -172,7 +193,9 @@ impl Mover {
     fn begin(&mut self) -> bool {
         let closed = {
             let state = self.shared.files.state();
-            (state.closed.len() >= LAZY).then(|| state.closed.front().cloned()).flatten()
+            // Without room nothing waits: an emptied file and what died in it are room.
+            let lazy = if self.shared.health.is_full() { 1 } else { LAZY };
+            (state.closed.len() >= lazy).then(|| state.closed.front().cloned()).flatten()
         };
         self.job = closed.map(|closed| Job {
             at: crate::journal::HEADER as u64,
@@ -273,7 +296,11 @@ impl Mover {
             }
         }
         job.moved += 1;
-        self.put(job, home, header.offset.max(home.next)..end, header.time, record)
+        self.put(job, home, header.offset.max(home.next)..end, header.time, record)?;
+        if home.dedupes {
+            home.ids.push((header.offset, header.dedupe(body).unwrap_or(0)));
+        }
+        Ok(())
     }
     fn put(&self, job: &mut Job, home: &mut Home, offsets: std::ops::Range<u64>, time: i64, record: &[u8]) -> Result<(), Error> {
         if home.is_full(offsets.start, record.len() as u64, time) {
@@ -328,6 +355,7 @@ impl Mover {
             file.write_at(&home.buffer, at)
         };
         home.buffer = Vec::new();
+        self.write_ids(job, home)?;
         written.map_err(Error::disk("write a segment"))?;
         if job.dirty.len() >= DIRTY {
             self.sync_files(job)?;
@@ -335,6 +363,28 @@ impl Mover {
         Ok(())
     }
 
+    /// The place of a hash in the list is its offset; what has none is zeros.
+    fn write_ids(&self, job: &mut Job, home: &mut Home) -> Result<(), Error> {
+        let ids = std::mem::take(&mut home.ids);
+        let (Some(segment), Some((first, _)), Some((last, _))) = (home.segments.last(), ids.first(), ids.last()) else {
+            return Ok(());
+        };
+        // A hole larger than this is not worth a list: the segment is read instead.
+        if last - first > 1 << 20 || *first < segment.base {
+            return Ok(());
+        }
+        let mut bytes = vec![0; (last - first + 1) as usize * 16];
+        for (offset, hash) in &ids {
+            crate::le::put(&mut bytes, (offset - first) as usize * 16, &hash.to_le_bytes());
+        }
+        let path = home.folder.ids(segment.base);
+        let at = (first - segment.base) * 16;
+        let file = open(&self.shared, job, &path)?;
+        if at == 0 {
+            job.made.push(path);
+        }
+        file.write_at(&bytes, at).map_err(Error::disk("write message ids"))
+    }
     /// Everything the rows will speak of.
     fn sync(&self, job: &mut Job) -> Result<(), Error> {
         self.sync_files(job)?;
@@ -365,12 +415,8 @@ impl Mover {
                     tables.set((table::SEGMENTS, segment.key(*number)), Some(segment.row().into()));
                 }
             }
-            let seq = tables.seq;
-            tables.set(
-                (table::COUNTERS, crate::catalog::STATE.to_vec()),
-                Some(seq.to_le_bytes().to_vec().into()),
-            );
-            tables.take_changed()
+            drop(tables);
+            shared.catalog.changed_rows()
         };
         let covered = self.covered.max(job.closed.last_seq);
         if let Err(error) = self.table.append(&shared, &changed, covered) {
@@ -418,6 +464,8 @@ impl Home {
             next: places.moved_to,
             floor: places.floor,
             buffer: Vec::new(),
+            ids: Vec::new(),
+            dedupes: !stream.spec().dedupe.is_zero(),
             grown: 0,
             most: most.clamp(internal.segment_least.min(internal.segment_most), internal.segment_most),
         })

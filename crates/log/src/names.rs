@@ -69,9 +69,7 @@ pub(crate) fn segment(folder: &Path, base: u64) -> PathBuf {
 pub(crate) fn ids(folder: &Path, base: u64) -> PathBuf {
     folder.join(format!("{base:020}.i"))
 }
-/// The base offset in the name of a segment.
+/// The base offset in the name of a segment or its list of ids.
 pub(crate) fn base_of(path: &Path) -> Option<u64> {
-    (path.extension()?.to_str()? == "s")
-        .then(|| path.file_stem()?.to_str()?.parse().ok())
-        .flatten()
+    path.file_stem()?.to_str()?.parse().ok()
 }

@@ -160,8 +160,52 @@ impl Places {
             self.bytes -= u64::from(run.bytes).min(self.bytes);
             self.runs.pop_front();
         }
+        for segment in self
+            .segments
+            .iter()
+            .filter(|segment| segment.end > old && segment.end <= self.floor)
+        {
+            self.bytes -= (segment.len - crate::segment::HEADER.min(segment.len)).min(self.bytes);
+        }
         self.skips.retain(|skip| skip.to > self.floor);
         self.floor - old
+    }
+    /// The floor below which all is older than `cutoff`, as far as whole segments and runs tell; `last` is the newest record's time.
+    pub(crate) fn older(&self, cutoff: i64, last: i64) -> u64 {
+        if last < cutoff {
+            return self.end;
+        }
+        let mut floor = self.floor;
+        for segment in self.segments.iter().take_while(|segment| segment.last_time < cutoff) {
+            floor = segment.end;
+        }
+        if self.segments.back().is_none_or(|segment| segment.last_time < cutoff) {
+            // A run is older if the next one begins before the cutoff.
+            let next = self.runs.iter().skip(1).take_while(|run| run.time < cutoff).last();
+            floor = next.map_or(floor, |run| floor.max(run.first));
+        }
+        floor
+    }
+    /// The floor that takes at least `bytes` away, by whole segments, marks and runs.
+    pub(crate) fn lighter(&self, bytes: u64) -> u64 {
+        let mut gone = 0;
+        let sizes = self.segments.iter().map(|segment| (segment.end, segment.len));
+        let runs = self.runs.iter().map(|run| (run.end(), u64::from(run.bytes)));
+        for (end, size) in sizes.chain(runs).filter(|(end, _)| *end > self.floor) {
+            gone += size;
+            if gone >= bytes {
+                return end;
+            }
+        }
+        self.end
+    }
+    /// Segments that hold nothing readers may have leave the list; the last one stays while it grows.
+    pub(crate) fn below_floor(&mut self) -> Vec<Segment> {
+        let mut gone = Vec::new();
+        while let Some(segment) = self.segments.pop_front_if(|segment| segment.sealed && segment.end <= self.floor) {
+            gone.push(segment);
+        }
+        gone
     }
     /// The oldest messages leave memory, if they begin at this offset.
     pub(crate) fn forget(&mut self, first: u64) {

@@ -34,6 +34,8 @@ pub(crate) struct Recovered {
     pub(crate) state_seq: u64,
     pub(crate) next_number: u64,
     pub(crate) closed: Vec<Closed>,
+    /// Hashes of ids in the journal: home, offset, time, hash.
+    pub(crate) ids: Vec<(u32, u64, i64, u128)>,
     pub(crate) table: table::Writer,
     /// The journal up to here is in segments and rows.
     pub(crate) covered: u64,
@@ -356,6 +358,9 @@ fn take(out: &mut Recovered, file: &Arc<JournalFile>, at: u64, header: &record::
     match header.kind {
         record::kind::MESSAGE => {
             home.run(file, at, header);
+            if let Some(hash) = header.dedupe(body) {
+                out.ids.push((header.home, header.offset, header.time, hash));
+            }
             out.found.records += 1;
         }
         record::kind::SKIP => {

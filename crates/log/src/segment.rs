@@ -1,6 +1,7 @@
 //! One segment: the records of one partition that were moved out of the journal, byte for byte, and where to begin reading.
 use crate::{
-    disk::{DiskFile, read_range},
+    disk::{Disk, DiskFile, Open, read_range, read_whole},
+    frame::{self, Met},
     le::{self, Salt},
     names,
 };
@@ -127,6 +128,35 @@ impl Segment {
         sound.then(|| entries.chunks_exact(ENTRY).map_while(mark).collect())
     }
 
+    /// Offsets and hashes of its message ids: by its list, else by reading it.
+    pub(crate) fn ids(&self, disk: &dyn Disk, folder: &Folder, salt: Salt) -> io::Result<Vec<(u64, u128)>> {
+        let open = |path: &PathBuf| match disk.open(path, Open::Existing) {
+            Ok(file) => read_whole(&*file).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        };
+        let list = open(&folder.ids(self.base))?.unwrap_or_default();
+        let (hashes, _) = list.as_chunks::<16>();
+        let known = |(i, hash): (usize, &[u8; 16])| (self.base + i as u64, u128::from_le_bytes(*hash));
+        if hashes.len() as u64 >= self.end - self.base {
+            let all = hashes.iter().enumerate().map(known);
+            return Ok(all
+                .take_while(|(offset, _)| *offset < self.end)
+                .filter(|(_, hash)| *hash != 0)
+                .collect());
+        }
+        let mut found = Vec::new();
+        let bytes = open(&folder.segment(self.base))?.unwrap_or_default();
+        let data = bytes.get(HEADER as usize..(self.len as usize).min(bytes.len())).unwrap_or_default();
+        frame::walk(data, salt, |met| {
+            if let Met::Record(_, header, body) = met
+                && let Some(hash) = header.dedupe(body)
+            {
+                found.push((header.offset, hash));
+            }
+        });
+        Ok(found)
+    }
     pub(crate) fn key(&self, home: u32) -> Vec<u8> {
         [&home.to_le_bytes()[..], &self.base.to_le_bytes()[..]].concat()
     }

@@ -139,6 +139,9 @@ impl Health {
         }
         Ok(())
     }
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Relaxed)
+    }
     pub(crate) fn is_read_only(&self) -> bool {
         self.read_only.load(Relaxed)
     }

@@ -118,6 +118,7 @@ fn join(shared: &Shared, number: u32, home: &mut Home, folder: &Path) -> Result<
         .list(folder)
         .map_err(Error::disk("list a partition"))?
         .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "s"))
         .filter_map(|path| names::base_of(path))
         .collect();
     bases.sort_unstable();

@@ -76,6 +76,8 @@ pub(crate) struct Counters {
     pub(crate) duplicates: AtomicU64,
     pub(crate) dropped: AtomicU64,
     pub(crate) damaged: AtomicU64,
+    /// Records since retention looked.
+    pub(crate) fresh: AtomicU64,
 }
 /// Numbers of one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,6 +141,21 @@ impl Stream {
     pub(crate) fn delete(&self) {
         self.deleted.store(true, Relaxed);
         self.grown.notify_waiters();
+    }
+    /// Counts new records; whether it is time for retention to look.
+    pub(crate) fn is_over(&self, records: u64) -> bool {
+        let retention = self.spec().retention;
+        let fresh = self.counters.fresh.fetch_add(records, Relaxed) + records;
+        let often = match (retention.messages, retention.bytes) {
+            (Some(messages), _) => (messages / 16).max(1),
+            (None, Some(bytes)) => (bytes / 16_384).max(1),
+            (None, None) => return false,
+        };
+        if fresh < often {
+            return false;
+        }
+        self.counters.fresh.store(0, Relaxed);
+        true
     }
     pub(crate) fn partition(&self, number: u32) -> Option<&Partition> {
         self.homes.get(number as usize)
