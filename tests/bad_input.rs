@@ -152,8 +152,16 @@ fn what_belongs_to_later_versions_says_so() {
         ("GET", "/orders?group=workers", &[]),
     ] {
         let answer = node.request(method, target, headers, b"");
-        assert_eq!((answer.status, &answer.json()["code"]), (400, &serde_json::json!("TG1020")), "{method} {target}");
-        assert!(answer.json()["detail"].as_str().is_some_and(|text| text.contains("later version")), "{}", answer.text());
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (400, &serde_json::json!("TG1020")),
+            "{method} {target}"
+        );
+        assert!(
+            answer.json()["detail"].as_str().is_some_and(|text| text.contains("later version")),
+            "{}",
+            answer.text()
+        );
     }
     goes_on(&node);
 }
@@ -276,8 +284,16 @@ fn a_refused_method_names_the_allowed_ones() {
 }
 #[test]
 fn over_the_cap_of_bytes_in_flight_is_shed_with_retry_after() {
-    let node = dev().set("limits.in_flight_bytes", "1MiB").start();
-    let answer = node.post("/orders", &[], &vec![b'x'; 2 << 20]);
+    let node = dev().set("limits.in_flight_bytes", "8MiB").start();
+    let most = 4 << 20;
+    let mut slow: Vec<_> = (0..2).map(|_| Client::new(node.gateway)).collect();
+    for client in &mut slow {
+        client.write(&head("POST", "/orders", &[], Some(most)));
+        client.write(&vec![b'x'; most - 1]);
+    }
+    node.until("tidegate_in_flight_bytes", |bytes| bytes == 2 * most as u64 - 2);
+    let answer = node.post("/orders", &[], b"four");
+    drop(slow);
     assert_eq!(answer.header("retry-after"), Some("1"));
     refused(&node, &answer, 503, "TG2003");
 }

@@ -103,6 +103,7 @@ fn a_busy_port_is_named_in_run() {
         said.contains("error[TG5012]") && said.contains(&node.gateway.to_string()) && said.contains("listeners.gateway.address"),
         "{said}"
     );
+    assert!(said.contains(&format!("process {} (", node.pid())), "{said}");
 }
 #[test]
 fn the_first_screen_is_as_documented() {

@@ -141,7 +141,10 @@ fn shim() -> (tempfile::TempDir, String) {
     let folder = tempfile::TempDir::new().unwrap();
     let library = folder.path().join("slow_sync.so").display().to_string();
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/slow_sync.c");
-    let status = Command::new("cc").args(["-shared", "-fPIC", "-o", &library, source, "-ldl"]).status().unwrap();
+    let status = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o", &library, source, "-ldl"])
+        .status()
+        .unwrap();
     assert!(status.success());
     (folder, library)
 }
@@ -160,7 +163,10 @@ fn a_sync_that_takes_half_a_second_makes_the_answer_take_it() {
 fn a_sync_that_fails_makes_the_answer_fail_and_the_node_not_ready() {
     let (folder, library) = shim();
     let fail = folder.path().join("fail");
-    let node = dev().variable("LD_PRELOAD", &library).variable("SYNC_FAIL_IF", &fail.display().to_string()).start();
+    let node = dev()
+        .variable("LD_PRELOAD", &library)
+        .variable("SYNC_FAIL_IF", &fail.display().to_string())
+        .start();
     assert_eq!(node.post("/orders", &[], b"kept").status, 202);
     std::fs::write(&fail, "").unwrap();
     let refused = node.post("/orders", &[], b"lost");

@@ -136,8 +136,16 @@ fn what_retention_took_is_a_gap() {
     assert_eq!(payloads(&page), ["7", "8", "9"]);
     // Every format has a place for it.
     let text = node.request("GET", "/s?cursor=1.1", &[("accept", "text/plain")], b"");
-    assert_eq!((text.header("tidegate-gap"), text.text().as_str()), (Some("1.1;1.6;retention"), "7\n8\n9\n"));
-    let lines = node.request("GET", "/s?cursor=1.1", &[("accept", "application/x-ndjson")], b"").text();
-    assert!(lines.starts_with("{\"gap\":{\"from\":\"1.1\",\"to\":\"1.6\",\"reason\":\"retention\"}}\n{"), "{lines}");
+    assert_eq!(
+        (text.header("tidegate-gap"), text.text().as_str()),
+        (Some("1.1;1.6;retention"), "7\n8\n9\n")
+    );
+    let lines = node
+        .request("GET", "/s?cursor=1.1", &[("accept", "application/x-ndjson")], b"")
+        .text();
+    assert!(
+        lines.starts_with("{\"gap\":{\"from\":\"1.1\",\"to\":\"1.6\",\"reason\":\"retention\"}}\n{"),
+        "{lines}"
+    );
     balance(&node);
 }

@@ -86,7 +86,16 @@ mod tests {
     #[test]
     fn both_ways_to_write_a_time_agree() {
         let mut writer = Rfc3339::default();
-        for at in [0, 1, -1, 999_999, 1_000_000, 1_795_255_200_000_000, 1_795_255_200_123_456, -62_000_000_000_000_000] {
+        for at in [
+            0,
+            1,
+            -1,
+            999_999,
+            1_000_000,
+            1_795_255_200_000_000,
+            1_795_255_200_123_456,
+            -62_000_000_000_000_000,
+        ] {
             let mut out = Vec::new();
             writer.write(at, &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), rfc3339(at));

@@ -15,6 +15,8 @@ pub mod error;
 pub mod exchange;
 pub mod filter;
 pub mod framing;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod headers;
 pub mod message;
 pub mod outbound;

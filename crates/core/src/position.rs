@@ -114,6 +114,8 @@ pub struct Gap {
     pub to: Cursor,
     /// Why it is missing.
     pub reason: Reason,
+    /// How many messages, where positions cannot tell: a live subscriber that was too slow.
+    pub missed: Option<u64>,
 }
 /// Why a range is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +134,9 @@ pub enum Reason {
 impl Gap {
     /// How many messages that may have been, as far as offsets tell.
     pub fn count(&self) -> u64 {
+        if let Some(missed) = self.missed {
+            return missed;
+        }
         let lost = |to: Position| match self.from.find(to) {
             Ok(i) => to.offset.saturating_sub(self.from.0[i].offset),
             Err(_) => to.offset.saturating_add(1),
@@ -200,6 +205,7 @@ mod tests {
             from: "7.100".parse().unwrap(),
             to: "8.41".parse().unwrap(),
             reason: Reason::Recreated,
+            missed: None,
         };
         assert_eq!(gap.count(), 42);
         cursor.pass(&gap);
@@ -211,6 +217,7 @@ mod tests {
             from: "7.99".parse().unwrap(),
             to: "7.149".parse().unwrap(),
             reason: Reason::Retention,
+            missed: None,
         };
         assert_eq!(gap.count(), 50);
     }

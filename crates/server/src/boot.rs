@@ -1,5 +1,6 @@
 //! From a checked configuration to a running node, in the order a newcomer reads: bind, recover, reconcile, compile, serve.
 use crate::{
+    holder::holder,
     observe::{Health, Seen, admin},
     rlimit,
 };
@@ -185,7 +186,10 @@ async fn bind(listeners: &[tidegate_config::Listener], setting: &str, manners: M
             Ok(listener) => bound.push(listener),
             // A machine without IPv6 still has its other loopback.
             Err(error) if address.is_ipv6() && !bound.is_empty() => tracing::debug!(address = %address, error = %error, "not listening"),
-            Err(error) => return Err(error.with_hint(format!("set `{setting}.address`, or end what holds the port"))),
+            Err(error) => {
+                let holder = holder(*address).unwrap_or_else(|| "what holds the port".to_owned());
+                return Err(error.with_hint(format!("set `{setting}.address`, or end {holder}")));
+            }
         }
     }
     Ok(bound)

@@ -142,7 +142,12 @@ pub(crate) fn run() -> ExitCode {
 }
 /// The demo's resources, as a configuration in memory.
 fn demo_texts() -> Vec<(String, String)> {
-    vec![("demo.yaml".to_owned(), init::RESOURCES.to_owned())]
+    // Nobody balances load over a demo: Ctrl-C need not wait for one to look away.
+    let node = "shutdown: { delay: 0ms }\n";
+    vec![
+        ("tidegate.yaml".to_owned(), node.to_owned()),
+        ("demo.yaml".to_owned(), init::RESOURCES.to_owned()),
+    ]
 }
 /// Data, on standard output. Whoever closed it does not want it.
 pub(crate) fn say(text: &str) {

@@ -2,6 +2,7 @@
 
 mod boot;
 mod cli;
+mod holder;
 mod observe;
 mod rlimit;
 mod runtime;

@@ -2,6 +2,7 @@
 use super::Bench;
 use std::{
     fs,
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -85,6 +86,12 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+        // Listening is not yet answering.
+        let mut socket = TcpStream::connect(address).map_err(text)?;
+        socket
+            .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            .map_err(text)?;
+        socket.read_exact(&mut [0; 12]).map_err(text)?;
         server.started = began.elapsed();
         Ok(server)
     }

@@ -107,6 +107,7 @@ impl FromHub {
             to: from.clone(),
             from,
             reason: Reason::CannotResume,
+            missed: None,
         };
         let told = match start {
             Start::After(cursor) if !cursor.is_empty() => Some(gap(cursor)),
@@ -135,12 +136,13 @@ impl Consumer for FromHub {
                     delivery(items.map(|(slot, message)| received(slot, None, message)).collect(), None)
                 }
                 // Live messages have no place, so the gap cannot name one.
-                Told::Missed(_) => delivery(
+                Told::Missed(missed) => delivery(
                     Vec::new(),
                     Some(Gap {
                         from: Cursor::default(),
                         to: Cursor::default(),
                         reason: Reason::TooSlow,
+                        missed: Some(missed),
                     }),
                 ),
             }))

@@ -71,8 +71,9 @@ impl Page<'_> {
 }
 /// `{"from","to","reason"}`: missing after `from`, up to and including `to`.
 pub(super) fn gap(gap: &Gap, out: &mut Vec<u8>) {
-    let Gap { from, to, reason } = gap;
-    out.extend_from_slice(format!("{{\"from\":\"{from}\",\"to\":\"{to}\",\"reason\":\"{}\"}}", reason.as_str()).as_bytes());
+    let Gap { from, to, reason, missed } = gap;
+    let missed = missed.map_or(String::new(), |missed| format!(",\"missed\":{missed}"));
+    out.extend_from_slice(format!("{{\"from\":\"{from}\",\"to\":\"{to}\",\"reason\":\"{}\"{missed}}}", reason.as_str()).as_bytes());
 }
 fn write(item: &Received, parts: Parts, clock: &mut Rfc3339, out: &mut Vec<u8>) {
     let message = &item.message;
@@ -174,7 +175,9 @@ pub(super) fn names(key: &str, headers: &Headers, out: &mut Vec<u8>) {
 /// them, are stepped over by leaps.
 pub(super) fn string(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
-    let printable = bytes.chunks(16).all(|chunk| chunk.iter().fold(true, |clean, byte| clean & (*byte >= 0x20)));
+    let printable = bytes
+        .chunks(16)
+        .all(|chunk| chunk.iter().fold(true, |clean, byte| clean & (*byte >= 0x20)));
     if !printable {
         // Writing to memory cannot fail.
         let _never = serde_json::to_writer(out, text);
@@ -249,7 +252,16 @@ mod tests {
     }
     #[test]
     fn strings_are_json_whatever_they_hold() {
-        for text in ["", "a", "\"", "\\\"\\", "{\"a\":\"b\"}", "0123456789abcdef\"", "\u{0}\u{1f}\u{7f}é\u{2028}", "\\"] {
+        for text in [
+            "",
+            "a",
+            "\"",
+            "\\\"\\",
+            "{\"a\":\"b\"}",
+            "0123456789abcdef\"",
+            "\u{0}\u{1f}\u{7f}é\u{2028}",
+            "\\",
+        ] {
             let mut out = Vec::new();
             string(text, &mut out);
             assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);

@@ -95,12 +95,17 @@ impl Wish {
             }
         }
         if wish.key.is_some() && wish.partition.is_some() {
-            return Err(Error::client(Code::BadHeader, "`Tidegate-Key` and `Tidegate-Partition` exclude each other")
-                .with_hint("the key decides the partition"));
+            return Err(
+                Error::client(Code::BadHeader, "`Tidegate-Key` and `Tidegate-Partition` exclude each other")
+                    .with_hint("the key decides the partition"),
+            );
         }
         if let Some(own) = own_id {
             if wish.same_payload {
-                return Err(Error::client(Code::BadHeader, "`Tidegate-Id` and `Idempotency-Key` exclude each other"));
+                return Err(Error::client(
+                    Code::BadHeader,
+                    "`Tidegate-Id` and `Idempotency-Key` exclude each other",
+                ));
             }
             wish.id = Some(id(own)?);
         }
@@ -110,7 +115,10 @@ impl Wish {
         // Room for `:` and the largest number.
         let most = Message::MAX_ID - 11;
         if let Some(id) = wish.id.as_ref().filter(|id| wish.kind != Kind::Single && id.len() > most) {
-            return Err(Error::client(Code::BadHeader, format!("a batch's id of {} bytes, at most {most} are allowed", id.len())));
+            return Err(Error::client(
+                Code::BadHeader,
+                format!("a batch's id of {} bytes, at most {most} are allowed", id.len()),
+            ));
         }
         Ok(wish)
     }
@@ -124,7 +132,10 @@ fn once<'h>(headers: &HeaderMap, name: &HeaderName, value: &'h HeaderValue) -> R
 }
 fn id(text: &str) -> Result<Bytes> {
     if text.is_empty() || text.len() > Message::MAX_ID {
-        return Err(Error::client(Code::BadHeader, format!("a message id of {} bytes, from 1 to {} are allowed", text.len(), Message::MAX_ID)));
+        return Err(Error::client(
+            Code::BadHeader,
+            format!("a message id of {} bytes, from 1 to {} are allowed", text.len(), Message::MAX_ID),
+        ));
     }
     Ok(Bytes::copy_from_slice(text.as_bytes()))
 }
@@ -139,14 +150,20 @@ fn identity(coding: &str) -> Result<()> {
     if coding.eq_ignore_ascii_case("identity") {
         return Ok(());
     }
-    Err(Error::client(Code::UnsupportedMediaType, format!("`Content-Encoding: {}` is not offered", coding.escape_debug()))
-        .with_hint("send the body as it is"))
+    Err(Error::client(
+        Code::UnsupportedMediaType,
+        format!("`Content-Encoding: {}` is not offered", coding.escape_debug()),
+    )
+    .with_hint("send the body as it is"))
 }
 fn batched(word: &str) -> Result<bool> {
     match word {
         _ if word.eq_ignore_ascii_case("true") => Ok(true),
         _ if word.eq_ignore_ascii_case("false") => Ok(false),
-        _ => Err(Error::client(Code::BadHeader, format!("`Tidegate-Batch: {}`: expected `true` or `false`", word.escape_debug()))),
+        _ => Err(Error::client(
+            Code::BadHeader,
+            format!("`Tidegate-Batch: {}`: expected `true` or `false`", word.escape_debug()),
+        )),
     }
 }
 fn kind(content_type: &str) -> Kind {

@@ -85,7 +85,11 @@ pub(super) async fn get(call: &Call<'_>, parts: &Parts, get: &HttpGet, format: F
     let mut response = with_type(Body::offered(bytes.into(), page.offered), format.content_type());
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(gap) = page.gap.as_deref().and_then(|gap| HeaderValue::try_from(format!("{};{};{}", gap.from, gap.to, gap.reason.as_str())).ok()) {
+    if let Some(gap) = page
+        .gap
+        .as_deref()
+        .and_then(|gap| HeaderValue::try_from(format!("{};{};{}", gap.from, gap.to, gap.reason.as_str())).ok())
+    {
         headers.insert(GAP, gap);
     }
     if let Some(next) = next.and_then(|next| HeaderValue::try_from(next).ok()) {
