@@ -3,7 +3,12 @@ use super::{
     Bench,
     machine::{self, Reading},
 };
-use std::process::Command;
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 /// What a round asks for.
 #[derive(Clone, Debug, Default)]
@@ -114,4 +119,58 @@ pub(super) fn interleave(bench: &Bench, contenders: &[(u16, u32, Load)]) -> Resu
         }
     };
     Ok((rounds.into_iter().map(median).collect(), refused))
+}
+
+/// So many requests a second, each due by the clock whatever became of those before it: the 99th percentile from due to answered, in
+/// milliseconds. 16 connections with a thread each.
+pub(super) fn open_loop(port: u16, path: &str, rate: f64, seconds: u32) -> Result<f64, String> {
+    const CONNECTIONS: u32 = 16;
+    let every = Duration::from_secs_f64(f64::from(CONNECTIONS) / rate.max(1.0));
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 128\r\n\r\n{}",
+        "a".repeat(128)
+    );
+    let began = Instant::now();
+    let one = |number: u32| -> Result<Vec<Duration>, String> {
+        let text = |error: std::io::Error| error.to_string();
+        let socket = TcpStream::connect(("127.0.0.1", port)).map_err(text)?;
+        socket.set_nodelay(true).map_err(text)?;
+        let mut reader = BufReader::new(socket);
+        let mut taken = Vec::new();
+        let mut due = began + every * number / CONNECTIONS;
+        let end = began + Duration::from_secs(u64::from(seconds));
+        let mut line = String::new();
+        while due < end {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            reader.get_mut().write_all(request.as_bytes()).map_err(text)?;
+            let mut length = 0;
+            loop {
+                line.clear();
+                if reader.read_line(&mut line).map_err(text)? == 0 {
+                    return Err("the server closed".into());
+                }
+                let lower = line.to_ascii_lowercase();
+                if let Some(value) = lower.strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap_or(0);
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+            }
+            reader.read_exact(&mut vec![0; length]).map_err(text)?;
+            taken.push(due.elapsed());
+            due += every;
+        }
+        Ok(taken)
+    };
+    let taken: Result<Vec<_>, String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..CONNECTIONS).map(|number| scope.spawn(move || one(number))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| "a client died".to_owned())?)
+            .collect()
+    });
+    let mut taken: Vec<Duration> = taken?.into_iter().flatten().collect();
+    taken.sort();
+    Ok(taken.get(taken.len() * 99 / 100).copied().unwrap_or_default().as_secs_f64() * 1e3)
 }

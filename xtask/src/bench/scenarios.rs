@@ -1,7 +1,7 @@
 //! What is measured, and what is wanted.
 use super::{
     Bench,
-    load::{Load, Round, interleave},
+    load::{Load, Round, interleave, open_loop},
     machine,
     report::Row,
     server::{Server, What},
@@ -43,6 +43,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "read",
         about: "GET of 100 messages, 64 connections",
         run: read,
+    },
+    Scenario {
+        name: "latency",
+        about: "POST of 128 bytes, stored, at half of its own maximum, open loop",
+        run: latency,
     },
     Scenario {
         name: "idle",
@@ -262,6 +267,32 @@ fn curl(arguments: &[&str]) -> Result<Vec<u8>, String> {
     } else {
         Err(format!("curl {arguments:?} failed"))
     }
+}
+/// The tail beside the control's at the same rate; requests are due by the clock, and their time counts from when they were due.
+fn latency(bench: &Bench) -> Result<Vec<Row>, String> {
+    let [control, own] = durable(None);
+    let servers = [Server::start(bench, &control)?, Server::start(bench, &own)?];
+    let (rounds, _) = interleave(bench, &[(servers[1].port, servers[1].pid(), post(64))])?;
+    let rate = rounds.first().map_or(0.0, |round| round.rate) / 2.0;
+    let mut tails = [Vec::new(), Vec::new()];
+    for _ in 0..bench.rounds {
+        for (server, tail) in servers.iter().zip(&mut tails) {
+            tail.push(open_loop(server.port, "/topics/t", rate, bench.seconds)?);
+        }
+    }
+    let median = |tail: &mut Vec<f64>| {
+        tail.sort_by(f64::total_cmp);
+        tail.get(tail.len() / 2).copied().unwrap_or_default()
+    };
+    let [control, own] = tails.each_mut().map(median);
+    Ok(vec![Row {
+        name: "stored, open loop at half of its maximum, p99".into(),
+        control: format!("{control:.2} ms"),
+        own: format!("{own:.2} ms at {rate:.0}/s"),
+        figure: format!("{:+.2} ms", own - control),
+        wanted: "+2 ms at most".into(),
+        met: own - control < 2.0,
+    }])
 }
 fn idle(bench: &Bench) -> Result<Vec<Row>, String> {
     let row = |name: &str, own: String, wanted: &str, met: bool| Row {
