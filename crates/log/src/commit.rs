@@ -250,7 +250,10 @@ impl Committer {
             return 0;
         }
         let (mut bytes, mut repeated) = (0, 0);
-        let full = owner.rest.as_slice().iter().take(entries).find(|p| frame.refuses(p));
+        let full = owner.rest.as_slice().iter().take(entries).find(|p| {
+            let known = p.hash.and_then(|hash| self.dedupe.find(&p.stream, hash, now));
+            known.is_none() && frame.refuses(p)
+        });
         if let Some(refused) = full {
             let error = Error::StreamFull(refused.stream.name().to_owned());
             refused.stream.counters.dropped.fetch_add(1, Relaxed);

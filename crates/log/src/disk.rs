@@ -1,7 +1,9 @@
 //! All file access of the log: what is really done, what is recorded to enumerate crashes, what fails on purpose.
+mod failing;
 mod real;
 mod recorded;
 
+pub use failing::Failing;
 pub use real::Real;
 pub use recorded::{Image, Recorded};
 use std::{

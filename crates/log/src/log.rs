@@ -493,11 +493,11 @@ fn fill(partition: &Partition, home: recover::Home, frame: &mut Vec<u8>, salt: S
         .iter()
         .map(|segment| segment.len - crate::segment::HEADER.min(segment.len))
         .sum();
-    places.floor = home.floor;
     places.end = home.moved_to;
     places.moved(home.segments, home.moved_to, held);
     home.runs.into_iter().for_each(|run| places.append(run, None));
     home.skips.into_iter().for_each(|skip| places.skip(skip));
+    places.raise(home.floor);
     let Some(lost) = home.lost else {
         return 0;
     };

@@ -131,7 +131,8 @@ impl Mover {
         }
         retention::apply(&self.shared);
         let sweep = self.job.is_none() && self.shared.catalog.swept();
-        let _again_next_time = retention::remove(&self.shared, &mut self.table, self.covered);
+        let _again_next_time = retention::remove(&self.shared, &mut self.table, self.covered, self.job.is_some());
+        self.trim();
         if sweep && retention::sweep(&self.shared, &mut self.table, self.covered).is_err() {
             self.shared.catalog.unsweep();
         }
@@ -139,6 +140,20 @@ impl Mover {
             self.prepare();
         }
         retention::look_at_space(&self.shared);
+    }
+    /// One emptied file waits to be used again, more only take room.
+    fn trim(&self) {
+        let keep = usize::from(!self.shared.health.is_full());
+        let extra: Vec<_> = {
+            let mut state = self.shared.files.state();
+            let keep = keep.min(state.free.len());
+            state.free.drain(keep..).collect()
+        };
+        for file in extra {
+            file.recycle();
+            let path = crate::names::journal(file.number);
+            let _swept_by_the_next_start = self.shared.disk.remove(&path).and_then(|()| self.shared.sync_dirs(&path));
+        }
     }
     /// One small piece of work; whether there was any.
     pub(crate) fn step(&mut self) -> bool {
@@ -310,7 +325,13 @@ impl Mover {
             home.segments.push(Segment::new(offsets.start));
         }
         if let Some(segment) = home.segments.last_mut() {
-            segment.grow(offsets.start, offsets.end, time, record.len());
+            segment.grow(
+                offsets.start,
+                offsets.end,
+                time,
+                record.len(),
+                u64::from(record.get(3) == Some(&record::kind::MESSAGE)),
+            );
         }
         home.buffer.put_slice(record);
         home.grown += record.len() as u64;

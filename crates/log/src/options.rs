@@ -117,6 +117,9 @@ impl Limits {
         let journal_file = options.journal_file.map_or_else(scaled, |bytes| bytes.clamp(1 << 10, 1 << 30)) / 512 * 512;
         // A frame of one record must fit behind the file's header.
         let room = journal_file as usize - crate::journal::HEADER - crate::frame::HEADER;
+        let mut internal = options.internal.clone();
+        // A small disk is freed in small pieces.
+        internal.segment_most = internal.segment_most.min(journal_file);
         Self {
             record: (options.record.min(journal_file / 2) as usize).min(room - 64),
             intake: (options.intake as usize).clamp(4 << 10, 1 << 30),
@@ -128,7 +131,7 @@ impl Limits {
             dedupe: options.dedupe,
             reserve: options.reserve.unwrap_or(journal_file + (1 << 20)),
             total: options.total,
-            internal: options.internal.clone(),
+            internal,
         }
     }
     pub(crate) fn now(&self) -> i64 {

@@ -49,7 +49,7 @@ impl Partition {
     }
     pub(crate) fn held(&self) -> (u64, u64) {
         let places = self.places();
-        (places.end - places.floor.min(places.end), places.bytes)
+        (places.records, places.bytes)
     }
 }
 
@@ -105,6 +105,8 @@ pub(crate) struct Places {
     pub(crate) moved_to: u64,
     /// By offset.
     pub(crate) segments: VecDeque<Segment>,
+    /// Messages that can be read.
+    records: u64,
     /// Of the records that can be read.
     pub(crate) bytes: u64,
     pub(crate) runs: VecDeque<Run>,
@@ -137,6 +139,7 @@ impl Places {
     pub(crate) fn append(&mut self, run: Run, messages: Option<Vec<Arc<Message>>>) {
         self.end = self.end.max(run.end());
         self.bytes += u64::from(run.bytes);
+        self.records += u64::from(run.count);
         if let Some(messages) = messages {
             self.tail.push_back((run.first, messages));
         }
@@ -168,6 +171,9 @@ impl Places {
             self.bytes -= (segment.len - crate::segment::HEADER.min(segment.len)).min(self.bytes);
         }
         self.skips.retain(|skip| skip.to > self.floor);
+        if self.floor > old {
+            self.count();
+        }
         self.floor - old
     }
     /// The floor below which all is older than `cutoff`, as far as whole segments and runs tell; `last` is the newest record's time.
@@ -199,10 +205,13 @@ impl Places {
         }
         self.end
     }
-    /// Segments that hold nothing readers may have leave the list; the last one stays while it grows.
-    pub(crate) fn below_floor(&mut self) -> Vec<Segment> {
+    /// Segments that hold nothing readers may have leave the list; one that a move may be writing (`moving`) stays.
+    pub(crate) fn below_floor(&mut self, moving: bool) -> Vec<Segment> {
         let mut gone = Vec::new();
-        while let Some(segment) = self.segments.pop_front_if(|segment| segment.sealed && segment.end <= self.floor) {
+        while let Some(segment) = self
+            .segments
+            .pop_front_if(|segment| (segment.sealed || !moving) && segment.end <= self.floor)
+        {
             gone.push(segment);
         }
         gone
@@ -278,6 +287,18 @@ impl Places {
             self.runs.pop_front();
         }
         self.skips.retain(|skip| skip.to > self.moved_to);
+        self.count();
+    }
+    /// A unit with the floor inside counts what lies above it.
+    fn count(&mut self) {
+        let floor = self.floor;
+        let above = |base: u64, end: u64, records: u64| records.min(end.saturating_sub(base.max(floor)));
+        let segments = self
+            .segments
+            .iter()
+            .map(|segment| above(segment.base, segment.end, segment.records));
+        let runs = self.runs.iter().map(|run| above(run.first, run.end(), u64::from(run.count)));
+        self.records = segments.chain(runs).sum();
     }
     fn in_tail(&self, offset: u64, most: usize) -> Option<Vec<Arc<Message>>> {
         let mut i = self

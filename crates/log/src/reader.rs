@@ -277,12 +277,12 @@ impl Reader {
             draft.set(number, next);
         }
     }
-    /// Runs where blocking does not hurt, four at a time.
-    async fn cold<T: Send + 'static>(&self, work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T> {
+    /// Runs where blocking does not hurt, four at a time; an error counts only if it comes three times.
+    async fn cold<T: Send + 'static>(&self, work: impl Fn() -> std::io::Result<T> + Send + 'static) -> Result<T> {
         let _one_of_four = self.shared.cold.acquire().await.map_err(|_| Error::Closing)?;
         let (done, wait) = oneshot::channel();
         (self.shared.hooks.run_blocking)(Box::new(move || {
-            let _nobody_waits = done.send(work());
+            let _nobody_waits = done.send(work().or_else(|_| work()).or_else(|_| work()));
         }));
         let read = wait.await.map_err(|_| Error::Closing)?;
         Ok(read.map_err(Error::disk("read"))?)

@@ -43,7 +43,7 @@ pub(crate) fn apply(shared: &Shared) {
                 &stream,
                 spec.retention.bytes,
                 |home| home.held().1,
-                |places, drop| places.lighter(drop),
+                crate::partition::Places::lighter,
             );
         }
     }
@@ -87,20 +87,20 @@ fn shrink(shared: &Shared, total: u64) {
     for (bytes, stream) in streams {
         if over > 0 && stream.spec().when_full == WhenFull::DropOldest {
             let keep = bytes.saturating_sub(over);
-            level(&stream, Some(keep), |home| home.held().1, |places, drop| places.lighter(drop));
+            level(&stream, Some(keep), |home| home.held().1, crate::partition::Places::lighter);
             over = over.saturating_sub(bytes - stream.stats().bytes.min(bytes));
         }
     }
 }
 
 /// Removes segments that lie below the floors. First the rows say so, then the files go; what a crash leaves is removed the next time.
-pub(crate) fn remove(shared: &Shared, table: &mut Writer, covered: u64) -> Result<bool, Error> {
+pub(crate) fn remove(shared: &Shared, table: &mut Writer, covered: u64, moving: bool) -> Result<bool, Error> {
     let mut emptied = Vec::new();
     for stream in shared.catalog.all() {
         for home in &stream.homes {
             let (gone, row) = {
                 let mut places = home.places();
-                let gone = places.below_floor();
+                let gone = places.below_floor(moving);
                 let last = places.segments.back().map_or(0, |segment| segment.last_time);
                 (gone, partition_row(places.moved_to, places.floor, last))
             };
@@ -144,7 +144,9 @@ pub(crate) fn sweep(shared: &Shared, table: &mut Writer, covered: u64) -> Result
     if !dead.is_empty() {
         {
             let mut tables = shared.catalog.tables();
-            dead.into_iter().for_each(|key| tables.set(key, None));
+            for key in dead {
+                tables.set(key, None);
+            }
         }
         write_rows(shared, table, covered)?;
     }

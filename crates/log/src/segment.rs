@@ -27,6 +27,8 @@ pub(crate) struct Segment {
     pub(crate) len: u64,
     pub(crate) first_time: i64,
     pub(crate) last_time: i64,
+    /// Messages, skips not counted.
+    pub(crate) records: u64,
     /// Takes no more records; an index follows them.
     pub(crate) sealed: bool,
     /// While it grows: the same as the index of a sealed one will be.
@@ -48,6 +50,7 @@ impl Segment {
             len: HEADER,
             first_time: i64::MAX,
             last_time: i64::MIN,
+            records: 0,
             sealed: false,
             marks: Vec::new(),
         }
@@ -60,7 +63,7 @@ impl Segment {
         }
     }
     /// Counts one more record.
-    pub(crate) fn grow(&mut self, offset: u64, end: u64, time: i64, bytes: usize) {
+    pub(crate) fn grow(&mut self, offset: u64, end: u64, time: i64, bytes: usize, records: u64) {
         if self.marks.last().is_none_or(|mark| mark.at + STEP <= self.len) {
             self.marks.push(Mark {
                 offset,
@@ -71,6 +74,7 @@ impl Segment {
         self.first_time = self.first_time.min(time);
         self.last_time = self.last_time.max(time);
         self.end = end;
+        self.records += records;
         self.len += bytes as u64;
     }
     /// Header of the file.
@@ -161,12 +165,13 @@ impl Segment {
         [&home.to_le_bytes()[..], &self.base.to_le_bytes()[..]].concat()
     }
     pub(crate) fn row(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(40);
+        let mut out = Vec::with_capacity(48);
         out.put_u64_le(self.end);
         out.put_u64_le(self.len);
         out.put_i64_le(self.first_time);
         out.put_i64_le(self.last_time);
         out.put_u64_le(u64::from(self.sealed));
+        out.put_u64_le(self.records);
         out
     }
     /// Home and segment.
@@ -179,6 +184,7 @@ impl Segment {
             first_time: le::i64_at(value, 16)?,
             last_time: le::i64_at(value, 24)?,
             sealed: le::u64_at(value, 32)? != 0,
+            records: le::u64_at(value, 40)?,
             marks: Vec::new(),
         };
         Some((le::u32_at(key, 0)?, segment))
@@ -217,7 +223,7 @@ mod tests {
     fn an_index_goes_there_and_back_and_a_damaged_one_is_none() {
         let mut segment = Segment::new(100);
         for i in 0..100 {
-            segment.grow(100 + i, 101 + i, 1_000_000 + i as i64 * 5_000, 4_096);
+            segment.grow(100 + i, 101 + i, 1_000_000 + i as i64 * 5_000, 4_096, 1);
         }
         segment.sealed = true;
         let footer = segment.footer();

@@ -142,7 +142,13 @@ fn join(shared: &Shared, number: u32, home: &mut Home, folder: &Path) -> Result<
             let fits = header.home == number && end > segment.end.max(*base) && journal.is_none_or(|first| header.offset < first);
             if fits {
                 segment.len = segment::HEADER + at as u64;
-                segment.grow(header.offset, end, header.time, header.stored());
+                segment.grow(
+                    header.offset,
+                    end,
+                    header.time,
+                    header.stored(),
+                    u64::from(header.kind == kind::MESSAGE),
+                );
                 home.last_time = home.last_time.max(header.time);
             }
         });

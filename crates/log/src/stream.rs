@@ -82,7 +82,7 @@ pub(crate) struct Counters {
 /// Numbers of one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamStats {
-    /// That can be read now, missing ones counted with them.
+    /// That can be read now.
     pub records: u64,
     /// Of the records that can be read.
     pub bytes: u64,

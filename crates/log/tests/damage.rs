@@ -5,7 +5,7 @@ mod model;
 mod support;
 
 use model::{Driver, Served, hooks, options, payload, serve};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 use tidegate_log::{
     Options,
     disk::{Image, Recorded},
@@ -63,7 +63,7 @@ fn open(image: &Image) -> Result<Seen, String> {
         slow: found.slow,
     })
 }
-fn kind(path: &PathBuf) -> String {
+fn kind(path: &Path) -> String {
     let extension = path.extension().map(|e| e.to_string_lossy().into_owned());
     extension.unwrap_or_else(|| path.display().to_string())
 }

@@ -1,0 +1,191 @@
+//! Promises 9, 10 and 11: disks that fail, disks that fill up, and what callers are told.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+mod support;
+
+use std::{sync::Arc, time::Duration};
+use support::{drain, entries, one, small, store, try_open, try_open_on};
+use tidegate_core::{
+    endpoint::Start,
+    error::{Code, Retry},
+};
+use tidegate_log::{
+    Error, Log, Options, Status,
+    disk::{Disk, Failing, Open, Real},
+};
+
+async fn payloads(log: &Log) -> Vec<String> {
+    let stream = log.stream("orders").unwrap();
+    drain(&mut log.reader(&stream, Start::Earliest).unwrap()).await
+}
+fn batch(n: u32) -> impl Iterator<Item = String> {
+    (0..n).map(|i| format!("{i:0>1000}"))
+}
+/// Tries until the log takes records again; how long it took.
+async fn until_served(log: &Log) -> Duration {
+    let stream = log.stream("orders").unwrap();
+    let started = std::time::Instant::now();
+    while let Err(error) = store(log, entries(&stream, batch(1))).await {
+        assert_eq!(error.code(), Code::StorageFull);
+        assert!(started.elapsed() < Duration::from_secs(20), "it never recovered");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    started.elapsed()
+}
+
+#[tokio::test]
+async fn p11_after_a_failed_sync_nothing_is_acknowledged_and_reads_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Failing::new(Arc::new(Real::new(folder.path())));
+    let (log, _) = try_open_on(Arc::new(disk.clone()), small()).unwrap();
+    let stream = one(&log).await;
+    store(&log, entries(&stream, ["kept".to_owned()])).await.unwrap();
+    disk.fail_syncs(1);
+    let failed = store(&log, entries(&stream, ["lost".to_owned()])).await.unwrap_err();
+    assert_eq!((failed.code(), failed.hint().is_some()), (Code::StorageFailed, true));
+    assert!(matches!(log.status(), Status::ReadOnly { .. }), "{:?}", log.status());
+    for _ in 0..3 {
+        let refused = store(&log, entries(&stream, ["more".to_owned()])).await.unwrap_err();
+        assert_eq!(refused.code(), Code::StorageFailed);
+    }
+    assert!(log.create_stream("other", stream.spec()).await.is_err());
+    assert_eq!(payloads(&log).await, ["kept"]);
+    log.close().await;
+    let (log, _) = try_open(folder.path(), small()).unwrap();
+    let found = payloads(&log).await;
+    // What was written but not acknowledged may survive.
+    assert!(found == ["kept"] || found == ["kept", "lost"], "{found:?}");
+    store(&log, entries(&log.stream("orders").unwrap(), ["again".to_owned()]))
+        .await
+        .unwrap();
+    log.close().await;
+}
+#[tokio::test]
+async fn p10_a_full_disk_refuses_publishes_serves_readers_and_recovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Failing::new(Arc::new(Real::new(folder.path())));
+    let (log, _) = try_open_on(Arc::new(disk.clone()), small()).unwrap();
+    let stream = one(&log).await;
+    store(&log, entries(&stream, batch(3))).await.unwrap();
+    disk.set_full(true);
+    let refused = store(&log, entries(&stream, batch(1))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::StorageFull);
+    assert!(matches!(refused.retry(), Retry::After(_)));
+    assert!(matches!(log.status(), Status::Full { .. }));
+    assert_eq!(payloads(&log).await.len(), 3);
+    disk.set_full(false);
+    assert!(until_served(&log).await < Duration::from_secs(1));
+    assert_eq!(log.status(), Status::Serving);
+    let before = payloads(&log).await;
+    assert_eq!(before.len(), 4, "nothing of the failed frame, no gap");
+    log.close().await;
+    let (log, found) = try_open(folder.path(), small()).unwrap();
+    assert_eq!(payloads(&log).await, before);
+    assert_eq!(found.damaged, 0);
+    log.close().await;
+}
+#[tokio::test]
+async fn p10_a_real_disk_of_8_mb_is_filled_and_freed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
+        .arg(folder.path())
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        println!("SKIPPED, LOUDLY: no right to mount a tmpfs here, so no full disk was tried");
+        return;
+    }
+    let unmount = Unmount(folder.path().to_owned());
+    let (log, _) = try_open(folder.path(), Options::default()).unwrap();
+    one(&log).await;
+    let stream = log.stream("orders").unwrap();
+    let mut stored = 0;
+    let refused = loop {
+        match store(&log, entries(&stream, batch(50))).await {
+            Ok(_) => stored += 50,
+            Err(error) => break error,
+        }
+        assert!(stored < 20_000, "8 MB hold no 20 MB");
+    };
+    assert_eq!(refused.code(), Code::StorageFull);
+    assert!(stored >= 2_000, "{stored} records of 1 KB were taken");
+    // Readers have all of it; then it is forgotten, and there is room again.
+    assert_eq!(payloads(&log).await.len(), stored);
+    log.purge_stream("orders").await.unwrap();
+    let took = until_served(&log).await;
+    println!("stored {stored}, served again after {took:?}");
+    assert!(took < Duration::from_secs(2));
+    log.close().await;
+    drop(log);
+    drop(unmount);
+}
+struct Unmount(std::path::PathBuf);
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        let _best_effort = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+#[tokio::test]
+async fn a_read_error_is_told_and_the_next_read_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Failing::new(Arc::new(Real::new(folder.path())));
+    let options = Options { tail_cache: 0, ..small() };
+    let (log, _) = try_open_on(Arc::new(disk.clone()), options).unwrap();
+    let stream = one(&log).await;
+    store(&log, entries(&stream, batch(3))).await.unwrap();
+    let mut reader = log.reader(&stream, Start::Earliest).unwrap();
+    disk.fail_reads(3);
+    let failed = reader.ready(support::MANY).await.unwrap_err();
+    assert_eq!(failed.code(), Code::StorageFailed);
+    assert_eq!(drain(&mut reader).await.len(), 3);
+    log.close().await;
+}
+#[tokio::test]
+async fn p09_the_intake_holds_no_more_than_its_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        intake: 16 << 10,
+        ..small()
+    };
+    let (log, _) = try_open(folder.path(), options).unwrap();
+    let stream = one(&log).await;
+    let producers = (0..50).map(|_| {
+        let (log, stream) = (log.clone(), stream.clone());
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                let receipt = log
+                    .append(entries(&stream, batch(3)), tidegate_core::receipt::Level::Stored)
+                    .await
+                    .unwrap();
+                assert!(log.stats().intake_bytes <= 16 << 10);
+                receipt.await.unwrap();
+            }
+        })
+    });
+    for producer in producers.collect::<Vec<_>>() {
+        producer.await.unwrap();
+    }
+    assert_eq!(log.stats().intake_bytes, 0);
+    assert!(log.stats().tail_cache_bytes <= 16 << 20);
+    log.close().await;
+}
+#[tokio::test]
+async fn other_peoples_folders_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Real::new(folder.path());
+    let file = disk.open("log/diary.txt".as_ref(), Open::New).unwrap();
+    file.write_at(b"dear diary", 0).unwrap();
+    assert!(matches!(try_open(folder.path(), small()), Err(Error::NotALog)));
+
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = try_open(folder.path(), small()).unwrap();
+    log.close().await;
+    let body = "tidegate log\nformat 9\nneeds []\nsalt 0000000000000001\ncreated x\nversion 7.0.0";
+    let text = format!("{body}\ncheck {:08x}\n", crc32c::crc32c(body.as_bytes()));
+    let marker = Real::new(folder.path()).open("log/LOG".as_ref(), Open::Existing).unwrap();
+    marker.set_len(0).unwrap();
+    marker.write_at(text.as_bytes(), 0).unwrap();
+    let newer = try_open(folder.path(), small()).map(drop).unwrap_err();
+    assert!(matches!(&newer, Error::NewerFormat(version) if version == "7.0.0"));
+    let told = tidegate_core::error::Error::from(newer);
+    assert_eq!((told.code(), told.hint().is_some()), (Code::NewerFormat, true));
+}
