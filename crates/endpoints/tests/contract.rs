@@ -31,7 +31,9 @@ async fn mock_keeps_the_contract() {
     let make = async || {
         let kinds = kinds();
         let kind: &Kind = kinds.iter().find(|kind| kind.name == "mock").expect("a mock");
-        let checked = (kind.check)(&serde_json::json!({ "interval": "1s" })).ok().expect("checked");
+        let Ok(checked) = (kind.check)(&serde_json::json!({ "interval": "1s" })) else {
+            panic!("a mock that does not check")
+        };
         Subject {
             endpoint: checked.open().await.expect("opened"),
             topic: Topic::from("mock"),

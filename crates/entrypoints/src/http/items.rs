@@ -175,9 +175,7 @@ pub(super) fn names(key: &str, headers: &Headers, out: &mut Vec<u8>) {
 /// them, are stepped over by leaps.
 pub(super) fn string(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
-    let printable = bytes
-        .chunks(16)
-        .all(|chunk| chunk.iter().fold(true, |clean, byte| clean & (*byte >= 0x20)));
+    let printable = bytes.chunks(16).all(|chunk| chunk.iter().min().is_none_or(|least| *least >= 0x20));
     if !printable {
         // Writing to memory cannot fail.
         let _never = serde_json::to_writer(out, text);
