@@ -1,5 +1,5 @@
 //! The whole program, with real sockets, real files and real clients. Each test has a node, a folder and ports of its own.
-#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
 mod clients;
