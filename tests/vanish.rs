@@ -29,20 +29,22 @@ impl Dice {
 }
 #[test]
 fn nothing_is_left_of_clients_that_vanish() {
-    let node = dev().start();
+    // Small caches, so that they are full before the first reading.
+    let node = dev()
+        .set("log.tail_cache", "1MiB")
+        .set("log.journal_file", "1MiB")
+        .set("log.record", "256KiB")
+        .start();
     // What a first wave leaves in caches is not a leak.
-    wave(node.gateway, times() / 4, 1);
+    wave(node.gateway, times(), 1);
     node.until("tidegate_connections{listener=\"gateway\"}", |open| open == 0);
     let before = node.memory();
     wave(node.gateway, times(), 2);
     node.until("tidegate_connections{listener=\"gateway\"}", |open| open == 0);
     node.until("tidegate_log_intake_bytes", |bytes| bytes == 0);
     node.until("tidegate_in_flight_bytes", |bytes| bytes == 0);
-    let after = node.memory();
-    assert!(
-        after <= before + (before / 10).max(24 << 20),
-        "{before} bytes before, {after} after"
-    );
+    // The allocator gives back what a burst took only as it goes on working: each question is a little work.
+    node.until_memory(|after| after <= before + (before / 10).max(4 << 20));
     // No half record: each payload is one of those that were sent, whole.
     let mut cursor = String::new();
     loop {

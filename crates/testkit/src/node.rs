@@ -198,6 +198,14 @@ impl Node {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") << 10
     }
+    /// Asks for its metrics until its resident memory is so.
+    pub fn until_memory(&self, good: impl Fn(u64) -> bool) {
+        let began = tidegate_core::clock::instant();
+        while !good(self.memory()) {
+            assert!(began.elapsed() < PATIENCE, "memory stays at {} bytes", self.memory());
+            self.admin("/metrics");
+        }
+    }
     /// What it has said so far.
     pub fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
