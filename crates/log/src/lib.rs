@@ -8,6 +8,8 @@ mod dedupe;
 pub mod disk;
 mod error;
 mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 mod hash;
 mod herald;
 mod intake;

@@ -21,6 +21,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
+use tidegate_core::clock;
 
 /// How often space is looked at when nothing else happens.
 const TICK: Duration = Duration::from_millis(500);
@@ -120,7 +121,14 @@ impl Mover {
     pub(crate) fn run(mut self) {
         while self.shared.mover.wait() {
             self.tick();
-            while self.step() && !self.shared.mover.is_closed() {}
+            let mut ticked = clock::instant();
+            while self.step() && !self.shared.mover.is_closed() {
+                // Under load there is no silence to wait for.
+                if self.job.is_none() && ticked.elapsed() > TICK {
+                    self.tick();
+                    ticked = clock::instant();
+                }
+            }
         }
         self.shared.life.end();
     }
@@ -130,12 +138,15 @@ impl Mover {
             return;
         }
         retention::apply(&self.shared);
-        let sweep = self.job.is_none() && self.shared.catalog.swept();
-        let _again_next_time = retention::remove(&self.shared, &mut self.table, self.covered, self.job.is_some());
-        self.trim();
-        if sweep && retention::sweep(&self.shared, &mut self.table, self.covered).is_err() {
-            self.shared.catalog.unsweep();
+        // A move has its own idea of segments and rows until it is published.
+        if self.job.is_none() {
+            let _again_next_time = retention::remove(&self.shared, &mut self.table, self.covered);
+            let sweep = self.shared.catalog.swept();
+            if sweep && retention::sweep(&self.shared, &mut self.table, self.covered).is_err() {
+                self.shared.catalog.unsweep();
+            }
         }
+        self.trim();
         if self.shared.files.state().spare.is_none() {
             self.prepare();
         }

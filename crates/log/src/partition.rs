@@ -205,13 +205,10 @@ impl Places {
         }
         self.end
     }
-    /// Segments that hold nothing readers may have leave the list; one that a move may be writing (`moving`) stays.
-    pub(crate) fn below_floor(&mut self, moving: bool) -> Vec<Segment> {
+    /// Segments that hold nothing readers may have leave the list. Not while a move goes on: it may be writing the last one.
+    pub(crate) fn below_floor(&mut self) -> Vec<Segment> {
         let mut gone = Vec::new();
-        while let Some(segment) = self
-            .segments
-            .pop_front_if(|segment| (segment.sealed || !moving) && segment.end <= self.floor)
-        {
+        while let Some(segment) = self.segments.pop_front_if(|segment| segment.end <= self.floor) {
             gone.push(segment);
         }
         gone

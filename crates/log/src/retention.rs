@@ -94,13 +94,13 @@ fn shrink(shared: &Shared, total: u64) {
 }
 
 /// Removes segments that lie below the floors. First the rows say so, then the files go; what a crash leaves is removed the next time.
-pub(crate) fn remove(shared: &Shared, table: &mut Writer, covered: u64, moving: bool) -> Result<bool, Error> {
+pub(crate) fn remove(shared: &Shared, table: &mut Writer, covered: u64) -> Result<bool, Error> {
     let mut emptied = Vec::new();
     for stream in shared.catalog.all() {
         for home in &stream.homes {
             let (gone, row) = {
                 let mut places = home.places();
-                let gone = places.below_floor(moving);
+                let gone = places.below_floor();
                 let last = places.segments.back().map_or(0, |segment| segment.last_time);
                 (gone, partition_row(places.moved_to, places.floor, last))
             };
@@ -127,6 +127,7 @@ pub(crate) fn remove(shared: &Shared, table: &mut Writer, covered: u64, moving: 
                 shared.disk.remove(&path).map_err(Error::disk("remove a segment"))?;
             }
         }
+        shared.disk.sync_dir(&folder.0).map_err(Error::disk("sync a folder"))?;
     }
     Ok(true)
 }
@@ -152,7 +153,8 @@ pub(crate) fn sweep(shared: &Shared, table: &mut Writer, covered: u64) -> Result
     }
     for folder in list(shared, &names::streams())? {
         if names::stream_number(&folder).is_some_and(|number| shared.catalog.by_number(number).is_none()) {
-            remove_all(&*shared.disk, &folder).map_err(Error::disk("remove a stream"))?;
+            let removed = remove_all(&*shared.disk, &folder).and_then(|()| shared.disk.sync_dir(&names::streams()));
+            removed.map_err(Error::disk("remove a stream"))?;
         }
     }
     Ok(())

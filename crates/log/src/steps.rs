@@ -45,6 +45,10 @@ impl Steps {
     pub fn mover(&mut self) -> bool {
         self.mover.step()
     }
+    /// What the mover does every half second.
+    pub fn tick(&mut self) {
+        self.mover.tick();
+    }
     /// Tells what has been committed.
     pub fn herald(&self) {
         self.shared.herald.step(&self.shared);

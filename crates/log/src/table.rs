@@ -48,7 +48,6 @@ struct Parsed {
     /// Behind the last whole batch.
     end: usize,
     len: usize,
-    file: Arc<dyn DiskFile>,
 }
 
 /// Reads the newest file and, where it says nothing, the one before. `rescue`: every row that checks counts, for the slow path.
@@ -59,22 +58,24 @@ pub(crate) fn load(shared: &Shared, rescue: bool) -> Result<Loaded, Error> {
         if let Some(number) = names::number_of(&path, "t") {
             let file = shared.disk.open(&path, Open::Existing).map_err(doing())?;
             let bytes = read_whole(&*file).map_err(doing())?;
-            files.push(parse(number, file, &bytes, shared.salt));
+            let mut parsed = parse_bytes(&bytes, shared.salt);
+            parsed.number = number;
+            files.push((parsed, file));
         }
     }
-    files.sort_by_key(|file| file.number);
+    files.sort_by_key(|(file, _)| file.number);
     let mut loaded = Loaded::default();
-    loaded.writer.number = files.last().map_or(0, |file| file.number);
+    loaded.writer.number = files.last().map_or(0, |(file, _)| file.number);
     if rescue {
-        for file in files {
+        for (file, _) in files {
             let rows = file.loose.into_iter();
             rows.for_each(|(key, value)| loaded.tables.load(key, value));
             loaded.seq = loaded.seq.max(file.batches.last().map_or(0, |(_, seq)| *seq));
         }
         return Ok(loaded);
     }
-    let newest = files.last().map(|file| file.number);
-    let Some(file) = files.into_iter().rev().find(|file| !file.batches.is_empty()) else {
+    let newest = files.last().map(|(file, _)| file.number);
+    let Some((file, handle)) = files.into_iter().rev().find(|(file, _)| !file.batches.is_empty()) else {
         return Ok(loaded);
     };
     loaded.damaged = file.damaged || !file.header;
@@ -86,21 +87,20 @@ pub(crate) fn load(shared: &Shared, rescue: bool) -> Result<Loaded, Error> {
     }
     // What a crash left behind the last batch is not written over: a new file is begun.
     if Some(file.number) == newest && file.end == file.len && !loaded.damaged {
-        loaded.writer.file = Some(file.file);
+        loaded.writer.file = Some(handle);
         loaded.writer.len = file.len as u64;
     }
     Ok(loaded)
 }
-fn parse(number: u64, file: Arc<dyn DiskFile>, bytes: &[u8], salt: Salt) -> Parsed {
+fn parse_bytes(bytes: &[u8], salt: Salt) -> Parsed {
     let mut parsed = Parsed {
-        number,
+        number: 0,
         header: bytes.get(..4) == Some(b"TGt1") && salt.seals(bytes, 60),
         batches: Vec::new(),
         loose: Vec::new(),
         damaged: false,
         end: HEADER,
         len: bytes.len(),
-        file,
     };
     let mut at = HEADER;
     let mut from = HEADER;
@@ -191,6 +191,7 @@ impl Writer {
                 shared.disk.remove(&old)?;
             }
         }
+        shared.disk.sync_dir(&names::tables())?;
         Ok(())
     }
 }
@@ -227,4 +228,9 @@ fn batch<'a>(rows: impl Iterator<Item = (&'a Key, Option<&'a Bytes>)>, seq: u64,
 pub(crate) fn salt_of(bytes: &[u8]) -> Option<u64> {
     let salt = le::u64_at(bytes, 32)?;
     (bytes.get(..4)? == b"TGt1" && Salt::new(salt).seals(bytes, 60)).then_some(salt)
+}
+/// Any bytes as a table file.
+pub(crate) fn fuzz(bytes: &[u8], salt: Salt) {
+    let parsed = parse_bytes(bytes, salt);
+    assert!(parsed.end <= bytes.len().max(HEADER));
 }

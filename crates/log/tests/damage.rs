@@ -32,7 +32,7 @@ fn build() -> Image {
         while i < 40 && driver.steps.mover() {}
     }
     driver.steps.seal();
-    assert_eq!(driver.acked.len() as u64, RECORDS);
+    assert_eq!(driver.promised.acked.len() as u64, RECORDS);
     let image = driver.disk.image();
     let segments = image
         .paths()
@@ -58,7 +58,7 @@ fn open(image: &Image) -> Result<Seen, String> {
     let stats = log.stream("a").map(|stream| stream.stats()).unwrap_or_default();
     Ok(Seen {
         served,
-        gaps,
+        gaps: gaps.len(),
         counted: found.damaged + found.lost_tail + stats.damaged,
         slow: found.slow,
     })

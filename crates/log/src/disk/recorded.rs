@@ -170,7 +170,7 @@ impl Model {
         }
         state(&|_| true);
         // Many pieces are zeros written ahead: a few of them stand for all.
-        let step = n.div_ceil(24);
+        let step = n.div_ceil(16);
         for i in (0..n).step_by(step).filter(|_| n > 1) {
             state(&|k| k != i);
             state(&|k| k == i);

@@ -10,10 +10,12 @@ use std::{
 use tidegate_core::{
     endpoint::Start,
     error::Result,
+    message::Message,
+    position::Gap,
     receipt::{Kept, Level, Receipt},
 };
 use tidegate_log::{
-    Hooks, Internal, Log, Options, Sabotage, StreamSpec,
+    Entry, Hooks, Internal, Log, Options, Retention, Sabotage, Stream, StreamSpec,
     disk::{Image, Recorded},
     steps::Steps,
 };
@@ -73,6 +75,9 @@ fn counter(slot: usize, bytes: &[u8]) -> Option<u64> {
     let counter = (u64::from_le_bytes(*bytes.first_chunk()?) ^ MAGIC) >> 8;
     (payload(slot, counter) == bytes).then_some(counter)
 }
+/// How many messages the stream `b` keeps.
+const KEPT: u64 = 30;
+
 /// All partitions of all streams, counted through.
 fn slot(stream: &str, partition: u32) -> usize {
     usize::from(stream == "b") * 2 + partition as usize
@@ -92,15 +97,63 @@ struct Waiting {
     first: u64,
     count: u32,
 }
+/// What a run promised.
+#[derive(Clone, Debug, Default)]
+pub struct Promised {
+    pub acked: Vec<Acked>,
+    /// Calls after which a stream was there.
+    pub created: Vec<(usize, &'static str)>,
+    /// Before which calls a partition may have been purged, after which it was, and up to where.
+    pub purged: Vec<(usize, usize, usize, u64)>,
+    /// After which calls how many records of `b` had been handed over.
+    pub handed: Vec<(usize, u64)>,
+}
+impl Promised {
+    /// What held after some calls, as what always held.
+    pub fn settled(&self, calls: usize) -> Self {
+        let mut all = self.clone();
+        all.acked.retain(|acked| acked.calls <= calls);
+        all.created.retain(|created| created.0 <= calls);
+        all.purged.retain(|purged| purged.0 <= calls);
+        all.handed.retain(|handed| handed.0 <= calls);
+        for acked in &mut all.acked {
+            acked.calls = 0;
+        }
+        for created in &mut all.created {
+            created.0 = 0;
+        }
+        for purged in &mut all.purged {
+            purged.1 = if purged.1 <= calls { 0 } else { usize::MAX };
+            purged.0 = 0;
+        }
+        for handed in &mut all.handed {
+            handed.0 = 0;
+        }
+        all
+    }
+    /// Whether the record may be missing after so many calls.
+    fn forgotten(&self, acked: &Acked, calls: usize) -> bool {
+        let purged = self
+            .purged
+            .iter()
+            .any(|(before, _, slot, to)| *before <= calls && *slot == acked.slot && acked.offset < *to);
+        let handed = self
+            .handed
+            .iter()
+            .filter(|(at, _)| *at <= calls)
+            .map(|(_, count)| *count)
+            .max()
+            .unwrap_or(0);
+        purged || (acked.slot == 2 && acked.counter + KEPT < handed)
+    }
+}
 /// A running log and what it promised.
 pub struct Driver {
     pub disk: Recorded,
     pub log: Log,
     pub steps: Steps,
     waiting: Vec<Waiting>,
-    pub acked: Vec<Acked>,
-    /// Calls after which a stream was there.
-    pub created: Vec<(usize, &'static str)>,
+    pub promised: Promised,
     next: [u64; 3],
     pub failed: u64,
 }
@@ -112,17 +165,21 @@ impl Driver {
             log,
             steps,
             waiting: Vec::new(),
-            acked: Vec::new(),
-            created: Vec::new(),
+            promised: Promised::default(),
             next: [0; 3],
             failed: 0,
         }
     }
     pub fn create(&mut self) {
         for (name, partitions) in STREAMS {
+            let limited = name == "b";
             let spec = StreamSpec {
                 partitions,
-                dedupe: Duration::ZERO,
+                dedupe: Duration::from_hours(u64::from(limited)),
+                retention: Retention {
+                    messages: limited.then_some(KEPT),
+                    ..Retention::default()
+                },
                 ..StreamSpec::default()
             };
             let mut create = Box::pin(self.log.create_stream(name, spec));
@@ -133,7 +190,7 @@ impl Driver {
             let Poll::Ready(Ok(_)) = create.as_mut().poll(&mut cx) else {
                 panic!("not created");
             };
-            self.created.push((self.disk.calls(), name));
+            self.promised.created.push((self.disk.calls(), name));
         }
     }
     pub fn append(&mut self, stream: &'static str, partition: u32, count: u32) {
@@ -141,7 +198,25 @@ impl Driver {
         let slot = slot(stream, partition);
         let first = self.next[slot];
         self.next[slot] += u64::from(count);
-        let batch = (0..count).map(|i| entry(i, &held, partition, payload(slot, first + u64::from(i))));
+        self.promised.handed.push((self.disk.calls(), self.next[2]));
+        self.hand_over(&held, partition, first, count);
+    }
+    /// The same record again: it is not stored again, and its place is the first one's.
+    pub fn repeat(&mut self, counter: u64) {
+        let held = self.log.stream("b").unwrap();
+        self.hand_over(&held, 0, counter, 1);
+    }
+    fn hand_over(&mut self, held: &Arc<Stream>, partition: u32, first: u64, count: u32) {
+        let slot = slot(held.name(), partition);
+        let batch = (0..count).map(|i| {
+            let counter = first + u64::from(i);
+            let mut message = Message::new(held.name().into(), payload(slot, counter));
+            message.id = Some(counter.to_string().into());
+            Entry {
+                message: Arc::new(message),
+                ..entry(i, held, partition, "")
+            }
+        });
         match poll(self.log.append(batch.collect(), Level::Stored)) {
             Some(Ok(receipt)) => self.waiting.push(Waiting {
                 receipt,
@@ -172,7 +247,7 @@ impl Driver {
             };
             for verdict in kept.verdicts(waiting.count) {
                 let position = verdict.result.unwrap()[0];
-                self.acked.push(Acked {
+                self.promised.acked.push(Acked {
                     calls,
                     slot: waiting.slot,
                     offset: position.offset as u64,
@@ -181,6 +256,24 @@ impl Driver {
             }
         }
         self.waiting = still;
+    }
+    pub fn purge(&mut self) {
+        let before = self.disk.calls();
+        let mut purge = Box::pin(self.log.purge_stream("a"));
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..20 {
+            if let Poll::Ready(done) = purge.as_mut().poll(&mut cx) {
+                let stream = self.log.stream("a").unwrap();
+                for partition in (0..2).filter(|_| done.is_ok()) {
+                    let to = stream.range(partition).unwrap().0;
+                    self.promised.purged.push((before, self.disk.calls(), partition as usize, to));
+                }
+                return;
+            }
+            self.steps.commit();
+            self.steps.herald();
+        }
+        panic!("the purge does not end");
     }
     /// Steps in an order that follows from the seed.
     pub fn run(&mut self, random: &mut Random, steps: usize) {
@@ -196,6 +289,12 @@ impl Driver {
                     (0..random.below(5)).take_while(|_| self.steps.mover()).for_each(drop);
                 }
                 8 if random.below(8) == 0 => self.steps.seal(),
+                8 if random.below(10) == 0 => self.purge(),
+                8 if random.below(2) == 0 => self.steps.tick(),
+                8 if self.next[2] > 0 => {
+                    let counter = random.below(self.next[2]);
+                    self.repeat(counter);
+                }
                 _ => self.hear(),
             }
         }
@@ -206,8 +305,8 @@ impl Driver {
 pub type Served = [Vec<(u64, u64)>; 3];
 
 /// All there is, and how many gaps.
-pub fn serve(log: &Log) -> Result<(Served, usize), String> {
-    let (mut served, mut gaps) = (Served::default(), 0);
+pub fn serve(log: &Log) -> Result<(Served, Vec<Gap>), String> {
+    let (mut served, mut gaps) = (Served::default(), Vec::new());
     for stream in log.streams() {
         let mut reader = log.reader(&stream, Start::Earliest).unwrap();
         loop {
@@ -215,7 +314,7 @@ pub fn serve(log: &Log) -> Result<(Served, usize), String> {
             if chunk.is_empty() {
                 break;
             }
-            gaps += usize::from(chunk.gap.is_some());
+            gaps.extend(chunk.gap.clone());
             for (position, message) in &chunk.items {
                 let slot = slot(stream.name(), position.partition);
                 let counter = counter(slot, &message.payload).ok_or_else(|| format!("{position} was never written"))?;
@@ -226,22 +325,31 @@ pub fn serve(log: &Log) -> Result<(Served, usize), String> {
     Ok((served, gaps))
 }
 /// Everything that can be wrong with a state; what is served then.
-pub fn check(log: &Log, acked: &[Acked], created: &[(usize, &'static str)], calls: usize) -> Result<Served, String> {
-    for (_, name) in created.iter().filter(|(at, _)| *at <= calls) {
+pub fn check(log: &Log, promised: &Promised, calls: usize) -> Result<Served, String> {
+    for (_, name) in promised.created.iter().filter(|(at, _)| *at <= calls) {
         if log.stream(name).is_none() {
             return Err(format!("the stream {name} is lost"));
         }
     }
     let (served, gaps) = serve(log)?;
-    if gaps > 0 {
-        return Err(format!("{gaps} gaps without damage"));
+    if !gaps.is_empty() {
+        return Err(format!("gaps without damage: {gaps:?}"));
     }
     for (home, records) in served.iter().enumerate() {
         if let Some(pair) = records.windows(2).find(|pair| pair[0].0 >= pair[1].0 || pair[0].1 >= pair[1].1) {
             return Err(format!("{home:?} out of order: {pair:?}"));
         }
     }
-    for acked in acked.iter().filter(|acked| acked.calls <= calls) {
+    for (_, _, slot, to) in promised.purged.iter().filter(|purged| purged.1 <= calls) {
+        if served[*slot].first().is_some_and(|(offset, _)| offset < to) {
+            return Err(format!("{slot}: purged records came back"));
+        }
+    }
+    for acked in promised
+        .acked
+        .iter()
+        .filter(|acked| acked.calls <= calls && !promised.forgotten(acked, calls))
+    {
         let records = &served[acked.slot];
         let found = records.binary_search_by_key(&acked.offset, |(offset, _)| *offset);
         match found.ok().and_then(|i| records.get(i)) {
@@ -252,25 +360,17 @@ pub fn check(log: &Log, acked: &[Acked], created: &[(usize, &'static str)], call
     Ok(served)
 }
 /// Recovers an image, checks it, appends to it, and gives what happened, to be crashed again.
-pub fn recover(
-    image: &Image,
-    options: &Options,
-    acked: &[Acked],
-    created: &[(usize, &'static str)],
-    calls: usize,
-    base: u64,
-) -> Result<(Driver, Served, bool), String> {
+pub fn recover(image: &Image, options: &Options, promised: &Promised, calls: usize, base: u64) -> Result<(Driver, Served, bool), String> {
     let disk = Recorded::from_image(image);
     let opened = Steps::open(Arc::new(disk.clone()), options, hooks());
     let (log, steps, found) = opened.map_err(|error| format!("does not open: {error}"))?;
-    let served = check(&log, acked, created, calls)?;
+    let served = check(&log, promised, calls)?;
     let mut driver = Driver {
         disk,
         log,
         steps,
         waiting: Vec::new(),
-        acked: Vec::new(),
-        created: Vec::new(),
+        promised: Promised::default(),
         next: [0; 3],
         failed: 0,
     };
@@ -285,14 +385,23 @@ pub fn recover(
     }
     while driver.steps.commit() {}
     driver.hear();
-    for new in &driver.acked {
+    for new in &driver.promised.acked {
         let before = served[new.slot].last();
         if before.is_some_and(|(offset, _)| *offset >= new.offset) {
             return Err(format!("offset used twice: {new:?} after {before:?}"));
         }
     }
-    if driver.acked.len() != driver.log.streams().iter().map(|s| s.partitions() as usize * 2).sum::<usize>() {
+    if driver.promised.acked.len() != driver.log.streams().iter().map(|s| s.partitions() as usize * 2).sum::<usize>() {
         return Err("it does not take records".to_owned());
+    }
+    if let Some(last) = served[2].last() {
+        driver.repeat(last.1);
+        while driver.steps.commit() {}
+        driver.hear();
+        let place = driver.promised.acked.pop().map(|acked| acked.offset);
+        if place != Some(last.0) {
+            return Err(format!("{last:?} was stored again at {place:?}"));
+        }
     }
     Ok((driver, served, found.slow))
 }
