@@ -7,8 +7,8 @@ use std::{
 use tidegate_testkit::{balance, client::head};
 
 const CLIENTS: usize = 64;
-/// More with `TIDEGATE_VANISH=10000`.
-const TIMES: usize = 2_000;
+/// Another number with `TIDEGATE_VANISH`.
+const TIMES: usize = 10_000;
 
 #[expect(clippy::disallowed_methods, reason = "a longer run is asked for by hand")]
 fn times() -> usize {

@@ -1,6 +1,7 @@
 //! HTTP on an API's paths: publish by POST, read by GET, stream by GET with `text/event-stream`.
 
 pub mod body;
+pub mod call;
 pub mod flight;
 pub mod service;
 

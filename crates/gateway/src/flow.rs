@@ -1,9 +1,5 @@
 //! The two flows of the gateway. Everything else is decoding before or encoding after.
-use crate::{
-    metrics::ApiMetrics,
-    route::{Route, RouteHandle},
-    target::Target,
-};
+use crate::{handle::RouteHandle, metrics::ApiMetrics, route::Route, target::Target};
 use futures::FutureExt;
 use std::{
     pin::Pin,

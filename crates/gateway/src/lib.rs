@@ -2,6 +2,7 @@
 
 pub mod compile;
 pub mod flow;
+pub mod handle;
 pub mod instances;
 pub mod metrics;
 pub mod paths;

@@ -16,9 +16,10 @@ use tidegate_core::{
 };
 use tidegate_gateway::{
     flow,
+    handle::RouteHandle,
     metrics::Metrics,
     paths::Paths,
-    route::{Route, RouteHandle, scope},
+    route::{Route, scope},
     settings::{Api, Compatibility, Place},
     target::{Target, Wanted},
     world::{Snapshot, World},

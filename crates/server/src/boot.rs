@@ -17,9 +17,10 @@ use tidegate_endpoints::{
 };
 use tidegate_entrypoints::{
     http::{
+        call::Settings,
         flight::Flight,
         head::HeadLimits,
-        service::{Gateway, Page, Settings},
+        service::{Gateway, Page},
     },
     listener::{Limits, Listener},
 };

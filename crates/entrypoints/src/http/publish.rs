@@ -2,10 +2,10 @@
 use super::{
     batch::{self, Kind, Stamp},
     body::Body,
+    call::{Call, Settings},
     flight::Aboard,
     items,
     problem::{self, Problem, with_type},
-    service::{Call, Settings},
     upload,
 };
 use crate::outcome;

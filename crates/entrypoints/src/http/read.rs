@@ -2,11 +2,11 @@
 use super::{
     accept::Format,
     body::Body,
+    call::Call,
     gravitee,
     items::{Page, Parts as Shown},
     problem::with_type,
     query::Query,
-    service::Call,
 };
 use http::{HeaderName, HeaderValue, Response, header, request::Parts};
 use std::time::Duration;

@@ -2,17 +2,16 @@
 use super::{
     accept::{self, Format},
     body::Body,
+    call::{Call, Settings, hex, trace},
     flight::Flight,
-    head::{self, HeadLimits},
+    head::{self},
     problem, publish, read, sse,
 };
 use crate::listener::{Connection, Handler};
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
 use std::{
-    fmt::Write as _,
     hash::RandomState,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -22,29 +21,9 @@ use std::{
 use tidegate_core::{
     drain::Watch,
     error::{Code, Error, Fault, Result, Retry},
-    exchange::Exchange,
 };
-use tidegate_gateway::{
-    route::{Route, trace},
-    world::World,
-};
+use tidegate_gateway::world::World;
 
-/// What every request of the gateway keeps to.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// The head.
-    pub head: HeadLimits,
-    /// Bytes of a single message's body.
-    pub body: u64,
-    /// Bytes of a batch's body.
-    pub batch_body: u64,
-    /// Items of a batch.
-    pub batch_items: u32,
-    /// Without a byte of a body that has begun.
-    pub body_stall: Duration,
-    /// Hints may name other paths: for `dev` only.
-    pub hints: bool,
-}
 /// A page for people, at a path no API has.
 #[derive(Clone, Copy, Debug)]
 pub struct Page {
@@ -65,41 +44,6 @@ pub struct Gateway {
     seed: RandomState,
     requests: AtomicU64,
 }
-/// One request and where it goes.
-pub(super) struct Call<'a> {
-    pub(super) route: &'a Arc<Route>,
-    pub(super) rest: &'a str,
-    pub(super) host: &'a str,
-    pub(super) path: &'a str,
-    pub(super) peer: SocketAddr,
-    pub(super) trace: [u8; 16],
-}
-impl Call<'_> {
-    pub(super) fn request_id(&self) -> String {
-        hex(self.trace)
-    }
-    pub(super) fn exchange(&self) -> Exchange {
-        let mut x = Exchange::new(self.route.name.clone());
-        x.peer = Some(self.peer);
-        x.trace = self.trace;
-        x
-    }
-    pub(super) fn no_method(&self) -> Error {
-        Error::client(Code::MethodNotAllowed, format!("`{}` does not take this method", self.path))
-            .with_hint(format!("allowed: {}", allowed(self.route)))
-    }
-}
-fn allowed(route: &Route) -> &'static str {
-    let posts = route.api.http_post.is_some() && route.publish.is_some();
-    let gets = (route.api.http_get.is_some() || route.api.sse.is_some()) && route.subscribe.is_some();
-    match (gets, posts) {
-        (true, true) => "GET, POST",
-        (true, false) => "GET",
-        (false, true) => "POST",
-        (false, false) => "",
-    }
-}
-
 impl Gateway {
     /// Over a world; `drain` ends its streams.
     pub fn new(world: Arc<World>, flight: Arc<Flight>, settings: Settings, pages: Vec<Page>, drain: Watch) -> Arc<Self> {
@@ -271,13 +215,6 @@ fn tell(error: &Error, request_id: &str, connection: &Connection) {
         }
     }
 }
-fn hex(bytes: [u8; 16]) -> String {
-    let mut text = String::with_capacity(32);
-    // Writing to memory cannot fail.
-    let _never = write!(text, "{:032x}", u128::from_be_bytes(bytes));
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,11 @@
 //! `GET path` with `Accept: text/event-stream`.
 use super::{
     body::{Body, Chunk, Stream},
+    call::Call,
     head::one,
     items,
     problem::{Problem, with_type},
     query::{self, Query},
-    service::Call,
 };
 use crate::listener::Connection;
 use base64_simd::STANDARD;
@@ -22,7 +22,7 @@ use tidegate_core::{
     position::{Cursor, Gap},
     settle::Outcome,
 };
-use tidegate_gateway::{flow, metrics::Class, route::RouteHandle, world::World};
+use tidegate_gateway::{flow, handle::RouteHandle, metrics::Class, world::World};
 use tidegate_wire::sse;
 use tokio::sync::mpsc;
 
