@@ -73,6 +73,7 @@ impl Builder {
         let too_long = || Error::client(Code::TooLarge, "a header is too long");
         let name_len = u16::try_from(name.len()).map_err(|_| too_long())?;
         let value_len = u32::try_from(value.len()).map_err(|_| too_long())?;
+        self.block.reserve(6 + name.len() + value.len());
         self.block.put_u16_le(name_len);
         self.block.put_u32_le(value_len);
         self.block.put_slice(name.as_bytes());
