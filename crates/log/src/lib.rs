@@ -6,6 +6,7 @@ mod catalog;
 mod commit;
 mod dedupe;
 pub mod disk;
+mod draft;
 mod error;
 mod frame;
 #[doc(hidden)]

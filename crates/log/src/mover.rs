@@ -19,7 +19,7 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tidegate_core::clock;
 
@@ -27,6 +27,8 @@ use tidegate_core::clock;
 const TICK: Duration = Duration::from_millis(500);
 /// Files written but not synced yet.
 const DIRTY: usize = 128;
+/// Journal files at most, while none is empty.
+const FILES: usize = 4;
 /// Closed files that wait before the oldest is moved: what dies young is never written twice.
 const LAZY: usize = 2;
 
@@ -83,6 +85,7 @@ struct Job {
     made: Vec<PathBuf>,
     moved: u64,
     state: State,
+    begun: Instant,
 }
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -178,7 +181,8 @@ impl Mover {
         })
     }
     fn try_step(&mut self) -> Result<bool, Error> {
-        if self.zero()? || self.prepare() {
+        // Without room there are no zeros ahead, but moves must go on: they make room.
+        if self.zero().unwrap_or(false) || self.prepare() {
             return Ok(true);
         }
         match self.job.take() {
@@ -202,7 +206,9 @@ impl Mover {
         let shared = &self.shared;
         let (number, free) = {
             let mut state = shared.files.state();
-            if state.spare.is_some() {
+            // More files would make the next start slower: publishers wait for the move instead.
+            let files = state.closed.len() + usize::from(state.open.is_some());
+            if state.spare.is_some() || (state.free.is_empty() && files >= FILES) {
                 return false;
             }
             state.next_number += 1;
@@ -231,6 +237,7 @@ impl Mover {
             made: Vec::new(),
             moved: 0,
             state: State::Copying,
+            begun: clock::instant(),
         });
         self.job.is_some()
     }
@@ -466,6 +473,11 @@ impl Mover {
             }
         }
         self.shared.counters.moved.fetch_add(job.moved, Relaxed);
+        let us = job.begun.elapsed().as_micros().max(1) as u64;
+        self.shared
+            .counters
+            .move_rate
+            .store((job.closed.bytes * 1_000_000 / us).max(1), Relaxed);
         if !self.shared.limits.sabotaged(Sabotage::RecycleBeforePublish) {
             self.recycle(&job.closed);
         }

@@ -50,6 +50,8 @@ pub(crate) struct Counters {
     pub(crate) sync_us: AtomicU64,
     pub(crate) tail_bytes: AtomicU64,
     pub(crate) moved: AtomicU64,
+    /// Bytes per second of the last move; 0: there was none.
+    pub(crate) move_rate: AtomicU64,
     pub(crate) damaged: AtomicU64,
     pub(crate) dedupe_ids: AtomicU64,
 }
