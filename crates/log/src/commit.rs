@@ -361,6 +361,7 @@ impl Committer {
                         first: start.offset,
                         count: count as u32,
                         bytes: bytes as u32,
+                        data: bytes as u32,
                         at,
                         time: start.time,
                         file: self.writer.file.clone(),

@@ -6,7 +6,7 @@ use crate::{
     journal::{Closed, JournalFile},
     names::{FIRST_PARTITION, table},
     options::Sabotage,
-    partition::Partition,
+    partition::{Partition, Run},
     record::{self, Missing},
     retention,
     segment::{self, Folder, Segment},
@@ -27,6 +27,8 @@ use tidegate_core::clock;
 const TICK: Duration = Duration::from_millis(500);
 /// Files written but not synced yet.
 const DIRTY: usize = 128;
+/// Bytes of runs in memory from which on moves are early.
+const RUNS: usize = 32 << 20;
 /// Journal files at most, while none is empty.
 const FILES: usize = 4;
 /// Closed files that wait before the oldest is moved: what dies young is never written twice.
@@ -73,6 +75,8 @@ pub(crate) struct Mover {
     /// The journal up to here is covered by the table file.
     covered: u64,
     job: Option<Job>,
+    /// The index of the journal takes too much memory: nothing waits.
+    early: bool,
 }
 /// One file on its way into segments.
 struct Job {
@@ -119,6 +123,7 @@ impl Mover {
             table,
             covered,
             job: None,
+            early: false,
         }
     }
     pub(crate) fn run(mut self) {
@@ -141,6 +146,15 @@ impl Mover {
             return;
         }
         retention::apply(&self.shared);
+        let runs: usize = self
+            .shared
+            .catalog
+            .all()
+            .iter()
+            .flat_map(|s| s.homes.iter())
+            .map(|home| home.places().runs.len())
+            .sum();
+        self.early = runs * size_of::<Run>() > RUNS;
         // A move has its own idea of segments and rows until it is published.
         if self.job.is_none() {
             let _again_next_time = retention::remove(&self.shared, &mut self.table, self.covered);
@@ -223,10 +237,11 @@ impl Mover {
         ready
     }
     fn begin(&mut self) -> bool {
+        let early = self.early || self.shared.health.is_full();
         let closed = {
             let state = self.shared.files.state();
             // Without room nothing waits: an emptied file and what died in it are room.
-            let lazy = if self.shared.health.is_full() { 1 } else { LAZY };
+            let lazy = if early { 1 } else { LAZY };
             (state.closed.len() >= lazy).then(|| state.closed.front().cloned()).flatten()
         };
         self.job = closed.map(|closed| Job {
@@ -300,7 +315,13 @@ impl Mover {
         }
         let new = || {
             let (stream, number) = self.shared.catalog.by_home(header.home)?;
-            Home::new(&stream, number, &self.shared)
+            let mut home = Home::new(&stream, number, &self.shared)?;
+            // After a start the last segment has no marks; without them seeking in it would begin at its start.
+            if let Some(segment) = home.segments.last_mut().filter(|segment| segment.marks.is_empty()) {
+                let file = self.shared.disk.open(&home.folder.segment(segment.base), Open::Existing).ok();
+                file.and_then(|file| segment.remark(&*file, self.shared.salt).ok());
+            }
+            Some(home)
         };
         let Some(mut home) = job.homes.remove(&header.home).or_else(new) else {
             return Ok(());

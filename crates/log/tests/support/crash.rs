@@ -266,7 +266,7 @@ impl Driver {
         let before = self.disk.calls();
         let mut purge = Box::pin(self.log.purge_stream("a"));
         let mut cx = Context::from_waker(Waker::noop());
-        for _ in 0..20 {
+        for _ in 0..1_000 {
             if let Poll::Ready(done) = purge.as_mut().poll(&mut cx) {
                 let stream = self.log.stream("a").unwrap();
                 for partition in 0..2 {
