@@ -2,6 +2,7 @@
 //!
 //! One journal makes every receipt, one thread writes it, one recovery reads it. It knows no protocol, no topic filter and no runtime.
 #![doc = include_str!("../FORMAT.md")]
+mod bell;
 mod catalog;
 mod commit;
 mod dedupe;

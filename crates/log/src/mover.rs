@@ -1,5 +1,6 @@
 //! The second thread: copies the oldest journal file into segments, then uses it again; keeps the next file ready.
 use crate::{
+    bell::TICK,
     disk::{DiskFile, Open, read_range},
     error::Error,
     frame::{self, Met},
@@ -18,56 +19,22 @@ use bytes::BufMut;
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering::Relaxed},
-    time::{Duration, Instant},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
+    time::Instant,
 };
 use tidegate_core::clock;
 
-/// How often space is looked at when nothing else happens.
-const TICK: Duration = Duration::from_millis(500);
-/// Files written but not synced yet.
-const DIRTY: usize = 128;
+/// Segment files open at a time.
+const OPEN: usize = 256;
+/// Syncs at a time, once there are many: a disk does several for the price of one.
+const SYNCS: usize = 4;
 /// Bytes of runs in memory from which on moves are early.
 const RUNS: usize = 32 << 20;
 /// Journal files at most, while none is empty.
 const FILES: usize = 4;
 /// Closed files that wait before the oldest is moved: what dies young is never written twice.
 const LAZY: usize = 2;
-
-/// Wakes the mover.
-#[derive(Default)]
-pub(crate) struct Bell {
-    state: Mutex<Rung>,
-    ring: Condvar,
-}
-#[derive(Default)]
-struct Rung {
-    rung: bool,
-    closed: bool,
-}
-impl Bell {
-    pub(crate) fn wake(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).rung = true;
-        self.ring.notify_one();
-    }
-    pub(crate) fn close(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.ring.notify_one();
-    }
-    /// Until woken or a second is over; whether to go on.
-    fn wait(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut state, _) = self
-            .ring
-            .wait_timeout_while(state, TICK, |s| !s.rung && !s.closed)
-            .unwrap_or_else(PoisonError::into_inner);
-        state.rung = false;
-        !state.closed
-    }
-    fn is_closed(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed
-    }
-}
 
 pub(crate) struct Mover {
     shared: Arc<Shared>,
@@ -84,7 +51,10 @@ struct Job {
     /// Read up to here.
     at: u64,
     homes: HashMap<u32, Home>,
-    dirty: HashMap<PathBuf, Arc<dyn DiskFile>>,
+    /// Written, not synced; `None`: closed for now.
+    dirty: HashMap<PathBuf, Option<Arc<dyn DiskFile>>>,
+    /// How many of them are open.
+    open: usize,
     /// Of new files: their folders need a sync.
     made: Vec<PathBuf>,
     moved: u64,
@@ -249,6 +219,7 @@ impl Mover {
             closed,
             homes: HashMap::new(),
             dirty: HashMap::new(),
+            open: 0,
             made: Vec::new(),
             moved: 0,
             state: State::Copying,
@@ -417,8 +388,9 @@ impl Mover {
         home.buffer = Vec::new();
         self.write_ids(job, home)?;
         written.map_err(Error::disk("write a segment"))?;
-        if job.dirty.len() >= DIRTY {
-            self.sync_files(job)?;
+        if job.open >= OPEN {
+            job.dirty.values_mut().for_each(|file| *file = None);
+            job.open = 0;
         }
         Ok(())
     }
@@ -457,10 +429,28 @@ impl Mover {
         Ok(())
     }
     fn sync_files(&self, job: &mut Job) -> Result<(), Error> {
-        for (_, file) in job.dirty.drain() {
-            self.shared.sync_file(&*file).map_err(Error::disk("sync a segment"))?;
-        }
-        Ok(())
+        let files: Vec<_> = job.dirty.drain().collect();
+        let sync = |files: &[(PathBuf, Option<Arc<dyn DiskFile>>)]| {
+            for (path, file) in files {
+                let file = match file {
+                    Some(file) => file.clone(),
+                    None => self.shared.disk.open(path, Open::Existing)?,
+                };
+                self.shared.sync_file(&*file)?;
+            }
+            Ok(())
+        };
+        let synced = if files.len() <= 2 * SYNCS {
+            sync(&files)
+        } else {
+            let (sync, share) = (&sync, files.len().div_ceil(SYNCS));
+            thread::scope(|scope| {
+                let threads: Vec<_> = files.chunks(share).map(|files| scope.spawn(move || sync(files))).collect();
+                let lost = || Err(std::io::Error::other("a thread ended"));
+                threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| lost()))
+            })
+        };
+        synced.map_err(Error::disk("sync a segment"))
     }
     /// One batch of rows: from its sync on the segments count.
     fn list(&mut self, job: &Job) -> Result<(), Error> {
@@ -572,7 +562,7 @@ impl Home {
 }
 /// A file of the move: there already, or made.
 fn open(shared: &Shared, job: &mut Job, path: &PathBuf) -> Result<Arc<dyn DiskFile>, Error> {
-    if let Some(file) = job.dirty.get(path) {
+    if let Some(Some(file)) = job.dirty.get(path) {
         return Ok(file.clone());
     }
     let file = match shared.disk.open(path, Open::Existing) {
@@ -581,7 +571,8 @@ fn open(shared: &Shared, job: &mut Job, path: &PathBuf) -> Result<Arc<dyn DiskFi
         }
         file => file.map_err(Error::disk("open a segment"))?,
     };
-    job.dirty.insert(path.clone(), file.clone());
+    job.dirty.insert(path.clone(), Some(file.clone()));
+    job.open += 1;
     Ok(file)
 }
 /// What the table file keeps of a partition.

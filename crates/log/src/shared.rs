@@ -1,6 +1,7 @@
 //! What the threads, the callers and the readers share.
 use crate::{
     Hooks, Status,
+    bell::Bell,
     catalog::Catalog,
     disk::{Disk, DiskFile},
     error::Error,
@@ -8,7 +9,6 @@ use crate::{
     intake::Intake,
     journal,
     le::Salt,
-    mover::Bell,
     options::{Limits, Sabotage},
 };
 use std::{

@@ -477,3 +477,32 @@ async fn producers_readers_and_moves_at_once() {
     assert!(log.stats().moved_records > 1_000, "{:?}", log.stats());
     log.close().await;
 }
+#[tokio::test]
+async fn many_partitions_are_moved_with_few_open_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = try_open(folder.path(), small()).unwrap();
+    let spec = StreamSpec {
+        partitions: 400,
+        ..StreamSpec::default()
+    };
+    let stream = log.create_stream("wide", spec).await.unwrap();
+    for round in 0..5 {
+        let batch = (0..400)
+            .map(|p| entry(p, &stream, p, format!("{p}-{round}-{:0>100}", "")))
+            .collect();
+        assert!(store(&log, batch).await.unwrap().failed.is_empty());
+    }
+    while log.stats().moved_records < 800 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    log.close().await;
+    let (log, found) = try_open(folder.path(), small()).unwrap();
+    assert!(!found.slow && found.damaged == 0);
+    let all = read(&log, &log.stream("wide").unwrap(), Start::Earliest).await;
+    assert_eq!(all.len(), 2_000);
+    assert!(
+        all.chunks(5)
+            .all(|five| five.iter().enumerate().all(|(i, text)| text.contains(&format!("-{i}-"))))
+    );
+    log.close().await;
+}
