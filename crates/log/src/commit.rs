@@ -3,16 +3,15 @@ use crate::{
     Committed,
     catalog::Catalog,
     dedupe::{Dedupe, Id},
+    draft::{Frame, Lost, Owner, Placed, Repeated, Work},
     error::Error,
     frame,
     herald::Package,
-    intake::{Append, Change, Pending, Submission, Woke},
+    intake::{Change, Woke},
     journal::Writer,
     partition::{RUN, Run, Skip},
     record::{self, Missing},
-    retention::Room,
     shared::Shared,
-    stream::{Stream, WhenFull},
     tail::Tail,
 };
 use std::{
@@ -20,10 +19,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tidegate_core::{
-    message::Message,
-    receipt::{Keep, Kept, Level, Place, Span},
-};
+use tidegate_core::receipt::{Keep, Kept, Level};
 
 /// How long to wait for the mover's next file before looking round again.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -42,62 +38,8 @@ pub(crate) struct Committer {
     state_seq: u64,
     sealed: bool,
     dedupe: Dedupe,
-}
-enum Work {
-    Append(Owner),
-    Change(Change, Keep),
-}
-/// One call's answer while its records are on their way, possibly in several frames.
-struct Owner {
-    rest: std::vec::IntoIter<Pending>,
-    kept: Kept,
-    keep: Option<Keep>,
-    permits: u32,
-    /// The last frame's failure.
-    failure: Option<Error>,
-}
-#[derive(Clone)]
-struct Lost {
-    stream: Arc<Stream>,
-    partition: u32,
-    from: u64,
-    count: u64,
-}
-/// One record with its name.
-struct Placed {
-    owner: usize,
-    item: u32,
-    stream: Arc<Stream>,
-    partition: u32,
-    home: u32,
-    offset: u64,
-    time: i64,
-    record: bytes::Bytes,
-    message: Arc<Message>,
-}
-/// Nobody stores it again: this is where the first one lies.
-struct Repeated {
-    owner: usize,
-    item: u32,
-    stream: Arc<Stream>,
-    partition: u32,
-    offset: u64,
-}
-#[derive(Default)]
-struct Frame {
-    bytes: Vec<u8>,
-    records: u32,
-    flags: u32,
-    placed: Vec<Placed>,
-    owners: Vec<Owner>,
-    changes: Vec<(Change, Keep)>,
-    lost: Vec<Lost>,
-    repeated: Vec<Repeated>,
-    /// Noted for this frame.
-    hashes: Vec<u128>,
-    /// Of streams with a limit, while the frame fills them.
-    rooms: Vec<(u32, Option<Room>)>,
-    rows: Vec<(crate::tables::Key, Option<bytes::Bytes>)>,
+    /// Bytes of the last frame.
+    written: usize,
 }
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +63,7 @@ impl Committer {
             state_seq,
             sealed: false,
             dedupe,
+            written: 0,
         }
     }
     pub(crate) fn run(mut self) {
@@ -131,7 +74,11 @@ impl Committer {
             // At least four times the last sync, so that a slow disk is not kept busy by what nobody waits for.
             let slow = Duration::from_micros(4 * self.shared.counters.sync_us.load(Relaxed));
             match self.shared.intake.wait(lazy.max(slow), silence) {
-                Woke::Work => while self.step(PATIENCE) != Step::Idle {},
+                Woke::Work => {
+                    while self.step(PATIENCE) != Step::Idle {
+                        self.brake();
+                    }
+                }
                 Woke::Silence => self.seal(PATIENCE),
                 Woke::Closed => break,
             }
@@ -145,6 +92,14 @@ impl Committer {
         shared.herald.close();
         shared.mover.close();
         shared.life.end();
+    }
+    fn brake(&mut self) {
+        let shared = &self.shared;
+        let rate = shared.counters.move_rate.load(Relaxed);
+        let pause = shared.files.brake(self.written, rate, &shared.limits);
+        if !pause.is_zero() {
+            std::thread::sleep(pause);
+        }
     }
     /// Commits one frame of what waits.
     pub(crate) fn step(&mut self, patience: Duration) -> Step {
@@ -188,6 +143,7 @@ impl Committer {
                 Err(error) => Err(error),
             }
         };
+        self.written = frame.bytes.len();
         self.sealed = frame.flags & frame::flag::SEAL != 0;
         let package = match written {
             Ok(at) => self.publish(&mut frame, at),
@@ -405,6 +361,7 @@ impl Committer {
                         first: start.offset,
                         count: count as u32,
                         bytes: bytes as u32,
+                        data: bytes as u32,
                         at,
                         time: start.time,
                         file: self.writer.file.clone(),
@@ -525,83 +482,5 @@ impl Committer {
         self.spare.clear();
         self.spare.shrink_to(1 << 20);
         self.shared.herald.send(package);
-    }
-}
-impl From<Submission> for Work {
-    fn from(submission: Submission) -> Self {
-        match submission {
-            Submission::Change(change, keep) => Self::Change(change, keep),
-            Submission::Append(Append {
-                entries,
-                failed,
-                level,
-                keep,
-                permits,
-            }) => Self::Append(Owner {
-                rest: entries.into_iter(),
-                kept: Kept {
-                    failed,
-                    ..Kept::new(level)
-                },
-                keep,
-                permits,
-                failure: None,
-            }),
-        }
-    }
-}
-impl Frame {
-    fn room(&mut self, stream: &Arc<Stream>) -> Option<&mut Room> {
-        let number = stream.number();
-        let i = self.rooms.iter().position(|(of, _)| *of == number).unwrap_or_else(|| {
-            self.rooms.push((number, Room::of(stream)));
-            self.rooms.len() - 1
-        });
-        self.rooms.get_mut(i).and_then(|(_, room)| room.as_mut())
-    }
-    /// Whether the stream fails what it has no room for, and has none.
-    fn refuses(&mut self, pending: &Pending) -> bool {
-        let bytes = pending.record.len() as u64;
-        let full = self.room(&pending.stream).is_some_and(|room| !room.fits(bytes));
-        full && pending.stream.spec().when_full == WhenFull::Refuse
-    }
-    /// Counts it, if there is room.
-    fn admit(&mut self, pending: &Pending) -> bool {
-        let bytes = pending.record.len() as u64;
-        let Some(room) = self.room(&pending.stream) else {
-            return true;
-        };
-        let fits = room.fits(bytes);
-        if fits {
-            room.take(bytes);
-        }
-        fits
-    }
-}
-impl Owner {
-    fn stored(&mut self, stream: &Stream, item: u32, partition: u32, offset: u64) {
-        let source = stream.number();
-        let i = self.kept.places.iter().position(|place| place.source == source).unwrap_or_else(|| {
-            self.kept.places.push(Place {
-                source,
-                spans: smallvec::SmallVec::new(),
-            });
-            self.kept.places.len() - 1
-        });
-        let Some(place) = self.kept.places.get_mut(i) else {
-            return;
-        };
-        let first = u128::from(offset);
-        match place.spans.last_mut() {
-            Some(span) if span.partition == partition && span.item + span.len == item && span.first + u128::from(span.len) == first => {
-                span.len += 1;
-            }
-            _ => place.spans.push(Span {
-                item,
-                partition,
-                first,
-                len: 1,
-            }),
-        }
     }
 }

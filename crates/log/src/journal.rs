@@ -207,6 +207,19 @@ impl Files {
             (None, None) => Ok(None),
         }
     }
+    /// How long to wait after so many bytes, so that a slow mover slows publishers smoothly: from the last but one file on in proportion
+    /// to how full that is, down to half the mover's own rate.
+    pub(crate) fn brake(&self, bytes: usize, rate: u64, limits: &Limits) -> Duration {
+        let (behind, at) = {
+            let state = self.state();
+            (state.closed.len() >= 3, state.open.as_ref().map_or(0, |(_, at)| *at))
+        };
+        if !behind || rate == 0 {
+            return Duration::ZERO;
+        }
+        let us = (2_000_000.0 * bytes as f64 / rate as f64) * (at as f64 / limits.journal_file as f64);
+        Duration::from_micros(us as u64).min(Duration::from_millis(50))
+    }
     pub(crate) fn offer(&self, spare: Result<Arc<JournalFile>, Error>) {
         let mut state = self.state();
         match spare {

@@ -2,10 +2,12 @@
 //!
 //! One journal makes every receipt, one thread writes it, one recovery reads it. It knows no protocol, no topic filter and no runtime.
 #![doc = include_str!("../FORMAT.md")]
+mod bell;
 mod catalog;
 mod commit;
 mod dedupe;
 pub mod disk;
+mod draft;
 mod error;
 mod frame;
 #[doc(hidden)]

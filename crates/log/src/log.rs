@@ -435,6 +435,7 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
     let file = JournalFile::create(&shared, next_number)?;
     let mut writer = Writer::new(file, next_seq);
     writer.write(&shared, &mut frame, records, frame::flag::RECOVERED)?;
+    shared.counters.damaged.store(found.damaged, Relaxed);
     let dedupe = Dedupe::load(remembered(&shared, ids)?, shared.limits.dedupe);
     let committer = Committer::new(shared.clone(), writer, state_seq, dedupe);
     if !found.slow {

@@ -1,12 +1,13 @@
 //! The second thread: copies the oldest journal file into segments, then uses it again; keeps the next file ready.
 use crate::{
+    bell::TICK,
     disk::{DiskFile, Open, read_range},
     error::Error,
     frame::{self, Met},
     journal::{Closed, JournalFile},
     names::{FIRST_PARTITION, table},
     options::Sabotage,
-    partition::Partition,
+    partition::{Partition, Run},
     record::{self, Missing},
     retention,
     segment::{self, Folder, Segment},
@@ -18,52 +19,22 @@ use bytes::BufMut;
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering::Relaxed},
-    time::Duration,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
+    time::Instant,
 };
 use tidegate_core::clock;
 
-/// How often space is looked at when nothing else happens.
-const TICK: Duration = Duration::from_millis(500);
-/// Files written but not synced yet.
-const DIRTY: usize = 128;
+/// Segment files open at a time.
+const OPEN: usize = 256;
+/// Syncs at a time, once there are many: a disk does several for the price of one.
+const SYNCS: usize = 4;
+/// Bytes of runs in memory from which on moves are early.
+const RUNS: usize = 32 << 20;
+/// Journal files at most, while none is empty.
+const FILES: usize = 4;
 /// Closed files that wait before the oldest is moved: what dies young is never written twice.
 const LAZY: usize = 2;
-
-/// Wakes the mover.
-#[derive(Default)]
-pub(crate) struct Bell {
-    state: Mutex<Rung>,
-    ring: Condvar,
-}
-#[derive(Default)]
-struct Rung {
-    rung: bool,
-    closed: bool,
-}
-impl Bell {
-    pub(crate) fn wake(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).rung = true;
-        self.ring.notify_one();
-    }
-    pub(crate) fn close(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.ring.notify_one();
-    }
-    /// Until woken or a second is over; whether to go on.
-    fn wait(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut state, _) = self
-            .ring
-            .wait_timeout_while(state, TICK, |s| !s.rung && !s.closed)
-            .unwrap_or_else(PoisonError::into_inner);
-        state.rung = false;
-        !state.closed
-    }
-    fn is_closed(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed
-    }
-}
 
 pub(crate) struct Mover {
     shared: Arc<Shared>,
@@ -71,6 +42,8 @@ pub(crate) struct Mover {
     /// The journal up to here is covered by the table file.
     covered: u64,
     job: Option<Job>,
+    /// The index of the journal takes too much memory: nothing waits.
+    early: bool,
 }
 /// One file on its way into segments.
 struct Job {
@@ -78,11 +51,15 @@ struct Job {
     /// Read up to here.
     at: u64,
     homes: HashMap<u32, Home>,
-    dirty: HashMap<PathBuf, Arc<dyn DiskFile>>,
+    /// Written, not synced; `None`: closed for now.
+    dirty: HashMap<PathBuf, Option<Arc<dyn DiskFile>>>,
+    /// How many of them are open.
+    open: usize,
     /// Of new files: their folders need a sync.
     made: Vec<PathBuf>,
     moved: u64,
     state: State,
+    begun: Instant,
 }
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -116,6 +93,7 @@ impl Mover {
             table,
             covered,
             job: None,
+            early: false,
         }
     }
     pub(crate) fn run(mut self) {
@@ -138,6 +116,15 @@ impl Mover {
             return;
         }
         retention::apply(&self.shared);
+        let runs: usize = self
+            .shared
+            .catalog
+            .all()
+            .iter()
+            .flat_map(|s| s.homes.iter())
+            .map(|home| home.places().runs.len())
+            .sum();
+        self.early = runs * size_of::<Run>() > RUNS;
         // A move has its own idea of segments and rows until it is published.
         if self.job.is_none() {
             let _again_next_time = retention::remove(&self.shared, &mut self.table, self.covered);
@@ -178,7 +165,8 @@ impl Mover {
         })
     }
     fn try_step(&mut self) -> Result<bool, Error> {
-        if self.zero()? || self.prepare() {
+        // Without room there are no zeros ahead, but moves must go on: they make room.
+        if self.zero().unwrap_or(false) || self.prepare() {
             return Ok(true);
         }
         match self.job.take() {
@@ -202,7 +190,9 @@ impl Mover {
         let shared = &self.shared;
         let (number, free) = {
             let mut state = shared.files.state();
-            if state.spare.is_some() {
+            // More files would make the next start slower: publishers wait for the move instead.
+            let files = state.closed.len() + usize::from(state.open.is_some());
+            if state.spare.is_some() || (state.free.is_empty() && files >= FILES) {
                 return false;
             }
             state.next_number += 1;
@@ -217,10 +207,11 @@ impl Mover {
         ready
     }
     fn begin(&mut self) -> bool {
+        let early = self.early || self.shared.health.is_full();
         let closed = {
             let state = self.shared.files.state();
             // Without room nothing waits: an emptied file and what died in it are room.
-            let lazy = if self.shared.health.is_full() { 1 } else { LAZY };
+            let lazy = if early { 1 } else { LAZY };
             (state.closed.len() >= lazy).then(|| state.closed.front().cloned()).flatten()
         };
         self.job = closed.map(|closed| Job {
@@ -228,9 +219,11 @@ impl Mover {
             closed,
             homes: HashMap::new(),
             dirty: HashMap::new(),
+            open: 0,
             made: Vec::new(),
             moved: 0,
             state: State::Copying,
+            begun: clock::instant(),
         });
         self.job.is_some()
     }
@@ -293,7 +286,13 @@ impl Mover {
         }
         let new = || {
             let (stream, number) = self.shared.catalog.by_home(header.home)?;
-            Home::new(&stream, number, &self.shared)
+            let mut home = Home::new(&stream, number, &self.shared)?;
+            // After a start the last segment has no marks; without them seeking in it would begin at its start.
+            if let Some(segment) = home.segments.last_mut().filter(|segment| segment.marks.is_empty()) {
+                let file = self.shared.disk.open(&home.folder.segment(segment.base), Open::Existing).ok();
+                file.and_then(|file| segment.remark(&*file, self.shared.salt).ok());
+            }
+            Some(home)
         };
         let Some(mut home) = job.homes.remove(&header.home).or_else(new) else {
             return Ok(());
@@ -389,8 +388,9 @@ impl Mover {
         home.buffer = Vec::new();
         self.write_ids(job, home)?;
         written.map_err(Error::disk("write a segment"))?;
-        if job.dirty.len() >= DIRTY {
-            self.sync_files(job)?;
+        if job.open >= OPEN {
+            job.dirty.values_mut().for_each(|file| *file = None);
+            job.open = 0;
         }
         Ok(())
     }
@@ -429,10 +429,28 @@ impl Mover {
         Ok(())
     }
     fn sync_files(&self, job: &mut Job) -> Result<(), Error> {
-        for (_, file) in job.dirty.drain() {
-            self.shared.sync_file(&*file).map_err(Error::disk("sync a segment"))?;
-        }
-        Ok(())
+        let files: Vec<_> = job.dirty.drain().collect();
+        let sync = |files: &[(PathBuf, Option<Arc<dyn DiskFile>>)]| {
+            for (path, file) in files {
+                let file = match file {
+                    Some(file) => file.clone(),
+                    None => self.shared.disk.open(path, Open::Existing)?,
+                };
+                self.shared.sync_file(&*file)?;
+            }
+            Ok(())
+        };
+        let synced = if files.len() <= 2 * SYNCS {
+            sync(&files)
+        } else {
+            let (sync, share) = (&sync, files.len().div_ceil(SYNCS));
+            thread::scope(|scope| {
+                let threads: Vec<_> = files.chunks(share).map(|files| scope.spawn(move || sync(files))).collect();
+                let lost = || Err(std::io::Error::other("a thread ended"));
+                threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| lost()))
+            })
+        };
+        synced.map_err(Error::disk("sync a segment"))
     }
     /// One batch of rows: from its sync on the segments count.
     fn list(&mut self, job: &Job) -> Result<(), Error> {
@@ -466,6 +484,11 @@ impl Mover {
             }
         }
         self.shared.counters.moved.fetch_add(job.moved, Relaxed);
+        let us = job.begun.elapsed().as_micros().max(1) as u64;
+        self.shared
+            .counters
+            .move_rate
+            .store((job.closed.bytes * 1_000_000 / us).max(1), Relaxed);
         if !self.shared.limits.sabotaged(Sabotage::RecycleBeforePublish) {
             self.recycle(&job.closed);
         }
@@ -539,7 +562,7 @@ impl Home {
 }
 /// A file of the move: there already, or made.
 fn open(shared: &Shared, job: &mut Job, path: &PathBuf) -> Result<Arc<dyn DiskFile>, Error> {
-    if let Some(file) = job.dirty.get(path) {
+    if let Some(Some(file)) = job.dirty.get(path) {
         return Ok(file.clone());
     }
     let file = match shared.disk.open(path, Open::Existing) {
@@ -548,7 +571,8 @@ fn open(shared: &Shared, job: &mut Job, path: &PathBuf) -> Result<Arc<dyn DiskFi
         }
         file => file.map_err(Error::disk("open a segment"))?,
     };
-    job.dirty.insert(path.clone(), file.clone());
+    job.dirty.insert(path.clone(), Some(file.clone()));
+    job.open += 1;
     Ok(file)
 }
 /// What the table file keeps of a partition.

@@ -59,6 +59,8 @@ pub(crate) struct Run {
     pub(crate) first: u64,
     pub(crate) count: u32,
     pub(crate) bytes: u32,
+    /// Of these, records.
+    pub(crate) data: u32,
     pub(crate) at: u64,
     /// Of the first record.
     pub(crate) time: i64,
@@ -82,6 +84,7 @@ impl Run {
             return false;
         }
         self.bytes = bytes as u32;
+        self.data += next.data;
         self.count += next.count;
         true
     }
@@ -138,7 +141,7 @@ impl Places {
     /// After the sync: records become visible.
     pub(crate) fn append(&mut self, run: Run, messages: Option<Vec<Arc<Message>>>) {
         self.end = self.end.max(run.end());
-        self.bytes += u64::from(run.bytes);
+        self.bytes += u64::from(run.data);
         self.records += u64::from(run.count);
         if let Some(messages) = messages {
             self.tail.push_back((run.first, messages));
@@ -160,7 +163,7 @@ impl Places {
         let old = self.floor;
         self.floor = floor.clamp(old, self.end.max(old));
         while let Some(run) = self.runs.front().filter(|run| run.end() <= self.floor) {
-            self.bytes -= u64::from(run.bytes).min(self.bytes);
+            self.bytes -= u64::from(run.data).min(self.bytes);
             self.runs.pop_front();
         }
         for segment in self
@@ -196,7 +199,7 @@ impl Places {
     pub(crate) fn lighter(&self, bytes: u64) -> u64 {
         let mut gone = 0;
         let sizes = self.segments.iter().map(|segment| (segment.end, segment.len));
-        let runs = self.runs.iter().map(|run| (run.end(), u64::from(run.bytes)));
+        let runs = self.runs.iter().map(|run| (run.end(), u64::from(run.data)));
         for (end, size) in sizes.chain(runs).filter(|(end, _)| *end > self.floor) {
             gone += size;
             if gone >= bytes {
@@ -280,7 +283,7 @@ impl Places {
         self.moved_to = self.moved_to.max(to);
         self.bytes += bytes;
         while let Some(run) = self.runs.front().filter(|run| run.end() <= self.moved_to) {
-            self.bytes -= u64::from(run.bytes).min(self.bytes);
+            self.bytes -= u64::from(run.data).min(self.bytes);
             self.runs.pop_front();
         }
         self.skips.retain(|skip| skip.to > self.moved_to);

@@ -170,6 +170,7 @@ impl Reader {
             bytes: 0,
             limit,
             cold: false,
+            window: self.window,
             hints: self.hints.clone(),
         };
         let partitions = self.next.len();
@@ -185,11 +186,7 @@ impl Reader {
         self.hints = draft.hints;
         self.gap = None;
         self.turn = (turn + 1) % partitions;
-        self.window = if draft.cold {
-            (self.window * 2).min(*WINDOWS.end())
-        } else {
-            *WINDOWS.start()
-        };
+        self.window = if draft.cold { draft.window } else { *WINDOWS.start() };
         Ok(Some(draft.chunk))
     }
     /// Takes from one partition; whether the chunk is complete.
@@ -202,7 +199,7 @@ impl Reader {
             if most == 0 {
                 return Ok(true);
             }
-            let place = partition.places().locate(next, most, self.window);
+            let place = partition.places().locate(next, most, draft.window);
             let parsed = match place {
                 Where::End => return Ok(false),
                 Where::Skip(to) => {
@@ -223,7 +220,7 @@ impl Reader {
                     ..Parsed::default()
                 },
                 Where::Journal { file, at, bytes, until } => {
-                    draft.cold = true;
+                    draft.cold();
                     let read = {
                         let file = file.clone();
                         self.cold(move || read_range(&*file.file, at, bytes)).await
@@ -242,14 +239,14 @@ impl Reader {
                     self.parse(partition, &Bytes::from(read?), &wanted)
                 }
                 Where::Segment { segment, from } => {
-                    draft.cold = true;
                     let hint = draft.hint(number, segment.base, next).or(from);
-                    let (at, read, last) = match self.read_segment(number, &segment, next, hint).await? {
+                    let (at, read, last) = match self.read_segment(number, &segment, next, hint, draft.window).await? {
                         Some(read) => read,
                         // It was removed meanwhile, and the floor is behind it.
                         None if partition.range().0 > next => continue,
                         None => (segment.len, Vec::new(), true),
                     };
+                    draft.cold();
                     let wanted = Wanted {
                         next,
                         until: segment.end,
@@ -264,6 +261,7 @@ impl Reader {
             };
             if let Some(to) = parsed.gap {
                 self.stream.counters.damaged.fetch_add(to - next, Relaxed);
+                self.shared.counters.damaged.fetch_add(to - next, Relaxed);
                 if !draft.gap(self, number, next, to, Reason::Damaged) {
                     return Ok(true);
                 }
@@ -295,8 +293,9 @@ impl Reader {
         segment: &Segment,
         next: u64,
         from: Option<u64>,
+        window: usize,
     ) -> Result<Option<(u64, Vec<u8>, bool)>> {
-        let (disk, salt, window) = (self.shared.disk.clone(), self.shared.salt, self.window as u64);
+        let (disk, salt, window) = (self.shared.disk.clone(), self.shared.salt, window as u64);
         let path = Folder::of(&self.stream, partition as u32).segment(segment.base);
         let segment = segment.clone();
         let read = move || -> std::io::Result<_> {
@@ -405,6 +404,7 @@ struct Draft {
     bytes: usize,
     limit: Limit,
     cold: bool,
+    window: usize,
     hints: HashMap<usize, Hint>,
 }
 impl Draft {
@@ -412,6 +412,11 @@ impl Draft {
     fn hint(&self, partition: usize, base: u64, next: u64) -> Option<u64> {
         let (of, offset, at) = self.hints.get(&partition)?;
         (*of == base && *offset == next).then_some(*at)
+    }
+    /// A read that waits for the disk: the next one is larger.
+    fn cold(&mut self) {
+        self.cold = true;
+        self.window = (self.window * 2).min(*WINDOWS.end());
     }
     fn room(&self) -> usize {
         (self.limit.bytes as usize).saturating_sub(self.bytes).max(1)

@@ -69,11 +69,13 @@ impl Home {
         {
             run.count += 1;
             run.bytes += bytes as u32;
+            run.data += bytes as u32;
         } else {
             self.runs.push(Run {
                 first: header.offset,
                 count: 1,
                 bytes: bytes as u32,
+                data: bytes as u32,
                 at,
                 time: header.time,
                 file: file.clone(),

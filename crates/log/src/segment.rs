@@ -77,6 +77,26 @@ impl Segment {
         self.records += records;
         self.len += bytes as u64;
     }
+    /// The marks, from the records; an error leaves none.
+    pub(crate) fn remark(&mut self, file: &dyn DiskFile, salt: Salt) -> io::Result<()> {
+        let bytes = read_range(file, HEADER, self.len.saturating_sub(HEADER) as usize)?;
+        let mut marks: Vec<Mark> = Vec::new();
+        frame::walk(&bytes, salt, |met| {
+            let Met::Record(at, header, _) = met else {
+                return;
+            };
+            let at = HEADER + at as u64;
+            if marks.last().is_none_or(|mark| mark.at + STEP <= at) {
+                marks.push(Mark {
+                    offset: header.offset,
+                    at,
+                    time: header.time,
+                });
+            }
+        });
+        self.marks = marks;
+        Ok(())
+    }
     /// Header of the file.
     pub(crate) fn header(&self, home: u32, stream: u32, salt: Salt) -> [u8; HEADER as usize] {
         let mut bytes = [0; HEADER as usize];

@@ -1,6 +1,7 @@
 //! What the threads, the callers and the readers share.
 use crate::{
     Hooks, Status,
+    bell::Bell,
     catalog::Catalog,
     disk::{Disk, DiskFile},
     error::Error,
@@ -8,7 +9,6 @@ use crate::{
     intake::Intake,
     journal,
     le::Salt,
-    mover::Bell,
     options::{Limits, Sabotage},
 };
 use std::{
@@ -50,6 +50,8 @@ pub(crate) struct Counters {
     pub(crate) sync_us: AtomicU64,
     pub(crate) tail_bytes: AtomicU64,
     pub(crate) moved: AtomicU64,
+    /// Bytes per second of the last move; 0: there was none.
+    pub(crate) move_rate: AtomicU64,
     pub(crate) damaged: AtomicU64,
     pub(crate) dedupe_ids: AtomicU64,
 }

@@ -36,14 +36,14 @@ impl Default for StreamSpec {
         }
     }
 }
-/// Limits of the whole stream; `None`: no limit of that kind.
+/// Limits of the whole stream; `None`: no limit of that kind. Looked at twice a second, and when a sixteenth of them is new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Counted from the append time.
+    /// Counted from the append time. Nothing younger is forgotten; by whole segments and runs, so an eighth older may stay.
     pub age: Option<Duration>,
-    /// Bytes of records, headers of 48 bytes included.
+    /// Bytes of records, headers of 48 bytes included. By whole segments and runs, so up to an eighth less may stay.
     pub bytes: Option<u64>,
-    /// Records.
+    /// Records, exactly.
     pub messages: Option<u64>,
 }
 /// What a stream does at its limits of bytes and messages. Age always drops the oldest.

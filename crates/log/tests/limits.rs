@@ -246,3 +246,35 @@ async fn a_deleted_stream_leaves_the_disk() {
     assert_eq!(read(&log, &log.stream("other").unwrap()).await.len(), 460);
     log.close().await;
 }
+#[tokio::test]
+async fn all_streams_together_keep_the_total() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let all = Options {
+        total: Some(64 << 10),
+        ..options(&clock)
+    };
+    let (log, _) = try_open(folder.path(), all).unwrap();
+    let spec = |when_full| StreamSpec {
+        when_full,
+        ..StreamSpec::default()
+    };
+    let small = log.create_stream("small", spec(WhenFull::Refuse)).await.unwrap();
+    let large = log.create_stream("large", spec(WhenFull::DropOldest)).await.unwrap();
+    store(&log, entries(&small, numbers(0..100))).await.unwrap();
+    for i in 0..100 {
+        while store(&log, entries(&large, numbers(i * 10..i * 10 + 10))).await.is_err() {
+            // Full until the largest has given way.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    eventually("the total is kept", || small.stats().bytes + large.stats().bytes <= 64 << 10).await;
+    assert_eq!(small.stats().records, 100, "one that refuses never gives way");
+    let left = read(&log, &large).await;
+    assert!(
+        left.len() > 100 && left.last() == numbers(999..1000).last().as_ref(),
+        "{} left",
+        left.len()
+    );
+    log.close().await;
+}

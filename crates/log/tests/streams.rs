@@ -413,3 +413,96 @@ async fn readers_follow_their_records_into_segments() {
     assert!((490..=510).contains(&since.len()), "{}", since.len());
     log.close().await;
 }
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn producers_readers_and_moves_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = tidegate_log::Options {
+        tail_cache: 32 << 10,
+        internal: tidegate_log::Internal {
+            segment_least: 64 << 10,
+            segment_most: 64 << 10,
+            zero_ahead: 16 << 10,
+            ..tidegate_log::Internal::default()
+        },
+        ..small()
+    };
+    let (log, _) = try_open(folder.path(), options).unwrap();
+    let spec = StreamSpec {
+        partitions: 4,
+        ..StreamSpec::default()
+    };
+    let stream = log.create_stream("orders", spec).await.unwrap();
+    let producers = (0..16u32).map(|p| {
+        let (log, stream) = (log.clone(), stream.clone());
+        tokio::spawn(async move {
+            for i in 0..100u32 {
+                let batch = (0..4)
+                    .map(|k| entry(k, &stream, p % 4, format!("{p}-{}-{:0>300}", i * 4 + k, "")))
+                    .collect();
+                assert!(store(&log, batch).await.unwrap().failed.is_empty());
+            }
+        })
+    });
+    let producers: Vec<_> = producers.collect();
+    let readers = (0..3u32).map(|r| {
+        let mut reader = log.reader(&stream, Start::Earliest).unwrap();
+        tokio::spawn(async move {
+            let limit = Limit {
+                messages: 7 + r * 300,
+                bytes: 1 << 20,
+            };
+            let (mut next, mut seen) = ([0u32; 16], 0);
+            while seen < 6_400 {
+                let chunk = reader.next(limit).await.unwrap().unwrap();
+                assert!(chunk.gap.is_none(), "{:?}", chunk.gap);
+                for (_, message) in &chunk.items {
+                    let text = std::str::from_utf8(&message.payload).unwrap();
+                    let mut parts = text.split('-').map(|part| part.parse::<u32>().unwrap_or(0));
+                    let (producer, number) = (parts.next().unwrap() as usize, parts.next().unwrap());
+                    assert_eq!(number, next[producer], "in order, none twice, none missing");
+                    next[producer] += 1;
+                    seen += 1;
+                }
+            }
+            next
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    for producer in producers {
+        producer.await.unwrap();
+    }
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), [400; 16]);
+    }
+    assert!(log.stats().moved_records > 1_000, "{:?}", log.stats());
+    log.close().await;
+}
+#[tokio::test]
+async fn many_partitions_are_moved_with_few_open_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = try_open(folder.path(), small()).unwrap();
+    let spec = StreamSpec {
+        partitions: 400,
+        ..StreamSpec::default()
+    };
+    let stream = log.create_stream("wide", spec).await.unwrap();
+    for round in 0..5 {
+        let batch = (0..400)
+            .map(|p| entry(p, &stream, p, format!("{p}-{round}-{:0>100}", "")))
+            .collect();
+        assert!(store(&log, batch).await.unwrap().failed.is_empty());
+    }
+    while log.stats().moved_records < 800 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    log.close().await;
+    let (log, found) = try_open(folder.path(), small()).unwrap();
+    assert!(!found.slow && found.damaged == 0);
+    let all = read(&log, &log.stream("wide").unwrap(), Start::Earliest).await;
+    assert_eq!(all.len(), 2_000);
+    assert!(
+        all.chunks(5)
+            .all(|five| five.iter().enumerate().all(|(i, text)| text.contains(&format!("-{i}-"))))
+    );
+    log.close().await;
+}
