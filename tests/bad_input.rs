@@ -137,6 +137,10 @@ rows! {
     items_of_nothing: "POST" "/orders", [ITEMS], "{\"items\":[]}" => 400 "TG1033";
     item_without_payload: "POST" "/orders", [ITEMS], "{\"items\":[{\"key\":\"k\"}]}" => 400 "TG1032";
     item_bad_base64: "POST" "/orders", [ITEMS], "{\"items\":[{\"payload\":\"?\",\"encoding\":\"base64\"}]}" => 400 "TG1032";
+    item_with_credentials: "POST" "/orders", [ITEMS], "{\"items\":[{\"payload\":1,\"headers\":{\"Authorization\":\"x\"}}]}" => 400 "TG1032";
+    item_with_a_header_of_two_lines: "POST" "/orders", [ITEMS], "{\"items\":[{\"payload\":1,\"headers\":{\"a\":\"x\\r\\ny\"}}]}" => 400 "TG1032";
+    item_with_a_nameless_header: "POST" "/orders", [ITEMS], "{\"items\":[{\"payload\":1,\"headers\":{\"\":\"x\"}}]}" => 400 "TG1032";
+    item_with_too_many_headers: "POST" "/orders", [ITEMS], format!("{{\"items\":[{{\"payload\":1,\"headers\":{{{}}}}}]}}", (0..70).map(|i| format!("\"h{i}\":\"\"")).collect::<Vec<_>>().join(",")) => 400 "TG1032";
     item_with_ttl: "POST" "/orders", [ITEMS], "{\"items\":[{\"payload\":1,\"ttl\":\"5s\"}]}" => 400 "TG1020";
 }
 #[test]

@@ -149,3 +149,22 @@ fn what_retention_took_is_a_gap() {
     );
     balance(&node);
 }
+#[test]
+fn wait_is_kept_when_nothing_of_what_is_there_is_wanted() {
+    let node = dev().start();
+    for _ in 0..3 {
+        node.post("/orders", &[], b"x");
+    }
+    for target in [
+        "/topics/orders/us?wait=0",
+        "/orders?from=2100-01-01T00:00:00Z&wait=0",
+        "/orders?from=2100-01-01T00:00:00Z&wait=200ms",
+        "/topics/orders/us?wait=200ms",
+    ] {
+        let page = node.get(target).json();
+        assert_eq!(page["items"], json!([]), "{target}");
+    }
+    // What was passed over need not be looked at again.
+    assert_eq!(node.get("/topics/orders/us?wait=0").json()["next_cursor"], "1.2");
+    balance(&node);
+}

@@ -119,6 +119,30 @@ fn an_idempotency_key_refuses_another_payload() {
     balance(&node);
 }
 #[test]
+fn an_idempotency_key_holds_for_every_item_and_wherever_readers_are_sent() {
+    let node = dev().start_with(
+        "kind: stream\nname: a\ntopics: [\"t/#\"]\nretention: { messages: 2 }\n---\nkind: stream\nname: b\ntopics: [\"t/#\"]\n---\nkind: api\nname: t\npaths: [\"/t/*\"]\npublish: { topic: \"t/${rest}\" }\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: a }\n",
+    );
+    let key = ("idempotency-key", "k");
+    assert_eq!(node.post("/t/x", &[key], b"1").status, 202);
+    assert_eq!(node.post("/t/x", &[key], b"1").header("tidegate-duplicate"), Some("true"));
+    assert_eq!(node.post("/t/x", &[key], b"2").status, 422);
+    let lines = ("content-type", "application/x-ndjson");
+    let batch = ("idempotency-key", "batch");
+    assert_eq!(node.post("/s", &[batch, lines], b"1\n2").status, 202);
+    let other = node.post("/s", &[batch, lines], b"1\n9");
+    assert_eq!(other.status, 207, "{}", other.text());
+    assert_eq!(other.json()["results"][1]["problem"]["code"], "TG1023");
+    // What retention took can no longer be compared, and nothing is claimed of it.
+    assert_eq!(node.post("/s", &[("idempotency-key", "gone")], b"1").status, 202);
+    for i in 0..3 {
+        node.post("/s", &[], i.to_string().as_bytes());
+    }
+    node.until("tidegate_stream_records{stream=\"a\"}", |records| records == 2);
+    assert_eq!(node.post("/s", &[("idempotency-key", "gone")], b"1").status, 422);
+    balance(&node);
+}
+#[test]
 fn each_level_means_what_it_says() {
     let node = dev().start();
     let accepted = node.post("/orders", &[("tidegate-ack", "accepted")], b"1");

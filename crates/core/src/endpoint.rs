@@ -9,7 +9,7 @@ use crate::{
     receipt::{Level, Receipt},
     topic::Topic,
 };
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use std::sync::Arc;
 
 /// A connection to where messages live. It owns every task it started, and they end with it.
@@ -111,9 +111,10 @@ pub trait Consumer: Send {
     fn next(&mut self, limit: Limit) -> BoxFuture<'_, Result<Option<Delivery>>>;
     /// Stops fetching; `next` hands out what is left, then `None`. What is unsettled goes back when its `Ack` is dropped.
     fn drain(&mut self);
-    /// Whether `next` would return without waiting for a publisher: there is more, or a gap to tell. May be wrong for a moment.
-    fn more(&self) -> bool {
-        false
+    /// What there is now: like `next`, but `None` rather than waiting for a publisher. It may wait for the disk, and may end early after
+    /// passing over much that is not wanted: the cursor says how far it came. Cancel-safe.
+    fn ready(&mut self, limit: Limit) -> BoxFuture<'_, Result<Option<Delivery>>> {
+        Box::pin(async move { self.next(limit).now_or_never().unwrap_or(Ok(None)) })
     }
     /// Behind what `next` has handed out, gaps and what it passed over included: a consumer that starts after it misses nothing.
     /// `None` where the endpoint cannot resume.

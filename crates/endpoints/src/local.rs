@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use producer::Sender;
 use std::sync::Arc;
 use tidegate_core::{
-    endpoint::{AckMode, Capabilities, Consumer, ConsumerSpec, Endpoint, Producer},
+    endpoint::{AckMode, Capabilities, Consumer, ConsumerSpec, Endpoint, Producer, Start},
     error::{Code, Error, Fault, Result},
     filter::Filter,
     receipt::Level,
@@ -113,7 +113,16 @@ impl Local {
             [filter] if filter.is_plain() => Some(filter),
             _ => None,
         };
-        let streams = plain.map_or(Vec::new(), |filter| self.house.captures.find(filter.as_str()));
+        let mut streams = plain.map_or(Vec::new(), |filter| self.house.captures.find(filter.as_str()));
+        // A place to begin names its stream, where several would do.
+        let source = match &spec.start {
+            Start::At(position) => Some(position.source),
+            Start::After(cursor) => cursor.iter().next().map(|position| position.source),
+            Start::Earliest | Start::Latest | Start::Last(_) | Start::Since(_) => None,
+        };
+        if let Some(named) = streams.iter().find(|stream| Some(stream.number()) == source).cloned() {
+            streams = vec![named];
+        }
         match (plain, &streams[..]) {
             (Some(filter), [stream]) => {
                 let reader = self.house.log.reader(stream, spec.start)?;

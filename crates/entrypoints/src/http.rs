@@ -9,6 +9,7 @@ mod accept;
 mod batch;
 mod gravitee;
 pub mod head;
+mod idempotent;
 mod items;
 mod problem;
 mod publish;

@@ -88,7 +88,8 @@ impl Listener {
     /// Accepts until the drain begins; connections then finish what they are at.
     pub async fn serve<H: Handler>(self, handler: Arc<H>, limits: Limits, seen: Arc<Seen>, mut drain: Watch) {
         let sweeper = Sweeper::new(limits);
-        let _sweeping: Task = tasks::spawn(sweeper.clone().run());
+        // Held by every connection: a slow client has no more time during a drain than before.
+        let sweeping = Arc::new(tasks::spawn(sweeper.clone().run()));
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -106,6 +107,7 @@ impl Listener {
                     let serving = Serving {
                         handler: handler.clone(),
                         sweeper: sweeper.clone(),
+                        _sweeping: sweeping.clone(),
                         seen: seen.clone(),
                         drain: drain.clone(),
                     };
@@ -124,6 +126,7 @@ impl Listener {
 struct Serving<H> {
     handler: Arc<H>,
     sweeper: Arc<Sweeper>,
+    _sweeping: Arc<Task>,
     seen: Arc<Seen>,
     drain: Watch,
 }

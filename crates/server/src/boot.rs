@@ -103,6 +103,13 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
     let herald = tasks::spawn(herald);
     let clock = tasks::spawn(clock);
     health.recovered(log.clone());
+    if found.damaged > 0 || found.lost_tail > 0 {
+        tracing::warn!(
+            damaged = found.damaged,
+            lost_tail = found.lost_tail,
+            "the log has records that do not check; readers are told where"
+        );
+    }
 
     captures.set(reconcile(&log, &checked.streams).await?);
     let house = House::new(log.clone(), hub, captures);

@@ -53,8 +53,8 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         tracing::info!("draining");
         tokio::select! {
             cut = node.stop() => Ok(cut),
-            // Asked twice: at once. What was answered `stored` is on disk all the same.
-            () = stop.asked() => Ok(0),
+            // Asked twice: at once. What was answered `stored` is on disk all the same, but somebody may have been cut.
+            () = stop.asked() => Err(Error::new(Code::Draining, Fault::Operator, "stopped in the middle of the drain")),
         }
     });
     runtime.shutdown_background();

@@ -46,49 +46,47 @@ impl FromLog {
         }
     }
 }
+/// How many chunks `ready` looks through for what a filter wants before it tells how far it came.
+const LOOKED_THROUGH: usize = 64;
 impl FromLog {
-    fn is_behind(&self) -> bool {
-        let (stream, seen) = (self.reader.stream(), self.reader.cursor());
-        (0..stream.partitions()).any(|partition| {
-            let newest = stream.range(partition).and_then(|(floor, end)| (end > floor).then(|| end - 1));
-            newest.is_some_and(|offset| {
-                !seen.covers(Position {
-                    source: stream.number(),
-                    partition,
-                    offset: u128::from(offset),
-                })
-            })
-        })
+    /// What of a chunk is wanted; `None`: nothing.
+    fn wanted(&self, chunk: Chunk) -> Option<Delivery> {
+        let wanted = |message: &Message| self.filter.as_ref().is_none_or(|filter| filter.matches(&message.topic));
+        let items = chunk.items.into_iter().filter(|(_, message)| wanted(message));
+        let items: Vec<_> = items
+            .enumerate()
+            .map(|(slot, (position, message))| received(slot, Some(position), message))
+            .collect();
+        (!items.is_empty() || chunk.gap.is_some()).then(|| delivery(items, chunk.gap))
     }
 }
 impl Consumer for FromLog {
     fn next(&mut self, limit: Limit) -> BoxFuture<'_, Result<Option<Delivery>>> {
         Box::pin(async move {
-            loop {
-                if self.draining {
-                    return Ok(None);
-                }
+            while !self.draining {
                 // `None`: the stream was deleted, or the log closed.
-                let Some(Chunk { gap, items }) = self.reader.next(limit).await? else {
-                    return Ok(None);
-                };
-                let wanted = |message: &Message| self.filter.as_ref().is_none_or(|filter| filter.matches(&message.topic));
-                let items = items.into_iter().filter(|(_, message)| wanted(message));
-                let items: Vec<_> = items
-                    .enumerate()
-                    .map(|(slot, (position, message))| received(slot, Some(position), message))
-                    .collect();
-                if !items.is_empty() || gap.is_some() {
-                    return Ok(Some(delivery(items, gap)));
+                let Some(chunk) = self.reader.next(limit).await? else { break };
+                if let Some(delivery) = self.wanted(chunk) {
+                    return Ok(Some(delivery));
                 }
             }
+            Ok(None)
+        })
+    }
+    fn ready(&mut self, limit: Limit) -> BoxFuture<'_, Result<Option<Delivery>>> {
+        Box::pin(async move {
+            for _ in 0..LOOKED_THROUGH {
+                let chunk = self.reader.ready(limit).await?.filter(|chunk| !chunk.is_empty());
+                let Some(chunk) = chunk.filter(|_| !self.draining) else { break };
+                if let Some(delivery) = self.wanted(chunk) {
+                    return Ok(Some(delivery));
+                }
+            }
+            Ok(None)
         })
     }
     fn drain(&mut self) {
         self.draining = true;
-    }
-    fn more(&self) -> bool {
-        !self.draining && self.is_behind()
     }
     fn cursor(&self) -> Option<Cursor> {
         Some(self.reader.cursor())
@@ -150,8 +148,5 @@ impl Consumer for FromHub {
     }
     fn drain(&mut self) {
         self.draining = true;
-    }
-    fn more(&self) -> bool {
-        self.told.is_some() || self.subscriber.is_ready()
     }
 }

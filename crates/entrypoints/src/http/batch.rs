@@ -182,20 +182,53 @@ fn item(raw: &RawValue, number: u32, body: &Bytes, stamp: &Stamp) -> Result<Mess
         message.id = Some(id.into_owned().into_bytes().into());
     }
     if !item.headers.is_empty() {
-        let mut headers = message.headers.edit();
-        for (name, values) in &item.headers {
-            let values = match values {
-                Values::One(value) => std::slice::from_ref(value),
-                Values::Many(values) => values,
-            };
-            headers.remove(name);
-            for value in values {
-                headers.push(name, value.as_bytes()).map_err(|error| wrong(&error.to_string()))?;
-            }
-        }
-        message.headers = headers.build();
+        message.headers = headers(&item.headers, &message.headers).map_err(|error| wrong(&error.to_string()))?;
     }
     Ok(message)
+}
+/// An item's own headers, before those all items have in common.
+fn headers(own: &BTreeMap<Cow<'_, str>, Values>, common: &Headers) -> Result<Headers> {
+    let refused = |why: String| Err(Error::client(Code::BadItem, why));
+    let mut builder = Headers::EMPTY.edit();
+    let mut count = 0;
+    for (name, values) in own {
+        let values = match values {
+            Values::One(value) => std::slice::from_ref(value),
+            Values::Many(values) => values,
+        };
+        count += values.len();
+        if count > HEADERS {
+            return refused(format!("more than {HEADERS} headers"));
+        }
+        if !name.bytes().all(is_token) || name.is_empty() || name.len() > 255 {
+            return refused(format!("`{}` is no header name", name.escape_debug()));
+        }
+        // Credentials do not belong into messages.
+        if SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
+            return refused(format!("`{name}` never enters a message"));
+        }
+        for value in values {
+            if value.contains(['\r', '\n', '\0']) {
+                return refused(format!("the header `{name}` has a line end or NUL in its value"));
+            }
+            builder.push(name, value.as_bytes())?;
+        }
+    }
+    for (name, value) in common
+        .iter()
+        .filter(|(name, _)| own.keys().all(|own| !own.eq_ignore_ascii_case(name)))
+    {
+        builder.push(name, value)?;
+    }
+    Ok(builder.build())
+}
+/// As many as a request may have.
+const HEADERS: usize = 64;
+/// Names of headers that carry credentials.
+pub(super) const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie", "set-cookie"];
+/// RFC 9110, section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 fn string(text: &str) -> serde_json::Result<String> {
     serde_json::from_str(text)

@@ -4,7 +4,7 @@ use super::{
     body::Body,
     call::{Call, Settings},
     flight::Aboard,
-    items,
+    idempotent, items,
     problem::{self, Problem, with_type},
     upload,
 };
@@ -13,11 +13,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use tidegate_core::{
-    endpoint::{Limit, Publish, Start},
+    endpoint::Publish,
     error::{Code, Error, Result},
     headers::Headers,
     message::Message,
-    position::{Cursor, Position},
+    position::Cursor,
     receipt::{Kept, Level, Verdict},
 };
 use tidegate_gateway::{flow, settings::HttpPost};
@@ -193,13 +193,16 @@ pub(super) async fn post(call: Call<'_>, parts: Parts, body: Incoming, settings:
         settings.batch_body
     };
     let body = upload::read(body, most, settings.body_stall, &mut aboard).await?;
-    let first = if wish.same_payload { Some(body.clone()) } else { None };
     let batch = batch::split(wish.kind, body, &stamp, settings.batch_items)?;
     let items = batch.items();
     let ids: Vec<_> = batch
         .numbered()
         .filter_map(|(number, message)| Some((number, message.id.clone()?)))
         .collect();
+    let mut sent = Vec::new();
+    if wish.same_payload {
+        sent.extend(batch.numbered().map(|(number, message)| (number, message.payload.clone())));
+    }
 
     let mut x = call.exchange();
     flow::admit(route, &mut x).await?;
@@ -209,13 +212,10 @@ pub(super) async fn post(call: Call<'_>, parts: Parts, body: Incoming, settings:
         partition: wish.partition,
         scope: route.scope,
     };
-    let kept = flow::publish(route, &x, publish).await?.await?;
-
-    if let (Kind::Single, Some(payload)) = (wish.kind, first)
-        && kept.duplicates.contains(&0)
-    {
+    let mut kept = flow::publish(route, &x, publish).await?.await?;
+    if wish.same_payload && !kept.duplicates.is_empty() {
         // Rare, and large.
-        Box::pin(same(&call, &kept, &payload)).await?;
+        Box::pin(idempotent::compare(&call, target, &mut kept, &sent)).await?;
     }
     if wish.kind == Kind::Single {
         single(&kept, &stamp, &wish)
@@ -241,7 +241,7 @@ fn kept_headers(headers: &HeaderMap, post: &HttpPost, kind: Kind) -> Result<Head
         });
         let foreign = *name == header::CONTENT_TYPE && (kind != Kind::Single || value.as_bytes().starts_with(FORM.as_bytes()));
         // Credentials do not belong into messages, whatever a pattern says.
-        let secret = matches!(*name, header::AUTHORIZATION | header::COOKIE | header::PROXY_AUTHORIZATION);
+        let secret = batch::SECRET.contains(&name.as_str());
         if wanted && !foreign && !secret {
             builder.push(name.as_str(), value.as_bytes())?;
             any = true;
@@ -249,40 +249,12 @@ fn kept_headers(headers: &HeaderMap, post: &HttpPost, kind: Kind) -> Result<Head
     }
     Ok(if any { builder.build() } else { Headers::EMPTY })
 }
-/// The first message under that key must have had this payload.
-async fn same(call: &Call<'_>, kept: &Kept, payload: &Bytes) -> Result<()> {
-    let Some(place) = kept.places.first() else { return Ok(()) };
-    let Some(span) = place.spans.first() else { return Ok(()) };
-    let position = Position {
-        source: place.source,
-        partition: span.partition,
-        offset: span.first,
-    };
-    let mut consumer = flow::consume(call.route, call.rest, Start::At(position)).await?;
-    let limit = Limit { messages: 1, bytes: 1 };
-    let first = consumer.next(limit).await?;
-    let found = first
-        .as_ref()
-        .and_then(|delivery| delivery.items().iter().find(|item| item.position == Some(position)));
-    match found {
-        Some(item) if item.message.payload != *payload => Err(Error::client(
-            Code::IdempotencyMismatch,
-            format!("the first message under this key, at {position}, has another payload"),
-        )
-        .with_hint("use a new `Idempotency-Key` for a new message")),
-        _ => Ok(()),
-    }
-}
 fn single(kept: &Kept, stamp: &Stamp, wish: &Wish) -> Result<Response<Body>> {
-    let verdicts = kept.verdicts(1);
-    let Some(verdict) = verdicts.first() else {
-        return Ok(Response::new(Body::empty()));
-    };
-    let positions = match &verdict.result {
-        Ok(positions) => positions,
-        Err(error) => return Err(error.again()),
-    };
-    let position = (!positions.is_empty()).then(|| positions.iter().copied().collect::<Cursor>().to_string());
+    if let Some((_, error)) = kept.failed.first() {
+        return Err(error.again());
+    }
+    // One message: what the batch's places say as text is its position in each stream.
+    let position = (!kept.places.is_empty()).then(|| kept.to_string());
     let id = stamp
         .id
         .as_ref()

@@ -123,6 +123,7 @@ fn shown(query: &Query, route: &Route) -> Result<Shown> {
         metadata: query.metadata || always && may(Include::Metadata),
     })
 }
+/// A window gathers until its end. Else what there is now, and only if that is nothing the first that comes in time.
 async fn collect(
     page: &mut Collected,
     consumer: &mut dyn Consumer,
@@ -132,33 +133,36 @@ async fn collect(
     mut drain: Watch,
 ) -> Result<()> {
     let mut late = std::pin::pin!(sleep_until(deadline));
-    while (page.items.len() as u32) < limit && page.bytes < MOST_BYTES as usize {
-        // With something in hand only a window waits for more.
-        if !window && !page.is_empty() && !consumer.more() {
-            break;
-        }
-        // `wait` is how long to wait for a publisher; what is there already may take the disk a moment.
-        let waits = window || !consumer.more();
-        let room = Limit {
-            messages: limit - page.items.len() as u32,
-            bytes: MOST_BYTES - page.bytes as u32,
-        };
-        let next = tokio::select! {
-            biased;
-            () = &mut late, if waits => break,
-            () = drain.started() => break,
-            next = consumer.next(room) => next?,
+    while let Some(room) = page.room(limit) {
+        let now = if window { None } else { consumer.ready(room).await? };
+        let next = match now {
+            Some(delivery) => Some(delivery),
+            None if window || page.is_empty() => tokio::select! {
+                biased;
+                () = &mut late => None,
+                () = drain.started() => None,
+                next = consumer.next(room) => next?,
+            },
+            None => None,
         };
         let Some(delivery) = next else { break };
         // A gap stands before the items: one that comes later begins the next page, which the cursor asks for.
         if delivery.gap().is_some() && !page.is_empty() {
-            break;
+            return Ok(());
         }
         page.take(delivery, consumer.cursor());
     }
+    // Also what was passed over on the way.
+    page.next = consumer.cursor().or(page.next.take());
     Ok(())
 }
 impl Collected {
+    /// What the page may still take; `None`: it is full.
+    fn room(&self, limit: u32) -> Option<Limit> {
+        let messages = limit.saturating_sub(self.items.len() as u32);
+        let bytes = MOST_BYTES.saturating_sub(u32::try_from(self.bytes).unwrap_or(u32::MAX));
+        (messages > 0 && bytes > 0).then_some(Limit { messages, bytes })
+    }
     fn is_empty(&self) -> bool {
         self.items.is_empty() && self.gap.is_none()
     }
