@@ -92,6 +92,9 @@ impl Endpoint for Local {
     }
     fn consumer(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<Box<dyn Consumer>>> {
         Box::pin(async move {
+            if self.stream.is_some() {
+                FromLog::check(&spec.start)?;
+            }
             let consumer: Box<dyn Consumer> = match &self.stream {
                 Some(stream) => Box::new(FromLog::new(self.house.log.reader(stream, spec.start)?, None)),
                 None => self.by_topic(spec)?,
@@ -125,6 +128,7 @@ impl Local {
         }
         match (plain, &streams[..]) {
             (Some(filter), [stream]) => {
+                FromLog::check(&spec.start)?;
                 let reader = self.house.log.reader(stream, spec.start)?;
                 Ok(Box::new(FromLog::new(reader, self.narrower(filter, stream))))
             }

@@ -38,8 +38,10 @@ use tidegate_log::{Hooks, Log, Opened, Options, Retention, StreamSpec, disk::Rea
 pub(crate) struct Manners {
     /// A busy port: take the next free one.
     pub(crate) next_port: bool,
-    /// Hints may name other paths; there is a page at `/`.
-    pub(crate) demo: bool,
+    /// Hints may name other paths.
+    pub(crate) hints: bool,
+    /// There is a page at `/`, for the demo's APIs.
+    pub(crate) page: bool,
 }
 /// A node that serves.
 pub(crate) struct Node {
@@ -130,9 +132,9 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
         batch_body: node.limits.batch_body,
         batch_items: node.limits.batch_items,
         body_stall: node.limits.body_stall,
-        hints: manners.demo,
+        hints: manners.hints,
     };
-    let pages = if manners.demo { PAGES.to_vec() } else { Vec::new() };
+    let pages = if manners.page { PAGES.to_vec() } else { Vec::new() };
     let handler = Gateway::new(world, flight, settings, pages, drain.watch());
     let serving = gateway_listeners
         .into_iter()
@@ -236,6 +238,16 @@ async fn reconcile(log: &Log, declared: &[Declared]) -> Result<Vec<(Arc<tidegate
         let spec = spec(want);
         let stream = match log.stream(&want.name) {
             None => log.create_stream(&want.name, spec).await?,
+            Some(stream) if stream.partitions() != spec.partitions => {
+                let text = format!(
+                    "stream `{}` was created with {} partitions, and the configuration wants {}: that is fixed on disk",
+                    want.name,
+                    stream.partitions(),
+                    spec.partitions
+                );
+                return Err(Error::new(Code::BadValue, Fault::Operator, text)
+                    .with_hint("set `partitions` back, or declare a stream of another name"));
+            }
             Some(stream) if stream.spec() != spec => log.change_stream(&want.name, spec).await?,
             Some(stream) => stream,
         };

@@ -42,7 +42,7 @@ enum Verb {
     /// Serve a configuration: no demo, nothing implied.
     Run {
         /// The configuration file.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", default_value = "tidegate.yaml")]
         config: PathBuf,
         /// Where the data goes.
         #[arg(long, value_name = "DIR")]
@@ -53,7 +53,7 @@ enum Verb {
     /// Check a configuration and tell all that is wrong with it, without starting anything.
     Check {
         /// Files or folders.
-        #[arg(required = true, value_name = "FILE")]
+        #[arg(default_value = "tidegate.yaml", value_name = "FILE")]
         files: Vec<PathBuf>,
         /// How to tell it.
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
@@ -114,7 +114,8 @@ pub(crate) fn run() -> ExitCode {
                 mode: Mode::Dev,
                 manners: Manners {
                     next_port: true,
-                    demo: true,
+                    hints: true,
+                    page: demo,
                 },
                 demo,
             })

@@ -27,7 +27,12 @@ pub(crate) fn screen(screen: &Screen<'_>) -> String {
         env!("CARGO_PKG_VERSION")
     );
     // Writing to memory cannot fail.
-    let _never = writeln!(out, "  gateway  http://{gateway}   try it in a browser: http://{gateway}/");
+    let browser = if screen.demo {
+        format!("   try it in a browser: http://{gateway}/")
+    } else {
+        String::new()
+    };
+    let _never = writeln!(out, "  gateway  http://{gateway}{browser}");
     let _never = writeln!(out, "  admin    http://{admin}   /metrics, /healthz, /readyz\n");
     if screen.demo {
         let _never = writeln!(out, "  curl -d '{{\"id\":1}}' {gateway}/orders");

@@ -33,19 +33,24 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    let data = checked.node.data_dir.display().to_string();
+    // Whole, so that two folders of the same name are not taken for one.
+    let data = std::path::absolute(&checked.node.data_dir)
+        .unwrap_or_else(|_| checked.node.data_dir.clone())
+        .display()
+        .to_string();
+    let shown = checked.node.data_dir.display().to_string();
     let result = runtime.block_on(async {
         let mut stop = Stop::listen()?;
         let node = tokio::select! {
             node = boot::start(checked, plan.manners) => node?,
             () = stop.asked() => return Ok(0),
         };
-        tracing::info!(gateway = %join(&node.gateway), admin = %join(&node.admin), recovered = node.recovered, "ready");
+        tracing::info!(gateway = %join(&node.gateway), admin = %join(&node.admin), data = %data, recovered = node.recovered, "ready");
         if plan.mode == Mode::Dev {
             tell(&screen(&Screen {
                 gateway: &node.gateway,
                 admin: &node.admin,
-                data: &data,
+                data: &shown,
                 demo: plan.demo,
             }));
         }

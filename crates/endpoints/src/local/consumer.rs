@@ -4,7 +4,7 @@ use std::sync::Arc;
 use tidegate_core::{
     delivery::{Delivery, Received},
     endpoint::{Consumer, Limit, Start},
-    error::Result,
+    error::{Code, Error, Result},
     filter::Filter,
     headers::Headers,
     message::Message,
@@ -38,6 +38,19 @@ pub(super) struct FromLog {
     draining: bool,
 }
 impl FromLog {
+    /// A place that names no stream was never given out here: it is of a mock, or made up.
+    pub(super) fn check(start: &Start) -> Result<()> {
+        let nowhere = match start {
+            Start::At(position) => position.source == 0,
+            Start::After(cursor) => cursor.iter().any(|position| position.source == 0),
+            Start::Earliest | Start::Latest | Start::Last(_) | Start::Since(_) => false,
+        };
+        if nowhere {
+            return Err(Error::client(Code::BadCursor, "a place in a stream has the form `7.100`")
+                .with_hint("take `next_cursor` or an event's id as it came"));
+        }
+        Ok(())
+    }
     pub(super) fn new(reader: Reader, filter: Option<Filter>) -> Self {
         Self {
             reader,

@@ -180,6 +180,11 @@ pub(super) async fn post(call: Call<'_>, parts: Parts, body: Incoming, settings:
     let (Some(post), Some(target)) = (&route.api.http_post, &route.publish) else {
         return Err(call.no_method());
     };
+    if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+        return Err(
+            Error::client(Code::BadQuery, "a POST takes no query parameters").with_hint("what it may ask for are `Tidegate-*` headers")
+        );
+    }
     let wish = Wish::parse(&parts.headers)?;
     let stamp = Stamp {
         topic: target.topic(call.rest)?,

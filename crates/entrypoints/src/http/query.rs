@@ -76,7 +76,7 @@ pub(super) fn cursor(text: &str, what: &str) -> Result<Cursor> {
     })
 }
 fn from(value: &str) -> Result<Start> {
-    let expected = "`earliest`, `latest`, `last:N`, a duration like `10m`, an RFC 3339 time or a position";
+    let expected = "`earliest`, `latest`, `last:N`, a duration like `10m`, a time like `2026-11-20T00:00:00Z` or a position";
     match value {
         "earliest" => return Ok(Start::Earliest),
         "latest" => return Ok(Start::Latest),
@@ -91,7 +91,8 @@ fn from(value: &str) -> Result<Start> {
             clock::now_us().saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX)),
         ));
     }
-    if let Some(time) = clock::parse_rfc3339(value) {
+    // A `+` that nobody encoded arrives as a space; no RFC 3339 time ends in one.
+    if let Some(time) = clock::parse_rfc3339(value).or_else(|| clock::parse_rfc3339(&value.replace(' ', "+"))) {
         return Ok(Start::Since(time));
     }
     value.parse::<Position>().map(Start::At).map_err(|_| wrong("from", value, expected))
@@ -160,6 +161,7 @@ mod tests {
             ("15", Start::At("15".parse().unwrap())),
             ("2026-11-21T10:00:00Z", Start::Since(1_795_255_200_000_000)),
             ("2026-11-21T10:00:00%2B00:00", Start::Since(1_795_255_200_000_000)),
+            ("2026-11-21T12:00:00+02:00", Start::Since(1_795_255_200_000_000)),
         ];
         for (text, wanted) in rows {
             assert_eq!(Query::parse(&format!("from={text}")).unwrap().from, Some(wanted), "{text}");

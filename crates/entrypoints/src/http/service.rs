@@ -90,6 +90,10 @@ impl Gateway {
                 // Large, and not the path that is walked most: the request's own future stays small.
                 Box::pin(self.get(call, &parts, connection)).await
             }
+            Method::OPTIONS if parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) => Err(Error::client(
+                Code::NotYet,
+                "answering pages of another origin (CORS) comes with a later version",
+            )),
             _ => Err(call.no_method()),
         }
     }
@@ -195,7 +199,7 @@ impl Handler for Gateway {
             }
         };
         if let Some((method, path)) = asked {
-            tracing::debug!(request = %hex(trace), peer = %connection.peer, method = %method, path = %path, status = response.status().as_u16(), "request");
+            tracing::debug!(request_id = %hex(trace), peer = %connection.peer, method = %method, path = %path, status = response.status().as_u16(), "request");
         }
         response
     }
@@ -205,13 +209,13 @@ fn tell(error: &Error, request_id: &str, connection: &Connection) {
     let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     match error.fault() {
         Fault::Client => {
-            tracing::debug!(request = request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "refused");
+            tracing::debug!(request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "refused");
         }
         Fault::Broker | Fault::Operator => {
-            tracing::warn!(request = request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "not done");
+            tracing::warn!(request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "not done");
         }
         Fault::Gateway => {
-            tracing::error!(request = request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "failed");
+            tracing::error!(request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "failed");
         }
     }
 }

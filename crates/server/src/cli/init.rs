@@ -33,6 +33,11 @@ pub(super) fn init(folder: &Path) -> u8 {
         }
         tell(&format!("wrote {}\n", path.display()));
     }
-    tell("Next: tidegate dev, or tidegate run --config tidegate.yaml\n");
+    let go = if folder == Path::new(".") {
+        String::new()
+    } else {
+        format!("cd {}, then ", folder.display())
+    };
+    tell(&format!("Next: {go}tidegate dev, or tidegate run --config tidegate.yaml\n"));
     OK
 }
