@@ -2,10 +2,11 @@
 use crate::{
     holder::holder,
     observe::{Health, Seen, admin},
+    reconcile::reconcile,
     rlimit,
 };
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
-use tidegate_config::{Checked, Stream as Declared, WhenFull};
+use tidegate_config::Checked;
 use tidegate_core::{
     drain::Drain,
     error::{Code, Error, Fault, Result},
@@ -31,7 +32,7 @@ use tidegate_gateway::{
     world::{Snapshot, World},
 };
 use tidegate_hub::Hub;
-use tidegate_log::{Hooks, Log, Opened, Options, Retention, StreamSpec, disk::Real};
+use tidegate_log::{Hooks, Log, Opened, Options, disk::Real};
 
 /// What differs between `dev` and `run`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -230,57 +231,6 @@ async fn open_log(folder: PathBuf, options: Options, hub: Arc<Hub>, captures: Ar
     let opening = tokio::task::spawn_blocking(move || Log::open(Arc::new(Real::new(folder)), options, hooks));
     let crashed = |error: tokio::task::JoinError| Error::new(Code::Internal, Fault::Gateway, "recovery ended early").because(error);
     Ok(opening.await.map_err(crashed)??)
-}
-/// A declared stream is made if it is not there, and changed if it differs; what is there and not declared stays.
-async fn reconcile(log: &Log, declared: &[Declared]) -> Result<Vec<(Arc<tidegate_log::Stream>, Vec<tidegate_core::filter::Filter>)>> {
-    let mut streams = Vec::with_capacity(declared.len());
-    for want in declared {
-        let spec = spec(want);
-        let stream = match log.stream(&want.name) {
-            None => log.create_stream(&want.name, spec).await?,
-            Some(stream) if stream.partitions() != spec.partitions => {
-                let text = format!(
-                    "stream `{}` was created with {} partitions, and the configuration wants {}: that is fixed on disk",
-                    want.name,
-                    stream.partitions(),
-                    spec.partitions
-                );
-                return Err(Error::new(Code::BadValue, Fault::Operator, text)
-                    .with_hint("set `partitions` back, or declare a stream of another name"));
-            }
-            Some(stream) if stream.spec() != spec => log.change_stream(&want.name, spec).await?,
-            Some(stream) => stream,
-        };
-        streams.push((stream, want.topics.clone()));
-    }
-    for orphan in log
-        .streams()
-        .iter()
-        .filter(|stream| declared.iter().all(|want| *want.name != *stream.name()))
-    {
-        tracing::warn!(
-            stream = orphan.name(),
-            "stream without a declaration: kept, captures only its own topic"
-        );
-        streams.push((orphan.clone(), Vec::new()));
-    }
-    Ok(streams)
-}
-fn spec(declared: &Declared) -> StreamSpec {
-    StreamSpec {
-        partitions: declared.partitions,
-        retention: Retention {
-            age: declared.age,
-            bytes: declared.bytes,
-            messages: declared.messages,
-        },
-        dedupe: declared.dedupe,
-        when_full: match declared.when_full {
-            WhenFull::DropOldest => tidegate_log::WhenFull::DropOldest,
-            WhenFull::DropNewest => tidegate_log::WhenFull::DropNewest,
-            WhenFull::Refuse => tidegate_log::WhenFull::Refuse,
-        },
-    }
 }
 fn deployed(compiled: std::result::Result<Snapshot, Vec<tidegate_gateway::compile::Undeployable>>) -> Result<Snapshot> {
     compiled.map_err(|refused| {

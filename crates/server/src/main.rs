@@ -4,6 +4,7 @@ mod boot;
 mod cli;
 mod holder;
 mod observe;
+mod reconcile;
 mod rlimit;
 mod runtime;
 mod screen;
