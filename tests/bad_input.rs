@@ -332,3 +332,17 @@ fn over_the_cap_of_connections_is_told() {
     node.until("tidegate_connections{listener=\"gateway\"}", |connections| connections == 0);
     goes_on(&node);
 }
+#[test]
+fn clients_that_announce_much_and_send_little_shut_nobody_out() {
+    let node = dev().set("limits.in_flight_bytes", "8MiB").start();
+    let mut slow: Vec<_> = (0..64).map(|_| Client::new(node.gateway)).collect();
+    for client in &mut slow {
+        client.write(&head("POST", "/orders", &[], Some(4 << 20)));
+        client.write(b"x");
+    }
+    node.until("tidegate_in_flight_bytes", |bytes| bytes == 64);
+    assert_eq!(node.post("/orders", &[], &vec![b'x'; 1 << 20]).status, 202);
+    drop(slow);
+    node.until("tidegate_in_flight_requests", |requests| requests == 0);
+    balance(&node);
+}

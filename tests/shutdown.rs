@@ -49,3 +49,18 @@ fn ready_only_between_recovery_and_drain() {
     assert_eq!(node.post("/orders", &[], b"x").status, 202);
     balance(&node);
 }
+#[test]
+fn a_client_with_half_a_request_does_not_hold_up_the_end() {
+    let node = dev()
+        .set("limits.head_timeout", "250ms")
+        .set("limits.body_stall", "250ms")
+        .set("limits.write_stall", "1s")
+        .start();
+    let mut half_head = Client::new(node.gateway);
+    half_head.write(b"POST /orders HTTP/1.1\r\nhost:");
+    let mut half_body = Client::new(node.gateway);
+    half_body.write(&tidegate_testkit::client::head("POST", "/orders", &[], Some(10)));
+    node.until("tidegate_connections{listener=\"gateway\"}", |open| open == 2);
+    node.terminate();
+    assert_eq!(node.ended(), Some(0), "well before the deadline, and nobody was cut");
+}
