@@ -60,30 +60,29 @@ impl Gateway {
     async fn answer(&self, request: Request<Incoming>, connection: &Arc<Connection>, trace: [u8; 16]) -> Result<Response<Body>> {
         let aboard = self.flight.enter()?;
         let (parts, body) = request.into_parts();
-        let host = head::check(&parts, self.settings.head)?.to_owned();
+        let host = head::check(&parts, self.settings.head)?;
         if self.drain.is_draining() {
             return Err(Error::new(Code::Draining, Fault::Operator, "the gateway is shutting down")
                 .with_retry(Retry::After(Duration::from_secs(1))));
         }
-        let uri = parts.uri.clone();
-        let path = uri.path();
+        let path = parts.uri.path();
         let (route, rest) = {
             let now = self.world.now();
-            match now.paths.find(&host, path) {
+            match now.paths.find(host, path) {
                 Some((route, rest)) => (route.clone(), rest),
-                None => return self.no_route(&parts, &host, path),
+                None => return self.no_route(&parts, host, path),
             }
         };
         let call = Call {
             route: &route,
             rest,
-            host: &host,
+            host,
             path,
             peer: connection.peer,
             trace,
         };
         match parts.method {
-            Method::POST => publish::post(call, parts, body, &self.settings, aboard).await,
+            Method::POST => publish::post(call, &parts, body, &self.settings, aboard).await,
             Method::GET => {
                 // Nothing of a GET's body is looked at, so that no upload hides in it.
                 drop(body);
