@@ -8,7 +8,7 @@ use crate::{
     frame,
     herald::Package,
     intake::{Change, Woke},
-    journal::Writer,
+    journal::{Opening, Writer},
     partition::{RUN, Run, Skip},
     record::{self, Missing},
     shared::Shared,
@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(crate) struct Committer {
     shared: Arc<Shared>,
     writer: Writer,
+    /// Not written yet: there was no room.
+    opening: Option<Opening>,
     queue: VecDeque<Work>,
     tail: Tail,
     /// Built, but there was no file for it yet.
@@ -51,10 +53,11 @@ pub(crate) enum Step {
 }
 
 impl Committer {
-    pub(crate) fn new(shared: Arc<Shared>, writer: Writer, state_seq: u64, dedupe: Dedupe) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, writer: Writer, opening: Option<Opening>, state_seq: u64, dedupe: Dedupe) -> Self {
         Self {
             shared,
             writer,
+            opening,
             queue: VecDeque::new(),
             tail: Tail::default(),
             ready: None,
@@ -133,6 +136,8 @@ impl Committer {
         let shared = self.shared.clone();
         let written = if shared.health.is_read_only() {
             Err(Error::ReadOnly)
+        } else if let Err(error) = self.open() {
+            Err(error)
         } else {
             match self.writer.reserve(&shared, frame.bytes.len(), patience) {
                 Ok(false) => {
@@ -153,6 +158,17 @@ impl Committer {
         shared.counters.tail_bytes.store(self.tail.bytes() as u64, Relaxed);
         self.answer(frame, package);
         Step::Committed
+    }
+
+    /// The first frame of this start goes before all others.
+    fn open(&mut self) -> Result<(), Error> {
+        let Some(opening) = self.opening.take() else {
+            return Ok(());
+        };
+        self.writer.open(&self.shared, opening).map_err(|(error, opening)| {
+            self.opening = Some(opening);
+            error
+        })
     }
 
     /// Takes what waits, as far as it fits into one frame; gives offsets and times.
@@ -339,6 +355,9 @@ impl Committer {
         counters.frames.fetch_add(1, Relaxed);
         counters.records.fetch_add(frame.placed.len() as u64, Relaxed);
         counters.bytes.fetch_add(frame.bytes.len() as u64, Relaxed);
+        let Some(file) = self.writer.file.clone() else {
+            return package;
+        };
         for group in frame.placed.chunk_by(|a, b| a.home == b.home && a.offset + 1 == b.offset) {
             let Some((first, partition)) = group.first().and_then(|p| Some((p, p.stream.partition(p.partition)?))) else {
                 continue;
@@ -364,7 +383,7 @@ impl Committer {
                         data: bytes as u32,
                         at,
                         time: start.time,
-                        file: self.writer.file.clone(),
+                        file: file.clone(),
                     },
                     Some(messages),
                 );

@@ -7,7 +7,7 @@ use crate::{
     frame, hash,
     herald::Herald,
     intake::{Append, Change, Pending, Submission},
-    journal::{JournalFile, Writer},
+    journal::{self, Writer},
     le::Salt,
     marker,
     mover::Mover,
@@ -16,6 +16,7 @@ use crate::{
     reader::Reader,
     record,
     recover::{self, Recovered},
+    retention,
     segment::{Folder, Segment},
     shared::Shared,
     stream::{Stream, StreamSpec, StreamStats},
@@ -173,6 +174,8 @@ impl Log {
                 Error::disk("start a thread")(error)
             })
         };
+        // What a start found may be too much: retention looks at once.
+        shared.mover.wake();
         let mover = spawn("log-mover", Box::new(move || mover.run()))?;
         if let Err(error) = spawn("log-commit", Box::new(move || committer.run())) {
             shared.mover.close();
@@ -429,15 +432,21 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
     }
     {
         let mut files = shared.files.state();
-        files.next_number = next_number + 1;
+        files.next_number = next_number;
         files.closed.extend(closed);
     }
-    let file = JournalFile::create(&shared, next_number)?;
-    let mut writer = Writer::new(file, next_seq);
-    writer.write(&shared, &mut frame, records, frame::flag::RECOVERED)?;
+    let mut writer = Writer::new(journal::first(&shared, covered, found.slow)?, next_seq);
+    let opening = journal::Opening { frame, records };
+    let opening = match writer.open(&shared, opening) {
+        Ok(()) => None,
+        // The first frame that has room is led by it.
+        Err((Error::Full, opening)) => Some(opening),
+        Err((error, _)) => return Err(error),
+    };
+    retention::look_at_space(&shared);
     shared.counters.damaged.store(found.damaged, Relaxed);
     let dedupe = Dedupe::load(remembered(&shared, ids)?, shared.limits.dedupe);
-    let committer = Committer::new(shared.clone(), writer, state_seq, dedupe);
+    let committer = Committer::new(shared.clone(), writer, opening, state_seq, dedupe);
     if !found.slow {
         shared.catalog.unsweep();
     }

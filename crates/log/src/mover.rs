@@ -4,7 +4,7 @@ use crate::{
     disk::{DiskFile, Open, read_range},
     error::Error,
     frame::{self, Met},
-    journal::{Closed, JournalFile},
+    journal::{Closed, FILES, JournalFile},
     names::{FIRST_PARTITION, table},
     options::Sabotage,
     partition::{Partition, Run},
@@ -31,8 +31,6 @@ const OPEN: usize = 256;
 const SYNCS: usize = 4;
 /// Bytes of runs in memory from which on moves are early.
 const RUNS: usize = 32 << 20;
-/// Journal files at most, while none is empty.
-const FILES: usize = 4;
 /// Closed files that wait before the oldest is moved: what dies young is never written twice.
 const LAZY: usize = 2;
 

@@ -197,6 +197,8 @@ impl Scan<'_> {
                     file,
                     last_seq: 0,
                     bytes: 0,
+                    // Sectors of a torn first frame must not turn up behind the frames of another life.
+                    blank: bytes.iter().all(|byte| *byte == 0),
                 }),
             }
         }
@@ -213,6 +215,7 @@ impl Scan<'_> {
                 last_seq: limit - 1,
                 file: source.file,
                 bytes: used as u64,
+                blank: false,
             });
         }
     }

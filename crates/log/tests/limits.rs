@@ -38,7 +38,7 @@ async fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     let started = std::time::Instant::now();
     while !is() {
         assert!(started.elapsed() < Duration::from_secs(20), "{what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        support::turn().await;
     }
 }
 async fn read(log: &Log, stream: &Arc<Stream>) -> Vec<String> {
@@ -265,7 +265,7 @@ async fn all_streams_together_keep_the_total() {
     for i in 0..100 {
         while store(&log, entries(&large, numbers(i * 10..i * 10 + 10))).await.is_err() {
             // Full until the largest has given way.
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            support::turn().await;
         }
     }
     eventually("the total is kept", || small.stats().bytes + large.stats().bytes <= 64 << 10).await;
