@@ -222,12 +222,12 @@ impl Committer {
             return 0;
         }
         let (mut bytes, mut repeated) = (0, 0);
-        let full = owner.rest.as_slice().iter().take(entries).find(|p| {
+        // What is known already needs no room.
+        let fresh = owner.rest.as_slice().iter().take(entries).filter(|p| {
             let known = p.hash.and_then(|hash| self.dedupe.find(&p.stream, hash, now));
-            known.is_none() && frame.refuses(p)
+            known.is_none()
         });
-        if let Some(refused) = full {
-            let error = Error::StreamFull(refused.stream.name().to_owned());
+        if let Some((refused, error)) = frame.refusal(fresh) {
             refused.stream.counters.dropped.fetch_add(1, Relaxed);
             owner.kept.failed.push((refused.item, error.into()));
             owner.rest.by_ref().take(entries).for_each(drop);
@@ -247,10 +247,7 @@ impl Committer {
                 });
                 continue;
             }
-            if !frame.admit(&pending) {
-                pending.stream.counters.dropped.fetch_add(1, Relaxed);
-                continue;
-            }
+            frame.admit(&pending);
             let Some(partition) = pending.stream.partition(pending.partition) else {
                 continue;
             };

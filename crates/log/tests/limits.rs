@@ -10,7 +10,12 @@ use std::{
     time::Duration,
 };
 use support::{MANY, drain, entries, entry, small, store, try_open};
-use tidegate_core::{endpoint::Start, error::Code, message::Message, position::Reason};
+use tidegate_core::{
+    endpoint::Start,
+    error::{Code, Retry},
+    message::Message,
+    position::Reason,
+};
 use tidegate_log::{Entry, Internal, Log, Options, Retention, Stream, StreamSpec, WhenFull};
 
 fn numbers(range: std::ops::Range<u32>) -> impl Iterator<Item = String> {
@@ -160,11 +165,43 @@ async fn a_full_stream_refuses_or_drops_the_newest() {
     let failed: Vec<_> = kept.failed.iter().map(|(item, error)| (*item, error.code())).collect();
     assert_eq!(failed, [5, 6, 7].map(|item| (item, Code::StreamFull)), "an item fails whole");
     assert_eq!(read(&log, &strict).await.len(), 5);
+    let before = lossy.stats().dropped;
     let dropped = store(&log, vec![entry(0, &lossy, 0, "late")]).await.unwrap();
-    assert!(dropped.failed.is_empty() && dropped.places.is_empty());
-    assert_eq!((lossy.stats().records, lossy.stats().dropped), (5, 1));
+    assert!(dropped.places.is_empty());
+    let told: Vec<_> = dropped.failed.iter().map(|(item, e)| (*item, e.code(), e.retry())).collect();
+    assert_eq!(told, [(0, Code::StreamFull, Retry::No)], "never as if it were kept");
+    assert_eq!((lossy.stats().records, lossy.stats().dropped), (5, before + 1));
+    let refused = store(&log, vec![entry(0, &strict, 0, "late")]).await.unwrap();
+    assert!(matches!(refused.failed[0].1.retry(), Retry::After(_)), "{refused:?}");
     log.purge_stream("strict").await.unwrap();
     assert!(store(&log, vec![entry(0, &strict, 0, "again")]).await.unwrap().failed.is_empty());
+    log.close().await;
+}
+#[tokio::test]
+async fn a_known_id_needs_no_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = try_open(folder.path(), small()).unwrap();
+    for when_full in [WhenFull::Refuse, WhenFull::DropNewest] {
+        let spec = StreamSpec {
+            retention: Retention {
+                messages: Some(2),
+                ..Retention::default()
+            },
+            dedupe: Duration::from_mins(1),
+            when_full,
+            ..StreamSpec::default()
+        };
+        let stream = log.create_stream(&format!("{when_full:?}"), spec).await.unwrap();
+        let all = ["a", "b", "a", "c"].into_iter().enumerate();
+        let kept = store(&log, all.map(|(i, id)| named(i as u32, &stream, id, 1)).collect())
+            .await
+            .unwrap();
+        assert_eq!(kept.duplicates, [2]);
+        assert_eq!(kept.failed.iter().map(|(item, _)| *item).collect::<Vec<_>>(), [3]);
+        let again = store(&log, vec![named(0, &stream, "b", 1)]).await.unwrap();
+        assert_eq!((again.duplicates.as_slice(), again.places[0].spans[0].first), ([0].as_slice(), 1));
+        assert!(again.failed.is_empty());
+    }
     log.close().await;
 }
 #[tokio::test]
