@@ -391,7 +391,10 @@ impl Drop for Log {
 pub(crate) fn start(disk: Arc<dyn Disk>, options: &Options, hooks: Hooks) -> Result<(Arc<Shared>, Committer, Mover, Found), Error> {
     let lock = disk.lock().map_err(|error| match error.kind() {
         std::io::ErrorKind::WouldBlock => Error::Locked(error.to_string()),
-        _ => Error::disk("lock the data folder")(error),
+        _ => match Error::disk("lock the data folder")(error) {
+            Error::Disk(_, error) => Error::Folder(disk.name(), error),
+            full => full,
+        },
     })?;
     let space = disk.space().map_err(Error::disk("look at the free space"))?;
     let limits = Limits::of(options, space);

@@ -261,13 +261,30 @@ async fn other_peoples_folders_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (log, _) = try_open(folder.path(), small()).unwrap();
     log.close().await;
-    let body = "tidegate log\nformat 9\nneeds []\nsalt 0000000000000001\ncreated x\nversion 7.0.0";
-    let text = format!("{body}\ncheck {:08x}\n", crc32c::crc32c(body.as_bytes()));
-    let marker = Real::new(folder.path()).open("log/LOG".as_ref(), Open::Existing).unwrap();
-    marker.set_len(0).unwrap();
-    marker.write_at(text.as_bytes(), 0).unwrap();
-    let newer = try_open(folder.path(), small()).map(drop).unwrap_err();
-    assert!(matches!(&newer, Error::NewerFormat(version) if version == "7.0.0"));
-    let told = tidegate_core::error::Error::from(newer);
-    assert_eq!((told.code(), told.hint().is_some()), (Code::NewerFormat, true));
+    for format in ["9", "70000", "99999999999", "99999999999999999999999"] {
+        let body = format!("tidegate log\nformat {format}\nneeds []\nsalt 0000000000000001\ncreated x\nversion 7.0.0");
+        let text = format!("{body}\ncheck {:08x}\n", crc32c::crc32c(body.as_bytes()));
+        let marker = Real::new(folder.path()).open("log/LOG".as_ref(), Open::Existing).unwrap();
+        marker.set_len(0).unwrap();
+        marker.write_at(text.as_bytes(), 0).unwrap();
+        let newer = try_open(folder.path(), small()).map(drop).unwrap_err();
+        assert!(matches!(&newer, Error::NewerFormat(version) if version == "7.0.0"), "{format}");
+        let told = tidegate_core::error::Error::from(newer);
+        assert_eq!((told.code(), told.hint().is_some()), (Code::NewerFormat, true));
+    }
+}
+#[tokio::test]
+async fn a_data_folder_that_is_none_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data");
+    std::fs::write(&file, "no folder").unwrap();
+    let refused = try_open(&file, small()).map(drop).unwrap_err();
+    assert_eq!(refused.to_string(), format!("the data folder `{}` is no folder", file.display()));
+    let told = tidegate_core::error::Error::from(refused);
+    assert_eq!(
+        (told.code(), told.retry(), told.hint().is_some()),
+        (Code::StorageFailed, Retry::No, true)
+    );
+    let denied = Error::Folder("x".to_owned(), Arc::new(std::io::ErrorKind::PermissionDenied.into()));
+    assert!(denied.to_string().starts_with("the data folder `x` cannot be written to"));
 }

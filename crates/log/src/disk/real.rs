@@ -59,6 +59,9 @@ impl Disk for Real {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(self.root.join(dir))?.sync_all()
     }
+    fn name(&self) -> String {
+        self.root.display().to_string()
+    }
     fn space(&self) -> io::Result<Space> {
         self.make_folders(Path::new("x"))?;
         let stat = rustix::fs::statvfs(&self.root)?;
