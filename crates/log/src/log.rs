@@ -14,7 +14,7 @@ use crate::{
     options::{Limits, Options, Sabotage},
     partition::Partition,
     reader::Reader,
-    record,
+    record::{self, Missing},
     recover::{self, Recovered},
     retention,
     segment::{Folder, Segment},
@@ -347,8 +347,8 @@ impl Log {
             hash,
         })
     }
-    /// Reads from a place on. A place of another stream's number, or one that retention has passed, begins with a gap; one ahead of the
-    /// end waits for it. Partitions that `After` does not name begin at their first record, as do those beside the one of `At`.
+    /// Reads from a place on. A place of another stream's number, one that retention has passed, or one behind the end begins with a gap.
+    /// Partitions that `After` does not name begin at their first record, as do those beside the one of `At`.
     pub fn reader(&self, stream: &Arc<Stream>, start: Start) -> Result<Reader> {
         Ok(Reader::new(self.shared.clone(), stream.clone(), start))
     }
@@ -506,16 +506,19 @@ fn fill(partition: &Partition, home: recover::Home, frame: &mut Vec<u8>, salt: S
         .iter()
         .map(|segment| segment.len - crate::segment::HEADER.min(segment.len))
         .sum();
+    places.torn = home
+        .skips
+        .iter()
+        .any(|skip| matches!(skip.why, Missing::TailLost | Missing::Damaged));
     places.end = home.moved_to;
     places.moved(home.segments, home.moved_to, held);
     home.runs.into_iter().for_each(|run| places.append(run, None));
     home.skips.into_iter().for_each(|skip| places.skip(skip));
     places.raise(home.floor);
-    let Some(lost) = home.lost else {
-        return 0;
-    };
-    let mut skip = record::encode_skip(lost.to - lost.from, lost.why);
-    record::stamp(&mut skip, partition.home, lost.from, home.last_time, salt);
-    frame.extend_from_slice(&skip);
-    1
+    for lost in &home.lost {
+        let mut skip = record::encode_skip(lost.to - lost.from, lost.why);
+        record::stamp(&mut skip, partition.home, lost.from, home.last_time, salt);
+        frame.extend_from_slice(&skip);
+    }
+    home.lost.len() as u32
 }

@@ -19,7 +19,10 @@ use bytes::BufMut;
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::Instant,
 };
@@ -312,7 +315,7 @@ impl Mover {
         }
         if header.offset > home.next.max(home.floor) {
             let from = home.next.max(home.floor);
-            for skip in home.explain(from, header.offset) {
+            for skip in home.explain(from, header.offset, &self.shared.counters.damaged) {
                 let mut bytes = record::encode_skip(skip.1 - skip.0, skip.2);
                 record::stamp(&mut bytes, header.home, skip.0, header.time, self.shared.salt);
                 self.put(job, home, skip.0..skip.1, header.time, &bytes)?;
@@ -537,12 +540,12 @@ impl Home {
         })
     }
     /// Why the offsets of a hole are missing, in order and without holes.
-    fn explain(&self, from: u64, to: u64) -> Vec<(u64, u64, Missing)> {
+    fn explain(&self, from: u64, to: u64, damaged: &AtomicU64) -> Vec<(u64, u64, Missing)> {
         let mut out = Vec::new();
         let Some(partition) = self.stream.partition(self.partition) else {
             return out;
         };
-        let places = partition.places();
+        let mut places = partition.places();
         let mut at = from;
         while at < to {
             let (end, why) = places.skip_at(at).map_or_else(
@@ -552,6 +555,11 @@ impl Home {
                 },
                 |skip| (skip.to.min(to), skip.why),
             );
+            // A record that was there at the start, or was written since, checks no longer.
+            if why == Missing::Damaged && places.holds(at) && places.is_new_damage(at) {
+                self.stream.counters.damaged.fetch_add(end - at, Relaxed);
+                damaged.fetch_add(end - at, Relaxed);
+            }
             out.push((at, end, why));
             at = end;
         }

@@ -1,7 +1,7 @@
 //! Where the offsets of one partition lie: in memory, in the journal, or missing for a known reason.
 use crate::{journal::JournalFile, record::Missing, segment::Segment};
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -115,6 +115,10 @@ pub(crate) struct Places {
     pub(crate) runs: VecDeque<Run>,
     pub(crate) skips: Vec<Skip>,
     tail: VecDeque<(u64, Vec<Arc<Message>>)>,
+    /// The start found that the end of the journal had lost something.
+    pub(crate) torn: bool,
+    /// Where damage began that was counted.
+    counted: HashSet<u64>,
 }
 /// Where to go on reading from an offset.
 pub(crate) enum Where {
@@ -252,6 +256,28 @@ impl Places {
                 Where::Gap(to, Reason::Damaged)
             }
         }
+    }
+    /// Whether the damage from here on is met for the first time, as far as that is remembered.
+    pub(crate) fn is_new_damage(&mut self, from: u64) -> bool {
+        if self.counted.len() >= 4_096 {
+            return !self.counted.contains(&from);
+        }
+        self.counted.insert(from)
+    }
+    /// Where reading goes on from a place that this log no longer knows, though a reader has been there; and what happened.
+    pub(crate) fn beyond(&self, next: u64) -> Option<(u64, Reason)> {
+        if next > self.end {
+            let reason = if self.torn { Reason::Damaged } else { Reason::Recreated };
+            return Some((self.end, reason));
+        }
+        // What was handed out was synced: its end was not torn, but damaged.
+        let lost = self.skip_at(next).filter(|skip| skip.why == Missing::TailLost && next > skip.from);
+        lost.map(|skip| (skip.to, Reason::Damaged))
+    }
+    /// Whether a record of this offset is known to lie in the journal.
+    pub(crate) fn holds(&self, offset: u64) -> bool {
+        let i = self.runs.partition_point(|run| run.end() <= offset);
+        self.runs.get(i).is_some_and(|run| run.first <= offset)
     }
     pub(crate) fn skip_at(&self, offset: u64) -> Option<Skip> {
         let i = self.skips.partition_point(|skip| skip.to <= offset);
