@@ -208,6 +208,8 @@ impl Mover {
         ready
     }
     fn begin(&mut self) -> bool {
+        // Often enough that the reserve is kept however fast publishers are.
+        retention::look_at_space(&self.shared);
         let early = self.early || self.shared.health.is_full();
         let closed = {
             let state = self.shared.files.state();

@@ -212,13 +212,14 @@ impl Places {
         }
         self.end
     }
-    /// Segments that hold nothing readers may have leave the list. Not while a move goes on: it may be writing the last one.
-    pub(crate) fn below_floor(&mut self) -> Vec<Segment> {
-        let mut gone = Vec::new();
-        while let Some(segment) = self.segments.pop_front_if(|segment| segment.end <= self.floor) {
-            gone.push(segment);
-        }
-        gone
+    /// Segments that hold nothing readers may have, the one that grows too.
+    pub(crate) fn below_floor(&self) -> Vec<Segment> {
+        let gone = self.segments.iter().take_while(|segment| segment.end <= self.floor);
+        gone.map(Segment::clone_head).collect()
+    }
+    /// They leave the list. Not while a move goes on: it may be writing the last one.
+    pub(crate) fn removed(&mut self, end: u64) {
+        while self.segments.pop_front_if(|segment| segment.end <= end).is_some() {}
     }
     /// The oldest messages leave memory, if they begin at this offset.
     pub(crate) fn forget(&mut self, first: u64) {

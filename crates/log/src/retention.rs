@@ -99,7 +99,7 @@ pub(crate) fn remove(shared: &Shared, table: &mut Writer, covered: u64) -> Resul
     for stream in shared.catalog.all() {
         for home in &stream.homes {
             let (gone, row) = {
-                let mut places = home.places();
+                let places = home.places();
                 let gone = places.below_floor();
                 let last = places.segments.back().map_or(0, |segment| segment.last_time);
                 (gone, partition_row(places.moved_to, places.floor, last))
@@ -114,14 +114,19 @@ pub(crate) fn remove(shared: &Shared, table: &mut Writer, covered: u64) -> Resul
             }
             drop(tables);
             let end = gone.last().map_or(0, |segment| segment.end);
-            emptied.push((Folder::of(&stream, home.number), end));
+            emptied.push((stream.clone(), home.number, end));
         }
     }
     if emptied.is_empty() {
         return Ok(false);
     }
+    // Without room for the rows all stays as it is, and the next look tries again.
     write_rows(shared, table, covered)?;
-    for (folder, end) in emptied {
+    for (stream, number, end) in emptied {
+        if let Some(home) = stream.partition(number) {
+            home.places().removed(end);
+        }
+        let folder = Folder::of(&stream, number);
         for path in list(shared, &folder.0)? {
             if names::base_of(&path).is_some_and(|base| base < end) {
                 shared.disk.remove(&path).map_err(Error::disk("remove a segment"))?;

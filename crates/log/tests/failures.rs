@@ -2,14 +2,20 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 use support::{drain, entries, one, small, store, try_open, try_open_on};
 use tidegate_core::{
     endpoint::Start,
     error::{Code, Retry},
 };
 use tidegate_log::{
-    Error, Log, Options, Status, Stream,
+    Error, Internal, Log, Options, Retention, Status, Stream, StreamSpec,
     disk::{Disk, Failing, Open, Real},
 };
 
@@ -196,6 +202,44 @@ async fn p10_a_real_disk_of_8_mb_is_filled_and_freed() {
     let took = until_served(&log).await;
     println!("stored {stored}, served again after {took:?}");
     assert!(took < Duration::from_secs(2));
+    log.close().await;
+    drop(log);
+    drop(unmount);
+}
+#[tokio::test]
+async fn p10_what_expires_gives_a_full_disk_back() {
+    let Some((folder, unmount)) = small_disk() else {
+        return;
+    };
+    let clock = Arc::new(AtomicI64::new(1_000_000_000));
+    let now = clock.clone();
+    let options = Options {
+        internal: Internal {
+            now: Arc::new(move || now.load(SeqCst)),
+            ..Internal::default()
+        },
+        ..Options::default()
+    };
+    let (log, _) = try_open(folder.path(), options).unwrap();
+    let spec = StreamSpec {
+        retention: Retention {
+            age: Some(Duration::from_secs(60)),
+            ..Retention::default()
+        },
+        ..StreamSpec::default()
+    };
+    let stream = log.create_stream("orders", spec).await.unwrap();
+    let stored = fill(&log, &stream).await;
+    assert_eq!(payloads(&log).await.len(), stored);
+    // Somebody else takes what we left free, all but little.
+    let mut rest = std::fs::File::create(folder.path().join("rest")).unwrap();
+    while std::io::Write::write_all(&mut rest, &[0; 4_096]).is_ok() {}
+    let len = rest.metadata().unwrap().len();
+    rest.set_len(len.saturating_sub(64 << 10)).unwrap();
+    drop(rest);
+    clock.fetch_add(61_000_000, SeqCst);
+    assert!(until_served(&log).await < Duration::from_secs(2));
+    assert_eq!(payloads(&log).await.len(), 1);
     log.close().await;
     drop(log);
     drop(unmount);
