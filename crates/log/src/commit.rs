@@ -42,6 +42,8 @@ pub(crate) struct Committer {
     dedupe: Dedupe,
     /// Bytes of the last frame.
     written: usize,
+    /// Bytes since the mover was asked to look at the total.
+    fresh: u64,
 }
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,7 @@ impl Committer {
             sealed: false,
             dedupe,
             written: 0,
+            fresh: 0,
         }
     }
     pub(crate) fn run(mut self) {
@@ -352,6 +355,12 @@ impl Committer {
         counters.frames.fetch_add(1, Relaxed);
         counters.records.fetch_add(frame.placed.len() as u64, Relaxed);
         counters.bytes.fetch_add(frame.bytes.len() as u64, Relaxed);
+        self.fresh += frame.bytes.len() as u64;
+        if self.shared.limits.total.is_some_and(|total| self.fresh >= total / 16) {
+            // All streams together may hold too much now.
+            self.fresh = 0;
+            self.shared.mover.wake();
+        }
         let Some(file) = self.writer.file.clone() else {
             return package;
         };

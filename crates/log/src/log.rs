@@ -501,17 +501,12 @@ fn fill(partition: &Partition, home: recover::Home, frame: &mut Vec<u8>, salt: S
     partition.next.store(home.next, Relaxed);
     partition.last_time.store(home.last_time, Relaxed);
     let mut places = partition.places();
-    let held = home
-        .segments
-        .iter()
-        .map(|segment| segment.len - crate::segment::HEADER.min(segment.len))
-        .sum();
     places.torn = home
         .skips
         .iter()
         .any(|skip| matches!(skip.why, Missing::TailLost | Missing::Damaged));
     places.end = home.moved_to;
-    places.moved(home.segments, home.moved_to, held);
+    places.moved(home.segments, home.moved_to);
     home.runs.into_iter().for_each(|run| places.append(run, None));
     home.skips.into_iter().for_each(|skip| places.skip(skip));
     places.raise(home.floor);

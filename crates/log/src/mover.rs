@@ -83,7 +83,6 @@ struct Home {
     /// Hashes of what waits; empty without a dedupe window.
     ids: Vec<(u64, u128)>,
     dedupes: bool,
-    grown: u64,
     most: u64,
 }
 
@@ -347,7 +346,6 @@ impl Mover {
             );
         }
         home.buffer.put_slice(record);
-        home.grown += record.len() as u64;
         home.next = offsets.end;
         Ok(())
     }
@@ -483,7 +481,7 @@ impl Mover {
     fn publish(&self, job: Job) {
         for home in job.homes.into_values() {
             if let Some(partition) = home.stream.partition(home.partition) {
-                partition.places().moved(home.segments, home.next, home.grown);
+                partition.places().moved(home.segments, home.next);
             }
         }
         self.shared.counters.moved.fetch_add(job.moved, Relaxed);
@@ -524,7 +522,6 @@ impl Home {
             buffer: Vec::new(),
             ids: Vec::new(),
             dedupes: !stream.spec().dedupe.is_zero(),
-            grown: 0,
             most: most.clamp(internal.segment_least.min(internal.segment_most), internal.segment_most),
         })
     }

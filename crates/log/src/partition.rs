@@ -166,17 +166,7 @@ impl Places {
     pub(crate) fn raise(&mut self, floor: u64) -> u64 {
         let old = self.floor;
         self.floor = floor.clamp(old, self.end.max(old));
-        while let Some(run) = self.runs.front().filter(|run| run.end() <= self.floor) {
-            self.bytes -= u64::from(run.data).min(self.bytes);
-            self.runs.pop_front();
-        }
-        for segment in self
-            .segments
-            .iter()
-            .filter(|segment| segment.end > old && segment.end <= self.floor)
-        {
-            self.bytes -= (segment.len - crate::segment::HEADER.min(segment.len)).min(self.bytes);
-        }
+        while self.runs.pop_front_if(|run| run.end() <= self.floor).is_some() {}
         self.skips.retain(|skip| skip.to > self.floor);
         if self.floor > old {
             self.count();
@@ -202,12 +192,21 @@ impl Places {
     /// The floor that takes at least `bytes` away, by whole segments, marks and runs.
     pub(crate) fn lighter(&self, bytes: u64) -> u64 {
         let mut gone = 0;
-        let sizes = self.segments.iter().map(|segment| (segment.end, segment.len));
-        let runs = self.runs.iter().map(|run| (run.end(), u64::from(run.data)));
-        for (end, size) in sizes.chain(runs).filter(|(end, _)| *end > self.floor) {
-            gone += size;
+        for segment in self.segments.iter().filter(|segment| segment.end > self.floor) {
+            let start = segment.start(self.floor);
+            let mark = segment.marks.iter().find(|mark| gone + mark.at.saturating_sub(start) >= bytes);
+            if let Some(mark) = mark.filter(|mark| mark.offset > self.floor) {
+                return mark.offset;
+            }
+            gone += segment.len.saturating_sub(start);
             if gone >= bytes {
-                return end;
+                return segment.end;
+            }
+        }
+        for run in &self.runs {
+            gone += u64::from(run.data);
+            if gone >= bytes {
+                return run.end();
             }
         }
         self.end
@@ -300,7 +299,7 @@ impl Places {
         }
     }
     /// A move is durable: what it copied is read from segments from now on.
-    pub(crate) fn moved(&mut self, changed: Vec<Segment>, to: u64, bytes: u64) {
+    pub(crate) fn moved(&mut self, changed: Vec<Segment>, to: u64) {
         for segment in changed {
             match self.segments.iter_mut().find(|old| old.base == segment.base) {
                 Some(old) => *old = segment,
@@ -308,11 +307,7 @@ impl Places {
             }
         }
         self.moved_to = self.moved_to.max(to);
-        self.bytes += bytes;
-        while let Some(run) = self.runs.front().filter(|run| run.end() <= self.moved_to) {
-            self.bytes -= u64::from(run.data).min(self.bytes);
-            self.runs.pop_front();
-        }
+        while self.runs.pop_front_if(|run| run.end() <= self.moved_to).is_some() {}
         self.skips.retain(|skip| skip.to > self.moved_to);
         self.count();
     }
@@ -326,6 +321,9 @@ impl Places {
             .map(|segment| above(segment.base, segment.end, segment.records));
         let runs = self.runs.iter().map(|run| above(run.first, run.end(), u64::from(run.count)));
         self.records = segments.chain(runs).sum();
+        let segments = self.segments.iter().filter(|segment| segment.end > floor);
+        let segments = segments.map(|segment| segment.len.saturating_sub(segment.start(floor)));
+        self.bytes = segments.chain(self.runs.iter().map(|run| u64::from(run.data))).sum();
     }
     fn in_tail(&self, offset: u64, most: usize) -> Option<Vec<Arc<Message>>> {
         let mut i = self

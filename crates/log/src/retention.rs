@@ -74,17 +74,21 @@ fn level(stream: &Stream, limit: Option<u64>, held: impl Fn(&Partition) -> u64, 
         }
     }
 }
-/// The largest stream that may forget gives way first.
+/// Who is furthest over its own limit gives way first, then the largest; only those that may forget.
 fn shrink(shared: &Shared, total: u64) {
     let mut streams: Vec<_> = shared
         .catalog
         .all()
         .into_iter()
-        .map(|stream| (stream.stats().bytes, stream))
+        .map(|stream| {
+            let bytes = stream.stats().bytes;
+            let over = stream.spec().retention.bytes.map_or(0, |limit| bytes.saturating_sub(limit));
+            (over, bytes, stream)
+        })
         .collect();
-    streams.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-    let mut over = streams.iter().map(|(bytes, _)| bytes).sum::<u64>().saturating_sub(total);
-    for (bytes, stream) in streams {
+    streams.sort_by_key(|(over, bytes, _)| std::cmp::Reverse((*over, *bytes)));
+    let mut over = streams.iter().map(|(_, bytes, _)| bytes).sum::<u64>().saturating_sub(total);
+    for (_, bytes, stream) in streams {
         if over > 0 && stream.spec().when_full == WhenFull::DropOldest {
             let keep = bytes.saturating_sub(over);
             level(&stream, Some(keep), |home| home.held().1, crate::partition::Places::lighter);
@@ -194,8 +198,13 @@ pub(crate) fn look_at_space(shared: &Shared) {
         let open = state.open.as_ref().map_or(0, |(_, at)| *at);
         (closed + open, state.spare.is_none() && state.failed.is_some())
     };
-    let held = || shared.catalog.all().iter().map(|stream| stream.stats().bytes).sum::<u64>();
-    let over = shared.limits.total.is_some_and(|total| held() > total);
+    // What may be forgotten gives way: only the rest can be too much.
+    let kept = || {
+        let all = shared.catalog.all().into_iter();
+        let held = all.filter(|stream| stream.spec().when_full != WhenFull::DropOldest);
+        held.map(|stream| stream.stats().bytes).sum::<u64>()
+    };
+    let over = shared.limits.total.is_some_and(|total| kept() > total);
     shared
         .health
         .set_full(failed || over || free < unmoved + shared.limits.reserve, shared.limits.now());
