@@ -87,10 +87,10 @@ impl Reader {
             Start::At(position) => {
                 reader.next = floors().collect();
                 let from = reader.place(std::iter::once((position, 0)));
-                if position.source != number {
-                    reader.recreated(from);
-                } else {
+                if position.source == number {
                     reader.beyond(std::iter::once(position));
+                } else {
+                    reader.recreated(from);
                 }
             }
             Start::Last(count) => {
