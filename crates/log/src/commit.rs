@@ -8,7 +8,7 @@ use crate::{
     frame,
     herald::Package,
     intake::{Change, Woke},
-    journal::Writer,
+    journal::{Opening, Writer},
     partition::{RUN, Run, Skip},
     record::{self, Missing},
     shared::Shared,
@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(crate) struct Committer {
     shared: Arc<Shared>,
     writer: Writer,
+    /// Not written yet: there was no room.
+    opening: Option<Opening>,
     queue: VecDeque<Work>,
     tail: Tail,
     /// Built, but there was no file for it yet.
@@ -40,6 +42,8 @@ pub(crate) struct Committer {
     dedupe: Dedupe,
     /// Bytes of the last frame.
     written: usize,
+    /// Bytes since the mover was asked to look at the total.
+    fresh: u64,
 }
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +55,11 @@ pub(crate) enum Step {
 }
 
 impl Committer {
-    pub(crate) fn new(shared: Arc<Shared>, writer: Writer, state_seq: u64, dedupe: Dedupe) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, writer: Writer, opening: Option<Opening>, state_seq: u64, dedupe: Dedupe) -> Self {
         Self {
             shared,
             writer,
+            opening,
             queue: VecDeque::new(),
             tail: Tail::default(),
             ready: None,
@@ -64,6 +69,7 @@ impl Committer {
             sealed: false,
             dedupe,
             written: 0,
+            fresh: 0,
         }
     }
     pub(crate) fn run(mut self) {
@@ -133,6 +139,8 @@ impl Committer {
         let shared = self.shared.clone();
         let written = if shared.health.is_read_only() {
             Err(Error::ReadOnly)
+        } else if let Err(error) = self.open() {
+            Err(error)
         } else {
             match self.writer.reserve(&shared, frame.bytes.len(), patience) {
                 Ok(false) => {
@@ -153,6 +161,17 @@ impl Committer {
         shared.counters.tail_bytes.store(self.tail.bytes() as u64, Relaxed);
         self.answer(frame, package);
         Step::Committed
+    }
+
+    /// The first frame of this start goes before all others.
+    fn open(&mut self) -> Result<(), Error> {
+        let Some(opening) = self.opening.take() else {
+            return Ok(());
+        };
+        self.writer.open(&self.shared, opening).map_err(|(error, opening)| {
+            self.opening = Some(opening);
+            error
+        })
     }
 
     /// Takes what waits, as far as it fits into one frame; gives offsets and times.
@@ -206,12 +225,12 @@ impl Committer {
             return 0;
         }
         let (mut bytes, mut repeated) = (0, 0);
-        let full = owner.rest.as_slice().iter().take(entries).find(|p| {
+        // What is known already needs no room.
+        let fresh = owner.rest.as_slice().iter().take(entries).filter(|p| {
             let known = p.hash.and_then(|hash| self.dedupe.find(&p.stream, hash, now));
-            known.is_none() && frame.refuses(p)
+            known.is_none()
         });
-        if let Some(refused) = full {
-            let error = Error::StreamFull(refused.stream.name().to_owned());
+        if let Some((refused, error)) = frame.refusal(fresh) {
             refused.stream.counters.dropped.fetch_add(1, Relaxed);
             owner.kept.failed.push((refused.item, error.into()));
             owner.rest.by_ref().take(entries).for_each(drop);
@@ -231,10 +250,7 @@ impl Committer {
                 });
                 continue;
             }
-            if !frame.admit(&pending) {
-                pending.stream.counters.dropped.fetch_add(1, Relaxed);
-                continue;
-            }
+            frame.admit(&pending);
             let Some(partition) = pending.stream.partition(pending.partition) else {
                 continue;
             };
@@ -339,6 +355,15 @@ impl Committer {
         counters.frames.fetch_add(1, Relaxed);
         counters.records.fetch_add(frame.placed.len() as u64, Relaxed);
         counters.bytes.fetch_add(frame.bytes.len() as u64, Relaxed);
+        self.fresh += frame.bytes.len() as u64;
+        if self.shared.limits.total.is_some_and(|total| self.fresh >= total / 16) {
+            // All streams together may hold too much now.
+            self.fresh = 0;
+            self.shared.mover.wake();
+        }
+        let Some(file) = self.writer.file.clone() else {
+            return package;
+        };
         for group in frame.placed.chunk_by(|a, b| a.home == b.home && a.offset + 1 == b.offset) {
             let Some((first, partition)) = group.first().and_then(|p| Some((p, p.stream.partition(p.partition)?))) else {
                 continue;
@@ -364,7 +389,7 @@ impl Committer {
                         data: bytes as u32,
                         at,
                         time: start.time,
-                        file: self.writer.file.clone(),
+                        file: file.clone(),
                     },
                     Some(messages),
                 );

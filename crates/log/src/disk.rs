@@ -25,6 +25,10 @@ pub trait Disk: Send + Sync + 'static {
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
     /// Makes the entries of a folder durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// What people call the data folder.
+    fn name(&self) -> String {
+        "log".to_owned()
+    }
     /// How much room there is.
     fn space(&self) -> io::Result<Space>;
     /// Holds the folder against other processes until dropped; `WouldBlock` if somebody has it, with who it is as the text.

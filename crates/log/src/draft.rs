@@ -100,23 +100,37 @@ impl Frame {
         });
         self.rooms.get_mut(i).and_then(|(_, room)| room.as_mut())
     }
-    /// Whether the stream fails what it has no room for, and has none.
-    pub(crate) fn refuses(&mut self, pending: &Pending) -> bool {
-        let bytes = pending.record.len() as u64;
-        let full = self.room(&pending.stream).is_some_and(|room| !room.fits(bytes));
-        full && pending.stream.spec().when_full == WhenFull::Refuse
-    }
-    /// Counts it, if there is room.
-    pub(crate) fn admit(&mut self, pending: &Pending) -> bool {
-        let bytes = pending.record.len() as u64;
-        let Some(room) = self.room(&pending.stream) else {
-            return true;
-        };
-        let fits = room.fits(bytes);
-        if fits {
+    /// Why the item that these records belong to is refused, if one of their streams has no room: then none is stored.
+    pub(crate) fn refusal<'a>(&mut self, entries: impl Iterator<Item = &'a Pending>) -> Option<(&'a Pending, Error)> {
+        let mut rooms: Vec<(u32, Room)> = Vec::new();
+        for pending in entries {
+            let number = pending.stream.number();
+            let bytes = pending.record.len() as u64;
+            let taken = rooms.iter().position(|(of, _)| *of == number);
+            let Some(mut room) = taken
+                .map(|i| rooms.swap_remove(i).1)
+                .or_else(|| self.room(&pending.stream).copied())
+            else {
+                continue;
+            };
+            if !room.fits(bytes) {
+                let name = pending.stream.name().to_owned();
+                let error = match pending.stream.spec().when_full {
+                    WhenFull::DropNewest => Error::StreamDrops(name),
+                    _ => Error::StreamFull(name),
+                };
+                return Some((pending, error));
+            }
             room.take(bytes);
+            rooms.push((number, room));
         }
-        fits
+        None
+    }
+    /// Counts what is stored.
+    pub(crate) fn admit(&mut self, pending: &Pending) {
+        if let Some(room) = self.room(&pending.stream) {
+            room.take(pending.record.len() as u64);
+        }
     }
 }
 impl Owner {

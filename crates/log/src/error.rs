@@ -34,6 +34,10 @@ pub enum Error {
     RecordTooLarge(usize),
     /// The stream is at its limit and refuses new messages.
     StreamFull(String),
+    /// The stream is at its limit and drops new messages.
+    StreamDrops(String),
+    /// The data folder, named here, cannot be used.
+    Folder(String, Arc<io::Error>),
     /// The log keeps `accepted` and `stored` only.
     Level,
     /// The log is closing.
@@ -68,6 +72,14 @@ impl fmt::Display for Error {
             Self::Name => f.write_str("the name of a stream has 1 to 255 bytes and no control characters"),
             Self::PartitionOutOfRange(number) => write!(f, "there is no partition `{number}`"),
             Self::RecordTooLarge(most) => write!(f, "the message is larger than `{most}` bytes"),
+            Self::StreamDrops(name) => write!(f, "the stream `{name}` is full and drops new messages"),
+            Self::Folder(path, error) => match error.kind() {
+                io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => write!(f, "the data folder `{path}` is no folder"),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    write!(f, "the data folder `{path}` cannot be written to: {error}")
+                }
+                _ => write!(f, "the data folder `{path}` cannot be used: {error}"),
+            },
             Self::StreamFull(name) => write!(f, "the stream `{name}` is full"),
             Self::Level => f.write_str("a stream keeps `accepted` and `stored` only"),
             Self::Closing => f.write_str("the log is closing"),
@@ -77,7 +89,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Disk(_, error) => Some(&**error),
+            Self::Disk(_, error) | Self::Folder(_, error) => Some(&**error),
             _ => None,
         }
     }
@@ -133,6 +145,18 @@ impl From<Error> for Told {
                 Fault::Operator,
                 soon,
                 "let readers catch up, raise the limit or drop the oldest",
+            ),
+            Error::StreamDrops(_) => (
+                Code::StreamFull,
+                Fault::Operator,
+                Retry::No,
+                "let readers catch up, raise the limit or drop the oldest",
+            ),
+            Error::Folder(..) => (
+                Code::StorageFailed,
+                Fault::Operator,
+                Retry::No,
+                "choose a folder this user may write to",
             ),
             Error::Level => (Code::LevelNotOffered, Fault::Client, Retry::No, "ask for `stored`"),
             Error::Closing => (Code::Draining, Fault::Gateway, soon, ""),

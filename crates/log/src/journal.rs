@@ -18,6 +18,8 @@ use std::{
 
 /// Bytes before the first frame.
 pub(crate) const HEADER: usize = 64;
+/// Files at most, while none is empty.
+pub(crate) const FILES: usize = 4;
 
 /// The 64 bytes, checked. "Void after" is written as 0 until a failed sync is survived without a restart.
 #[derive(Clone, Copy, Debug)]
@@ -189,6 +191,8 @@ pub(crate) struct Closed {
     pub(crate) last_seq: u64,
     /// Its used bytes.
     pub(crate) bytes: u64,
+    /// Nothing but zeros.
+    pub(crate) blank: bool,
 }
 impl Files {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -231,9 +235,43 @@ impl Files {
     }
 }
 
+/// The file a start begins with: one that holds nothing any more, else a new one; `None`: there is no room for one yet. What is not
+/// `covered` is still needed, and on the slow path that is everything.
+pub(crate) fn first(shared: &Shared, covered: u64, slow: bool) -> Result<Option<Arc<JournalFile>>, Error> {
+    let (number, empty, many) = {
+        let mut state = shared.files.state();
+        let empty = |closed: &Closed| closed.blank || (!slow && closed.last_seq > 0 && closed.last_seq <= covered);
+        let at = state.closed.iter().position(empty);
+        let empty = at.and_then(|at| state.closed.remove(at));
+        state.next_number += 1;
+        (state.next_number - 1, empty, state.closed.len() >= FILES)
+    };
+    let short = shared.disk.space().is_ok_and(|space| space.free < shared.limits.reserve);
+    let made = match empty {
+        Some(closed) => closed.file.reuse(shared, number),
+        // Starts that follow each other quickly must not fill the disk with files.
+        None if many && short => Err(Error::Full),
+        None => JournalFile::create(shared, number),
+    };
+    match made {
+        Ok(file) => Ok(Some(file)),
+        Err(Error::Full) => {
+            shared.files.offer(Err(Error::Full));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+/// The frame that every later recovery must find before any other of this start.
+pub(crate) struct Opening {
+    pub(crate) frame: Vec<u8>,
+    pub(crate) records: u32,
+}
+
 /// The commit thread's end of the journal.
 pub(crate) struct Writer {
-    pub(crate) file: Arc<JournalFile>,
+    /// `None`: there was no room for one since the start.
+    pub(crate) file: Option<Arc<JournalFile>>,
     /// Where the next frame goes; 0: the header is not written yet.
     at: u64,
     /// Of the first frame in this file, even if that one could not be written.
@@ -244,7 +282,7 @@ pub(crate) struct Writer {
     pub(crate) seq: u64,
 }
 impl Writer {
-    pub(crate) fn new(file: Arc<JournalFile>, seq: u64) -> Self {
+    pub(crate) fn new(file: Option<Arc<JournalFile>>, seq: u64) -> Self {
         Self {
             file,
             at: 0,
@@ -255,7 +293,17 @@ impl Writer {
     }
     /// Where the next frame's header will lie, if it fits into the file.
     fn fits(&self, frame: usize, limits: &Limits) -> bool {
-        self.at.max(HEADER as u64) + frame as u64 <= limits.journal_file
+        self.file.is_some() && self.at.max(HEADER as u64) + frame as u64 <= limits.journal_file
+    }
+    /// Writes the first frame of a start; gives it back if that fails.
+    pub(crate) fn open(&mut self, shared: &Shared, mut opening: Opening) -> Result<(), (Error, Opening)> {
+        let Opening { frame, records } = &mut opening;
+        let written = match self.reserve(shared, frame.len(), Duration::ZERO) {
+            Ok(true) => self.write(shared, frame, *records, crate::frame::flag::RECOVERED),
+            Ok(false) => Err(Error::Full),
+            Err(error) => Err(error),
+        };
+        written.map(drop).map_err(|error| (error, opening))
     }
     /// Goes on to the next file if a frame of this size does not fit.
     pub(crate) fn reserve(&mut self, shared: &Shared, frame: usize, patience: Duration) -> Result<bool, Error> {
@@ -265,55 +313,58 @@ impl Writer {
         let Some(next) = shared.files.spare(patience)? else {
             return Ok(false);
         };
-        let old = std::mem::replace(&mut self.file, next);
-        let closed = Closed {
-            file: old,
+        let closed = self.file.replace(next).map(|file| Closed {
+            file,
             last_seq: self.seq - 1,
             bytes: self.at,
-        };
+            blank: false,
+        });
         self.at = 0;
         self.first_seq = self.seq;
-        shared.files.state().closed.push_back(closed);
+        shared.files.state().closed.extend(closed);
         shared.mover.wake();
         Ok(true)
     }
     /// Writes one frame (whose first 32 bytes are free) and syncs it; the place of its first record.
     pub(crate) fn write(&mut self, shared: &Shared, frame: &mut Vec<u8>, records: u32, flags: u32) -> Result<u64, Error> {
         let limits = &shared.limits;
+        let Some(file) = self.file.clone() else {
+            return Err(Error::Full);
+        };
         if std::mem::take(&mut self.owed) {
-            shared.sync_journal(&*self.file.file)?;
+            shared.sync_journal(&*file.file)?;
         }
         crate::frame::Header::write(frame, self.seq, records, flags, shared.salt);
         // Numbers are never used twice, not even after a failed write.
         self.seq += 1;
         let at = self.at.max(HEADER as u64);
         let end = at + frame.len() as u64;
-        self.file.claim(end);
+        file.claim(end);
         let written = if self.at == 0 {
             let head = Header {
-                number: self.file.number,
+                number: file.number,
                 first_seq: self.first_seq,
                 salt: shared.salt.value,
             };
             frame.splice(0..0, head.bytes());
-            let written = self.file.file.write_at(frame, 0);
+            let written = file.file.write_at(frame, 0);
             frame.drain(..HEADER);
             written
         } else {
-            self.file.file.write_at(frame, at)
+            file.file.write_at(frame, at)
         };
         written.map_err(Error::disk("write to the journal"))?;
         if shared.limits.sabotaged(Sabotage::AnswerBeforeSync) {
             self.owed = true;
         } else {
-            shared.sync_journal(&*self.file.file)?;
+            shared.sync_journal(&*file.file)?;
         }
         self.at = end;
         {
             let mut state = shared.files.state();
-            state.open = Some((self.file.clone(), end));
+            state.open = Some((file.clone(), end));
         }
-        if self.file.wants_zeros(end, limits) {
+        if file.wants_zeros(end, limits) {
             shared.mover.wake();
         }
         Ok(at + crate::frame::HEADER as u64)

@@ -7,15 +7,16 @@ use crate::{
     frame, hash,
     herald::Herald,
     intake::{Append, Change, Pending, Submission},
-    journal::{JournalFile, Writer},
+    journal::{self, Writer},
     le::Salt,
     marker,
     mover::Mover,
     options::{Limits, Options, Sabotage},
     partition::Partition,
     reader::Reader,
-    record,
+    record::{self, Missing},
     recover::{self, Recovered},
+    retention,
     segment::{Folder, Segment},
     shared::Shared,
     stream::{Stream, StreamSpec, StreamStats},
@@ -173,6 +174,8 @@ impl Log {
                 Error::disk("start a thread")(error)
             })
         };
+        // What a start found may be too much: retention looks at once.
+        shared.mover.wake();
         let mover = spawn("log-mover", Box::new(move || mover.run()))?;
         if let Err(error) = spawn("log-commit", Box::new(move || committer.run())) {
             shared.mover.close();
@@ -344,8 +347,8 @@ impl Log {
             hash,
         })
     }
-    /// Reads from a place on. A place of another stream's number, or one that retention has passed, begins with a gap; one ahead of the
-    /// end waits for it. Partitions that `After` does not name begin at their first record, as do those beside the one of `At`.
+    /// Reads from a place on. A place of another stream's number, one that retention has passed, or one behind the end begins with a gap.
+    /// Partitions that `After` does not name begin at their first record, as do those beside the one of `At`.
     pub fn reader(&self, stream: &Arc<Stream>, start: Start) -> Result<Reader> {
         Ok(Reader::new(self.shared.clone(), stream.clone(), start))
     }
@@ -388,7 +391,10 @@ impl Drop for Log {
 pub(crate) fn start(disk: Arc<dyn Disk>, options: &Options, hooks: Hooks) -> Result<(Arc<Shared>, Committer, Mover, Found), Error> {
     let lock = disk.lock().map_err(|error| match error.kind() {
         std::io::ErrorKind::WouldBlock => Error::Locked(error.to_string()),
-        _ => Error::disk("lock the data folder")(error),
+        _ => match Error::disk("lock the data folder")(error) {
+            Error::Disk(_, error) => Error::Folder(disk.name(), error),
+            full => full,
+        },
     })?;
     let space = disk.space().map_err(Error::disk("look at the free space"))?;
     let limits = Limits::of(options, space);
@@ -429,15 +435,21 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
     }
     {
         let mut files = shared.files.state();
-        files.next_number = next_number + 1;
+        files.next_number = next_number;
         files.closed.extend(closed);
     }
-    let file = JournalFile::create(&shared, next_number)?;
-    let mut writer = Writer::new(file, next_seq);
-    writer.write(&shared, &mut frame, records, frame::flag::RECOVERED)?;
+    let mut writer = Writer::new(journal::first(&shared, covered, found.slow)?, next_seq);
+    let opening = journal::Opening { frame, records };
+    let opening = match writer.open(&shared, opening) {
+        Ok(()) => None,
+        // The first frame that has room is led by it.
+        Err((Error::Full, opening)) => Some(opening),
+        Err((error, _)) => return Err(error),
+    };
+    retention::look_at_space(&shared);
     shared.counters.damaged.store(found.damaged, Relaxed);
     let dedupe = Dedupe::load(remembered(&shared, ids)?, shared.limits.dedupe);
-    let committer = Committer::new(shared.clone(), writer, state_seq, dedupe);
+    let committer = Committer::new(shared.clone(), writer, opening, state_seq, dedupe);
     if !found.slow {
         shared.catalog.unsweep();
     }
@@ -489,21 +501,19 @@ fn fill(partition: &Partition, home: recover::Home, frame: &mut Vec<u8>, salt: S
     partition.next.store(home.next, Relaxed);
     partition.last_time.store(home.last_time, Relaxed);
     let mut places = partition.places();
-    let held = home
-        .segments
+    places.torn = home
+        .skips
         .iter()
-        .map(|segment| segment.len - crate::segment::HEADER.min(segment.len))
-        .sum();
+        .any(|skip| matches!(skip.why, Missing::TailLost | Missing::Damaged));
     places.end = home.moved_to;
-    places.moved(home.segments, home.moved_to, held);
+    places.moved(home.segments, home.moved_to);
     home.runs.into_iter().for_each(|run| places.append(run, None));
     home.skips.into_iter().for_each(|skip| places.skip(skip));
     places.raise(home.floor);
-    let Some(lost) = home.lost else {
-        return 0;
-    };
-    let mut skip = record::encode_skip(lost.to - lost.from, lost.why);
-    record::stamp(&mut skip, partition.home, lost.from, home.last_time, salt);
-    frame.extend_from_slice(&skip);
-    1
+    for lost in &home.lost {
+        let mut skip = record::encode_skip(lost.to - lost.from, lost.why);
+        record::stamp(&mut skip, partition.home, lost.from, home.last_time, salt);
+        frame.extend_from_slice(&skip);
+    }
+    home.lost.len() as u32
 }

@@ -20,7 +20,7 @@ pub(crate) fn open(disk: &dyn Disk, salt: Option<u64>, now: i64) -> Result<u64, 
     if let Some(text) = &found
         && let Some(marker) = Marker::parse(text)
     {
-        return if marker.format > names::FORMAT || !marker.needs.is_empty() {
+        return if marker.format > u64::from(names::FORMAT) || !marker.needs.is_empty() {
             Err(Error::NewerFormat(marker.version))
         } else {
             Ok(marker.salt)
@@ -40,7 +40,8 @@ pub(crate) fn open(disk: &dyn Disk, salt: Option<u64>, now: i64) -> Result<u64, 
     Ok(salt)
 }
 struct Marker {
-    format: u16,
+    /// All ones: a number too large for any version so far.
+    format: u64,
     needs: String,
     salt: u64,
     version: String,
@@ -54,7 +55,7 @@ impl Marker {
         }
         let line = |name: &str| body.lines().find_map(|line| line.strip_prefix(name));
         Some(Self {
-            format: line("format ")?.parse().ok()?,
+            format: line("format ")?.parse().unwrap_or(u64::MAX),
             needs: line("needs ")?.trim_matches(['[', ']']).to_owned(),
             salt: u64::from_str_radix(line("salt ")?, 16).ok()?,
             version: line("version ")?.to_owned(),

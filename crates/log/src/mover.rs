@@ -4,7 +4,7 @@ use crate::{
     disk::{DiskFile, Open, read_range},
     error::Error,
     frame::{self, Met},
-    journal::{Closed, JournalFile},
+    journal::{Closed, FILES, JournalFile},
     names::{FIRST_PARTITION, table},
     options::Sabotage,
     partition::{Partition, Run},
@@ -19,7 +19,10 @@ use bytes::BufMut;
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::Instant,
 };
@@ -31,8 +34,6 @@ const OPEN: usize = 256;
 const SYNCS: usize = 4;
 /// Bytes of runs in memory from which on moves are early.
 const RUNS: usize = 32 << 20;
-/// Journal files at most, while none is empty.
-const FILES: usize = 4;
 /// Closed files that wait before the oldest is moved: what dies young is never written twice.
 const LAZY: usize = 2;
 
@@ -82,7 +83,6 @@ struct Home {
     /// Hashes of what waits; empty without a dedupe window.
     ids: Vec<(u64, u128)>,
     dedupes: bool,
-    grown: u64,
     most: u64,
 }
 
@@ -207,6 +207,8 @@ impl Mover {
         ready
     }
     fn begin(&mut self) -> bool {
+        // Often enough that the reserve is kept however fast publishers are.
+        retention::look_at_space(&self.shared);
         let early = self.early || self.shared.health.is_full();
         let closed = {
             let state = self.shared.files.state();
@@ -314,7 +316,7 @@ impl Mover {
         }
         if header.offset > home.next.max(home.floor) {
             let from = home.next.max(home.floor);
-            for skip in home.explain(from, header.offset) {
+            for skip in home.explain(from, header.offset, &self.shared.counters.damaged) {
                 let mut bytes = record::encode_skip(skip.1 - skip.0, skip.2);
                 record::stamp(&mut bytes, header.home, skip.0, header.time, self.shared.salt);
                 self.put(job, home, skip.0..skip.1, header.time, &bytes)?;
@@ -344,7 +346,6 @@ impl Mover {
             );
         }
         home.buffer.put_slice(record);
-        home.grown += record.len() as u64;
         home.next = offsets.end;
         Ok(())
     }
@@ -480,7 +481,7 @@ impl Mover {
     fn publish(&self, job: Job) {
         for home in job.homes.into_values() {
             if let Some(partition) = home.stream.partition(home.partition) {
-                partition.places().moved(home.segments, home.next, home.grown);
+                partition.places().moved(home.segments, home.next);
             }
         }
         self.shared.counters.moved.fetch_add(job.moved, Relaxed);
@@ -521,7 +522,6 @@ impl Home {
             buffer: Vec::new(),
             ids: Vec::new(),
             dedupes: !stream.spec().dedupe.is_zero(),
-            grown: 0,
             most: most.clamp(internal.segment_least.min(internal.segment_most), internal.segment_most),
         })
     }
@@ -539,12 +539,12 @@ impl Home {
         })
     }
     /// Why the offsets of a hole are missing, in order and without holes.
-    fn explain(&self, from: u64, to: u64) -> Vec<(u64, u64, Missing)> {
+    fn explain(&self, from: u64, to: u64, damaged: &AtomicU64) -> Vec<(u64, u64, Missing)> {
         let mut out = Vec::new();
         let Some(partition) = self.stream.partition(self.partition) else {
             return out;
         };
-        let places = partition.places();
+        let mut places = partition.places();
         let mut at = from;
         while at < to {
             let (end, why) = places.skip_at(at).map_or_else(
@@ -554,6 +554,11 @@ impl Home {
                 },
                 |skip| (skip.to.min(to), skip.why),
             );
+            // A record that was there at the start, or was written since, checks no longer.
+            if why == Missing::Damaged && places.holds(at) && places.is_new_damage(at) {
+                self.stream.counters.damaged.fetch_add(end - at, Relaxed);
+                damaged.fetch_add(end - at, Relaxed);
+            }
             out.push((at, end, why));
             at = end;
         }

@@ -120,6 +120,10 @@ impl Limits {
         let mut internal = options.internal.clone();
         // A small disk is freed in small pieces.
         internal.segment_most = internal.segment_most.min(journal_file);
+        // What must be forgotten for the total is forgotten by whole segments.
+        if let Some(total) = options.total {
+            internal.segment_most = internal.segment_most.min((total / 8).max(internal.segment_least));
+        }
         Self {
             record: (options.record.min(journal_file / 2) as usize).min(room - 64),
             intake: (options.intake as usize).clamp(4 << 10, 1 << 30),

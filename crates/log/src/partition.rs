@@ -1,7 +1,7 @@
 //! Where the offsets of one partition lie: in memory, in the journal, or missing for a known reason.
 use crate::{journal::JournalFile, record::Missing, segment::Segment};
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -115,6 +115,10 @@ pub(crate) struct Places {
     pub(crate) runs: VecDeque<Run>,
     pub(crate) skips: Vec<Skip>,
     tail: VecDeque<(u64, Vec<Arc<Message>>)>,
+    /// The start found that the end of the journal had lost something.
+    pub(crate) torn: bool,
+    /// Where damage began that was counted.
+    counted: HashSet<u64>,
 }
 /// Where to go on reading from an offset.
 pub(crate) enum Where {
@@ -162,17 +166,7 @@ impl Places {
     pub(crate) fn raise(&mut self, floor: u64) -> u64 {
         let old = self.floor;
         self.floor = floor.clamp(old, self.end.max(old));
-        while let Some(run) = self.runs.front().filter(|run| run.end() <= self.floor) {
-            self.bytes -= u64::from(run.data).min(self.bytes);
-            self.runs.pop_front();
-        }
-        for segment in self
-            .segments
-            .iter()
-            .filter(|segment| segment.end > old && segment.end <= self.floor)
-        {
-            self.bytes -= (segment.len - crate::segment::HEADER.min(segment.len)).min(self.bytes);
-        }
+        while self.runs.pop_front_if(|run| run.end() <= self.floor).is_some() {}
         self.skips.retain(|skip| skip.to > self.floor);
         if self.floor > old {
             self.count();
@@ -198,23 +192,33 @@ impl Places {
     /// The floor that takes at least `bytes` away, by whole segments, marks and runs.
     pub(crate) fn lighter(&self, bytes: u64) -> u64 {
         let mut gone = 0;
-        let sizes = self.segments.iter().map(|segment| (segment.end, segment.len));
-        let runs = self.runs.iter().map(|run| (run.end(), u64::from(run.data)));
-        for (end, size) in sizes.chain(runs).filter(|(end, _)| *end > self.floor) {
-            gone += size;
+        for segment in self.segments.iter().filter(|segment| segment.end > self.floor) {
+            let start = segment.start(self.floor);
+            let mark = segment.marks.iter().find(|mark| gone + mark.at.saturating_sub(start) >= bytes);
+            if let Some(mark) = mark.filter(|mark| mark.offset > self.floor) {
+                return mark.offset;
+            }
+            gone += segment.len.saturating_sub(start);
             if gone >= bytes {
-                return end;
+                return segment.end;
+            }
+        }
+        for run in &self.runs {
+            gone += u64::from(run.data);
+            if gone >= bytes {
+                return run.end();
             }
         }
         self.end
     }
-    /// Segments that hold nothing readers may have leave the list. Not while a move goes on: it may be writing the last one.
-    pub(crate) fn below_floor(&mut self) -> Vec<Segment> {
-        let mut gone = Vec::new();
-        while let Some(segment) = self.segments.pop_front_if(|segment| segment.end <= self.floor) {
-            gone.push(segment);
-        }
-        gone
+    /// Segments that hold nothing readers may have, the one that grows too.
+    pub(crate) fn below_floor(&self) -> Vec<Segment> {
+        let gone = self.segments.iter().take_while(|segment| segment.end <= self.floor);
+        gone.map(Segment::clone_head).collect()
+    }
+    /// They leave the list. Not while a move goes on: it may be writing the last one.
+    pub(crate) fn removed(&mut self, end: u64) {
+        while self.segments.pop_front_if(|segment| segment.end <= end).is_some() {}
     }
     /// The oldest messages leave memory, if they begin at this offset.
     pub(crate) fn forget(&mut self, first: u64) {
@@ -253,6 +257,28 @@ impl Places {
             }
         }
     }
+    /// Whether the damage from here on is met for the first time, as far as that is remembered.
+    pub(crate) fn is_new_damage(&mut self, from: u64) -> bool {
+        if self.counted.len() >= 4_096 {
+            return !self.counted.contains(&from);
+        }
+        self.counted.insert(from)
+    }
+    /// Where reading goes on from a place that this log no longer knows, though a reader has been there; and what happened.
+    pub(crate) fn beyond(&self, next: u64) -> Option<(u64, Reason)> {
+        if next > self.end {
+            let reason = if self.torn { Reason::Damaged } else { Reason::Recreated };
+            return Some((self.end, reason));
+        }
+        // What was handed out was synced: its end was not torn, but damaged.
+        let lost = self.skip_at(next).filter(|skip| skip.why == Missing::TailLost && next > skip.from);
+        lost.map(|skip| (skip.to, Reason::Damaged))
+    }
+    /// Whether a record of this offset is known to lie in the journal.
+    pub(crate) fn holds(&self, offset: u64) -> bool {
+        let i = self.runs.partition_point(|run| run.end() <= offset);
+        self.runs.get(i).is_some_and(|run| run.first <= offset)
+    }
     pub(crate) fn skip_at(&self, offset: u64) -> Option<Skip> {
         let i = self.skips.partition_point(|skip| skip.to <= offset);
         self.skips.get(i).copied().filter(|skip| skip.from <= offset)
@@ -273,7 +299,7 @@ impl Places {
         }
     }
     /// A move is durable: what it copied is read from segments from now on.
-    pub(crate) fn moved(&mut self, changed: Vec<Segment>, to: u64, bytes: u64) {
+    pub(crate) fn moved(&mut self, changed: Vec<Segment>, to: u64) {
         for segment in changed {
             match self.segments.iter_mut().find(|old| old.base == segment.base) {
                 Some(old) => *old = segment,
@@ -281,11 +307,7 @@ impl Places {
             }
         }
         self.moved_to = self.moved_to.max(to);
-        self.bytes += bytes;
-        while let Some(run) = self.runs.front().filter(|run| run.end() <= self.moved_to) {
-            self.bytes -= u64::from(run.data).min(self.bytes);
-            self.runs.pop_front();
-        }
+        while self.runs.pop_front_if(|run| run.end() <= self.moved_to).is_some() {}
         self.skips.retain(|skip| skip.to > self.moved_to);
         self.count();
     }
@@ -299,6 +321,9 @@ impl Places {
             .map(|segment| above(segment.base, segment.end, segment.records));
         let runs = self.runs.iter().map(|run| above(run.first, run.end(), u64::from(run.count)));
         self.records = segments.chain(runs).sum();
+        let segments = self.segments.iter().filter(|segment| segment.end > floor);
+        let segments = segments.map(|segment| segment.len.saturating_sub(segment.start(floor)));
+        self.bytes = segments.chain(self.runs.iter().map(|run| u64::from(run.data))).sum();
     }
     fn in_tail(&self, offset: u64, most: usize) -> Option<Vec<Arc<Message>>> {
         let mut i = self

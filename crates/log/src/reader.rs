@@ -80,12 +80,16 @@ impl Reader {
                 // Old numbers mean a stream that was deleted since, unless the cursor is one over several streams.
                 if !cursor.is_empty() && from.iter().count() == cursor.iter().count() {
                     reader.recreated(from);
+                } else {
+                    reader.beyond(cursor.iter());
                 }
             }
             Start::At(position) => {
                 reader.next = floors().collect();
                 let from = reader.place(std::iter::once((position, 0)));
-                if position.source != number {
+                if position.source == number {
+                    reader.beyond(std::iter::once(position));
+                } else {
                     reader.recreated(from);
                 }
             }
@@ -123,6 +127,29 @@ impl Reader {
             reason: Reason::Recreated,
             missed: None,
         });
+    }
+    /// Places that the stream does not reach: told at once, then reading goes on at the end.
+    fn beyond(&mut self, places: impl Iterator<Item = Position>) {
+        let (mut from, mut to) = (Cursor::default(), Cursor::default());
+        let mut found = None;
+        for position in places.filter(|position| position.source == self.stream.number()) {
+            let partition = position.partition as usize;
+            let (Some(home), Some(next)) = (self.stream.homes.get(partition), self.next.get(partition).copied()) else {
+                continue;
+            };
+            let Some((end, reason)) = home.places().beyond(next) else {
+                continue;
+            };
+            from.advance(position);
+            if let Some(offset) = end.checked_sub(1) {
+                to.advance(self.position(partition, offset));
+            }
+            if let Some(slot) = self.next.get_mut(partition) {
+                *slot = end;
+            }
+            found = if found == Some(Reason::Damaged) { found } else { Some(reason) };
+        }
+        self.gap = found.map(|reason| Gap { from, to, reason });
     }
     /// The stream it reads.
     pub fn stream(&self) -> &Arc<Stream> {
@@ -208,6 +235,10 @@ impl Reader {
                     continue;
                 }
                 Where::Gap(to, reason) => {
+                    // The start has counted it for the whole log.
+                    if reason == Reason::Damaged && partition.places().is_new_damage(next) {
+                        self.stream.counters.damaged.fetch_add(to - next, Relaxed);
+                    }
                     if !draft.gap(self, number, next, to, reason) {
                         return Ok(true);
                     }
@@ -260,8 +291,10 @@ impl Reader {
                 }
             };
             if let Some(to) = parsed.gap {
-                self.stream.counters.damaged.fetch_add(to - next, Relaxed);
-                self.shared.counters.damaged.fetch_add(to - next, Relaxed);
+                if !parsed.known && partition.places().is_new_damage(next) {
+                    self.stream.counters.damaged.fetch_add(to - next, Relaxed);
+                    self.shared.counters.damaged.fetch_add(to - next, Relaxed);
+                }
                 if !draft.gap(self, number, next, to, Reason::Damaged) {
                     return Ok(true);
                 }
@@ -348,6 +381,7 @@ impl Reader {
                     return false;
                 }
                 let to = if damaged { end } else { header.offset };
+                found.known = damaged && header.offset <= found.next;
                 found.gap = Some(to.min(wanted.until));
                 found.next = to.min(wanted.until);
             }
@@ -390,6 +424,8 @@ struct Wanted {
 struct Parsed {
     /// Nothing before this offset, and the reader is told.
     gap: Option<u64>,
+    /// That gap is written down: who wrote that has counted it.
+    known: bool,
     items: Vec<(u64, Arc<Message>)>,
     /// Where to go on.
     next: u64,

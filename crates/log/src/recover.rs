@@ -51,11 +51,13 @@ pub(crate) struct Home {
     pub(crate) runs: Vec<Run>,
     pub(crate) skips: Vec<Skip>,
     /// To be written into the first frame.
-    pub(crate) lost: Option<Skip>,
+    pub(crate) lost: Vec<Skip>,
     /// The journal has records of it.
     pub(crate) seen: bool,
     /// How many records behind its last one may be lost.
     suspect: u64,
+    /// All offsets below were given: a header says so whose body does not check.
+    given: u64,
 }
 impl Home {
     fn run(&mut self, file: &Arc<JournalFile>, at: u64, header: &record::Header) {
@@ -83,6 +85,15 @@ impl Home {
         }
         self.next = header.offset + 1;
     }
+    /// Leaves out the offsets up to here.
+    fn lose(&mut self, to: u64, why: Missing) {
+        if to > self.next {
+            let skip = Skip { from: self.next, to, why };
+            self.skips.push(skip);
+            self.lost.push(skip);
+            self.next = to;
+        }
+    }
 }
 
 /// Bytes that did not check, until it is known whether they were a torn end or damage.
@@ -90,6 +101,12 @@ impl Home {
 struct Unchecked {
     missing: u64,
     unknown: bool,
+    /// Headers of frames between records that all check.
+    headers: u64,
+    /// Of the missing, those whose place shows by a later record in the same frame.
+    placed: u64,
+    /// Home and offset of records of which only the header checks; whether their frame counts them too.
+    named: Vec<(u32, u64, bool)>,
     /// Offsets before records that did check.
     holes: Vec<(u32, u64, u64)>,
 }
@@ -197,6 +214,8 @@ impl Scan<'_> {
                     file,
                     last_seq: 0,
                     bytes: 0,
+                    // Sectors of a torn first frame must not turn up behind the frames of another life.
+                    blank: bytes.iter().all(|byte| *byte == 0),
                 }),
             }
         }
@@ -213,6 +232,7 @@ impl Scan<'_> {
                 last_seq: limit - 1,
                 file: source.file,
                 bytes: used as u64,
+                blank: false,
             });
         }
     }
@@ -237,8 +257,17 @@ impl Scan<'_> {
             } else if let Some((next, header)) = frame::find(bytes, at + 8, seq + 1..limit, salt) {
                 // Damage: a later frame is there.
                 if header.seq > self.replay_from {
-                    self.open.unknown = true;
                     self.records(source, at, next, false);
+                    let mut rest = next - at;
+                    frame::walk(bytes.get(at..next).unwrap_or_default(), salt, |met| {
+                        if let Met::Record(_, header, _) | Met::Damaged(header) = met {
+                            rest = rest.saturating_sub(header.stored());
+                        }
+                    });
+                    // Less than a frame's header and one record: no record is lost that is not known by name.
+                    let unknown = rest >= frame::HEADER + record::HEADER;
+                    self.open.unknown |= unknown;
+                    self.open.headers += u64::from(!unknown);
                 }
                 seq = header.seq;
                 at = next;
@@ -261,8 +290,25 @@ impl Scan<'_> {
         if header.flags & frame::flag::RECOVERED != 0 {
             self.explain(open.holes);
         } else {
-            self.out.found.damaged += open.missing + u64::from(open.unknown && open.missing == 0);
-            let count = if open.unknown { UNKNOWN } else { open.missing };
+            let named = open.named.len() as u64;
+            let counted = open.named.iter().filter(|(_, _, framed)| *framed).count() as u64;
+            let lost = open.missing + named - counted;
+            let hidden = |home: u32, offset: u64| {
+                let mut holes = open.holes.iter();
+                holes.any(|(of, from, to)| *of == home && (*from..*to).contains(&offset))
+            };
+            let known = open
+                .named
+                .iter()
+                .filter(|(home, offset, framed)| *framed && !hidden(*home, *offset));
+            let unnamed = open.missing.saturating_sub(open.placed + known.count() as u64);
+            self.out.found.damaged += lost.max(u64::from(open.unknown || open.headers > 0));
+            for (number, offset, _) in open.named {
+                let home = self.out.homes.entry(number).or_default();
+                home.seen = true;
+                home.given = home.given.max(offset + 1);
+            }
+            let count = if open.unknown { UNKNOWN } else { unnamed };
             // A home whose last record was hit must not give that offset again. Which one that is shows by what follows.
             if count > 0 {
                 self.out.homes.values_mut().for_each(|home| home.suspect = count);
@@ -285,7 +331,8 @@ impl Scan<'_> {
             return (0, 0);
         };
         let (mut sound, mut evidence) = (0, 0);
-        let (out, holes) = (&mut self.out, &mut self.open.holes);
+        let out = &mut self.out;
+        let Unchecked { holes, named, placed, .. } = &mut self.open;
         let slow = self.slow;
         // Without trusted rows an old record of a recycled file looks new.
         let strict = self.slow && !framed;
@@ -295,16 +342,24 @@ impl Scan<'_> {
                 if strict && !out.homes.get(&header.home).is_some_and(|home| home.seen) {
                     return;
                 }
-                let hole = out.homes.get(&header.home).map_or((0, false), |home| (home.next, home.seen));
+                let hole = out.homes.get(&header.home).map_or((0, false, false), |home| {
+                    (home.next, home.seen, home.suspect > 0 || home.given > home.next)
+                });
                 let new = take(out, &source.file, (from + at) as u64, &header, body);
                 if new && header.home >= FIRST_PARTITION && hole.0 < header.offset && (hole.1 || !slow) {
                     holes.push((header.home, hole.0, header.offset));
+                    // What an earlier frame has lost is no loss of this one.
+                    *placed += if framed && !hole.2 { header.offset - hole.0 } else { 0 };
                 }
                 evidence += u64::from(new);
             }
             Met::Damaged(header) => {
-                let next = out.homes.get(&header.home).map_or(0, |home| home.next);
-                evidence += u64::from(header.home >= FIRST_PARTITION && header.offset >= next);
+                let (next, seen) = out.homes.get(&header.home).map_or((0, false), |home| (home.next, home.seen));
+                let new = header.home >= FIRST_PARTITION && header.offset >= next;
+                evidence += u64::from(new);
+                if new && (seen || !strict) && header.kind == record::kind::MESSAGE {
+                    named.push((header.home, header.offset, framed));
+                }
             }
             Met::Noise => {}
         });
@@ -321,19 +376,10 @@ impl Scan<'_> {
         for closed in self.out.closed.iter_mut().filter(|closed| closed.last_seq == u64::MAX - 1) {
             closed.last_seq = self.out.next_seq - 1;
         }
-        for home in self.out.homes.values_mut() {
-            let count = count.max(home.suspect);
-            if count == 0 || !home.seen {
-                continue;
-            }
-            let skip = Skip {
-                from: home.next,
-                to: home.next + count,
-                why: Missing::TailLost,
-            };
-            home.skips.push(skip);
-            home.lost = Some(skip);
-            home.next = skip.to;
+        for home in self.out.homes.values_mut().filter(|home| home.seen) {
+            let damaged = home.given.max(home.next + home.suspect);
+            home.lose(damaged, Missing::Damaged);
+            home.lose(home.next + count, Missing::TailLost);
         }
     }
 }

@@ -74,17 +74,21 @@ fn level(stream: &Stream, limit: Option<u64>, held: impl Fn(&Partition) -> u64, 
         }
     }
 }
-/// The largest stream that may forget gives way first.
+/// Who is furthest over its own limit gives way first, then the largest; only those that may forget.
 fn shrink(shared: &Shared, total: u64) {
     let mut streams: Vec<_> = shared
         .catalog
         .all()
         .into_iter()
-        .map(|stream| (stream.stats().bytes, stream))
+        .map(|stream| {
+            let bytes = stream.stats().bytes;
+            let over = stream.spec().retention.bytes.map_or(0, |limit| bytes.saturating_sub(limit));
+            (over, bytes, stream)
+        })
         .collect();
-    streams.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-    let mut over = streams.iter().map(|(bytes, _)| bytes).sum::<u64>().saturating_sub(total);
-    for (bytes, stream) in streams {
+    streams.sort_by_key(|(over, bytes, _)| std::cmp::Reverse((*over, *bytes)));
+    let mut over = streams.iter().map(|(_, bytes, _)| bytes).sum::<u64>().saturating_sub(total);
+    for (_, bytes, stream) in streams {
         if over > 0 && stream.spec().when_full == WhenFull::DropOldest {
             let keep = bytes.saturating_sub(over);
             level(&stream, Some(keep), |home| home.held().1, crate::partition::Places::lighter);
@@ -99,7 +103,7 @@ pub(crate) fn remove(shared: &Shared, table: &mut Writer, covered: u64) -> Resul
     for stream in shared.catalog.all() {
         for home in &stream.homes {
             let (gone, row) = {
-                let mut places = home.places();
+                let places = home.places();
                 let gone = places.below_floor();
                 let last = places.segments.back().map_or(0, |segment| segment.last_time);
                 (gone, partition_row(places.moved_to, places.floor, last))
@@ -114,14 +118,19 @@ pub(crate) fn remove(shared: &Shared, table: &mut Writer, covered: u64) -> Resul
             }
             drop(tables);
             let end = gone.last().map_or(0, |segment| segment.end);
-            emptied.push((Folder::of(&stream, home.number), end));
+            emptied.push((stream.clone(), home.number, end));
         }
     }
     if emptied.is_empty() {
         return Ok(false);
     }
+    // Without room for the rows all stays as it is, and the next look tries again.
     write_rows(shared, table, covered)?;
-    for (folder, end) in emptied {
+    for (stream, number, end) in emptied {
+        if let Some(home) = stream.partition(number) {
+            home.places().removed(end);
+        }
+        let folder = Folder::of(&stream, number);
         for path in list(shared, &folder.0)? {
             if names::base_of(&path).is_some_and(|base| base < end) {
                 shared.disk.remove(&path).map_err(Error::disk("remove a segment"))?;
@@ -189,8 +198,13 @@ pub(crate) fn look_at_space(shared: &Shared) {
         let open = state.open.as_ref().map_or(0, |(_, at)| *at);
         (closed + open, state.spare.is_none() && state.failed.is_some())
     };
-    let held = || shared.catalog.all().iter().map(|stream| stream.stats().bytes).sum::<u64>();
-    let over = shared.limits.total.is_some_and(|total| held() > total);
+    // What may be forgotten gives way: only the rest can be too much.
+    let kept = || {
+        let all = shared.catalog.all().into_iter();
+        let held = all.filter(|stream| stream.spec().when_full != WhenFull::DropOldest);
+        held.map(|stream| stream.stats().bytes).sum::<u64>()
+    };
+    let over = shared.limits.total.is_some_and(|total| kept() > total);
     shared
         .health
         .set_full(failed || over || free < unmoved + shared.limits.reserve, shared.limits.now());

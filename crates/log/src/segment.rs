@@ -62,6 +62,12 @@ impl Segment {
             ..*self
         }
     }
+    /// Where the records at or above the floor begin, as far as its marks tell.
+    pub(crate) fn start(&self, floor: u64) -> u64 {
+        let i = self.marks.partition_point(|mark| mark.offset <= floor);
+        let mark = i.checked_sub(1).and_then(|i| self.marks.get(i));
+        mark.map_or(HEADER, |mark| mark.at)
+    }
     /// Counts one more record.
     pub(crate) fn grow(&mut self, offset: u64, end: u64, time: i64, bytes: usize, records: u64) {
         if self.marks.last().is_none_or(|mark| mark.at + STEP <= self.len) {

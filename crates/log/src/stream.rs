@@ -52,9 +52,9 @@ pub enum WhenFull {
     /// Forget the oldest.
     #[default]
     DropOldest,
-    /// Keep what there is; the new message is not stored here and counted as dropped, its item does not fail.
+    /// Keep what there is: the item fails with `StreamFull`, is not worth a second try, and is counted as dropped.
     DropNewest,
-    /// Fail the item with `StreamFull`.
+    /// Fail the item with `StreamFull`; it may be sent again.
     Refuse,
 }
 

@@ -182,7 +182,12 @@ impl Writer {
         le::put(&mut bytes, 60, &crc.to_le_bytes());
         bytes.extend(shared.catalog.tables().snapshot(|rows| batch(rows, seq, shared.salt)));
         let file = shared.disk.open(&path, Open::New)?;
-        file.write_at(&bytes, 0)?;
+        if let Err(error) = file.write_at(&bytes, 0) {
+            // Half of it would only take room.
+            drop(file);
+            shared.disk.remove(&path)?;
+            return Err(error);
+        }
         shared.sync_file(&*file)?;
         shared.sync_dirs(&path)?;
         (self.file, self.len) = (Some(file), bytes.len() as u64);

@@ -4,10 +4,16 @@
 mod model;
 mod support;
 
-use model::{Driver, Served, hooks, options, payload, serve};
+use model::{Driver, Served, hooks, options, payload, poll, serve};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
+use support::{MANY, entry};
+use tidegate_core::{
+    endpoint::Start,
+    position::{Gap, Position, Reason},
+    receipt::Level,
+};
 use tidegate_log::{
-    Options,
+    Found, Log, Options,
     disk::{Image, Recorded},
     steps::Steps,
 };
@@ -46,6 +52,8 @@ struct Seen {
     served: Served,
     gaps: usize,
     counted: u64,
+    /// As metrics see it.
+    damaged: u64,
     slow: bool,
 }
 fn open(image: &Image) -> Result<Seen, String> {
@@ -60,6 +68,7 @@ fn open(image: &Image) -> Result<Seen, String> {
         served,
         gaps: gaps.len(),
         counted: found.damaged + found.lost_tail + stats.damaged,
+        damaged: log.stats().damaged_records,
         slow: found.slow,
     })
 }
@@ -96,6 +105,8 @@ fn p06_a_flipped_byte_costs_at_most_its_record() {
             );
             let lost = RECORDS - records.len() as u64;
             assert!(lost == 0 || seen.gaps > 0 || seen.counted > 0, "{what}: lost in silence");
+            assert!(lost == 0 || seen.gaps > 0, "{what}: readers are not told");
+            assert!(lost == 0 || seen.damaged > 0, "{what}: not counted");
             let tally = tally.entry(kind(&path)).or_default();
             tally.0 += 1;
             tally.1 += lost as u32;
@@ -104,6 +115,137 @@ fn p06_a_flipped_byte_costs_at_most_its_record() {
     }
     println!("flips, records lost, slow path: {tally:?}");
     assert!(tally["s"].1 > 10_000 && tally["j"].1 > 1_000, "most flips hit a record: {tally:?}");
+}
+/// Records of two streams, sealed; one bit of one record flips.
+fn flipped(text: &[u8], back: usize) -> Image {
+    let mut driver = Driver::new(Recorded::new(), &settings());
+    driver.create();
+    driver.append("b", 0, 1);
+    driver.append("a", 0, 4);
+    while driver.steps.commit() {}
+    driver.hear();
+    driver.steps.seal();
+    let mut image = driver.disk.image();
+    let paths: Vec<_> = image
+        .paths()
+        .into_iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "j"))
+        .collect();
+    for path in paths {
+        let mut bytes = image.read(&path).unwrap();
+        if let Some(at) = bytes.windows(text.len()).position(|window| window == text) {
+            bytes[at - back] ^= 1;
+            image.replace(&path, bytes);
+        }
+    }
+    image
+}
+fn start(image: &Image) -> (Log, Steps, Found, Recorded) {
+    let disk = Recorded::from_image(image);
+    let (log, steps, found) = Steps::open(Arc::new(disk.clone()), &settings(), hooks()).unwrap();
+    (log, steps, found, disk)
+}
+fn read_from(log: &Log, from: Start) -> (Option<Gap>, usize) {
+    let stream = log.stream("a").unwrap();
+    let chunk = poll(log.reader(&stream, from).unwrap().ready(MANY)).unwrap().unwrap().unwrap();
+    (chunk.gap, chunk.items.len())
+}
+#[test]
+fn p06_the_newest_record_is_not_lost_in_silence() {
+    let newest = payload(0, 3);
+    // In its body, which leaves its name, and in its header.
+    for back in [0, 30] {
+        let mut image = flipped(&newest, back);
+        for round in 0..3 {
+            let (log, steps, found, disk) = start(&image);
+            assert_eq!((found.damaged, found.lost_tail), (1, 0), "{round}");
+            assert_eq!(log.stats().damaged_records, 1);
+            let stream = log.stream("a").unwrap();
+            assert_eq!(stream.range(0).unwrap(), (0, 4));
+            let at = |offset| Position {
+                source: stream.number(),
+                partition: 0,
+                offset,
+            };
+            let (gap, items) = read_from(&log, Start::After([at(2)].into_iter().collect()));
+            let gap = gap.unwrap_or_else(|| panic!("not told: {back} {round}"));
+            assert_eq!(
+                (gap.reason, gap.from.to_string(), gap.to.to_string()),
+                (Reason::Damaged, "1.2".into(), "1.3".into())
+            );
+            assert_eq!(items, 0);
+            if back == 0 {
+                assert_eq!(log.stream("b").unwrap().range(0).unwrap().1, 1, "the other stream lost nothing");
+            }
+            drop((log, steps));
+            image = disk.image();
+        }
+    }
+}
+#[test]
+fn p04_a_cursor_behind_the_end_is_told_at_once() {
+    let (log, mut steps, ..) = start(&flipped(b"nothing like this", 0));
+    let stream = log.stream("a").unwrap();
+    let at = |offset| Position {
+        source: stream.number(),
+        partition: 0,
+        offset,
+    };
+    assert_eq!(read_from(&log, Start::At(at(4))), (None, 0), "the end itself is no gap");
+    assert_eq!(read_from(&log, Start::After([at(3)].into_iter().collect())), (None, 0));
+    for from in [Start::After([at(9)].into_iter().collect()), Start::At(at(9))] {
+        let end = stream.range(0).unwrap().1;
+        let mut reader = log.reader(&stream, from).unwrap();
+        let gap = poll(reader.ready(MANY)).unwrap().unwrap().unwrap().gap.unwrap();
+        let told = (gap.reason, gap.from.to_string(), gap.to.to_string());
+        assert_eq!(told, (Reason::Recreated, "1.9".into(), format!("1.{}", end - 1)));
+        let receipt = poll(log.append(vec![entry(0, &stream, 0, "next")], Level::Stored))
+            .unwrap()
+            .unwrap();
+        while steps.commit() {}
+        steps.herald();
+        assert!(poll(receipt).unwrap().is_ok());
+        let chunk = poll(reader.ready(MANY)).unwrap().unwrap().unwrap();
+        assert!(chunk.gap.is_none());
+        assert_eq!(chunk.items[0].0.offset, u128::from(end));
+    }
+}
+#[test]
+fn p04_a_cursor_into_a_torn_end_is_damage() {
+    // Never sealed: without the cursor nobody knows that the newest record was there.
+    let mut driver = Driver::new(Recorded::new(), &settings());
+    driver.create();
+    driver.append("a", 0, 4);
+    while driver.steps.commit() {}
+    driver.hear();
+    let mut image = driver.disk.image();
+    let newest = payload(0, 2);
+    for path in image.paths() {
+        let mut bytes = image.read(&path).unwrap();
+        if let Some(at) = bytes.windows(newest.len()).position(|window| window == newest) {
+            bytes.truncate(at);
+            image.replace(&path, bytes);
+        }
+    }
+    let (log, _steps, found, _) = start(&image);
+    assert!(found.lost_tail > 0);
+    let stream = log.stream("a").unwrap();
+    let at = |offset| Position {
+        source: stream.number(),
+        partition: 0,
+        offset,
+    };
+    assert_eq!(
+        read_from(&log, Start::After([at(1)].into_iter().collect())).0,
+        None,
+        "nobody has seen more"
+    );
+    for offset in [2, 3, 1 << 40] {
+        let gap = read_from(&log, Start::After([at(offset)].into_iter().collect()))
+            .0
+            .expect("it was there");
+        assert_eq!((gap.reason, gap.from.to_string()), (Reason::Damaged, format!("1.{offset}")));
+    }
 }
 #[test]
 fn p06_a_cut_costs_only_what_lay_behind_it() {

@@ -2,14 +2,20 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 use support::{drain, entries, one, small, store, try_open, try_open_on};
 use tidegate_core::{
     endpoint::Start,
     error::{Code, Retry},
 };
 use tidegate_log::{
-    Error, Log, Options, Status,
+    Error, Internal, Log, Options, Retention, Status, Stream, StreamSpec,
     disk::{Disk, Failing, Open, Real},
 };
 
@@ -27,7 +33,7 @@ async fn until_served(log: &Log) -> Duration {
     while let Err(error) = store(log, entries(&stream, batch(1))).await {
         assert_eq!(error.code(), Code::StorageFull);
         assert!(started.elapsed() < Duration::from_secs(20), "it never recovered");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        support::turn().await;
     }
     started.elapsed()
 }
@@ -84,7 +90,42 @@ async fn p10_a_full_disk_refuses_publishes_serves_readers_and_recovers() {
     log.close().await;
 }
 #[tokio::test]
-async fn p10_a_real_disk_of_8_mb_is_filled_and_freed() {
+async fn p10_a_log_starts_on_a_full_disk_and_serves_readers() {
+    for crash in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Failing::new(Arc::new(Real::new(folder.path())));
+        let (log, _) = try_open_on(Arc::new(disk.clone()), small()).unwrap();
+        let stream = one(&log).await;
+        store(&log, entries(&stream, batch(3))).await.unwrap();
+        if crash {
+            // The folder as a killed process leaves it.
+            disk.set_full(true);
+        }
+        log.close().await;
+        disk.set_full(true);
+        for _ in 0..3 {
+            let (log, found) = try_open_on(Arc::new(disk.clone()), small()).unwrap();
+            assert_eq!((found.damaged, found.lost_tail), (0, 0));
+            assert!(matches!(log.status(), Status::Full { .. }), "before the first publish");
+            let stream = log.stream("orders").unwrap();
+            let refused = store(&log, entries(&stream, batch(1))).await.unwrap_err();
+            assert_eq!(refused.code(), Code::StorageFull);
+            assert_eq!(payloads(&log).await.len(), 3);
+            log.close().await;
+        }
+        let (log, _) = try_open_on(Arc::new(disk.clone()), small()).unwrap();
+        disk.set_full(false);
+        assert!(until_served(&log).await < Duration::from_secs(2));
+        assert_eq!(payloads(&log).await.len(), 4);
+        log.close().await;
+        let (log, found) = try_open(folder.path(), small()).unwrap();
+        assert_eq!((found.damaged, found.lost_tail), (0, 0));
+        assert_eq!(payloads(&log).await.len(), 4);
+        log.close().await;
+    }
+}
+/// A disk of 8 MB, if there is a right to mount one.
+fn small_disk() -> Option<(tempfile::TempDir, Unmount)> {
     let folder = tempfile::tempdir().unwrap();
     let mounted = std::process::Command::new("mount")
         .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
@@ -92,21 +133,68 @@ async fn p10_a_real_disk_of_8_mb_is_filled_and_freed() {
         .status();
     if !mounted.is_ok_and(|status| status.success()) {
         println!("SKIPPED, LOUDLY: no right to mount a tmpfs here, so no full disk was tried");
-        return;
+        return None;
     }
     let unmount = Unmount(folder.path().to_owned());
-    let (log, _) = try_open(folder.path(), Options::default()).unwrap();
-    one(&log).await;
-    let stream = log.stream("orders").unwrap();
+    Some((folder, unmount))
+}
+/// Publishes until the disk is full; how many records it took.
+async fn fill(log: &Log, stream: &Arc<Stream>) -> usize {
     let mut stored = 0;
     let refused = loop {
-        match store(&log, entries(&stream, batch(50))).await {
+        match store(log, entries(stream, batch(50))).await {
             Ok(_) => stored += 50,
             Err(error) => break error,
         }
         assert!(stored < 20_000, "8 MB hold no 20 MB");
     };
     assert_eq!(refused.code(), Code::StorageFull);
+    stored
+}
+#[tokio::test]
+async fn p10_a_real_full_disk_lets_a_log_start_again_and_again() {
+    let Some((folder, unmount)) = small_disk() else {
+        return;
+    };
+    let (log, _) = try_open(folder.path(), Options::default()).unwrap();
+    let stream = one(&log).await;
+    let stored = fill(&log, &stream).await;
+    log.close().await;
+    drop(log);
+    // Somebody else takes the rest.
+    let mut rest = std::fs::File::create(folder.path().join("rest")).unwrap();
+    let zeros = [0; 4_096];
+    while std::io::Write::write_all(&mut rest, &zeros).is_ok() {}
+    drop(rest);
+    for _ in 0..6 {
+        let (log, found) = try_open(folder.path(), Options::default()).unwrap();
+        assert_eq!((found.damaged, found.lost_tail), (0, 0));
+        assert!(matches!(log.status(), Status::Full { .. }));
+        assert_eq!(payloads(&log).await.len(), stored);
+        log.close().await;
+    }
+    let (log, _) = try_open(folder.path(), Options::default()).unwrap();
+    std::fs::remove_file(folder.path().join("rest")).unwrap();
+    let started = std::time::Instant::now();
+    // The next look at the space makes its file.
+    while log.purge_stream("orders").await.is_err() {
+        assert!(started.elapsed() < Duration::from_secs(5), "it does not begin to write");
+        support::turn().await;
+    }
+    assert!(until_served(&log).await < Duration::from_secs(2));
+    log.close().await;
+    drop(log);
+    drop(unmount);
+}
+#[tokio::test]
+async fn p10_a_real_disk_of_8_mb_is_filled_and_freed() {
+    let Some((folder, unmount)) = small_disk() else {
+        return;
+    };
+    let (log, _) = try_open(folder.path(), Options::default()).unwrap();
+    one(&log).await;
+    let stream = log.stream("orders").unwrap();
+    let stored = fill(&log, &stream).await;
     assert!(stored >= 2_000, "{stored} records of 1 KB were taken");
     // Readers have all of it; then it is forgotten, and there is room again.
     assert_eq!(payloads(&log).await.len(), stored);
@@ -114,6 +202,44 @@ async fn p10_a_real_disk_of_8_mb_is_filled_and_freed() {
     let took = until_served(&log).await;
     println!("stored {stored}, served again after {took:?}");
     assert!(took < Duration::from_secs(2));
+    log.close().await;
+    drop(log);
+    drop(unmount);
+}
+#[tokio::test]
+async fn p10_what_expires_gives_a_full_disk_back() {
+    let Some((folder, unmount)) = small_disk() else {
+        return;
+    };
+    let clock = Arc::new(AtomicI64::new(1_000_000_000));
+    let now = clock.clone();
+    let options = Options {
+        internal: Internal {
+            now: Arc::new(move || now.load(SeqCst)),
+            ..Internal::default()
+        },
+        ..Options::default()
+    };
+    let (log, _) = try_open(folder.path(), options).unwrap();
+    let spec = StreamSpec {
+        retention: Retention {
+            age: Some(Duration::from_secs(60)),
+            ..Retention::default()
+        },
+        ..StreamSpec::default()
+    };
+    let stream = log.create_stream("orders", spec).await.unwrap();
+    let stored = fill(&log, &stream).await;
+    assert_eq!(payloads(&log).await.len(), stored);
+    // Somebody else takes what we left free, all but little.
+    let mut rest = std::fs::File::create(folder.path().join("rest")).unwrap();
+    while std::io::Write::write_all(&mut rest, &[0; 4_096]).is_ok() {}
+    let len = rest.metadata().unwrap().len();
+    rest.set_len(len.saturating_sub(64 << 10)).unwrap();
+    drop(rest);
+    clock.fetch_add(61_000_000, SeqCst);
+    assert!(until_served(&log).await < Duration::from_secs(2));
+    assert_eq!(payloads(&log).await.len(), 1);
     log.close().await;
     drop(log);
     drop(unmount);
@@ -179,13 +305,30 @@ async fn other_peoples_folders_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (log, _) = try_open(folder.path(), small()).unwrap();
     log.close().await;
-    let body = "tidegate log\nformat 9\nneeds []\nsalt 0000000000000001\ncreated x\nversion 7.0.0";
-    let text = format!("{body}\ncheck {:08x}\n", crc32c::crc32c(body.as_bytes()));
-    let marker = Real::new(folder.path()).open("log/LOG".as_ref(), Open::Existing).unwrap();
-    marker.set_len(0).unwrap();
-    marker.write_at(text.as_bytes(), 0).unwrap();
-    let newer = try_open(folder.path(), small()).map(drop).unwrap_err();
-    assert!(matches!(&newer, Error::NewerFormat(version) if version == "7.0.0"));
-    let told = tidegate_core::error::Error::from(newer);
-    assert_eq!((told.code(), told.hint().is_some()), (Code::NewerFormat, true));
+    for format in ["9", "70000", "99999999999", "99999999999999999999999"] {
+        let body = format!("tidegate log\nformat {format}\nneeds []\nsalt 0000000000000001\ncreated x\nversion 7.0.0");
+        let text = format!("{body}\ncheck {:08x}\n", crc32c::crc32c(body.as_bytes()));
+        let marker = Real::new(folder.path()).open("log/LOG".as_ref(), Open::Existing).unwrap();
+        marker.set_len(0).unwrap();
+        marker.write_at(text.as_bytes(), 0).unwrap();
+        let newer = try_open(folder.path(), small()).map(drop).unwrap_err();
+        assert!(matches!(&newer, Error::NewerFormat(version) if version == "7.0.0"), "{format}");
+        let told = tidegate_core::error::Error::from(newer);
+        assert_eq!((told.code(), told.hint().is_some()), (Code::NewerFormat, true));
+    }
+}
+#[tokio::test]
+async fn a_data_folder_that_is_none_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data");
+    std::fs::write(&file, "no folder").unwrap();
+    let refused = try_open(&file, small()).map(drop).unwrap_err();
+    assert_eq!(refused.to_string(), format!("the data folder `{}` is no folder", file.display()));
+    let told = tidegate_core::error::Error::from(refused);
+    assert_eq!(
+        (told.code(), told.retry(), told.hint().is_some()),
+        (Code::StorageFailed, Retry::No, true)
+    );
+    let denied = Error::Folder("x".to_owned(), Arc::new(std::io::ErrorKind::PermissionDenied.into()));
+    assert!(denied.to_string().starts_with("the data folder `x` cannot be written to"));
 }

@@ -493,7 +493,7 @@ async fn many_partitions_are_moved_with_few_open_files() {
         assert!(store(&log, batch).await.unwrap().failed.is_empty());
     }
     while log.stats().moved_records < 800 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        support::turn().await;
     }
     log.close().await;
     let (log, found) = try_open(folder.path(), small()).unwrap();

@@ -81,6 +81,9 @@ impl Disk for Failing {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.inner.sync_dir(dir)
     }
+    fn name(&self) -> String {
+        self.inner.name()
+    }
     fn space(&self) -> io::Result<Space> {
         let space = self.inner.space()?;
         let free = if self.told.full.load(SeqCst) { 0 } else { space.free };

@@ -59,6 +59,9 @@ impl Disk for Real {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(self.root.join(dir))?.sync_all()
     }
+    fn name(&self) -> String {
+        self.root.display().to_string()
+    }
     fn space(&self) -> io::Result<Space> {
         self.make_folders(Path::new("x"))?;
         let stat = rustix::fs::statvfs(&self.root)?;
@@ -86,8 +89,9 @@ impl Disk for Real {
             }
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        file.set_len(0)?;
-        file.write_all(std::process::id().to_string().as_bytes())?;
+        // Only a help for people: a full disk has no room for it.
+        let holder = std::process::id().to_string();
+        let _told = file.write_all(holder.as_bytes()).and_then(|()| file.set_len(holder.len() as u64));
         Ok(Box::new(file))
     }
 }

@@ -23,6 +23,11 @@ pub const MANY: Limit = Limit {
     bytes: 64 << 20,
 };
 
+/// Lets the log's tasks and threads go on.
+pub async fn turn() {
+    tokio::task::yield_now().await;
+    std::thread::yield_now();
+}
 pub fn hooks() -> Hooks {
     Hooks {
         on_committed: Box::new(|_| {}),
