@@ -124,6 +124,18 @@ fn a_cursor_of_another_stream_is_a_gap_not_silence() {
     balance(&node);
 }
 #[test]
+fn a_cursor_ahead_of_the_stream_is_a_gap_and_reading_goes_on() {
+    let node = dev().start();
+    node.post("/orders", &[], b"1");
+    let page = node.get("/orders?cursor=1.99&wait=0").json();
+    assert_eq!(page["gap"]["from"], "1.99", "{page}");
+    let next = page["next_cursor"].as_str().unwrap().to_owned();
+    node.post("/orders", &[], b"2");
+    let page = node.get(&format!("/orders?cursor={next}&wait=5s")).json();
+    assert_eq!(payloads(&page), ["2"]);
+    balance(&node);
+}
+#[test]
 fn what_retention_took_is_a_gap() {
     let node = dev()
         .start_with("kind: stream\nname: s\nretention: { messages: 3 }\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\n");

@@ -167,6 +167,24 @@ fn each_level_means_what_it_says() {
     balance(&node);
 }
 #[test]
+fn a_full_stream_says_so_and_answers_known_ids_all_the_same() {
+    let node = dev().start_with(
+        "kind: stream\nname: keep\nretention: { messages: 2 }\nwhen_full: drop_newest\n---\nkind: stream\nname: wait\nretention: { messages: 2 }\nwhen_full: refuse\n---\nkind: api\nname: keep\npaths: [/keep]\nbackend: { stream: keep }\n---\nkind: api\nname: wait\npaths: [/wait]\nbackend: { stream: wait }\n",
+    );
+    for (path, retry) in [("/keep", false), ("/wait", true)] {
+        for i in 0..2 {
+            assert_eq!(node.post(path, &[("tidegate-id", &format!("i{i}"))], b"x").status, 202);
+        }
+        let refused = node.post(path, &[], b"x");
+        assert_eq!((refused.status, &refused.json()["code"]), (507, &json!("TG4007")), "{path}");
+        assert_eq!(refused.header("retry-after").is_some(), retry, "{path}");
+        let again = node.post(path, &[("tidegate-id", "i0")], b"x");
+        assert_eq!((again.status, again.header("tidegate-duplicate")), (202, Some("true")), "{path}");
+        assert_eq!(node.get(path).json()["items"].as_array().unwrap().len(), 2);
+    }
+    balance(&node);
+}
+#[test]
 fn a_key_decides_the_partition_and_an_order_holds_within() {
     let node = dev().start_with("kind: stream\nname: s\npartitions: 4\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\n");
     for i in 0..20 {

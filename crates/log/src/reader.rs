@@ -149,7 +149,12 @@ impl Reader {
             }
             found = if found == Some(Reason::Damaged) { found } else { Some(reason) };
         }
-        self.gap = found.map(|reason| Gap { from, to, reason });
+        self.gap = found.map(|reason| Gap {
+            from,
+            to,
+            reason,
+            missed: None,
+        });
     }
     /// The stream it reads.
     pub fn stream(&self) -> &Arc<Stream> {
