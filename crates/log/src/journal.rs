@@ -235,12 +235,12 @@ impl Files {
     }
 }
 
-/// The file a start begins with: one that holds nothing any more, else a new one; `None`: there is no room for one yet. What is not
-/// `covered` is still needed, and on the slow path that is everything.
-pub(crate) fn first(shared: &Shared, covered: u64, slow: bool) -> Result<Option<Arc<JournalFile>>, Error> {
+/// The file a start begins with: one made ahead, else a new one; `None`: there is no room for one yet. A used one is left to the mover:
+/// what lies in it must not turn up behind a torn first frame.
+pub(crate) fn first(shared: &Shared) -> Result<Option<Arc<JournalFile>>, Error> {
     let (number, empty, many) = {
         let mut state = shared.files.state();
-        let empty = |closed: &Closed| closed.blank || (!slow && closed.last_seq > 0 && closed.last_seq <= covered);
+        let empty = |closed: &Closed| closed.blank;
         let at = state.closed.iter().position(empty);
         let empty = at.and_then(|at| state.closed.remove(at));
         state.next_number += 1;

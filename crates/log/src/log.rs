@@ -438,7 +438,7 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
         files.next_number = next_number;
         files.closed.extend(closed);
     }
-    let mut writer = Writer::new(journal::first(&shared, covered, found.slow)?, next_seq);
+    let mut writer = Writer::new(journal::first(&shared)?, next_seq);
     let opening = journal::Opening { frame, records };
     let opening = match writer.open(&shared, opening) {
         Ok(()) => None,

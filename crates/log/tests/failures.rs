@@ -223,7 +223,7 @@ async fn p10_what_expires_gives_a_full_disk_back() {
     let (log, _) = try_open(folder.path(), options).unwrap();
     let spec = StreamSpec {
         retention: Retention {
-            age: Some(Duration::from_secs(60)),
+            age: Some(Duration::from_mins(1)),
             ..Retention::default()
         },
         ..StreamSpec::default()

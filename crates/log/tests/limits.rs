@@ -16,7 +16,10 @@ use tidegate_core::{
     message::Message,
     position::Reason,
 };
-use tidegate_log::{Entry, Internal, Log, Options, Retention, Stream, StreamSpec, WhenFull};
+use tidegate_log::{
+    Entry, Internal, Log, Options, Retention, Stream, StreamSpec, WhenFull,
+    disk::{Failing, Real},
+};
 
 fn numbers(range: std::ops::Range<u32>) -> impl Iterator<Item = String> {
     range.map(|i| format!("{i:0>100}"))
@@ -338,5 +341,39 @@ async fn who_is_over_its_own_limit_gives_way_first() {
     eventually("its own limit", || limited.stats().bytes <= 16 << 10).await;
     assert_eq!(large.stats().records, 500, "there was room for all of the large one");
     assert!(limited.stats().records > 20, "{:?}", limited.stats());
+    log.close().await;
+}
+#[tokio::test]
+async fn expired_segments_leave_a_disk_that_had_no_room_for_their_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Failing::new(Arc::new(Real::new(folder.path())));
+    let (time, looks) = (clock(), Arc::new(AtomicI64::new(0)));
+    let mut settings = options(&time);
+    let (now, count) = (time.clone(), looks.clone());
+    settings.internal.now = Arc::new(move || {
+        count.fetch_add(1, SeqCst);
+        now.load(SeqCst)
+    });
+    let (log, _) = support::try_open_on(Arc::new(disk.clone()), settings).unwrap();
+    let spec = StreamSpec {
+        retention: Retention {
+            age: Some(Duration::from_mins(1)),
+            ..Retention::default()
+        },
+        ..StreamSpec::default()
+    };
+    let stream = log.create_stream("aged", spec).await.unwrap();
+    for i in 0..60 {
+        store(&log, entries(&stream, numbers(i * 10..i * 10 + 10))).await.unwrap();
+    }
+    eventually("moved", || segments(folder.path()) > 3).await;
+    disk.set_full(true);
+    time.fetch_add(61_000_000, SeqCst);
+    eventually("expired", || stream.stats().records == 0).await;
+    // Retention has looked twice more: it tried to write the rows.
+    let before = looks.load(SeqCst);
+    eventually("looked again", || looks.load(SeqCst) >= before + 4).await;
+    disk.set_full(false);
+    eventually("the segments go", || segments(folder.path()) == 0).await;
     log.close().await;
 }
