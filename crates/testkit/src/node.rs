@@ -4,6 +4,7 @@ use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -93,6 +94,8 @@ impl How {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            // A group of its own: behind another program, both must end.
+            .process_group(0)
             .spawn()
             .expect("the program starts");
         let lines = Arc::<Mutex<Vec<String>>>::default();
@@ -246,6 +249,8 @@ impl Node {
 }
 impl Drop for Node {
     fn drop(&mut self) {
+        let group = format!("-{}", self.child.id());
+        let _gone = Command::new("kill").args(["-9", "--", &group]).stderr(Stdio::null()).status();
         let _gone = self.child.kill();
         let _gone = self.child.wait();
     }
