@@ -211,12 +211,16 @@ impl Files {
             (None, None) => Ok(None),
         }
     }
+    /// The last file but one is being written: the mover must not rest.
+    pub(crate) fn run_short(&self) -> bool {
+        self.state().closed.len() >= FILES - 1
+    }
     /// How long to wait after so many bytes, so that a slow mover slows publishers smoothly: from the last but one file on in proportion
     /// to how full that is, down to half the mover's own rate.
     pub(crate) fn brake(&self, bytes: usize, rate: u64, limits: &Limits) -> Duration {
         let (behind, at) = {
             let state = self.state();
-            (state.closed.len() >= 3, state.open.as_ref().map_or(0, |(_, at)| *at))
+            (state.closed.len() >= FILES - 1, state.open.as_ref().map_or(0, |(_, at)| *at))
         };
         if !behind || rate == 0 {
             return Duration::ZERO;

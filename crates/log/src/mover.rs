@@ -36,6 +36,14 @@ const SYNCS: usize = 4;
 const RUNS: usize = 32 << 20;
 /// Closed files that wait before the oldest is moved: what dies young is never written twice.
 const LAZY: usize = 2;
+/// A move rests so many times as long as it worked, unless files run short: publishers need the processors and the disk more.
+const REST: u32 = 3;
+/// What a window holds of each partition, so that many do not mean many small writes.
+const SHARE: usize = 64 << 10;
+/// The smallest window.
+const WINDOW: usize = 1 << 20;
+/// Bytes of one file that wait for a sync: a sync of many would hold up the journal's.
+const UNSYNCED: u64 = 2 << 20;
 
 pub(crate) struct Mover {
     shared: Arc<Shared>,
@@ -52,8 +60,7 @@ struct Job {
     /// Read up to here.
     at: u64,
     homes: HashMap<u32, Home>,
-    /// Written, not synced; `None`: closed for now.
-    dirty: HashMap<PathBuf, Option<Arc<dyn DiskFile>>>,
+    dirty: HashMap<PathBuf, Dirty>,
     /// How many of them are open.
     open: usize,
     /// Of new files: their folders need a sync.
@@ -61,6 +68,13 @@ struct Job {
     moved: u64,
     state: State,
     begun: Instant,
+}
+/// A file that was written to.
+struct Dirty {
+    /// `None`: closed for now.
+    file: Option<Arc<dyn DiskFile>>,
+    /// Bytes since its last sync.
+    unsynced: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -100,12 +114,17 @@ impl Mover {
         while self.shared.mover.wait() {
             self.tick();
             let mut ticked = clock::instant();
+            let mut began = ticked;
             while self.step() && !self.shared.mover.is_closed() {
                 // Under load there is no silence to wait for.
                 if self.job.is_none() && ticked.elapsed() > TICK {
                     self.tick();
                     ticked = clock::instant();
                 }
+                if self.job.is_some() && !self.shared.files.run_short() {
+                    thread::sleep(began.elapsed() * REST);
+                }
+                began = clock::instant();
             }
         }
         self.shared.life.end();
@@ -256,7 +275,8 @@ impl Mover {
     /// The next window of the file into segments; whether it was the last.
     fn copy(&self, job: &mut Job) -> Result<bool, Error> {
         let shared = &self.shared;
-        let mut window = shared.limits.internal.move_window as u64;
+        let most = shared.limits.internal.move_window;
+        let mut window = (job.homes.len() * SHARE).clamp(WINDOW.min(most), most) as u64;
         loop {
             let rest = job.closed.bytes.saturating_sub(job.at);
             let bytes = read_range(&*job.closed.file.file, job.at, rest.min(window) as usize).map_err(Error::disk("read the journal"))?;
@@ -381,16 +401,23 @@ impl Mover {
             let mut bytes = segment.header(first, home.stream.number(), self.shared.salt).to_vec();
             bytes.extend_from_slice(&home.buffer);
             // Its folder entry too must be durable before a row speaks of it, even if an earlier attempt made the file.
-            job.made.push(path);
+            job.made.push(path.clone());
             file.write_at(&bytes, 0)
         } else {
             file.write_at(&home.buffer, at)
         };
-        home.buffer = Vec::new();
-        self.write_ids(job, home)?;
+        let bytes = std::mem::take(&mut home.buffer).len() as u64;
         written.map_err(Error::disk("write a segment"))?;
+        if let Some(dirty) = job.dirty.get_mut(&path) {
+            dirty.unsynced += bytes;
+            if dirty.unsynced >= UNSYNCED {
+                dirty.unsynced = 0;
+                self.shared.sync_file(&*file).map_err(Error::disk("sync a segment"))?;
+            }
+        }
+        self.write_ids(job, home)?;
         if job.open >= OPEN {
-            job.dirty.values_mut().for_each(|file| *file = None);
+            job.dirty.values_mut().for_each(|dirty| dirty.file = None);
             job.open = 0;
         }
         Ok(())
@@ -431,9 +458,9 @@ impl Mover {
     }
     fn sync_files(&self, job: &mut Job) -> Result<(), Error> {
         let files: Vec<_> = job.dirty.drain().collect();
-        let sync = |files: &[(PathBuf, Option<Arc<dyn DiskFile>>)]| {
-            for (path, file) in files {
-                let file = match file {
+        let sync = |files: &[(PathBuf, Dirty)]| {
+            for (path, dirty) in files {
+                let file = match &dirty.file {
                     Some(file) => file.clone(),
                     None => self.shared.disk.open(path, Open::Existing)?,
                 };
@@ -567,8 +594,8 @@ impl Home {
 }
 /// A file of the move: there already, or made.
 fn open(shared: &Shared, job: &mut Job, path: &PathBuf) -> Result<Arc<dyn DiskFile>, Error> {
-    if let Some(Some(file)) = job.dirty.get(path) {
-        return Ok(file.clone());
+    if let Some(file) = job.dirty.get(path).and_then(|dirty| dirty.file.clone()) {
+        return Ok(file);
     }
     let file = match shared.disk.open(path, Open::Existing) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -576,7 +603,8 @@ fn open(shared: &Shared, job: &mut Job, path: &PathBuf) -> Result<Arc<dyn DiskFi
         }
         file => file.map_err(Error::disk("open a segment"))?,
     };
-    job.dirty.insert(path.clone(), Some(file.clone()));
+    let dirty = job.dirty.entry(path.clone()).or_insert(Dirty { file: None, unsynced: 0 });
+    dirty.file = Some(file.clone());
     job.open += 1;
     Ok(file)
 }

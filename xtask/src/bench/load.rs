@@ -4,7 +4,7 @@ use super::{
     machine::{self, Reading},
 };
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::TcpStream,
     process::Command,
     time::{Duration, Instant},
@@ -121,6 +121,21 @@ pub(super) fn interleave(bench: &Bench, contenders: &[(u16, u32, Load)]) -> Resu
     Ok((rounds.into_iter().map(median).collect(), refused))
 }
 
+/// Whether these are a head and as many bytes of body as it names.
+fn is_whole(answer: &[u8]) -> bool {
+    let find = |part: &[u8]| answer.windows(part.len()).position(|window| window.eq_ignore_ascii_case(part));
+    let Some((head, length)) = find(b"\r\n\r\n").zip(find(b"\r\ncontent-length:")) else {
+        return false;
+    };
+    let digits = answer.get(length + 17..head).unwrap_or_default();
+    let number = digits
+        .iter()
+        .skip_while(|byte| **byte == b' ')
+        .take_while(|byte| byte.is_ascii_digit())
+        .fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'));
+    answer.len() >= head + 4 + number
+}
+
 /// So many requests a second, each due by the clock whatever became of those before it: the 99th percentile from due to answered, in
 /// milliseconds. 16 connections with a thread each.
 pub(super) fn open_loop(port: u16, path: &str, rate: f64, seconds: u32) -> Result<f64, String> {
@@ -133,31 +148,25 @@ pub(super) fn open_loop(port: u16, path: &str, rate: f64, seconds: u32) -> Resul
     let began = Instant::now();
     let one = |number: u32| -> Result<Vec<Duration>, String> {
         let text = |error: std::io::Error| error.to_string();
-        let socket = TcpStream::connect(("127.0.0.1", port)).map_err(text)?;
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).map_err(text)?;
         socket.set_nodelay(true).map_err(text)?;
-        let mut reader = BufReader::new(socket);
+        let mut answer = vec![0; 4 << 10];
         let mut taken = Vec::new();
         let mut due = began + every * number / CONNECTIONS;
         let end = began + Duration::from_secs(u64::from(seconds));
-        let mut line = String::new();
         while due < end {
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            reader.get_mut().write_all(request.as_bytes()).map_err(text)?;
-            let mut length = 0;
-            loop {
-                line.clear();
-                if reader.read_line(&mut line).map_err(text)? == 0 {
-                    return Err("the server closed".into());
-                }
-                let lower = line.to_ascii_lowercase();
-                if let Some(value) = lower.strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap_or(0);
-                }
-                if line.trim().is_empty() {
-                    break;
+            socket.write_all(request.as_bytes()).map_err(text)?;
+            let mut filled = 0;
+            while !is_whole(answer.get(..filled).unwrap_or_default()) {
+                match socket.read(answer.get_mut(filled..).unwrap_or_default()).map_err(text)? {
+                    0 => return Err("the server closed, or said more than 4 KiB".into()),
+                    more => filled += more,
                 }
             }
-            reader.read_exact(&mut vec![0; length]).map_err(text)?;
+            if !answer.starts_with(b"HTTP/1.1 20") {
+                return Err(String::from_utf8_lossy(&answer).into_owned());
+            }
             taken.push(due.elapsed());
             due += every;
         }

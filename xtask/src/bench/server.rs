@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -43,7 +44,7 @@ impl Server {
         let folder = TempDir::new_in(base).map_err(text)?;
         let (port, admin) = (free()?, free()?);
         let mut command = if what.control {
-            let mut command = Command::new(&bench.bare);
+            let mut command = in_its_session(&bench.bare);
             command.args(["hyper", &port.to_string()]);
             if what.log {
                 command.arg("log.dat").env("PREALLOC", "1");
@@ -56,7 +57,7 @@ impl Server {
             if let Some(resources) = &what.resources {
                 fs::write(folder.path().join("tidegate.yaml"), resources).map_err(text)?;
             }
-            let mut command = Command::new(&bench.tidegate);
+            let mut command = in_its_session(&bench.tidegate);
             command.arg("dev");
             command.env("TIDEGATE__LISTENERS__GATEWAY__ADDRESS", format!("127.0.0.1:{port}"));
             command.env("TIDEGATE__LISTENERS__ADMIN__ADDRESS", format!("127.0.0.1:{admin}"));
@@ -104,6 +105,12 @@ impl Drop for Server {
         let _gone = self.child.kill();
         let _gone = self.child.wait();
     }
+}
+/// With autogroup the scheduler is fair to sessions: server and load are not to compete thread by thread. The process stays the child.
+fn in_its_session(program: &Path) -> Command {
+    let mut command = Command::new("setsid");
+    command.arg(program);
+    command
 }
 fn free() -> Result<u16, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
