@@ -121,13 +121,17 @@ impl Mover {
                     self.tick();
                     ticked = clock::instant();
                 }
-                if self.job.is_some() && !self.shared.files.run_short() {
+                if self.may_rest() {
                     thread::sleep(began.elapsed() * REST);
                 }
                 began = clock::instant();
             }
         }
         self.shared.life.end();
+    }
+    /// In the middle of a move that nobody waits for.
+    fn may_rest(&self) -> bool {
+        self.job.is_some() && !self.early && !self.shared.health.is_full() && !self.shared.files.run_short()
     }
     /// Retention and space. An error is met again by the next one.
     pub(crate) fn tick(&mut self) {

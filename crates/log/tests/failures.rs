@@ -127,11 +127,8 @@ async fn p10_a_log_starts_on_a_full_disk_and_serves_readers() {
 /// A disk of 8 MB, if there is a right to mount one.
 fn small_disk() -> Option<(tempfile::TempDir, Unmount)> {
     let folder = tempfile::tempdir().unwrap();
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
-        .arg(folder.path())
-        .status();
-    if !mounted.is_ok_and(|status| status.success()) {
+    let mut mount = std::process::Command::new("mount");
+    if !support::run(mount.args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(folder.path())) {
         println!("SKIPPED, LOUDLY: no right to mount a tmpfs here, so no full disk was tried");
         return None;
     }
@@ -231,11 +228,18 @@ async fn p10_what_expires_gives_a_full_disk_back() {
     let stream = log.create_stream("orders", spec).await.unwrap();
     let stored = fill(&log, &stream).await;
     assert_eq!(payloads(&log).await.len(), stored);
-    // Somebody else takes what we left free, all but little.
+    // Somebody else takes what we left free, all but little, and what a move still under way gives back.
     let mut rest = std::fs::File::create(folder.path().join("rest")).unwrap();
-    while std::io::Write::write_all(&mut rest, &[0; 4_096]).is_ok() {}
-    let len = rest.metadata().unwrap().len();
-    rest.set_len(len.saturating_sub(64 << 10)).unwrap();
+    let mut full_since = None;
+    while full_since.is_none_or(|since: std::time::Instant| since.elapsed() < Duration::from_secs(1)) {
+        if full_since.is_none() || store(&log, entries(&stream, batch(1))).await.is_ok() {
+            while std::io::Write::write_all(&mut rest, &[0; 4_096]).is_ok() {}
+            let len = rest.metadata().unwrap().len();
+            rest.set_len(len.saturating_sub(64 << 10)).unwrap();
+            full_since = Some(std::time::Instant::now());
+        }
+        support::turn().await;
+    }
     drop(rest);
     clock.fetch_add(61_000_000, SeqCst);
     assert!(until_served(&log).await < Duration::from_secs(2));
@@ -247,7 +251,7 @@ async fn p10_what_expires_gives_a_full_disk_back() {
 struct Unmount(std::path::PathBuf);
 impl Drop for Unmount {
     fn drop(&mut self) {
-        let _best_effort = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        let _best_effort = support::run(std::process::Command::new("umount").arg("-l").arg(&self.0));
     }
 }
 #[tokio::test]

@@ -40,7 +40,15 @@ pub fn small() -> Options {
         ..Options::default()
     }
 }
+/// A child holds copies of all files, locks included, between its fork and its exec: no log is opened meanwhile.
+pub static FORKING: std::sync::RwLock<()> = std::sync::RwLock::new(());
+/// Runs it to its end.
+pub fn run(command: &mut std::process::Command) -> bool {
+    let _nobody_opens = FORKING.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    command.status().is_ok_and(|status| status.success())
+}
 pub fn try_open_on(disk: Arc<dyn Disk>, options: Options) -> Result<(Arc<Log>, Found), Error> {
+    let _nobody_forks = FORKING.read().unwrap_or_else(std::sync::PoisonError::into_inner);
     let opened = Log::open(disk, options, hooks())?;
     drop(tokio::task::spawn(opened.herald));
     drop(tokio::task::spawn(opened.clock));
