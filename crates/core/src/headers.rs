@@ -26,6 +26,13 @@ impl Headers {
     pub fn as_block(&self) -> &Bytes {
         &self.block
     }
+    /// The same in memory of its own.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            block: Bytes::copy_from_slice(&self.block),
+        }
+    }
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.block.is_empty()

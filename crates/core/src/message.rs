@@ -44,6 +44,20 @@ impl Message {
             timing: None,
         }
     }
+    /// The same in memory of its own: a slice keeps the whole buffer it was cut from, too much for what waits long.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let own = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+        Self {
+            topic: Topic::from(&*self.topic),
+            key: self.key.as_ref().map(own),
+            id: self.id.as_ref().map(own),
+            headers: self.headers.detached(),
+            payload: own(&self.payload),
+            at: self.at,
+            timing: self.timing.clone(),
+        }
+    }
     /// What budgets and windows count.
     pub fn size(&self) -> usize {
         let optional = |b: &Option<Bytes>| b.as_ref().map_or(0, Bytes::len);

@@ -56,9 +56,10 @@ pub fn go_live(hub: Arc<Hub>, captures: Arc<Captures>) -> impl Fn(&[Committed]) 
             return;
         }
         for part in committed {
-            for message in &part.messages {
-                if captures.first(&message.topic) == Some(part.stream) {
-                    hub.publish(message);
+            for message in part.messages() {
+                if hub.listens(&message.topic) && captures.first(&message.topic) == Some(part.stream) {
+                    // What waits in a queue must not keep all that was committed with it in memory.
+                    hub.publish(&Arc::new(message.detached()));
                 }
             }
         }

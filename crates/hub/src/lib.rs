@@ -51,6 +51,10 @@ impl Hub {
         }
         queues.len()
     }
+    /// Whether anybody would get a message of this topic now.
+    pub fn listens(&self, topic: &str) -> bool {
+        !self.is_idle() && !self.routes.read().unwrap_or_else(PoisonError::into_inner).find(topic).is_empty()
+    }
     /// Nobody listens.
     pub fn is_idle(&self) -> bool {
         self.subscribers() == 0

@@ -8,7 +8,7 @@ use crate::{
     stream::{PARTITIONS_MOST, Row, Stream, StreamSpec},
     tables::Tables,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
@@ -90,7 +90,7 @@ impl Catalog {
         })
     }
     /// The rows a change consists of. Written twice: one flipped byte must not cost a stream.
-    pub(crate) fn rows(change: &Change) -> Vec<(u32, BytesMut)> {
+    pub(crate) fn rows(change: &Change) -> Vec<(u32, Vec<u8>)> {
         let mut rows = Vec::new();
         if let Change::Purge(stream, range, _) = change {
             for partition in range.clone().filter_map(|number| stream.partition(number)) {

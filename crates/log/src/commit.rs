@@ -1,21 +1,25 @@
 //! The one thread that writes the journal: takes all that waits, names it, writes one frame, syncs once, tells.
 use crate::{
     Committed,
+    append::Pending,
     catalog::Catalog,
-    dedupe::{Dedupe, Id},
+    dedupe::{Dedupe, Id, Seen},
     draft::{Frame, Lost, Owner, Placed, Repeated, Work},
     error::Error,
     frame,
     herald::Package,
     intake::{Change, Woke},
     journal::{Opening, Writer},
-    partition::{RUN, Run, Skip},
+    partition::{Run, Skip, runs},
     record::{self, Missing},
     shared::Shared,
-    tail::Tail,
+    stream::Stream,
+    tail::{Recent, Tail},
 };
+use bytes::Bytes;
 use std::{
     collections::VecDeque,
+    num::NonZeroU128,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -33,8 +37,6 @@ pub(crate) struct Committer {
     tail: Tail,
     /// Built, but there was no file for it yet.
     ready: Option<Frame>,
-    /// Its memory is used again.
-    spare: Vec<u8>,
     /// Offsets of frames that could not be written: the next frame explains them.
     lost: Vec<Lost>,
     state_seq: u64,
@@ -63,7 +65,6 @@ impl Committer {
             queue: VecDeque::new(),
             tail: Tail::default(),
             ready: None,
-            spare: Vec::new(),
             lost: Vec::new(),
             state_seq,
             sealed: false,
@@ -182,11 +183,9 @@ impl Committer {
         let limits = self.shared.limits.clone();
         let now = limits.now();
         let mut frame = Frame {
-            bytes: std::mem::take(&mut self.spare),
+            bytes: vec![0; frame::HEADER],
             ..Frame::default()
         };
-        frame.bytes.clear();
-        frame.bytes.resize(frame::HEADER, 0);
         self.explain(&mut frame);
         let mut size = frame.bytes.len();
         let mut full = false;
@@ -194,19 +193,18 @@ impl Committer {
             match work {
                 Work::Change(change, keep) => {
                     self.change(&mut frame, change, keep, now);
-                    size = frame.bytes.len() + frame.placed.iter().map(|p| p.record.len()).sum::<usize>();
+                    size = frame.bytes.len() + frame.placed_bytes();
                 }
                 Work::Append(mut owner) => {
-                    let number = frame.owners.len();
-                    while let Some(item) = owner.rest.as_slice().first().map(|p| p.item) {
-                        let entries = owner.rest.as_slice().iter().take_while(|p| p.item == item).count();
-                        let bytes: usize = owner.rest.as_slice().iter().take(entries).map(|p| p.record.len()).sum();
-                        let room = size + bytes <= limits.frame && frame.placed.len() + entries <= limits.frame_records;
+                    while !owner.is_done() {
+                        let item = owner.item();
+                        let bytes: usize = item.iter().map(|p| p.len as usize).sum();
+                        let room = size + bytes <= limits.frame && frame.placed.len() + item.len() <= limits.frame_records;
                         if !room && !frame.placed.is_empty() {
                             full = true;
                             break;
                         }
-                        size += self.place(&mut frame, number, &mut owner, entries, now);
+                        size += self.place(&mut frame, &mut owner, now);
                     }
                     frame.owners.push(owner);
                 }
@@ -216,77 +214,78 @@ impl Committer {
         Some(frame)
     }
     /// Names the next item's records, or refuses it whole; the bytes they take.
-    fn place(&mut self, frame: &mut Frame, number: usize, owner: &mut Owner, entries: usize, now: i64) -> usize {
-        let gone = owner.rest.as_slice().iter().take(entries).find(|p| p.stream.is_deleted());
-        if let Some(refused) = gone {
-            let error = Error::NoSuchStream(refused.stream.name().to_owned());
-            owner.kept.failed.push((refused.item, error.into()));
-            owner.rest.by_ref().take(entries).for_each(drop);
+    fn place(&mut self, frame: &mut Frame, owner: &mut Owner, now: i64) -> usize {
+        let entries = owner.item();
+        let (number, count) = (frame.owners.len(), entries.len());
+        let item = entries.first().map_or(0, |p| p.item);
+        let records = || entries.iter().filter_map(|p| Some((p, owner.stream(p)?)));
+        if let Some((_, gone)) = records().find(|(_, stream)| stream.is_deleted()) {
+            let error = Error::NoSuchStream(gone.name().to_owned());
+            owner.refuse(item, count, error);
+            return 0;
+        }
+        // What is known already needs no room.
+        let fresh = records().filter(|(p, stream)| self.known(stream, p, now).is_none());
+        if let Some((refused, error)) = frame.refusal(fresh.map(|(p, stream)| (stream, p.len))) {
+            refused.counters.dropped.fetch_add(1, Relaxed);
+            owner.refuse(item, count, error);
             return 0;
         }
         let (mut bytes, mut repeated) = (0, 0);
-        // What is known already needs no room.
-        let fresh = owner.rest.as_slice().iter().take(entries).filter(|p| {
-            let known = p.hash.and_then(|hash| self.dedupe.find(&p.stream, hash, now));
-            known.is_none()
-        });
-        if let Some((refused, error)) = frame.refusal(fresh) {
-            refused.stream.counters.dropped.fetch_add(1, Relaxed);
-            owner.kept.failed.push((refused.item, error.into()));
-            owner.rest.by_ref().take(entries).for_each(drop);
-            return 0;
-        }
-        let item = owner.rest.as_slice().first().map_or(0, |p| p.item);
-        for pending in owner.rest.by_ref().take(entries) {
-            if let Some(seen) = pending.hash.and_then(|hash| self.dedupe.find(&pending.stream, hash, now)) {
-                pending.stream.counters.duplicates.fetch_add(1, Relaxed);
+        for _ in 0..count {
+            let Some((pending, at)) = owner.take() else { break };
+            let Some(stream) = owner.stream(&pending) else { continue };
+            if let Some(seen) = self.known(stream, &pending, now) {
+                stream.counters.duplicates.fetch_add(1, Relaxed);
                 repeated += 1;
                 frame.repeated.push(Repeated {
                     owner: number,
                     item: pending.item,
-                    stream: pending.stream,
+                    stream: stream.number(),
                     partition: seen.partition,
                     offset: seen.offset,
                 });
                 continue;
             }
-            frame.admit(&pending);
-            let Some(partition) = pending.stream.partition(pending.partition) else {
+            frame.admit(stream, pending.len);
+            let Some(partition) = stream.partition(pending.partition) else {
                 continue;
             };
             let offset = partition.next.load(Relaxed);
             let time = now.max(partition.last_time.load(Relaxed));
             partition.next.store(offset + 1, Relaxed);
             partition.last_time.store(time, Relaxed);
-            bytes += pending.record.len();
-            if let Some(hash) = pending.hash {
+            bytes += pending.len as usize;
+            if let Some(hash) = pending.hash.map(NonZeroU128::get) {
                 let id = Id {
-                    stream: pending.stream.number(),
+                    stream: stream.number(),
                     partition: pending.partition,
                     offset,
                     time,
                     hash,
                 };
                 self.dedupe.note(id, self.shared.limits.dedupe);
-                self.dedupe.expire(&pending.stream, now);
+                self.dedupe.expire(stream, now);
                 frame.hashes.push(hash);
             }
+            frame.mixed |= frame.placed.last().is_some_and(|last| last.home != partition.home);
             frame.placed.push(Placed {
                 owner: number,
-                item: pending.item,
+                pending,
+                at,
                 home: partition.home,
-                partition: pending.partition,
                 offset,
                 time,
-                record: pending.record,
-                message: pending.message,
-                stream: pending.stream,
             });
         }
-        if repeated == entries {
+        if repeated == count {
             owner.kept.duplicates.push(item);
         }
         bytes
+    }
+    /// Where a message with this id lies already.
+    fn known(&self, stream: &Stream, pending: &Pending, now: i64) -> Option<Seen> {
+        pending.hash.and_then(|hash| self.dedupe.find(stream, hash.get(), now))
     }
     fn change(&mut self, frame: &mut Frame, change: Change, keep: Keep, now: i64) {
         for (home, mut row) in Catalog::rows(&change) {
@@ -319,18 +318,17 @@ impl Committer {
     }
     /// Records of one home side by side, in order.
     fn write_records(&self, frame: &mut Frame) {
-        let mixed = frame.placed.windows(2).any(|pair| matches!(pair, [a, b] if a.home != b.home));
-        if mixed {
+        if frame.mixed {
             frame.placed.sort_by_key(|placed| placed.home);
         }
-        for placed in &mut frame.placed {
+        // What readers are served from is no larger than it must be.
+        frame.bytes.reserve_exact(frame.placed_bytes());
+        for placed in &frame.placed {
             let at = frame.bytes.len();
-            frame.bytes.extend_from_slice(&placed.record);
+            let owner = frame.owners.get(placed.owner);
+            frame.bytes.extend_from_slice(owner.map_or(&[], |owner| owner.bytes(placed)));
             if let Some(record) = frame.bytes.get_mut(at..) {
                 record::stamp(record, placed.home, placed.offset, placed.time, self.shared.salt);
-            }
-            if let Some(message) = Arc::get_mut(&mut placed.message) {
-                message.at = placed.time;
             }
         }
         frame.records += frame.placed.len() as u32;
@@ -339,8 +337,9 @@ impl Committer {
     /// The frame is synced: readers may see it.
     fn publish(&mut self, frame: &mut Frame, records_at: u64) -> Package {
         let mut package = Package::default();
-        let rows: usize = frame.bytes.len() - frame::HEADER - frame.placed.iter().map(|p| p.record.len()).sum::<usize>();
-        let mut at = records_at + rows as u64;
+        // Skips and rows lie before the records.
+        let before = frame.bytes.len() - frame.placed_bytes();
+        let mut at = records_at + (before - frame::HEADER) as u64;
         for lost in frame.lost.drain(..) {
             if let Some(partition) = lost.stream.partition(lost.partition) {
                 partition.places().skip(Skip {
@@ -364,52 +363,46 @@ impl Committer {
         let Some(file) = self.writer.file.clone() else {
             return package;
         };
+        let mut rest = Bytes::from(std::mem::take(&mut frame.bytes)).split_off(before);
         for group in frame.placed.chunk_by(|a, b| a.home == b.home && a.offset + 1 == b.offset) {
-            let Some((first, partition)) = group.first().and_then(|p| Some((p, p.stream.partition(p.partition)?))) else {
-                continue;
-            };
+            let Some(start) = group.first() else { continue };
+            let Some(stream) = frame.stream(start) else { continue };
+            let number = start.pending.partition;
+            let Some(partition) = stream.partition(number) else { continue };
             let mut places = partition.places();
-            let mut rest = group;
-            while let Some(start) = rest.first() {
-                let mut bytes = 0;
-                let fits = rest.iter().take_while(|p| {
-                    let before = bytes;
-                    bytes += p.record.len();
-                    before == 0 || bytes <= RUN
-                });
-                let (run, tail) = rest.split_at(fits.count());
-                let bytes: usize = run.iter().map(|p| p.record.len()).sum();
-                let messages: Vec<_> = run.iter().map(|p| p.message.clone()).collect();
-                let count = messages.len();
+            for run in runs(group) {
+                let bytes: usize = run.iter().map(Placed::len).sum();
+                let (first, time) = run.first().map_or((0, 0), |p| (p.offset, p.time));
+                let count = run.len() as u32;
+                let records = rest.split_to(bytes);
+                let recent = Arc::new(Recent::new(stream.clone(), number, first, count, records, self.shared.salt));
                 places.append(
                     Run {
-                        first: start.offset,
-                        count: count as u32,
+                        first,
+                        count,
                         bytes: bytes as u32,
                         data: bytes as u32,
                         at,
-                        time: start.time,
+                        time,
                         file: file.clone(),
                     },
-                    Some(messages),
+                    Some(recent.clone()),
                 );
-                self.tail.add(&start.stream, start.partition, start.offset, count, bytes);
+                self.tail.add(recent.clone());
+                package.committed.push(Committed {
+                    stream: stream.number(),
+                    partition: number,
+                    recent,
+                });
                 at += bytes as u64;
-                rest = tail;
             }
             drop(places);
-            if first.stream.is_over(group.len() as u64) {
+            if stream.is_over(group.len() as u64) {
                 self.shared.mover.wake();
             }
-            if !package.streams.last().is_some_and(|s| Arc::ptr_eq(s, &first.stream)) {
-                package.streams.push(first.stream.clone());
+            if !package.streams.last().is_some_and(|s| Arc::ptr_eq(s, stream)) {
+                package.streams.push(stream.clone());
             }
-            package.committed.push(Committed {
-                stream: first.stream.number(),
-                partition: first.partition,
-                first: first.offset,
-                messages: group.iter().map(|p| p.message.clone()).collect(),
-            });
         }
         if !frame.rows.is_empty() {
             let mut tables = self.shared.catalog.tables();
@@ -420,16 +413,23 @@ impl Committer {
             self.shared.catalog.apply(change);
             package.answers.push((keep, Ok(Kept::new(Level::Stored))));
         }
-        // Places in the order of the items, which sorting by home may have mixed.
-        frame.placed.sort_by_key(|p| (p.owner, p.item));
-        for placed in &frame.placed {
-            if let Some(owner) = frame.owners.get_mut(placed.owner) {
-                owner.stored(&placed.stream, placed.item, placed.partition, placed.offset);
+        if frame.mixed {
+            // Places in the order of the items.
+            frame.placed.sort_by_key(|p| (p.owner, p.pending.item));
+        }
+        for Placed {
+            owner, pending, offset, ..
+        } in &frame.placed
+        {
+            if let Some(owner) = frame.owners.get_mut(*owner)
+                && let Some(source) = owner.stream(pending).map(|stream| stream.number())
+            {
+                owner.stored(source, pending.item, pending.partition, *offset);
             }
         }
         for repeated in &frame.repeated {
             if let Some(owner) = frame.owners.get_mut(repeated.owner) {
-                owner.stored(&repeated.stream, repeated.item, repeated.partition, repeated.offset);
+                owner.stored(repeated.stream, repeated.item, repeated.partition, repeated.offset);
             }
         }
         counters.dedupe_ids.store(self.dedupe.len() as u64, Relaxed);
@@ -455,25 +455,26 @@ impl Committer {
             }
         }
         for placed in &frame.placed {
+            let partition = placed.pending.partition;
+            let Some(stream) = frame.stream(placed) else { continue };
             match self.lost.last_mut() {
                 Some(lost)
-                    if Arc::ptr_eq(&lost.stream, &placed.stream)
-                        && lost.partition == placed.partition
-                        && lost.from + lost.count == placed.offset =>
+                    if Arc::ptr_eq(&lost.stream, stream) && lost.partition == partition && lost.from + lost.count == placed.offset =>
                 {
                     lost.count += 1;
                 }
                 _ => self.lost.push(Lost {
-                    stream: placed.stream.clone(),
-                    partition: placed.partition,
+                    stream: stream.clone(),
+                    partition,
                     from: placed.offset,
                     count: 1,
                 }),
             }
+            let item = placed.pending.item;
             if let Some(owner) = frame.owners.get_mut(placed.owner) {
                 owner.failure = Some(error.clone());
-                if owner.kept.failed.last().is_none_or(|(item, _)| *item != placed.item) {
-                    owner.kept.failed.push((placed.item, error.clone().into()));
+                if owner.kept.failed.last().is_none_or(|(failed, _)| *failed != item) {
+                    owner.kept.failed.push((item, error.clone().into()));
                 }
             }
         }
@@ -484,7 +485,7 @@ impl Committer {
     }
     /// Hands what is complete to the herald; the rest of the last call comes first in the next frame.
     fn answer(&mut self, mut frame: Frame, mut package: Package) {
-        if let Some(owner) = frame.owners.pop_if(|owner| owner.rest.len() > 0) {
+        if let Some(owner) = frame.owners.pop_if(|owner| !owner.is_done()) {
             self.queue.push_front(Work::Append(owner));
         }
         for mut owner in frame.owners {
@@ -502,10 +503,6 @@ impl Committer {
             };
             package.answers.push((keep, answer));
         }
-        self.spare = frame.bytes;
-        // One large frame must not be held by an idle node.
-        self.spare.clear();
-        self.spare.shrink_to(1 << 20);
         self.shared.herald.send(package);
     }
 }

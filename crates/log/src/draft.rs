@@ -1,23 +1,24 @@
 //! A frame on its way: records that wait to be named and written, and whom to answer for them.
 use crate::{
+    append::{Handed, Pending, Records},
     error::Error,
-    intake::{Append, Change, Pending, Submission},
+    intake::{Change, Submission},
     retention::Room,
     stream::{Stream, WhenFull},
 };
 use std::sync::Arc;
-use tidegate_core::{
-    message::Message,
-    receipt::{Keep, Kept, Place, Span},
-};
+use tidegate_core::receipt::{Keep, Kept, Place, Span};
 
 pub(crate) enum Work {
     Append(Owner),
     Change(Change, Keep),
 }
-/// One call's answer while its records are on their way, possibly in several frames.
+/// One call's records and answer while they are on their way, possibly in several frames.
 pub(crate) struct Owner {
-    pub(crate) rest: std::vec::IntoIter<Pending>,
+    records: Records,
+    /// How many of them were taken, and where the next one's bytes begin.
+    taken: usize,
+    at: usize,
     pub(crate) kept: Kept,
     pub(crate) keep: Option<Keep>,
     pub(crate) permits: u32,
@@ -32,22 +33,27 @@ pub(crate) struct Lost {
     pub(crate) count: u64,
 }
 /// One record with its name.
+#[derive(Clone, Copy)]
 pub(crate) struct Placed {
     pub(crate) owner: usize,
-    pub(crate) item: u32,
-    pub(crate) stream: Arc<Stream>,
-    pub(crate) partition: u32,
+    pub(crate) pending: Pending,
+    /// Where its bytes begin among those of its owner.
+    pub(crate) at: usize,
     pub(crate) home: u32,
     pub(crate) offset: u64,
     pub(crate) time: i64,
-    pub(crate) record: bytes::Bytes,
-    pub(crate) message: Arc<Message>,
+}
+impl Placed {
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len as usize
+    }
 }
 /// Nobody stores it again: this is where the first one lies.
 pub(crate) struct Repeated {
     pub(crate) owner: usize,
     pub(crate) item: u32,
-    pub(crate) stream: Arc<Stream>,
+    /// Its number.
+    pub(crate) stream: u32,
     pub(crate) partition: u32,
     pub(crate) offset: u64,
 }
@@ -57,6 +63,8 @@ pub(crate) struct Frame {
     pub(crate) records: u32,
     pub(crate) flags: u32,
     pub(crate) placed: Vec<Placed>,
+    /// Those of one home do not lie side by side.
+    pub(crate) mixed: bool,
     pub(crate) owners: Vec<Owner>,
     pub(crate) changes: Vec<(Change, Keep)>,
     pub(crate) lost: Vec<Lost>,
@@ -72,14 +80,16 @@ impl From<Submission> for Work {
     fn from(submission: Submission) -> Self {
         match submission {
             Submission::Change(change, keep) => Self::Change(change, keep),
-            Submission::Append(Append {
-                entries,
+            Submission::Append(Handed {
+                records,
                 failed,
                 level,
                 keep,
                 permits,
             }) => Self::Append(Owner {
-                rest: entries.into_iter(),
+                records,
+                taken: 0,
+                at: 0,
                 kept: Kept {
                     failed,
                     ..Kept::new(level)
@@ -100,42 +110,77 @@ impl Frame {
         });
         self.rooms.get_mut(i).and_then(|(_, room)| room.as_mut())
     }
-    /// Why the item that these records belong to is refused, if one of their streams has no room: then none is stored.
-    pub(crate) fn refusal<'a>(&mut self, entries: impl Iterator<Item = &'a Pending>) -> Option<(&'a Pending, Error)> {
+    /// Why an item with these records is refused, if one of their streams has no room: then none is stored.
+    pub(crate) fn refusal<'a>(&mut self, records: impl Iterator<Item = (&'a Arc<Stream>, u32)>) -> Option<(&'a Arc<Stream>, Error)> {
         let mut rooms: Vec<(u32, Room)> = Vec::new();
-        for pending in entries {
-            let number = pending.stream.number();
-            let bytes = pending.record.len() as u64;
+        for (stream, bytes) in records {
+            let number = stream.number();
             let taken = rooms.iter().position(|(of, _)| *of == number);
-            let Some(mut room) = taken
-                .map(|i| rooms.swap_remove(i).1)
-                .or_else(|| self.room(&pending.stream).copied())
-            else {
+            let Some(mut room) = taken.map(|i| rooms.swap_remove(i).1).or_else(|| self.room(stream).copied()) else {
                 continue;
             };
-            if !room.fits(bytes) {
-                let name = pending.stream.name().to_owned();
-                let error = match pending.stream.spec().when_full {
+            if !room.fits(u64::from(bytes)) {
+                let name = stream.name().to_owned();
+                let error = match stream.spec().when_full {
                     WhenFull::DropNewest => Error::StreamDrops(name),
                     _ => Error::StreamFull(name),
                 };
-                return Some((pending, error));
+                return Some((stream, error));
             }
-            room.take(bytes);
+            room.take(u64::from(bytes));
             rooms.push((number, room));
         }
         None
     }
     /// Counts what is stored.
-    pub(crate) fn admit(&mut self, pending: &Pending) {
-        if let Some(room) = self.room(&pending.stream) {
-            room.take(pending.record.len() as u64);
+    pub(crate) fn admit(&mut self, stream: &Arc<Stream>, bytes: u32) {
+        if let Some(room) = self.room(stream) {
+            room.take(u64::from(bytes));
         }
+    }
+    pub(crate) fn stream(&self, placed: &Placed) -> Option<&Arc<Stream>> {
+        self.owners.get(placed.owner)?.stream(&placed.pending)
+    }
+    /// Bytes of the named records.
+    pub(crate) fn placed_bytes(&self) -> usize {
+        self.placed.iter().map(Placed::len).sum()
     }
 }
 impl Owner {
-    pub(crate) fn stored(&mut self, stream: &Stream, item: u32, partition: u32, offset: u64) {
-        let source = stream.number();
+    pub(crate) fn is_done(&self) -> bool {
+        self.taken >= self.records.list.len()
+    }
+    /// The records of the next item.
+    pub(crate) fn item(&self) -> &[Pending] {
+        let rest = self.records.list.get(self.taken..).unwrap_or_default();
+        let count = rest
+            .iter()
+            .take_while(|p| rest.first().is_some_and(|first| p.item == first.item))
+            .count();
+        rest.get(..count).unwrap_or_default()
+    }
+    /// The next record, and where its bytes begin.
+    pub(crate) fn take(&mut self) -> Option<(Pending, usize)> {
+        let pending = *self.records.list.get(self.taken)?;
+        let at = self.at;
+        self.taken += 1;
+        self.at += pending.len as usize;
+        Some((pending, at))
+    }
+    pub(crate) fn stream(&self, pending: &Pending) -> Option<&Arc<Stream>> {
+        self.records.streams.get(pending.stream as usize).map(|target| &target.stream)
+    }
+    pub(crate) fn bytes(&self, placed: &Placed) -> &[u8] {
+        self.records.bytes.get(placed.at..placed.at + placed.len()).unwrap_or_default()
+    }
+    /// The next item is not stored.
+    pub(crate) fn refuse(&mut self, item: u32, entries: usize, error: Error) {
+        self.kept.failed.push((item, error.into()));
+        for _ in 0..entries {
+            let _passed_over = self.take();
+        }
+    }
+    pub(crate) fn stored(&mut self, source: u32, item: u32, partition: u32, offset: u64) {
         let i = self.kept.places.iter().position(|place| place.source == source).unwrap_or_else(|| {
             self.kept.places.push(Place {
                 source,

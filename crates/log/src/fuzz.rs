@@ -58,9 +58,9 @@ mod tests {
     /// Whole records and frames, and what hostile hands make of them.
     fn corpus() -> Vec<Vec<u8>> {
         let salt = Salt::new(0);
-        let mut row = encode_row(b"key", Some(b"value")).to_vec();
+        let mut row = encode_row(b"key", Some(b"value"));
         stamp(&mut row, 1, 1, 1, salt);
-        let mut skip = encode_skip(u64::MAX, crate::record::Missing::Damaged).to_vec();
+        let mut skip = encode_skip(u64::MAX, crate::record::Missing::Damaged);
         stamp(&mut skip, 16, u64::MAX, i64::MIN, salt);
         let mut message = row.clone();
         message[3] = 1;

@@ -1,44 +1,21 @@
 //! What waits for the commit thread: bounded in bytes, and that bound is what slows publishers down.
 use crate::{
+    append::Handed,
     error::Error,
     stream::{Row, Stream},
 };
-use bytes::Bytes;
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::{Duration, Instant},
 };
-use tidegate_core::{
-    error::Error as Told,
-    message::Message,
-    receipt::{Keep, Level},
-};
+use tidegate_core::receipt::Keep;
 use tokio::sync::Semaphore;
 
-/// One record on its way.
-pub(crate) struct Pending {
-    pub(crate) item: u32,
-    pub(crate) stream: Arc<Stream>,
-    pub(crate) partition: u32,
-    pub(crate) record: Bytes,
-    pub(crate) message: Arc<Message>,
-    pub(crate) hash: Option<u128>,
-}
 /// What one call handed over.
 pub(crate) enum Submission {
-    Append(Append),
+    Append(Handed),
     /// Changes of the catalog, written as rows before they hold.
     Change(Change, Keep),
-}
-pub(crate) struct Append {
-    /// Those of one item together.
-    pub(crate) entries: Vec<Pending>,
-    /// Refused before they came here.
-    pub(crate) failed: Vec<(u32, Told)>,
-    pub(crate) level: Level,
-    /// `None`: nobody waits.
-    pub(crate) keep: Option<Keep>,
-    pub(crate) permits: u32,
 }
 pub(crate) enum Change {
     Create(Row),

@@ -2,6 +2,7 @@
 //!
 //! One journal makes every receipt, one thread writes it, one recovery reads it. It knows no protocol, no topic filter and no runtime.
 #![doc = include_str!("../FORMAT.md")]
+mod append;
 mod bell;
 mod catalog;
 mod commit;
@@ -37,8 +38,9 @@ mod table;
 mod tables;
 mod tail;
 
+pub use append::{Append, Entry};
 pub use error::Error;
-pub use log::{Committed, Entry, Found, Hooks, Log, OnCommitted, Opened, RunBlocking, Stats, Status};
+pub use log::{Committed, Found, Hooks, Log, OnCommitted, Opened, RunBlocking, Stats, Status};
 pub use options::Options;
 #[doc(hidden)]
 pub use options::{Internal, Sabotage};

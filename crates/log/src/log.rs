@@ -1,12 +1,13 @@
 //! The handle: opens, publishes, hands out readers, closes.
 use crate::{
+    append::Append,
     commit::Committer,
     dedupe::{self, Dedupe, Id},
     disk::Disk,
     error::Error,
-    frame, hash,
+    frame,
     herald::Herald,
-    intake::{Append, Change, Pending, Submission},
+    intake::{Change, Submission},
     journal::{self, Writer},
     le::Salt,
     marker,
@@ -20,6 +21,7 @@ use crate::{
     segment::{Folder, Segment},
     shared::Shared,
     stream::{Stream, StreamSpec, StreamStats},
+    tail::Recent,
 };
 use std::{
     fmt,
@@ -36,7 +38,7 @@ use tidegate_core::{
     endpoint::Start,
     error::Result,
     message::Message,
-    receipt::{Kept, Level, Receipt},
+    receipt::{Level, Receipt},
 };
 
 /// What the crate asks of who opens it.
@@ -57,10 +59,13 @@ pub struct Committed {
     pub stream: u32,
     /// The partition.
     pub partition: u32,
-    /// The first one's offset.
-    pub first: u64,
-    /// As readers see them.
-    pub messages: Vec<Arc<Message>>,
+    pub(crate) recent: Arc<Recent>,
+}
+impl Committed {
+    /// As readers see them; each is a slice of all that became durable together.
+    pub fn messages(&self) -> &[Arc<Message>] {
+        self.recent.messages()
+    }
 }
 /// A log that serves. Both futures must be polled until they end, which they do after [`Log::close`].
 pub struct Opened {
@@ -136,21 +141,6 @@ pub struct Stats {
     /// Of each stream: its number and its numbers.
     pub streams: Vec<(u32, StreamStats)>,
 }
-/// One record to append.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The number of its item in the batch; one item may go to several streams. Entries of an item are handed over side by side.
-    pub item: u32,
-    /// Where to.
-    pub stream: Arc<Stream>,
-    /// See [`Stream::partition_of`].
-    pub partition: u32,
-    /// What.
-    pub message: Arc<Message>,
-    /// Within what the message's id is unique: caller and api.
-    pub scope: u64,
-}
-
 /// The embedded log of one node.
 pub struct Log {
     shared: Arc<Shared>,
@@ -257,95 +247,16 @@ impl Log {
         self.shared.catalog.by_number(number)
     }
 
-    /// Waits for room, then hands over without another wait: that first wait is the back-pressure. Cancel-safe: dropped before it
-    /// resolves, nothing was accepted. In order per caller and partition.
-    ///
-    /// `Accepted`: the receipt is resolved and names no places. `Stored`: it resolves after the records were written and synced. Other
-    /// levels are an error. An item fails whole: if one stream refuses it, none has it, and `Kept::failed` names it.
-    pub async fn append(&self, entries: Vec<Entry>, level: Level) -> Result<Receipt> {
+    /// Begins a call: records are added, then sent together. Levels other than `Accepted` and `Stored` are an error.
+    pub fn append(&self, level: Level) -> Result<Append> {
         if !matches!(level, Level::Accepted | Level::Stored) {
             return Err(Error::Level.into());
         }
         self.shared.health.check()?;
-        let mut append = self.encode(entries, level);
-        if append.entries.is_empty() {
-            return Ok(Receipt::now(Ok(Kept {
-                failed: append.failed,
-                ..Kept::new(level)
-            })));
-        }
-        let bytes: usize = append.entries.iter().map(|p| p.record.len()).sum();
-        append.permits = self.shared.intake.reserve(bytes).await.ok_or(Error::Closing)?;
-        let receipt = if level == Level::Stored {
-            let (receipt, keep) = Receipt::later();
-            append.keep = Some(keep);
-            receipt
-        } else {
-            Receipt::now(Ok(Kept {
-                failed: std::mem::take(&mut append.failed),
-                ..Kept::new(level)
-            }))
-        };
-        self.push(Submission::Append(append))?;
-        Ok(receipt)
+        Ok(Append::new(self.shared.clone(), level))
     }
     fn push(&self, submission: Submission) -> Result<(), Error> {
         self.shared.intake.push(submission, clock::instant())
-    }
-    /// Everything that can be done on the caller's thread.
-    fn encode(&self, entries: Vec<Entry>, level: Level) -> Append {
-        let limits = &self.shared.limits;
-        let mut append = Append {
-            entries: Vec::with_capacity(entries.len()),
-            failed: Vec::new(),
-            level,
-            keep: None,
-            permits: 0,
-        };
-        for item in entries.chunk_by(|a, b| a.item == b.item) {
-            let start = append.entries.len();
-            let encoded = item.iter().try_for_each(|entry| {
-                append.entries.push(self.encode_one(entry)?);
-                Ok(())
-            });
-            let bytes: usize = append.entries.iter().skip(start).map(|p| p.record.len()).sum();
-            // An item is whole in one frame, and a frame in one file.
-            let most = limits.journal_file as usize - crate::journal::HEADER - frame::HEADER;
-            let fits = if bytes > most {
-                Err(Error::RecordTooLarge(limits.record))
-            } else {
-                Ok(())
-            };
-            if let Err(error) = encoded.and(fits) {
-                append.entries.truncate(start);
-                append.failed.extend(item.first().map(|entry| (entry.item, error.into())));
-            }
-        }
-        append
-    }
-    fn encode_one(&self, entry: &Entry) -> Result<Pending, Error> {
-        let stream = &entry.stream;
-        if stream.is_deleted() {
-            return Err(Error::NoSuchStream(stream.name().to_owned()));
-        }
-        if stream.partition(entry.partition).is_none() {
-            return Err(Error::PartitionOutOfRange(entry.partition));
-        }
-        let id = entry.message.id.as_deref().filter(|_| !stream.spec().dedupe.is_zero());
-        let hash = id.map(|id| {
-            let key = (self.shared.salt.value ^ u64::from(stream.number()), entry.scope);
-            hash::sip128(key, id)
-        });
-        let most = self.shared.limits.record;
-        let encoded = record::encode(&entry.message, stream.topic(), hash, most).map_err(|_| Error::RecordTooLarge(most))?;
-        Ok(Pending {
-            item: entry.item,
-            stream: stream.clone(),
-            partition: entry.partition,
-            record: encoded.record,
-            message: Arc::new(encoded.message),
-            hash,
-        })
     }
     /// Reads from a place on. A place of another stream's number, one that retention has passed, or one behind the end begins with a gap.
     /// Partitions that `After` does not name begin at their first record, as do those beside the one of `At`.

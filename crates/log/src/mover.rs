@@ -1,4 +1,9 @@
 //! The second thread: copies the oldest journal file into segments, then uses it again; keeps the next file ready.
+mod home;
+
+use home::Home;
+pub(crate) use home::partition_row;
+
 use crate::{
     bell::TICK,
     disk::{DiskFile, Open, read_range},
@@ -7,12 +12,11 @@ use crate::{
     journal::{Closed, FILES, JournalFile},
     names::{FIRST_PARTITION, table},
     options::Sabotage,
-    partition::{Partition, Run},
-    record::{self, Missing},
+    partition::Run,
+    record::{self},
     retention,
-    segment::{self, Folder, Segment},
+    segment::{self, Segment},
     shared::Shared,
-    stream::Stream,
     table::Writer,
 };
 use bytes::BufMut;
@@ -21,7 +25,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::Ordering::Relaxed,
     },
     thread,
     time::Instant,
@@ -50,7 +54,7 @@ pub(crate) struct Mover {
     table: Writer,
     /// The journal up to here is covered by the table file.
     covered: u64,
-    job: Option<Job>,
+    job: Option<Box<Job>>,
     /// The index of the journal takes too much memory: nothing waits.
     early: bool,
 }
@@ -82,24 +86,6 @@ enum State {
     Copied,
     Listed,
 }
-/// One partition during a move.
-struct Home {
-    stream: Arc<Stream>,
-    partition: u32,
-    folder: Folder,
-    /// The last one there was, if it grew, and new ones. The last of them grows.
-    segments: Vec<Segment>,
-    /// The next offset to copy.
-    next: u64,
-    floor: u64,
-    /// Not written yet; ends where the last segment ends.
-    buffer: Vec<u8>,
-    /// Hashes of what waits; empty without a dedupe window.
-    ids: Vec<(u64, u128)>,
-    dedupes: bool,
-    most: u64,
-}
-
 impl Mover {
     pub(crate) fn new(shared: Arc<Shared>, table: Writer, covered: u64) -> Self {
         Self {
@@ -181,11 +167,8 @@ impl Mover {
         if self.shared.health.is_read_only() {
             return false;
         }
-        self.try_step().unwrap_or_else(|_| {
-            // No room, or a file that could not be opened: all is as before, the next round tries again.
-            self.job = None;
-            false
-        })
+        // No room, or a file that could not be opened: the next round tries again.
+        self.try_step().unwrap_or(false)
     }
     fn try_step(&mut self) -> Result<bool, Error> {
         // Without room there are no zeros ahead, but moves must go on: they make room.
@@ -194,10 +177,21 @@ impl Mover {
         }
         match self.job.take() {
             None => Ok(self.begin()),
-            Some(job) => {
-                self.job = self.advance(job)?;
-                Ok(true)
-            }
+            Some(job) => match self.advance(job) {
+                Ok(job) => {
+                    self.job = job;
+                    Ok(true)
+                }
+                Err((error, job)) if job.state == State::Copying => {
+                    self.abandon(&job);
+                    Err(error)
+                }
+                // All is copied and synced; what is missing is a row.
+                Err((error, job)) => {
+                    self.job = Some(job);
+                    Err(error)
+                }
+            },
         }
     }
     /// Zeros ahead of the journal's end.
@@ -239,7 +233,7 @@ impl Mover {
             let lazy = if early { 1 } else { LAZY };
             (state.closed.len() >= lazy).then(|| state.closed.front().cloned()).flatten()
         };
-        self.job = closed.map(|closed| Job {
+        let job = closed.map(|closed| Job {
             at: crate::journal::HEADER as u64,
             closed,
             homes: HashMap::new(),
@@ -250,29 +244,37 @@ impl Mover {
             state: State::Copying,
             begun: clock::instant(),
         });
+        self.job = job.map(Box::new);
         self.job.is_some()
     }
-    fn advance(&mut self, mut job: Job) -> Result<Option<Job>, Error> {
-        match job.state {
-            State::Copying => {
-                if self.copy(&mut job)? {
+    fn advance(&mut self, mut job: Box<Job>) -> Result<Option<Box<Job>>, (Error, Box<Job>)> {
+        let done = match job.state {
+            State::Copying => self.copy(&mut job).map(|last| {
+                if last {
                     job.state = State::Copied;
                     if self.shared.limits.sabotaged(Sabotage::RecycleBeforePublish) {
                         self.recycle(&job.closed);
                     }
                 }
-                Ok(Some(job))
-            }
-            State::Copied => {
-                self.sync(&mut job)?;
-                self.list(&job)?;
-                job.state = State::Listed;
-                Ok(Some(job))
-            }
+            }),
+            State::Copied => self
+                .sync(&mut job)
+                .and_then(|()| self.list(&job))
+                .map(|()| job.state = State::Listed),
             State::Listed => {
-                self.publish(job);
-                Ok(None)
+                self.publish(*job);
+                return Ok(None);
             }
+        };
+        match done {
+            Ok(()) => Ok(Some(job)),
+            Err(error) => Err((error, job)),
+        }
+    }
+    /// No row speaks of the files it made: they would only take the room that is missing.
+    fn abandon(&self, job: &Job) {
+        for path in &job.made {
+            let _swept_by_the_next_start = self.shared.disk.remove(path);
         }
     }
 
@@ -452,17 +454,17 @@ impl Mover {
     /// Everything the rows will speak of.
     fn sync(&self, job: &mut Job) -> Result<(), Error> {
         self.sync_files(job)?;
-        let mut folders: Vec<PathBuf> = job.made.drain(..).collect();
-        folders.sort();
-        folders.dedup_by(|a, b| a.parent() == b.parent());
-        for path in folders {
-            self.shared.sync_dirs(&path).map_err(Error::disk("sync a folder"))?;
+        job.made.sort();
+        job.made.dedup_by(|a, b| a.parent() == b.parent());
+        for path in &job.made {
+            self.shared.sync_dirs(path).map_err(Error::disk("sync a folder"))?;
         }
+        job.made.clear();
         Ok(())
     }
     fn sync_files(&self, job: &mut Job) -> Result<(), Error> {
-        let files: Vec<_> = job.dirty.drain().collect();
-        let sync = |files: &[(PathBuf, Dirty)]| {
+        let files: Vec<_> = job.dirty.iter().collect();
+        let sync = |files: &[(&PathBuf, &Dirty)]| {
             for (path, dirty) in files {
                 let file = match &dirty.file {
                     Some(file) => file.clone(),
@@ -482,7 +484,10 @@ impl Mover {
                 threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| lost()))
             })
         };
-        synced.map_err(Error::disk("sync a segment"))
+        synced.map_err(Error::disk("sync a segment"))?;
+        job.dirty.clear();
+        job.open = 0;
+        Ok(())
     }
     /// One batch of rows: from its sync on the segments count.
     fn list(&mut self, job: &Job) -> Result<(), Error> {
@@ -531,71 +536,6 @@ impl Mover {
         state.free.push(closed.file.clone());
     }
 }
-impl Home {
-    fn new(stream: &Arc<Stream>, number: u32, shared: &Shared) -> Option<Self> {
-        let partition: &Partition = stream.partition(number)?;
-        let places = partition.places();
-        let internal = &shared.limits.internal;
-        let most = stream.spec().retention.bytes.map_or(internal.segment_most, |bytes| bytes / 8);
-        Some(Self {
-            stream: stream.clone(),
-            partition: number,
-            folder: Folder::of(stream, number),
-            segments: places
-                .segments
-                .back()
-                .filter(|segment| !segment.sealed)
-                .cloned()
-                .into_iter()
-                .collect(),
-            next: places.moved_to,
-            floor: places.floor,
-            buffer: Vec::new(),
-            ids: Vec::new(),
-            dedupes: !stream.spec().dedupe.is_zero(),
-            most: most.clamp(internal.segment_least.min(internal.segment_most), internal.segment_most),
-        })
-    }
-    fn is_full(&self, offset: u64, bytes: u64, time: i64) -> bool {
-        let age = self
-            .stream
-            .spec()
-            .retention
-            .age
-            .map_or(i64::MAX, |age| (age.as_micros() / 8) as i64);
-        self.segments.last().is_some_and(|segment| {
-            let large = segment.len + bytes > self.most || offset - segment.base > u64::from(u32::MAX / 2);
-            let old = time.saturating_sub(segment.first_time) > age;
-            !segment.sealed && segment.len > segment::HEADER && (large || old)
-        })
-    }
-    /// Why the offsets of a hole are missing, in order and without holes.
-    fn explain(&self, from: u64, to: u64, damaged: &AtomicU64) -> Vec<(u64, u64, Missing)> {
-        let mut out = Vec::new();
-        let Some(partition) = self.stream.partition(self.partition) else {
-            return out;
-        };
-        let mut places = partition.places();
-        let mut at = from;
-        while at < to {
-            let (end, why) = places.skip_at(at).map_or_else(
-                || {
-                    let next = places.skips.iter().map(|skip| skip.from).find(|from| *from > at);
-                    (next.unwrap_or(to).min(to), Missing::Damaged)
-                },
-                |skip| (skip.to.min(to), skip.why),
-            );
-            // A record that was there at the start, or was written since, checks no longer.
-            if why == Missing::Damaged && places.holds(at) && places.is_new_damage(at) {
-                self.stream.counters.damaged.fetch_add(end - at, Relaxed);
-                damaged.fetch_add(end - at, Relaxed);
-            }
-            out.push((at, end, why));
-            at = end;
-        }
-        out
-    }
-}
 /// A file of the move: there already, or made.
 fn open(shared: &Shared, job: &mut Job, path: &PathBuf) -> Result<Arc<dyn DiskFile>, Error> {
     if let Some(file) = job.dirty.get(path).and_then(|dirty| dirty.file.clone()) {
@@ -611,12 +551,4 @@ fn open(shared: &Shared, job: &mut Job, path: &PathBuf) -> Result<Arc<dyn DiskFi
     dirty.file = Some(file.clone());
     job.open += 1;
     Ok(file)
-}
-/// What the table file keeps of a partition.
-pub(crate) fn partition_row(moved_to: u64, floor: u64, last_time: i64) -> Vec<u8> {
-    let mut row = Vec::with_capacity(24);
-    row.put_u64_le(moved_to);
-    row.put_u64_le(floor);
-    row.put_i64_le(last_time);
-    row
 }

@@ -1,5 +1,5 @@
 //! Where the offsets of one partition lie: in memory, in the journal, or missing for a known reason.
-use crate::{journal::JournalFile, record::Missing, segment::Segment};
+use crate::{draft::Placed, journal::JournalFile, record::Missing, segment::Segment, tail::Recent};
 use std::{
     collections::{HashSet, VecDeque},
     fmt,
@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicI64, AtomicU64},
     },
 };
-use tidegate_core::{message::Message, position::Reason};
+use tidegate_core::position::Reason;
 
 /// Bytes after which a run ends, so that a reader in its middle reads little for nothing.
 pub(crate) const RUN: usize = 32 << 10;
@@ -89,6 +89,20 @@ impl Run {
         true
     }
 }
+/// Records that lie side by side, cut into runs.
+pub(crate) fn runs(mut rest: &[Placed]) -> impl Iterator<Item = &[Placed]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|placed| {
+            let before = bytes;
+            bytes += placed.len();
+            before == 0 || bytes <= RUN
+        });
+        let (run, tail) = rest.split_at(fits.count());
+        rest = tail;
+        (!run.is_empty()).then_some(run)
+    })
+}
 /// Offsets that are not there, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Skip {
@@ -114,7 +128,7 @@ pub(crate) struct Places {
     pub(crate) bytes: u64,
     pub(crate) runs: VecDeque<Run>,
     pub(crate) skips: Vec<Skip>,
-    tail: VecDeque<(u64, Vec<Arc<Message>>)>,
+    tail: VecDeque<Arc<Recent>>,
     /// The start found that the end of the journal had lost something.
     pub(crate) torn: bool,
     /// Where damage began that was counted.
@@ -124,8 +138,8 @@ pub(crate) struct Places {
 pub(crate) enum Where {
     /// Nothing there yet.
     End,
-    /// Recent ones, the first of which has the offset asked for.
-    Tail(Vec<Arc<Message>>),
+    /// Recent ones, in order; the offset asked for lies in the first.
+    Tail(Vec<Arc<Recent>>),
     /// Nothing up to here, as is known.
     Skip(u64),
     /// Nothing up to here, and the reader must be told.
@@ -143,13 +157,11 @@ pub(crate) enum Where {
 
 impl Places {
     /// After the sync: records become visible.
-    pub(crate) fn append(&mut self, run: Run, messages: Option<Vec<Arc<Message>>>) {
+    pub(crate) fn append(&mut self, run: Run, recent: Option<Arc<Recent>>) {
         self.end = self.end.max(run.end());
         self.bytes += u64::from(run.data);
         self.records += u64::from(run.count);
-        if let Some(messages) = messages {
-            self.tail.push_back((run.first, messages));
-        }
+        self.tail.extend(recent);
         if !self.runs.back_mut().is_some_and(|last| last.join(&run)) {
             self.runs.push_back(run);
         }
@@ -222,9 +234,7 @@ impl Places {
     }
     /// The oldest messages leave memory, if they begin at this offset.
     pub(crate) fn forget(&mut self, first: u64) {
-        if self.tail.front().is_some_and(|(at, _)| *at == first) {
-            self.tail.pop_front();
-        }
+        self.tail.pop_front_if(|recent| recent.first == first);
     }
     /// At most `most` messages or about `window` bytes at once.
     pub(crate) fn locate(&self, offset: u64, most: usize, window: usize) -> Where {
@@ -325,20 +335,17 @@ impl Places {
         let segments = segments.map(|segment| segment.len.saturating_sub(segment.start(floor)));
         self.bytes = segments.chain(self.runs.iter().map(|run| u64::from(run.data))).sum();
     }
-    fn in_tail(&self, offset: u64, most: usize) -> Option<Vec<Arc<Message>>> {
-        let mut i = self
-            .tail
-            .partition_point(|(first, messages)| first + messages.len() as u64 <= offset);
-        let mut at = offset;
-        let mut found = Vec::new();
-        while let Some((first, messages)) = self.tail.get(i).filter(|(first, _)| *first <= at) {
-            let rest = messages.get((at - first) as usize..).unwrap_or_default();
-            found.extend(rest.iter().take(most - found.len()).cloned());
-            at = first + messages.len() as u64;
-            i += 1;
-            if found.len() >= most {
+    fn in_tail(&self, offset: u64, most: usize) -> Option<Vec<Arc<Recent>>> {
+        let i = self.tail.partition_point(|recent| recent.end() <= offset);
+        let mut found: Vec<Arc<Recent>> = Vec::new();
+        let (mut at, mut count) = (offset, 0);
+        for recent in self.tail.iter().skip(i) {
+            if recent.first > at || count >= most {
                 break;
             }
+            count += (recent.end() - at) as usize;
+            at = recent.end();
+            found.push(recent.clone());
         }
         (!found.is_empty()).then_some(found)
     }

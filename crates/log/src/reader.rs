@@ -8,6 +8,7 @@ use crate::{
     segment::{Folder, Segment},
     shared::Shared,
     stream::Stream,
+    tail::Recent,
 };
 use bytes::Bytes;
 use std::{
@@ -250,11 +251,7 @@ impl Reader {
                     next = to;
                     continue;
                 }
-                Where::Tail(messages) => Parsed {
-                    next: next + messages.len() as u64,
-                    items: (next..).zip(messages).collect(),
-                    ..Parsed::default()
-                },
+                Where::Tail(recents) => Parsed::recent(&recents, next, most),
                 Where::Journal { file, at, bytes, until } => {
                     draft.cold();
                     let read = {
@@ -436,6 +433,22 @@ struct Parsed {
     next: u64,
     /// Bytes looked at.
     consumed: usize,
+}
+
+impl Parsed {
+    fn recent(recents: &[Arc<Recent>], next: u64, most: usize) -> Self {
+        let all = recents.iter().flat_map(|recent| (recent.first..).zip(recent.messages()));
+        let from = all.skip_while(|(offset, _)| *offset < next);
+        let items: Vec<_> = from.take(most).map(|(offset, message)| (offset, message.clone())).collect();
+        let end = recents.last().map_or(next, |recent| recent.end());
+        Self {
+            next: items.last().map_or(end, |(offset, _)| offset + 1),
+            // Memory that does not check is told like a disk that does not.
+            gap: items.is_empty().then_some(end),
+            items,
+            ..Self::default()
+        }
+    }
 }
 
 /// A chunk being filled; dropped with the call, so that nothing is lost.

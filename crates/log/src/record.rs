@@ -1,6 +1,7 @@
 //! One record: 48 bytes that say what it is, and the body. The same bytes lie in the journal, in segments and in the table file.
 use crate::le::{self, Salt, padded};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
+use std::num::NonZeroU128;
 use tidegate_core::{
     headers::Headers,
     message::{Message, Timing},
@@ -169,13 +170,9 @@ impl Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooLarge;
 
-/// A record without its name yet, and the message as slices of it, so that both cost one buffer of exactly their size.
-pub(crate) struct Encoded {
-    pub(crate) record: Bytes,
-    pub(crate) message: Message,
-}
-/// Encodes a message for a stream whose own name is `own`; home, offset and time are stamped later. Runs on the caller's thread.
-pub(crate) fn encode(message: &Message, own: &Topic, hash: Option<u128>, most: usize) -> Result<Encoded, TooLarge> {
+/// Encodes a message for a stream whose own name is `own`, behind what `out` holds; home, offset and time are stamped later. Runs on the
+/// caller's thread. `Err`: nothing was added.
+pub(crate) fn encode(message: &Message, own: &Topic, hash: Option<NonZeroU128>, most: usize, out: &mut Vec<u8>) -> Result<(), TooLarge> {
     let topic = if *message.topic == **own { "" } else { &*message.topic };
     let key = message.key.as_deref().unwrap_or_default();
     let id = message.id.as_deref().unwrap_or_default();
@@ -189,14 +186,15 @@ pub(crate) fn encode(message: &Message, own: &Topic, hash: Option<u128>, most: u
         return Err(TooLarge);
     }
     let mut flags = 0;
-    let mut out = BytesMut::with_capacity(HEADER + padded(body));
+    let from = out.len();
+    out.reserve(HEADER + padded(body));
     out.put_bytes(0, HEADER);
     out.put_slice(topic.as_bytes());
     out.put_slice(key);
     out.put_slice(id);
     if let Some(hash) = hash {
         flags |= flag::DEDUPE;
-        out.put_u128_le(hash);
+        out.put_u128_le(hash.get());
     }
     if let Some(timing) = &message.timing {
         flags |= flag::TIMED;
@@ -207,38 +205,40 @@ pub(crate) fn encode(message: &Message, own: &Topic, hash: Option<u128>, most: u
     out.put_slice(&message.payload);
     let mut header = Header::of(kind::MESSAGE, flags, key.len());
     (header.topic, header.id, header.headers) = (topic.len(), id.len(), headers);
-    finish(&mut out, &mut header);
-    let record = out.freeze();
-    let message = header.message(&record, own).ok_or(TooLarge)?;
-    Ok(Encoded { record, message })
+    finish(out, from, &mut header);
+    Ok(())
 }
 /// A row of a table; `None` deletes it.
-pub(crate) fn encode_row(key: &[u8], value: Option<&[u8]>) -> BytesMut {
-    let mut out = BytesMut::zeroed(HEADER);
+pub(crate) fn encode_row(key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
+    let mut out = vec![0; HEADER];
     out.put_slice(key);
     out.put_slice(value.unwrap_or_default());
     let kind = if value.is_some() { kind::PUT } else { kind::DELETE };
-    finish(&mut out, &mut Header::of(kind, 0, key.len()));
+    finish(&mut out, 0, &mut Header::of(kind, 0, key.len()));
     out
 }
 /// Explains `count` missing offsets from the one it is stamped with.
-pub(crate) fn encode_skip(count: u64, why: Missing) -> BytesMut {
-    let mut out = BytesMut::zeroed(HEADER);
+pub(crate) fn encode_skip(count: u64, why: Missing) -> Vec<u8> {
+    let mut out = vec![0; HEADER];
     out.put_u64_le(count);
     out.put_u8(why as u8);
-    finish(&mut out, &mut Header::of(kind::SKIP, 0, 0));
+    finish(&mut out, 0, &mut Header::of(kind::SKIP, 0, 0));
     out
 }
-fn finish(out: &mut BytesMut, header: &mut Header) {
-    header.body = out.len() - HEADER;
-    header.crc = crc32c::crc32c(out.get(HEADER..).unwrap_or_default());
-    le::put(out, 0, &[b'T', b'G', b'r', header.kind]);
-    le::put(out, 4, &(header.body as u32).to_le_bytes());
-    le::put(out, 12, &header.crc.to_le_bytes());
-    le::put(out, 32, &(header.topic as u16).to_le_bytes());
-    le::put(out, 34, &(header.key as u16).to_le_bytes());
-    le::put(out, 36, &[header.id as u8, header.flags]);
-    le::put(out, 40, &(header.headers as u32).to_le_bytes());
+/// Fills in the header of the record that begins at `from`, and pads it.
+fn finish(out: &mut Vec<u8>, from: usize, header: &mut Header) {
+    header.body = out.len() - from - HEADER;
+    let Some(record) = out.get_mut(from..) else {
+        return;
+    };
+    header.crc = crc32c::crc32c(record.get(HEADER..).unwrap_or_default());
+    le::put(record, 0, &[b'T', b'G', b'r', header.kind]);
+    le::put(record, 4, &(header.body as u32).to_le_bytes());
+    le::put(record, 12, &header.crc.to_le_bytes());
+    le::put(record, 32, &(header.topic as u16).to_le_bytes());
+    le::put(record, 34, &(header.key as u16).to_le_bytes());
+    le::put(record, 36, &[header.id as u8, header.flags]);
+    le::put(record, 40, &(header.headers as u32).to_le_bytes());
     out.put_bytes(0, padded(header.body) - header.body);
 }
 /// Names the record and seals its header. `record` begins with one that [`encode`] or its kin made.
@@ -272,7 +272,8 @@ mod tests {
         }
     }
     fn stamped(message: &Message, hash: Option<u128>) -> Bytes {
-        let mut record = encode(message, &OWN, hash, 1 << 20).unwrap().record.to_vec();
+        let mut record = Vec::new();
+        encode(message, &OWN, hash.and_then(NonZeroU128::new), 1 << 20, &mut record).unwrap();
         stamp(&mut record, 7, 42, 1_000, SALT);
         record.into()
     }
@@ -319,10 +320,10 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let long = Message::new(OWN, vec![0; 100]);
-        assert!(encode(&long, &OWN, None, 99).is_err());
+        assert!(encode(&long, &OWN, None, 99, &mut Vec::new()).is_err());
         let mut key = Message::new(OWN, "");
         key.key = Some(vec![0; 70_000].into());
-        assert!(encode(&key, &OWN, None, 1 << 20).is_err());
+        assert!(encode(&key, &OWN, None, 1 << 20, &mut Vec::new()).is_err());
     }
     #[test]
     fn a_skip_says_how_many_and_why() {

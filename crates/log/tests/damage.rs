@@ -199,7 +199,7 @@ fn p04_a_cursor_behind_the_end_is_told_at_once() {
         let gap = poll(reader.ready(MANY)).unwrap().unwrap().unwrap().gap.unwrap();
         let told = (gap.reason, gap.from.to_string(), gap.to.to_string());
         assert_eq!(told, (Reason::Recreated, "1.9".into(), format!("1.{}", end - 1)));
-        let receipt = poll(log.append(vec![entry(0, &stream, 0, "next")], Level::Stored))
+        let receipt = poll(support::append(&log, vec![entry(0, &stream, 0, "next")], Level::Stored))
             .unwrap()
             .unwrap();
         while steps.commit() {}

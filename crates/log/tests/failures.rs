@@ -282,8 +282,7 @@ async fn p09_the_intake_holds_no_more_than_its_budget() {
         let (log, stream) = (log.clone(), stream.clone());
         tokio::spawn(async move {
             for _ in 0..10 {
-                let receipt = log
-                    .append(entries(&stream, batch(3)), tidegate_core::receipt::Level::Stored)
+                let receipt = support::append(&log, entries(&stream, batch(3)), tidegate_core::receipt::Level::Stored)
                     .await
                     .unwrap();
                 assert!(log.stats().intake_bytes <= 16 << 10);

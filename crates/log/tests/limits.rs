@@ -9,7 +9,7 @@ use std::{
     },
     time::Duration,
 };
-use support::{MANY, drain, entries, entry, small, store, try_open};
+use support::{Entry, MANY, drain, entries, entry, small, store, try_open};
 use tidegate_core::{
     endpoint::Start,
     error::{Code, Retry},
@@ -17,7 +17,7 @@ use tidegate_core::{
     position::Reason,
 };
 use tidegate_log::{
-    Entry, Internal, Log, Options, Retention, Stream, StreamSpec, WhenFull,
+    Internal, Log, Options, Retention, Stream, StreamSpec, WhenFull,
     disk::{Failing, Real},
 };
 
@@ -56,7 +56,7 @@ fn named(item: u32, stream: &Arc<Stream>, id: &str, scope: u64) -> Entry {
     let mut message = Message::new(stream.name().into(), format!("{id:0>200}"));
     message.id = Some(id.to_owned().into());
     Entry {
-        message: Arc::new(message),
+        message,
         scope,
         ..entry(item, stream, 0, "")
     }

@@ -39,7 +39,9 @@ fn p01_a_receipt_waits_for_the_sync_and_p05_so_do_readers() {
     let recorded = Recorded::new();
     let (log, mut steps, stream) = open(&Failing::new(Arc::new(recorded.clone())));
     let mut reader = log.reader(&stream, Start::Earliest).unwrap();
-    let mut receipt = poll(log.append(entries(&stream, text(0..2)), Level::Stored)).unwrap().unwrap();
+    let mut receipt = poll(support::append(&log, entries(&stream, text(0..2)), Level::Stored))
+        .unwrap()
+        .unwrap();
     assert!(poll(&mut receipt).is_none());
     assert!(poll(reader.ready(MANY)).unwrap().unwrap().unwrap().is_empty());
     steps.commit();
@@ -48,7 +50,9 @@ fn p01_a_receipt_waits_for_the_sync_and_p05_so_do_readers() {
     assert_eq!(poll(reader.ready(MANY)).unwrap().unwrap().unwrap().items.len(), 2);
 
     recorded.fail_sync(0);
-    let mut receipt = poll(log.append(entries(&stream, text(2..3)), Level::Stored)).unwrap().unwrap();
+    let mut receipt = poll(support::append(&log, entries(&stream, text(2..3)), Level::Stored))
+        .unwrap()
+        .unwrap();
     steps.commit();
     steps.herald();
     assert_eq!(poll(&mut receipt).unwrap().unwrap_err().code(), Code::StorageFailed);
@@ -62,7 +66,7 @@ fn p03_names_are_never_used_twice_and_p04_what_is_missing_is_explained() {
     let disk = Failing::new(Arc::new(Recorded::new()));
     let (log, mut steps, stream) = open(&disk);
     let mut store = |log: &tidegate_log::Log, range| {
-        let mut receipt = poll(log.append(entries(&stream, text(range)), Level::Stored)).unwrap()?;
+        let mut receipt = poll(support::append(log, entries(&stream, text(range)), Level::Stored)).unwrap()?;
         while steps.commit() {}
         steps.herald();
         let kept = poll(&mut receipt).unwrap();
@@ -80,7 +84,9 @@ fn p03_names_are_never_used_twice_and_p04_what_is_missing_is_explained() {
         "until the space is looked at again"
     );
     steps.tick();
-    let mut receipt = poll(log.append(entries(&stream, text(5..6)), Level::Stored)).unwrap().unwrap();
+    let mut receipt = poll(support::append(&log, entries(&stream, text(5..6)), Level::Stored))
+        .unwrap()
+        .unwrap();
     while steps.commit() {}
     steps.herald();
     let again = poll(&mut receipt).unwrap().unwrap();

@@ -147,8 +147,7 @@ async fn accepted_is_written_without_anybody_waiting() {
     let log = open(folder.path());
     let stream = one(&log).await;
     let mut reader = log.reader(&stream, Start::Earliest).unwrap();
-    let kept = log
-        .append(entries(&stream, numbers(0..3)), Level::Accepted)
+    let kept = support::append(&log, entries(&stream, numbers(0..3)), Level::Accepted)
         .await
         .unwrap()
         .await
@@ -160,7 +159,7 @@ async fn accepted_is_written_without_anybody_waiting() {
         .unwrap()
         .unwrap();
     assert_eq!(payloads(&chunk), ["0", "1", "2"]);
-    let refused = log.append(entries(&stream, numbers(0..1)), Level::Replicated).await;
+    let refused = support::append(&log, entries(&stream, numbers(0..1)), Level::Replicated).await;
     assert_eq!(refused.err().map(|e| e.code()), Some(Code::LevelNotOffered));
     log.close().await;
 }
@@ -177,7 +176,7 @@ async fn close_writes_all_ends_readers_and_refuses_more() {
         }
         seen
     });
-    log.append(entries(&stream, numbers(0..3)), Level::Accepted)
+    support::append(&log, entries(&stream, numbers(0..3)), Level::Accepted)
         .await
         .unwrap()
         .await
@@ -185,7 +184,7 @@ async fn close_writes_all_ends_readers_and_refuses_more() {
     log.close().await;
     log.close().await;
     assert_eq!(waiting.await.unwrap(), ["0", "1", "2"]);
-    let refused = log.append(entries(&stream, numbers(0..1)), Level::Stored).await;
+    let refused = support::append(&log, entries(&stream, numbers(0..1)), Level::Stored).await;
     assert_eq!(refused.err().map(|e| e.code()), Some(Code::Draining));
     let log = open(folder.path());
     assert_eq!(read(&log, &log.stream("orders").unwrap(), Start::Earliest).await, ["0", "1", "2"]);
@@ -278,14 +277,14 @@ async fn the_hub_hears_only_of_what_can_be_read() {
     let mut message = Message::new("orders/new".into(), "x");
     message.key = Some("k".into());
     let mut one = entry(0, &stream, 0, "");
-    one.message = Arc::new(message);
-    let receipt = log.append(vec![one], Level::Stored).await.unwrap();
+    one.message = message;
+    let receipt = support::append(&log, vec![one], Level::Stored).await.unwrap();
     let committed = hears.recv().await.unwrap();
-    assert_eq!((committed.stream, committed.partition, committed.first), (stream.number(), 0, 0));
+    assert_eq!((committed.stream, committed.partition), (stream.number(), 0));
     let chunk = log.reader(&stream, Start::Earliest).unwrap().ready(MANY).await.unwrap().unwrap();
     let read = &chunk.items[0].1;
     assert_eq!((&*read.topic, read.key.as_deref()), ("orders/new", Some(&b"k"[..])));
-    assert_eq!(read.at, committed.messages[0].at);
+    assert_eq!(read.at, committed.messages()[0].at);
     receipt.await.unwrap();
     log.close().await;
 }

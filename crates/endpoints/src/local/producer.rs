@@ -51,41 +51,51 @@ impl Producer for Sender {
                 partition,
                 scope,
             } = publish;
-            let mut known: Option<(Topic, Vec<Arc<Stream>>)> = None;
-            let mut entries = Vec::with_capacity(batch.len());
+            let wanted = level.unwrap_or(Level::Stored);
+            let mut known: Option<(&Topic, Vec<Arc<Stream>>)> = None;
+            let mut append = None;
             let mut live = Vec::new();
-            for (item, message) in batch.into_messages().enumerate() {
+            for (item, message) in batch.iter().enumerate() {
                 // Nearly always one topic in a batch.
-                if known.as_ref().is_none_or(|(topic, _)| *topic != message.topic) {
-                    known = Some((message.topic.clone(), self.house.captures.find(&message.topic)));
-                }
-                let Some((topic, streams)) = &known else { continue };
-                offered(level, topic, streams)?;
+                let (_, streams) = match &mut known {
+                    Some(known) if *known.0 == message.topic => known,
+                    known => {
+                        let streams = self.house.captures.find(&message.topic);
+                        offered(level, &message.topic, &streams)?;
+                        known.insert((&message.topic, streams))
+                    }
+                };
                 if streams.is_empty() {
-                    live.push(message);
+                    live.push(message.clone());
                     continue;
                 }
-                for stream in streams {
-                    entries.push(Entry {
+                for stream in &*streams {
+                    let append = match &mut append {
+                        Some(append) => append,
+                        none => none.insert(self.house.log.append(wanted)?),
+                    };
+                    append.add(Entry {
                         item: item as u32,
-                        partition: self.partition(stream, &message, partition)?,
-                        stream: stream.clone(),
-                        message: message.clone(),
+                        partition: self.partition(stream, message, partition)?,
+                        stream,
+                        message,
                         scope,
                     });
                 }
             }
-            if entries.is_empty() {
+            let Some(append) = append else {
                 if let Some(partition) = partition.filter(|partition| *partition > 0) {
                     return Err(Error::client(
                         Code::PartitionOutOfRange,
                         format!("what no stream captures has no partition {partition}"),
                     ));
                 }
+                drop(batch);
                 self.live(live);
                 return Ok(Receipt::now(Ok(Kept::new(level.unwrap_or(Level::Delivered)))));
-            }
-            let receipt = self.house.log.append(entries, level.unwrap_or(Level::Stored)).await?;
+            };
+            drop(batch);
+            let receipt = append.send().await?;
             self.live(live);
             Ok(receipt)
         })

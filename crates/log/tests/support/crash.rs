@@ -1,6 +1,6 @@
 //! Drives a log on a recorded disk by a seed, and checks what every power cut leaves behind.
 #![allow(dead_code, reason = "each test binary uses its part")]
-use crate::support::{MANY, entry};
+use crate::support::{Entry, MANY, append, entry};
 use std::{
     pin::pin,
     sync::Arc,
@@ -15,7 +15,7 @@ use tidegate_core::{
     receipt::{Kept, Level, Receipt},
 };
 use tidegate_log::{
-    Entry, Hooks, Internal, Log, Options, Retention, Sabotage, Stream, StreamSpec,
+    Hooks, Internal, Log, Options, Retention, Sabotage, Stream, StreamSpec,
     disk::{Image, Recorded},
     steps::Steps,
 };
@@ -213,11 +213,11 @@ impl Driver {
             let mut message = Message::new(held.name().into(), payload(slot, counter));
             message.id = Some(counter.to_string().into());
             Entry {
-                message: Arc::new(message),
+                message,
                 ..entry(i, held, partition, "")
             }
         });
-        match poll(self.log.append(batch.collect(), Level::Stored)) {
+        match poll(append(&self.log, batch.collect(), Level::Stored)) {
             Some(Ok(receipt)) => self.waiting.push(Waiting {
                 receipt,
                 slot,

@@ -11,10 +11,10 @@ use tidegate_core::{
     endpoint::Limit,
     error::Result,
     message::Message,
-    receipt::{Kept, Level},
+    receipt::{Kept, Level, Receipt},
 };
 use tidegate_log::{
-    Chunk, Entry, Error, Found, Hooks, Log, Options, Reader, Stream, StreamSpec,
+    Chunk, Error, Found, Hooks, Log, Options, Reader, Stream, StreamSpec,
     disk::{Disk, Real},
 };
 
@@ -60,12 +60,37 @@ pub fn try_open(folder: &std::path::Path, options: Options) -> Result<(Arc<Log>,
 pub fn open(folder: &std::path::Path) -> Arc<Log> {
     try_open(folder, small()).unwrap().0
 }
+/// One record to append, as a test holds it.
+#[derive(Clone)]
+pub struct Entry {
+    pub item: u32,
+    pub stream: Arc<Stream>,
+    pub partition: u32,
+    pub message: Message,
+    pub scope: u64,
+}
+/// Encodes at once; the future is that of the hand-over.
+pub fn append(log: &Log, entries: Vec<Entry>, level: Level) -> impl Future<Output = Result<Receipt>> + use<> {
+    let append = log.append(level).map(|mut append| {
+        for entry in entries {
+            append.add(tidegate_log::Entry {
+                item: entry.item,
+                stream: &entry.stream,
+                partition: entry.partition,
+                message: &entry.message,
+                scope: entry.scope,
+            });
+        }
+        append
+    });
+    async { append?.send().await }
+}
 pub fn entry(item: u32, stream: &Arc<Stream>, partition: u32, payload: impl Into<bytes::Bytes>) -> Entry {
     Entry {
         item,
         stream: stream.clone(),
         partition,
-        message: Arc::new(Message::new(stream.name().into(), payload)),
+        message: Message::new(stream.name().into(), payload),
         scope: 1,
     }
 }
@@ -74,7 +99,7 @@ pub fn entries(stream: &Arc<Stream>, payloads: impl IntoIterator<Item = String>)
     all.map(|(i, payload)| entry(i as u32, stream, 0, payload)).collect()
 }
 pub async fn store(log: &Log, entries: Vec<Entry>) -> Result<Kept> {
-    log.append(entries, Level::Stored).await?.await
+    append(log, entries, Level::Stored).await?.await
 }
 pub async fn one(log: &Log) -> Arc<Stream> {
     log.create_stream("orders", StreamSpec::default()).await.unwrap()
