@@ -25,6 +25,12 @@ use std::{
 };
 use tidegate_core::receipt::{Keep, Kept, Level};
 
+/// A sync that takes longer is worth waiting for those it has woken: without that, half of the publishers always miss the next frame.
+const SLOW_SYNC: Duration = Duration::from_micros(400);
+/// What part of a sync nobody may come for, and the most that is waited as long as somebody does.
+const QUIET_PART: u32 = 8;
+const LINGER_PART: u32 = 2;
+const LINGER_MOST: Duration = Duration::from_millis(4);
 /// How long to wait for the mover's next file before looking round again.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -44,6 +50,8 @@ pub(crate) struct Committer {
     dedupe: Dedupe,
     /// Bytes of the last frame.
     written: usize,
+    /// Callers the last frame answered.
+    answered: usize,
     /// Bytes since the mover was asked to look at the total.
     fresh: u64,
 }
@@ -70,6 +78,7 @@ impl Committer {
             sealed: false,
             dedupe,
             written: 0,
+            answered: 0,
             fresh: 0,
         }
     }
@@ -84,6 +93,7 @@ impl Committer {
                 Woke::Work => {
                     while self.step(PATIENCE) != Step::Idle {
                         self.brake();
+                        self.linger();
                     }
                 }
                 Woke::Silence => self.seal(PATIENCE),
@@ -99,6 +109,14 @@ impl Committer {
         shared.herald.close();
         shared.mover.close();
         shared.life.end();
+    }
+    /// Those who were just answered come back, if they go on publishing: they share the next sync with those who came meanwhile.
+    fn linger(&self) {
+        let sync = Duration::from_micros(self.shared.counters.sync_us.load(Relaxed));
+        if sync > SLOW_SYNC && self.queue.is_empty() && self.ready.is_none() {
+            let most = (sync / LINGER_PART).min(LINGER_MOST);
+            self.shared.intake.gather(self.answered, most, (sync / QUIET_PART).min(most));
+        }
     }
     fn brake(&mut self) {
         let shared = &self.shared;
@@ -488,11 +506,13 @@ impl Committer {
         if let Some(owner) = frame.owners.pop_if(|owner| !owner.is_done()) {
             self.queue.push_front(Work::Append(owner));
         }
+        self.answered = 0;
         for mut owner in frame.owners {
             package.permits += owner.permits;
             let Some(keep) = owner.keep.take() else {
                 continue;
             };
+            self.answered += 1;
             let nothing = owner.kept.places.is_empty() && owner.kept.duplicates.is_empty();
             let answer = match owner.failure {
                 Some(error) if nothing => Err(error.into()),

@@ -40,7 +40,8 @@ struct Queue {
     /// When the first one came that nobody waits for.
     since: Option<Instant>,
     closed: bool,
-    asleep: bool,
+    /// The commit thread sleeps until so many wait; 0: it is awake.
+    wanted: usize,
 }
 /// Why the commit thread woke up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +84,10 @@ impl Intake {
         queue.since.get_or_insert(now);
         queue.waiting.push(submission);
         // Without anybody waiting the thread's own clock is enough, once it knows that there is something.
-        if queue.asleep && (urgent || queue.waiting.len() == 1) {
+        let enough = queue.wanted > 0 && queue.waiting.len() >= queue.wanted;
+        if enough && (urgent || queue.waiting.len() == 1) {
+            queue.wanted = 0;
+            drop(queue);
             self.wake.notify_one();
         }
         Ok(())
@@ -115,10 +119,28 @@ impl Intake {
             let Some(patience) = patience else {
                 return if queue.since.is_some() { Woke::Work } else { Woke::Silence };
             };
-            queue.asleep = true;
+            queue.wanted = 1;
             (queue, _) = self.wake.wait_timeout(queue, patience).unwrap_or_else(PoisonError::into_inner);
-            queue.asleep = false;
+            queue.wanted = 0;
         }
+    }
+    /// Sleeps until so many more wait than now, nobody came for `quiet`, or `most` is over.
+    pub(crate) fn gather(&self, more: usize, most: Duration, quiet: Duration) {
+        let started = tidegate_core::clock::instant();
+        let mut queue = self.queue();
+        let goal = queue.waiting.len() + more;
+        queue.wanted = goal;
+        loop {
+            let before = queue.waiting.len();
+            if before >= goal || queue.closed || started.elapsed() >= most {
+                break;
+            }
+            (queue, _) = self.wake.wait_timeout(queue, quiet).unwrap_or_else(PoisonError::into_inner);
+            if queue.waiting.len() == before {
+                break;
+            }
+        }
+        queue.wanted = 0;
     }
     /// Takes no more; what is there is still written.
     pub(crate) fn close(&self) {
