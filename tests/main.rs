@@ -5,6 +5,7 @@ mod bad_input;
 mod clients;
 mod command_line;
 mod crash;
+mod documents;
 mod get;
 mod post;
 mod shutdown;
