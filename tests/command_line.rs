@@ -31,7 +31,13 @@ fn init_writes_the_demo_and_run_serves_it() {
     let again = tidegate(&folder, &["init"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("is there already; nothing was written"));
-    assert_eq!(tidegate(&folder, &["check", "tidegate.yaml"]).status.code(), Some(0));
+    let checked = tidegate(&folder, &["check", "tidegate.yaml"]);
+    assert_eq!(
+        (checked.status.code(), text(&checked.stderr).as_str()),
+        (Some(0), "ok: 1 stream, 3 apis\n")
+    );
+    write(&folder, "empty.yaml", "data_dir: x\n");
+    assert_eq!(text(&tidegate(&folder, &["check", "empty.yaml"]).stderr), "ok: 0 streams, 0 apis\n");
 }
 #[test]
 fn five_faults_in_five_places_are_five_errors() {

@@ -1,5 +1,6 @@
 //! From a checked configuration to a running node, in the order a newcomer reads: bind, recover, reconcile, compile, serve.
 use crate::{
+    cli::count,
     holder::holder,
     observe::{Health, Seen, admin},
     reconcile::reconcile,
@@ -146,9 +147,9 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
         gateway,
         admin,
         recovered: format!(
-            "{} records of {} streams in {} ms",
-            found.records,
-            found.streams,
+            "{} of {} in {} ms",
+            count(found.records as usize, "record"),
+            count(found.streams as usize, "stream"),
             found.took.as_millis()
         ),
         health,
