@@ -9,6 +9,7 @@ use crate::{
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tidegate_config::Checked;
 use tidegate_core::{
+    clock,
     drain::Drain,
     error::{Code, Error, Fault, Result},
     tasks::{self, Task},
@@ -72,6 +73,13 @@ const PAGES: &[Page] = &[Page {
 /// How many ports `dev` tries from a busy one on.
 const TRIES: u16 = 20;
 
+/// How it stopped.
+pub(crate) struct Stopped {
+    /// From the signal on.
+    pub(crate) took: Duration,
+    /// Connections that were open at the deadline.
+    pub(crate) cut: usize,
+}
 pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
     let node = &checked.node;
     let drain = Drain::new();
@@ -164,8 +172,9 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
     })
 }
 impl Node {
-    /// Readiness off, wait, no new connections, goodbye to streams, finish what is begun, sync, close. Answers what was cut at the deadline.
-    pub(crate) async fn stop(self) -> usize {
+    /// Readiness off, wait, no new connections, goodbye to streams, finish what is begun, sync, close.
+    pub(crate) async fn stop(self) -> Stopped {
+        let began = clock::instant();
         self.health.draining();
         tokio::time::sleep(self.delay).await;
         self.drain.start();
@@ -177,7 +186,10 @@ impl Node {
         self.log.close().await;
         self.herald.ended().await;
         drop(self.admin_serving);
-        cut
+        Stopped {
+            took: began.elapsed(),
+            cut,
+        }
     }
 }
 async fn bind(listeners: &[tidegate_config::Listener], setting: &str, manners: Manners) -> Result<Vec<Listener>> {
