@@ -2,6 +2,7 @@
 use crate::{TIDEGATE, dev};
 use std::process::{Command, Output};
 use tempfile::TempDir;
+use tidegate_testkit::balance;
 
 fn tidegate(folder: &TempDir, arguments: &[&str]) -> Output {
     Command::new(TIDEGATE).args(arguments).current_dir(folder.path()).output().unwrap()
@@ -89,27 +90,37 @@ fn a_second_process_on_a_folder_is_told_who_holds_it() {
     assert_eq!(second.status.code(), Some(1));
     let said = text(&second.stderr);
     assert!(said.contains("error[TG4003]") && said.contains(&node.pid().to_string()), "{said}");
+    balance(&node);
 }
 #[test]
-fn a_busy_port_is_named_in_run() {
+fn every_busy_port_is_named_in_run() {
     let node = dev().start();
-    let folder = TempDir::new().unwrap();
-    write(
-        &folder,
-        "tidegate.yaml",
-        &format!(
-            "listeners:\n  gateway: {{ address: \"{}\" }}\n  admin: {{ address: \"127.0.0.1:0\" }}\n",
-            node.gateway
-        ),
-    );
-    let second = tidegate(&folder, &["run", "--config", "tidegate.yaml"]);
-    assert_eq!(second.status.code(), Some(3));
-    let said = text(&second.stderr);
-    assert!(
-        said.contains("error[TG5012]") && said.contains(&node.gateway.to_string()) && said.contains("listeners.gateway.address"),
-        "{said}"
-    );
-    assert!(said.contains(&format!("process {} (", node.pid())), "{said}");
+    let free = "127.0.0.1:0".to_owned();
+    let (gateway, admin) = (node.gateway.to_string(), node.admin.to_string());
+    for (gateway, admin, busy) in [
+        (&gateway, &free, &["gateway"][..]),
+        (&free, &admin, &["admin"]),
+        (&gateway, &admin, &["gateway", "admin"]),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let listeners = format!("listeners: {{ gateway: \"{gateway}\", admin: \"{admin}\" }}\n");
+        write(&folder, "tidegate.yaml", &listeners);
+        let second = tidegate(&folder, &["run", "--config", "tidegate.yaml"]);
+        assert_eq!(second.status.code(), Some(3));
+        let said = text(&second.stderr);
+        assert_eq!(said.matches("error[TG5012]").count(), busy.len(), "{said}");
+        for (name, address) in [("gateway", gateway), ("admin", admin)]
+            .iter()
+            .filter(|(name, _)| busy.contains(name))
+        {
+            let hint = format!("hint: set `listeners.{name}.address`, or end process {} (", node.pid());
+            assert!(
+                said.contains(&format!("cannot listen on {address}")) && said.contains(&hint),
+                "{said}"
+            );
+        }
+    }
+    balance(&node);
 }
 #[test]
 fn the_first_screen_is_as_documented() {

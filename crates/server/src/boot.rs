@@ -73,6 +73,13 @@ const PAGES: &[Page] = &[Page {
 /// How many ports `dev` tries from a busy one on.
 const TRIES: u16 = 20;
 
+/// Why it did not start, all at once where one does not follow from the other.
+pub(crate) struct Failures(pub(crate) Vec<Error>);
+impl From<Error> for Failures {
+    fn from(error: Error) -> Self {
+        Self(vec![error])
+    }
+}
 /// How it stopped.
 pub(crate) struct Stopped {
     /// From the signal on.
@@ -80,7 +87,7 @@ pub(crate) struct Stopped {
     /// Connections that were open at the deadline.
     pub(crate) cut: usize,
 }
-pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
+pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Result<Node, Failures> {
     let node = &checked.node;
     let drain = Drain::new();
     let health = Arc::new(Health::default());
@@ -96,8 +103,12 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
     let flight = Flight::new(node.limits.in_flight, node.limits.in_flight_bytes);
 
     // Both are bound before anything else is done, so that a busy port costs nothing; the admin one answers from here on.
-    let admin_listeners = bind(&node.listeners.admin, "listeners.admin", manners).await?;
-    let gateway_listeners = bind(&node.listeners.gateway, "listeners.gateway", manners).await?;
+    let admin_listeners = bind(&node.listeners.admin, "listeners.admin", manners).await;
+    let gateway_listeners = bind(&node.listeners.gateway, "listeners.gateway", manners).await;
+    let (gateway_listeners, admin_listeners) = match (gateway_listeners, admin_listeners) {
+        (Ok(gateway), Ok(admin)) => (gateway, admin),
+        (gateway, admin) => return Err(Failures(gateway.err().into_iter().chain(admin.err()).collect())),
+    };
     let admin = addresses(&admin_listeners);
     let gateway = addresses(&gateway_listeners);
     let board = admin::Board::admin(health.clone(), metrics.clone(), seen.clone(), flight.clone());

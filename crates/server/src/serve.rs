@@ -1,6 +1,6 @@
 //! `dev` and `run`: start, say where, wait for the end, drain.
 use crate::{
-    boot::{self, Manners, Stopped},
+    boot::{self, Failures, Manners, Stopped},
     cli::{color, count, failed, misconfigured, tell},
     observe::logs,
     runtime,
@@ -59,11 +59,11 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         tokio::select! {
             stopped = node.stop() => Ok(said(&stopped)),
             // Asked twice: at once. What was answered `stored` is on disk all the same, but somebody may have been cut.
-            () = stop.asked() => Err(Error::new(Code::Draining, Fault::Operator, "stopped in the middle of the drain")),
+            () = stop.asked() => Err(Error::new(Code::Draining, Fault::Operator, "stopped in the middle of the drain").into()),
         }
     });
     runtime.shutdown_background();
-    result.unwrap_or_else(|error| failed(&error))
+    result.unwrap_or_else(|Failures(errors)| errors.iter().map(failed).max().unwrap_or(OK))
 }
 /// The last line, and the exit code.
 fn said(stopped: &Stopped) -> u8 {
