@@ -7,6 +7,7 @@ mod command_line;
 mod crash;
 mod documents;
 mod get;
+mod metrics;
 mod post;
 mod shutdown;
 mod sse;
