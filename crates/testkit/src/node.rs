@@ -41,9 +41,16 @@ pub struct How {
 impl How {
     /// `tidegate dev`, with its demo.
     pub fn dev(program: &str) -> Self {
+        Self::verb(program, "dev")
+    }
+    /// `tidegate run`, with the `tidegate.yaml` of its folder.
+    pub fn run(program: &str) -> Self {
+        Self::verb(program, "run")
+    }
+    fn verb(program: &str, verb: &str) -> Self {
         Self {
             program: program.into(),
-            arguments: vec!["dev".into()],
+            arguments: vec![verb.to_owned()],
             variables: [
                 ("TIDEGATE__LISTENERS__GATEWAY__ADDRESS", "127.0.0.1:0"),
                 ("TIDEGATE__LISTENERS__ADMIN__ADDRESS", "127.0.0.1:0"),
@@ -129,7 +136,7 @@ fn listen(child: &mut Child, lines: Arc<Mutex<Vec<String>>>) -> (Receiver<Value>
     let errors = BufReader::new(child.stderr.take().expect("piped"));
     let listening = std::thread::spawn(move || {
         for line in errors.lines().map_while(Result::ok) {
-            let said: Value = serde_json::from_str(&line).unwrap_or_default();
+            let said = serde_json::from_str(&line).unwrap_or_else(|_no_json| of_text(&line));
             lines.lock().unwrap().push(line);
             if said["message"] == "ready" {
                 let _nobody_waits = tell.send(said);
@@ -137,6 +144,15 @@ fn listen(child: &mut Child, lines: Arc<Mutex<Vec<String>>>) -> (Receiver<Value>
         }
     });
     (ready, listening)
+}
+/// The line that says it is ready, where the log is text.
+fn of_text(line: &str) -> Value {
+    let Some((_, fields)) = line.split_once(" INFO ready ") else {
+        return Value::Null;
+    };
+    let fields = fields.split(' ').filter_map(|field| field.split_once('='));
+    let fields = fields.chain([("message", "ready")]);
+    Value::Object(fields.map(|(name, value)| (name.to_owned(), value.into())).collect())
 }
 mod fs {
     use std::path::PathBuf;
