@@ -1,7 +1,10 @@
-//! The blocks of the README and the guides do what they say. `console`: lines that begin with `$ ` are run, what stands below them is what
-//! they print, and no more. A command with `curl -N` goes on for ever: it is ended once it printed as many lines as are shown. `…` stands
-//! for what differs each time, and a time stands for any. `yaml`: is checked; one that begins with `# tidegate.yaml` is served from there
-//! on. `text`: the node said so. A document has one folder and one node; its blocks run from top to bottom.
+//! The blocks of the README and the guides do what they say. A document has one folder and one node; its blocks go from top to bottom.
+//!
+//! - `console`: what stands behind `$ ` is run, what stands below it is what it prints, and no more. `curl -N` goes on for ever: it is ended
+//!   once it printed as many lines as are shown. `…` stands for what differs each time, and a time stands for any.
+//! - `yaml`: is checked; one that begins with `# tidegate.yaml` is served from there on.
+//! - `text`: the node said so when it started; one with `INFO ready` shows a start after a crash.
+//! - Every other block is in the list below, with its reason.
 use crate::{TIDEGATE, dev};
 use std::{
     io::{BufRead, BufReader},
@@ -13,7 +16,7 @@ use std::{
 };
 use tempfile::TempDir;
 use tidegate_core::clock;
-use tidegate_testkit::{Node, balance};
+use tidegate_testkit::{Node, balance, node::How};
 
 /// What cannot be run: document, first line of the block, why.
 const NOT_RUN: &[(&str, &str, &str)] = &[
@@ -26,11 +29,6 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "docs/guide/getting-started.md",
         "new EventSource(",
         "a browser's; e2e::clients drives one on the page at `/`",
-    ),
-    (
-        "docs/guide/operating.md",
-        "INFO ready",
-        "a log as text; tests read it as JSON, and every node of theirs waits for this line",
     ),
 ];
 /// The ports the documents name, which nothing here takes.
@@ -202,7 +200,7 @@ impl<'a> Document<'a> {
             }
             "yaml" if block.first().starts_with("# tidegate.yaml") => {
                 self.node.take().iter().for_each(balance);
-                self.node = Some(dev().start_with(&block.text()));
+                self.node = Some(text_logs().start_with(&block.text()));
                 self.check(block, "tidegate.yaml");
             }
             "yaml" => {
@@ -213,15 +211,25 @@ impl<'a> Document<'a> {
                 let beside = folder.path().join("beside.yaml").display().to_string();
                 self.check(block, &format!("{part} {beside}"));
             }
+            "text" if block.first().contains(" INFO ready ") => {
+                self.node = self.node.take().map(|node| {
+                    balance(&node);
+                    node.crash()
+                });
+                self.said(block);
+            }
             "text" => self.said(block),
-            other => self.find(block.line, &format!("nobody runs a block of `{other}`, and it is not in the list")),
+            other => self.find(
+                block.line,
+                &format!("nobody runs a block of `{other}`: make it `console` with `$ `, or list it here with a reason"),
+            ),
         }
     }
     fn find(&mut self, line: usize, what: &str) {
         self.findings.push(format!("{}:{line}: {what}", self.name));
     }
     fn node(&mut self) -> &Node {
-        self.node.get_or_insert_with(|| dev().start())
+        self.node.get_or_insert_with(|| text_logs().start())
     }
     /// A configuration that is shown is right.
     fn check(&mut self, block: &Block<'_>, files: &str) {
@@ -251,7 +259,9 @@ impl<'a> Document<'a> {
         let node = self.node();
         let ports = [(GATEWAY, node.gateway.port()), (ADMIN, node.admin.port())];
         let shown = ports.iter().fold(block.text(), |text, (shown, real)| {
-            text.replace(&format!("localhost:{shown}"), &format!("localhost:{real}"))
+            ["localhost", "127.0.0.1"].iter().fold(text, |text, host| {
+                text.replace(&format!("{host}:{shown}"), &format!("{host}:{real}"))
+            })
         });
         let shown: Vec<_> = shown.lines().collect();
         let began = clock::instant();
@@ -299,6 +309,10 @@ impl<'a> Document<'a> {
         printed
     }
 }
+/// What is said to a user.
+fn text_logs() -> How {
+    dev().set("telemetry.logs", "text")
+}
 #[expect(clippy::disallowed_methods, reason = "a test's own folder")]
 fn write(folder: &Path, name: &str, text: &str) {
     std::fs::write(folder.join(name), text).unwrap();
@@ -327,10 +341,13 @@ fn alike(shown: &str, printed: &str) -> bool {
     }
     true
 }
-/// Every time in quotes is the same one.
+/// Every time in quotes or between spaces is the same one.
 fn timeless(line: &str) -> String {
     let form = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "0");
     let time = |text: &&str| form(text).starts_with("0000-00-00T00:00:00") && text.ends_with('Z');
-    let parts: Vec<_> = line.split('"').map(|text| if time(&text) { "TIME" } else { text }).collect();
-    parts.join("\"")
+    let parts = |line: &str, at: char| {
+        let parts: Vec<_> = line.split(at).map(|text| if time(&text) { "TIME" } else { text }).collect();
+        parts.join(&at.to_string())
+    };
+    parts(&parts(line, '"'), ' ')
 }
