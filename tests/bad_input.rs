@@ -328,6 +328,7 @@ fn over_the_cap_of_connections_is_told() {
     let mut third = Client::new(node.gateway);
     let answer = third.answer();
     assert_eq!((answer.status, &answer.json()["code"]), (503, &serde_json::json!("TG2003")));
+    assert!(answer.body.ends_with(b"}\n") && third.is_closed());
     drop(open);
     node.until("tidegate_connections{listener=\"gateway\"}", |connections| connections == 0);
     goes_on(&node);

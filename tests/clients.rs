@@ -18,7 +18,7 @@ fn url(node: &Node, path: &str) -> String {
 fn curl_does_the_first_ten_minutes() {
     let node = dev().start();
     let posted = said(&run("curl", &["-s", "-d", "{\"id\":1}", &url(&node, "/orders")]));
-    assert_eq!(posted, "{\"id\":\"1.0\",\"position\":\"1.0\",\"ack\":\"stored\"}");
+    assert_eq!(posted, "{\"id\":\"1.0\",\"position\":\"1.0\",\"ack\":\"stored\"}\n");
     let page = said(&run("curl", &["-s", &url(&node, "/orders")]));
     assert!(page.contains("\"payload\":\"{\\\"id\\\":1}\""), "{page}");
     let live = said(&run("curl", &["-s", "-d", "hi", &url(&node, "/topics/demo")]));

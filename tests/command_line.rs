@@ -1,7 +1,11 @@
 //! The command line as a user sees it: data on standard output, prose on standard error, exit codes.
 use crate::{TIDEGATE, dev};
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    sync::Arc,
+};
 use tempfile::TempDir;
+use tidegate_testkit::{balance, node::How};
 
 fn tidegate(folder: &TempDir, arguments: &[&str]) -> Output {
     Command::new(TIDEGATE).args(arguments).current_dir(folder.path()).output().unwrap()
@@ -31,7 +35,21 @@ fn init_writes_the_demo_and_run_serves_it() {
     let again = tidegate(&folder, &["init"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("is there already; nothing was written"));
-    assert_eq!(tidegate(&folder, &["check", "tidegate.yaml"]).status.code(), Some(0));
+    let checked = tidegate(&folder, &["check", "tidegate.yaml"]);
+    assert_eq!(
+        (checked.status.code(), text(&checked.stderr).as_str()),
+        (Some(0), "ok: 1 stream, 3 apis\n")
+    );
+    let node = How::run(TIDEGATE).start_in(Arc::new(folder));
+    assert_eq!(node.post("/orders", &[], b"1").json()["ack"], "stored");
+    assert_eq!(node.get("/").status, 404, "nothing is implied");
+    balance(&node);
+}
+#[test]
+fn nothing_is_counted_as_none() {
+    let folder = TempDir::new().unwrap();
+    write(&folder, "empty.yaml", "data_dir: x\n");
+    assert_eq!(text(&tidegate(&folder, &["check", "empty.yaml"]).stderr), "ok: 0 streams, 0 apis\n");
 }
 #[test]
 fn five_faults_in_five_places_are_five_errors() {
@@ -83,61 +101,57 @@ fn a_second_process_on_a_folder_is_told_who_holds_it() {
     assert_eq!(second.status.code(), Some(1));
     let said = text(&second.stderr);
     assert!(said.contains("error[TG4003]") && said.contains(&node.pid().to_string()), "{said}");
+    balance(&node);
 }
 #[test]
-fn a_busy_port_is_named_in_run() {
+fn every_busy_port_is_named_in_run() {
     let node = dev().start();
-    let folder = TempDir::new().unwrap();
-    write(
-        &folder,
-        "tidegate.yaml",
-        &format!(
-            "listeners:\n  gateway: {{ address: \"{}\" }}\n  admin: {{ address: \"127.0.0.1:0\" }}\n",
-            node.gateway
-        ),
-    );
-    let second = tidegate(&folder, &["run", "--config", "tidegate.yaml"]);
-    assert_eq!(second.status.code(), Some(3));
-    let said = text(&second.stderr);
-    assert!(
-        said.contains("error[TG5012]") && said.contains(&node.gateway.to_string()) && said.contains("listeners.gateway.address"),
-        "{said}"
-    );
-    assert!(said.contains(&format!("process {} (", node.pid())), "{said}");
+    let free = "127.0.0.1:0".to_owned();
+    let (gateway, admin) = (node.gateway.to_string(), node.admin.to_string());
+    for (gateway, admin, busy) in [
+        (&gateway, &free, &["gateway"][..]),
+        (&free, &admin, &["admin"]),
+        (&gateway, &admin, &["gateway", "admin"]),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let listeners = format!("listeners: {{ gateway: \"{gateway}\", admin: \"{admin}\" }}\n");
+        write(&folder, "tidegate.yaml", &listeners);
+        let second = tidegate(&folder, &["run", "--config", "tidegate.yaml"]);
+        assert_eq!(second.status.code(), Some(3));
+        let said = text(&second.stderr);
+        assert_eq!(said.matches("error[TG5012]").count(), busy.len(), "{said}");
+        for (name, address) in [("gateway", gateway), ("admin", admin)]
+            .iter()
+            .filter(|(name, _)| busy.contains(name))
+        {
+            let hint = format!("hint: set `listeners.{name}.address`, or end process {} (", node.pid());
+            assert!(
+                said.contains(&format!("cannot listen on {address}")) && said.contains(&hint),
+                "{said}"
+            );
+        }
+    }
+    balance(&node);
 }
 #[test]
 fn the_first_screen_is_as_documented() {
-    let folder = TempDir::new().unwrap();
-    let mut child = Command::new(TIDEGATE)
-        .args([
-            "dev",
-            "--set",
-            "listeners.gateway.address=127.0.0.1:0",
-            "--set",
-            "listeners.admin.address=127.0.0.1:0",
-            "--set",
-            "shutdown.delay=0ms",
-        ])
-        .current_dir(folder.path())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap())).map_while(Result::ok);
-    let mut screen = Vec::new();
-    for line in lines.by_ref() {
-        let last = line.ends_with("Ctrl-C drains.");
-        screen.push(line);
-        if last {
-            break;
-        }
-    }
-    assert!(
-        screen
-            .iter()
-            .any(|line| line == "tidegate 0.1.0 dev: durable in ./tidegate-data, this machine only, demo on"),
-        "{screen:?}"
-    );
-    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let node = dev().set("telemetry.logs", "text").start();
+    node.post("/orders", &[], b"1");
+    balance(&node);
+    let pid = node.pid().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let (code, said) = node.last_words();
+    assert_eq!(code, Some(0));
+    let first = "tidegate 0.1.0 dev: durable in ./tidegate-data, this machine only, demo on";
+    let at = |what: &str| said.iter().position(|line| line.contains(what));
+    let order = [
+        " INFO ready gateway=",
+        first,
+        "Ctrl-C drains.",
+        " INFO draining",
+        " INFO stopped, nothing was cut took=\"",
+    ]
+    .map(at);
+    assert!(order.is_sorted() && order.iter().all(Option::is_some), "{order:?}: {said:?}");
+    assert_eq!(order[4], Some(said.len() - 1), "{said:?}");
 }

@@ -102,6 +102,45 @@ fn three_formats() {
     balance(&node);
 }
 #[test]
+fn every_answer_ends_its_line_and_gravitees_form_is_kept() {
+    let node = dev().start_with(
+        "kind: stream\nname: o\n---\nkind: api\nname: o\npaths: [/o]\nbackend: { stream: o }\n---\nkind: api\nname: g\npaths: [/g]\nbackend: { stream: o }\ncompatibility: gravitee\n",
+    );
+    let batch = [("content-type", "application/x-ndjson")];
+    for (status, headers, body) in [
+        (202, &[][..], &b"1"[..]),
+        (202, &batch, b"2\n"),
+        (207, &batch, b"3\nx\n"),
+        (400, &batch, b"x\n"),
+        (400, &batch, b""),
+        (400, &[("tidegate-akc", "stored")], b""),
+        (400, &[("tidegate-akc", "stored"), ("accept", "text/plain")], b""),
+    ] {
+        let answer = node.post("/o", headers, body);
+        assert_eq!(answer.status, status, "{}", answer.text());
+        // The client reads as much as `Content-Length` says.
+        assert!(
+            answer.body.ends_with(b"\n") && !answer.body.ends_with(b"\n\n"),
+            "{:?}",
+            answer.text()
+        );
+    }
+    for accept in ["application/json", "application/x-ndjson", "text/plain"] {
+        let page = node.request("GET", "/o", &[("accept", accept)], b"");
+        assert!(
+            page.body.ends_with(b"\n") && !page.body.ends_with(b"\n\n"),
+            "{accept}: {:?}",
+            page.text()
+        );
+    }
+    assert_eq!(node.get("/o?wait=0&from=latest").text(), "{\"items\":[],\"next_cursor\":\"1.2\"}\n");
+    assert_eq!(
+        node.get("/g?limit=1").text(),
+        "{\"items\":[{\"id\":\"1.0\",\"content\":\"1\"}],\"pagination\":{\"nextCursor\":\"1.0\",\"limit\":\"1\"}}"
+    );
+    balance(&node);
+}
+#[test]
 fn a_host_decides_between_equal_paths() {
     let node = dev().start_with(
         "kind: stream\nname: a\n---\nkind: stream\nname: b\n---\nkind: api\nname: a\npaths: [/x, /y]\nbackend: { stream: a }\n---\nkind: api\nname: b\npaths: [{ path: /x, host: b.example.com }]\nbackend: { stream: b }\n",

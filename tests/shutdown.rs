@@ -1,5 +1,6 @@
 //! SIGTERM: nothing acknowledged is lost, streams get their goodbye, the exit comes in time.
 use crate::dev;
+use serde_json::{Value, json};
 use tidegate_testkit::{Client, balance};
 
 #[test]
@@ -62,5 +63,31 @@ fn a_client_with_half_a_request_does_not_hold_up_the_end() {
     half_body.write(&tidegate_testkit::client::head("POST", "/orders", &[], Some(10)));
     node.until("tidegate_connections{listener=\"gateway\"}", |open| open == 2);
     node.terminate();
-    assert_eq!(node.ended(), Some(0), "well before the deadline, and nobody was cut");
+    let (code, said) = node.last_words();
+    assert_eq!(code, Some(0), "well before the deadline, and nobody was cut");
+    let last: Value = serde_json::from_str(said.last().unwrap()).unwrap();
+    assert_eq!(
+        (&last["level"], &last["message"]),
+        (&json!("INFO"), &json!("stopped, nothing was cut"))
+    );
+    assert!(millis(&last) < 30_000, "{last}");
+}
+#[test]
+fn what_the_deadline_cuts_is_told_with_the_time_it_took() {
+    let node = dev().set("shutdown.deadline", "1s").start();
+    let mut half = Client::new(node.gateway);
+    half.write(b"POST /orders HTTP/1.1\r\nhost:");
+    node.until("tidegate_connections{listener=\"gateway\"}", |open| open == 1);
+    node.terminate();
+    let (code, said) = node.last_words();
+    assert_eq!(code, Some(1));
+    let last: Value = serde_json::from_str(said.last().unwrap()).unwrap();
+    assert_eq!(
+        (&last["level"], &last["message"], &last["cut"]),
+        (&json!("WARN"), &json!("stopped at the deadline"), &json!("1 connection"))
+    );
+    assert!(millis(&last) >= 1_000, "{last}");
+}
+fn millis(line: &Value) -> u64 {
+    line["took"].as_str().unwrap().strip_suffix(" ms").unwrap().parse().unwrap()
 }

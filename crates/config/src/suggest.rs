@@ -8,7 +8,8 @@ pub(crate) fn suggest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>)
     }
     let bare = |word: &str| word.to_lowercase().chars().filter(|c| !"-_".contains(*c)).collect::<Vec<_>>();
     let typed = bare(typed);
-    let most = (typed.len() / 3).clamp(1, 3);
+    // A third, rounded: two letters in a word of five.
+    let most = ((typed.len() + 1) / 3).clamp(1, 3);
     known
         .into_iter()
         .map(|word| (bare(word), word))
@@ -44,7 +45,7 @@ mod tests {
 
     #[test]
     fn finds_what_was_meant() {
-        let known = ["retention", "partitions", "topics", "name", "when_full", "http_get"];
+        let known = ["retention", "partitions", "topics", "name", "when_full", "http_get", "body", "head"];
         for (typed, meant) in [
             ("retension", Some("retention")),
             ("retnetion", Some("retention")),
@@ -52,7 +53,9 @@ mod tests {
             ("nmae", Some("name")),
             ("whenFull", Some("when_full")),
             ("http-get", Some("http_get")),
+            ("bodie", Some("body")),
             ("colour", None),
+            ("host", None),
             ("x", None),
             ("", None),
         ] {

@@ -196,10 +196,14 @@ impl Drop for Open {
 }
 /// Over the cap: an answer rather than silence, at the price of one small write.
 async fn shed(mut socket: TcpStream) {
-    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: 130\r\n\r\n{\"type\":\"urn:tidegate:error:TG2003\",\"title\":\"The gateway is at its limit.\",\"status\":503,\"code\":\"TG2003\",\"detail\":\"all in use\"}     ";
+    const BODY: &str = "{\"type\":\"urn:tidegate:error:TG2003\",\"title\":\"The gateway is at its limit.\",\"status\":503,\"code\":\"TG2003\",\"detail\":\"all in use\"}\n";
     let answer = async {
+        let text = format!(
+            "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{BODY}",
+            BODY.len()
+        );
         // The client may be gone; then nobody is owed an answer.
-        let _gone = socket.write_all(ANSWER).await;
+        let _gone = socket.write_all(text.as_bytes()).await;
         let _gone = socket.shutdown().await;
     };
     let _late = tokio::time::timeout(Duration::from_secs(1), answer).await;

@@ -1,5 +1,6 @@
 //! From a checked configuration to a running node, in the order a newcomer reads: bind, recover, reconcile, compile, serve.
 use crate::{
+    cli::count,
     holder::holder,
     observe::{Health, Seen, admin},
     reconcile::reconcile,
@@ -8,6 +9,7 @@ use crate::{
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tidegate_config::Checked;
 use tidegate_core::{
+    clock,
     drain::Drain,
     error::{Code, Error, Fault, Result},
     tasks::{self, Task},
@@ -71,7 +73,21 @@ const PAGES: &[Page] = &[Page {
 /// How many ports `dev` tries from a busy one on.
 const TRIES: u16 = 20;
 
-pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
+/// Why it did not start, all at once where one does not follow from the other.
+pub(crate) struct Failures(pub(crate) Vec<Error>);
+impl From<Error> for Failures {
+    fn from(error: Error) -> Self {
+        Self(vec![error])
+    }
+}
+/// How it stopped.
+pub(crate) struct Stopped {
+    /// From the signal on.
+    pub(crate) took: Duration,
+    /// Connections that were open at the deadline.
+    pub(crate) cut: usize,
+}
+pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Result<Node, Failures> {
     let node = &checked.node;
     let drain = Drain::new();
     let health = Arc::new(Health::default());
@@ -87,8 +103,12 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
     let flight = Flight::new(node.limits.in_flight, node.limits.in_flight_bytes);
 
     // Both are bound before anything else is done, so that a busy port costs nothing; the admin one answers from here on.
-    let admin_listeners = bind(&node.listeners.admin, "listeners.admin", manners).await?;
-    let gateway_listeners = bind(&node.listeners.gateway, "listeners.gateway", manners).await?;
+    let admin_listeners = bind(&node.listeners.admin, "listeners.admin", manners).await;
+    let gateway_listeners = bind(&node.listeners.gateway, "listeners.gateway", manners).await;
+    let (gateway_listeners, admin_listeners) = match (gateway_listeners, admin_listeners) {
+        (Ok(gateway), Ok(admin)) => (gateway, admin),
+        (gateway, admin) => return Err(Failures(gateway.err().into_iter().chain(admin.err()).collect())),
+    };
     let admin = addresses(&admin_listeners);
     let gateway = addresses(&gateway_listeners);
     let board = admin::Board::admin(health.clone(), metrics.clone(), seen.clone(), flight.clone());
@@ -146,9 +166,9 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
         gateway,
         admin,
         recovered: format!(
-            "{} records of {} streams in {} ms",
-            found.records,
-            found.streams,
+            "{} of {} in {} ms",
+            count(found.records as usize, "record"),
+            count(found.streams as usize, "stream"),
             found.took.as_millis()
         ),
         health,
@@ -163,8 +183,9 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> Result<Node> {
     })
 }
 impl Node {
-    /// Readiness off, wait, no new connections, goodbye to streams, finish what is begun, sync, close. Answers what was cut at the deadline.
-    pub(crate) async fn stop(self) -> usize {
+    /// Readiness off, wait, no new connections, goodbye to streams, finish what is begun, sync, close.
+    pub(crate) async fn stop(self) -> Stopped {
+        let began = clock::instant();
         self.health.draining();
         tokio::time::sleep(self.delay).await;
         self.drain.start();
@@ -176,7 +197,10 @@ impl Node {
         self.log.close().await;
         self.herald.ended().await;
         drop(self.admin_serving);
-        cut
+        Stopped {
+            took: began.elapsed(),
+            cut,
+        }
     }
 }
 async fn bind(listeners: &[tidegate_config::Listener], setting: &str, manners: Manners) -> Result<Vec<Listener>> {

@@ -164,6 +164,11 @@ pub(crate) fn tell(text: &str) {
 pub(crate) fn color() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stderr().is_terminal()
 }
+/// `1 stream`, `2 streams`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{end}")
+}
 /// `error[TG5012]: …` and its hint.
 pub(crate) fn failed(error: &Error) -> u8 {
     tell(&format!("error[{}]: {error}\n", error.code()));

@@ -1,5 +1,6 @@
 //! What a node shows of itself: health, metrics, logs.
 pub(crate) mod admin;
+pub(crate) mod families;
 pub(crate) mod health;
 pub(crate) mod logs;
 pub(crate) mod metrics;

@@ -1,4 +1,5 @@
 //! Streams as declared and streams as they are: what is declared is made or changed, what is there and not declared is kept.
+use crate::cli::count;
 use futures::future::try_join_all;
 use std::{collections::HashSet, sync::Arc};
 use tidegate_config::{Stream as Declared, WhenFull};
@@ -25,9 +26,9 @@ async fn one(log: &Log, want: &Declared) -> Result<(Arc<Stream>, Vec<Filter>)> {
         None => log.create_stream(&want.name, spec).await?,
         Some(stream) if stream.partitions() != spec.partitions => {
             let text = format!(
-                "stream `{}` was created with {} partitions, and the configuration wants {}: that is fixed on disk",
+                "stream `{}` was created with {}, and the configuration wants {}: that is fixed on disk",
                 want.name,
-                stream.partitions(),
+                count(stream.partitions() as usize, "partition"),
                 spec.partitions
             );
             return Err(

@@ -1,7 +1,7 @@
 //! `dev` and `run`: start, say where, wait for the end, drain.
 use crate::{
-    boot::{self, Manners},
-    cli::{color, failed, misconfigured, tell},
+    boot::{self, Failures, Manners, Stopped},
+    cli::{color, count, failed, misconfigured, tell},
     observe::logs,
     runtime,
     screen::{Screen, screen},
@@ -43,7 +43,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         let mut stop = Stop::listen()?;
         let node = tokio::select! {
             node = boot::start(checked, plan.manners) => node?,
-            () = stop.asked() => return Ok(0),
+            () = stop.asked() => return Ok(OK),
         };
         tracing::info!(gateway = %join(&node.gateway), admin = %join(&node.admin), data = %data, recovered = node.recovered, "ready");
         if plan.mode == Mode::Dev {
@@ -57,20 +57,23 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         stop.asked().await;
         tracing::info!("draining");
         tokio::select! {
-            cut = node.stop() => Ok(cut),
+            stopped = node.stop() => Ok(said(&stopped)),
             // Asked twice: at once. What was answered `stored` is on disk all the same, but somebody may have been cut.
-            () = stop.asked() => Err(Error::new(Code::Draining, Fault::Operator, "stopped in the middle of the drain")),
+            () = stop.asked() => Err(Error::new(Code::Draining, Fault::Operator, "stopped in the middle of the drain").into()),
         }
     });
     runtime.shutdown_background();
-    match result {
-        Ok(0) => OK,
-        Ok(cut) => {
-            tell(&format!("the deadline came first: {cut} connections were cut\n"));
-            CUT
-        }
-        Err(error) => failed(&error),
+    result.unwrap_or_else(|Failures(errors)| errors.iter().map(failed).max().unwrap_or(OK))
+}
+/// The last line, and the exit code.
+fn said(stopped: &Stopped) -> u8 {
+    let took = format!("{} ms", stopped.took.as_millis());
+    if stopped.cut == 0 {
+        tracing::info!(took, "stopped, nothing was cut");
+        return OK;
     }
+    tracing::warn!(took, cut = count(stopped.cut, "connection"), "stopped at the deadline");
+    CUT
 }
 /// SIGTERM and Ctrl-C.
 struct Stop {

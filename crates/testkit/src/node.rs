@@ -11,6 +11,7 @@ use std::{
         Arc, Mutex,
         mpsc::{self, Receiver},
     },
+    thread::JoinHandle,
     time::Duration,
 };
 use tempfile::TempDir;
@@ -27,6 +28,7 @@ pub struct Node {
     child: Child,
     folder: Arc<TempDir>,
     lines: Arc<Mutex<Vec<String>>>,
+    listening: Option<JoinHandle<()>>,
     how: How,
 }
 /// How to start it, again and again.
@@ -39,9 +41,16 @@ pub struct How {
 impl How {
     /// `tidegate dev`, with its demo.
     pub fn dev(program: &str) -> Self {
+        Self::verb(program, "dev")
+    }
+    /// `tidegate run`, with the `tidegate.yaml` of its folder.
+    pub fn run(program: &str) -> Self {
+        Self::verb(program, "run")
+    }
+    fn verb(program: &str, verb: &str) -> Self {
         Self {
             program: program.into(),
-            arguments: vec!["dev".into()],
+            arguments: vec![verb.to_owned()],
             variables: [
                 ("TIDEGATE__LISTENERS__GATEWAY__ADDRESS", "127.0.0.1:0"),
                 ("TIDEGATE__LISTENERS__ADMIN__ADDRESS", "127.0.0.1:0"),
@@ -99,7 +108,7 @@ impl How {
             .spawn()
             .expect("the program starts");
         let lines = Arc::<Mutex<Vec<String>>>::default();
-        let ready = listen(&mut child, lines.clone());
+        let (ready, listening) = listen(&mut child, lines.clone());
         let Ok(ready) = ready.recv_timeout(PATIENCE) else {
             let _gone = child.kill();
             panic!("not ready:\n{}", lines.lock().unwrap().join("\n"));
@@ -116,24 +125,34 @@ impl How {
             child,
             folder,
             lines,
+            listening: Some(listening),
             how: self,
         }
     }
 }
 /// Keeps every line and sends the one that says it is ready.
-fn listen(child: &mut Child, lines: Arc<Mutex<Vec<String>>>) -> Receiver<Value> {
+fn listen(child: &mut Child, lines: Arc<Mutex<Vec<String>>>) -> (Receiver<Value>, JoinHandle<()>) {
     let (tell, ready) = mpsc::channel();
     let errors = BufReader::new(child.stderr.take().expect("piped"));
-    std::thread::spawn(move || {
+    let listening = std::thread::spawn(move || {
         for line in errors.lines().map_while(Result::ok) {
-            let said: Value = serde_json::from_str(&line).unwrap_or_default();
+            let said = serde_json::from_str(&line).unwrap_or_else(|_no_json| of_text(&line));
             lines.lock().unwrap().push(line);
             if said["message"] == "ready" {
                 let _nobody_waits = tell.send(said);
             }
         }
     });
-    ready
+    (ready, listening)
+}
+/// The line that says it is ready, where the log is text.
+fn of_text(line: &str) -> Value {
+    let Some((_, fields)) = line.split_once(" INFO ready ") else {
+        return Value::Null;
+    };
+    let fields = fields.split(' ').filter_map(|field| field.split_once('='));
+    let fields = fields.chain([("message", "ready")]);
+    Value::Object(fields.map(|(name, value)| (name.to_owned(), value.into())).collect())
 }
 mod fs {
     use std::path::PathBuf;
@@ -232,6 +251,12 @@ impl Node {
     /// Waits until it has ended by itself; its exit code.
     pub fn ended(mut self) -> Option<i32> {
         self.child.wait().expect("an end").code()
+    }
+    /// Waits until it has ended by itself; its exit code, and all it said.
+    pub fn last_words(mut self) -> (Option<i32>, Vec<String>) {
+        let code = self.child.wait().expect("an end").code();
+        self.listening.take().map(JoinHandle::join);
+        (code, self.lines())
     }
     /// A new process on the same data, once this one has ended well by itself.
     pub fn restart_after_end(self) -> Self {

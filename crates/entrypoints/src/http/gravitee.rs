@@ -1,7 +1,7 @@
 //! A page as Gravitee's message APIs write it: `content` for the payload, the cursor under `pagination`.
 use super::items::{Page, gap, name, names, payload, string};
 
-/// `limit` is echoed as text, as there.
+/// `limit` is echoed as text, and no line end closes the document, as there.
 pub(super) fn write(page: &Page<'_>, limit: u32) -> Vec<u8> {
     let mut out = b"{\"items\":[".to_vec();
     for (i, item) in page.items.iter().enumerate() {

@@ -66,7 +66,7 @@ impl Page<'_> {
         if let Some(next) = self.next {
             out.extend_from_slice(format!(",\"next_cursor\":\"{next}\"").as_bytes());
         }
-        out.extend_from_slice(b"}");
+        out.extend_from_slice(b"}\n");
     }
 }
 /// `{"from","to","reason"}`: missing after `from`, up to and including `to`.

@@ -41,10 +41,9 @@ pub(super) fn answer(error: &Error, request_id: &str, headers: &HeaderMap) -> Re
         let text = format!("{} {}\n{hint}request: {request_id}\n", problem.code, problem.detail);
         with_type(Body::full(text), "text/plain; charset=utf-8")
     } else {
-        with_type(
-            Body::full(serde_json::to_vec(&problem).unwrap_or_default()),
-            "application/problem+json",
-        )
+        let mut json = serde_json::to_vec(&problem).unwrap_or_default();
+        json.push(b'\n');
+        with_type(Body::full(json), "application/problem+json")
     };
     *response.status_mut() = outcome::status(error.code());
     told(error, response.headers_mut());

@@ -284,7 +284,7 @@ fn single(kept: &Kept, stamp: &Stamp, wish: &Wish) -> Result<Response<Body>> {
             items::name("note", &mut out);
             items::string(&format!("live only: no stream captures `{}`", &*stamp.topic), &mut out);
         }
-        out.extend_from_slice(b"}");
+        out.extend_from_slice(b"}\n");
         Body::full(out)
     };
     let mut response = with_type(body, "application/json");
@@ -328,7 +328,7 @@ fn many(kept: &Kept, items: u32, stamp: &Stamp, ids: &[(u32, Bytes)], wish: &Wis
         }
         result(&verdict, ids, &mut out);
     }
-    out.extend_from_slice(b"]}");
+    out.extend_from_slice(b"]}\n");
     let body = if wish.minimal && failed == 0 {
         Body::empty()
     } else {

@@ -1,5 +1,5 @@
 //! `tidegate check FILE`: everything that is wrong with a configuration.
-use super::{CONFIGURATION, OK, misconfigured, say, tell};
+use super::{CONFIGURATION, OK, count, misconfigured, say, tell};
 use std::path::PathBuf;
 use tidegate_config::{Mode, Source, load_from_process};
 
@@ -9,7 +9,8 @@ pub(super) fn check(files: Vec<PathBuf>, settings: &[(String, String)], json: bo
             if json {
                 say("[]\n");
             } else {
-                tell(&format!("ok: {} streams, {} apis\n", checked.streams.len(), checked.apis.len()));
+                let (streams, apis) = (count(checked.streams.len(), "stream"), count(checked.apis.len(), "api"));
+                tell(&format!("ok: {streams}, {apis}\n"));
             }
             OK
         }

@@ -1,5 +1,8 @@
 //! Every number the node shows, read when it is asked for. Names end in what they count; counters in `_total`.
-use super::admin::Board;
+use super::{
+    admin::Board,
+    families::{self as all, Family, Kind, Label},
+};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text::encode},
@@ -22,21 +25,30 @@ impl fmt::Debug for Numbers {
         f.write_str("Numbers")
     }
 }
-type Labels = Vec<(&'static str, String)>;
+/// The values of a family's labels, in their order, and a number.
+type Row = (Vec<String>, u64);
 
 /// One family: its rows are written under one descriptor.
-fn family(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, counter: bool, rows: Vec<(Labels, u64)>) -> fmt::Result {
+fn family(to: &mut DescriptorEncoder<'_>, family: &Family, rows: Vec<Row>) -> fmt::Result {
     if rows.is_empty() {
         return Ok(());
     }
+    let counter = family.kind == Kind::Counter;
     let kind = if counter { MetricType::Counter } else { MetricType::Gauge };
-    let mut metric = to.encode_descriptor(name, help, None, kind)?;
-    for (labels, value) in rows {
+    let mut metric = to.encode_descriptor(family.name, family.help, None, kind)?;
+    for (values, value) in rows {
+        let listed = |(label, value): (&Label, &String)| label.values.is_empty() || label.values.contains(&value.as_str());
+        debug_assert!(family.labels.iter().zip(&values).all(listed), "{}: {values:?}", family.name);
+        let labels: Vec<_> = family.labels.iter().map(|label| label.name).zip(values).collect();
         row(&labels, value, counter, &mut metric)?;
     }
     Ok(())
 }
-fn row(labels: &Labels, value: u64, counter: bool, to: &mut MetricEncoder<'_>) -> fmt::Result {
+/// One without labels.
+fn single(to: &mut DescriptorEncoder<'_>, of: &Family, value: u64) -> fmt::Result {
+    family(to, of, vec![(Vec::new(), value)])
+}
+fn row(labels: &Vec<(&'static str, String)>, value: u64, counter: bool, to: &mut MetricEncoder<'_>) -> fmt::Result {
     let write = |to: MetricEncoder<'_>| {
         if counter {
             ConstCounter::new(value).encode(to)
@@ -69,7 +81,7 @@ impl Numbers {
         let mut flying = Vec::new();
         for (api, metrics) in self.0.metrics.all() {
             let now = metrics.published.now();
-            let label = || vec![("api", api.to_string())];
+            let label = || vec![api.to_string()];
             received.push((label(), now.received));
             flying.push((label(), now.in_flight));
             for (outcome, count) in [
@@ -79,18 +91,12 @@ impl Numbers {
                 ("refused", now.refused),
                 ("failed", now.failed),
             ] {
-                outcomes.push(([label(), vec![("outcome", outcome.to_owned())]].concat(), count));
+                outcomes.push(([label(), vec![outcome.to_owned()]].concat(), count));
             }
         }
-        family(to, "tidegate_received_messages", "messages clients published", true, received)?;
-        family(to, "tidegate_published_messages", "what became of them", true, outcomes)?;
-        family(
-            to,
-            "tidegate_publishing_messages",
-            "received, and nothing became of them yet",
-            false,
-            flying,
-        )
+        family(to, &all::RECEIVED, received)?;
+        family(to, &all::PUBLISHED, outcomes)?;
+        family(to, &all::PUBLISHING, flying)
     }
     fn subscribers(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut offered = Vec::new();
@@ -100,107 +106,59 @@ impl Numbers {
         for (api, metrics) in self.0.metrics.all() {
             for (entrypoint, class) in metrics.classes() {
                 let now = class.now();
-                let label = || vec![("api", api.to_string()), ("entrypoint", entrypoint.to_owned())];
+                let label = || vec![api.to_string(), entrypoint.to_owned()];
                 offered.push((label(), now.offered));
                 flying.push((label(), now.in_flight));
                 open.push((label(), now.open));
                 for (outcome, count) in [("written", now.written), ("skipped", now.skipped), ("cut", now.cut)] {
-                    outcomes.push(([label(), vec![("outcome", outcome.to_owned())]].concat(), count));
+                    outcomes.push(([label(), vec![outcome.to_owned()]].concat(), count));
                 }
             }
         }
-        family(to, "tidegate_offered_messages", "messages due to subscribers", true, offered)?;
-        family(to, "tidegate_delivered_messages", "what became of them", true, outcomes)?;
-        family(
-            to,
-            "tidegate_delivering_messages",
-            "due, and nothing became of them yet",
-            false,
-            flying,
-        )?;
-        family(to, "tidegate_subscribers", "clients that read now", false, open)
+        family(to, &all::OFFERED, offered)?;
+        family(to, &all::DELIVERED, outcomes)?;
+        family(to, &all::DELIVERING, flying)?;
+        family(to, &all::SUBSCRIBERS, open)
     }
     fn edge(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let board = &self.0;
         let listeners = [("gateway", &board.seen.gateway), ("admin", &board.seen.admin)];
-        let label = |name: &str| vec![("listener", name.to_owned())];
+        let label = |name: &str| vec![name.to_owned()];
         let open = listeners.map(|(name, seen)| (label(name), seen.open.load(Ordering::Relaxed) as u64));
-        family(to, "tidegate_connections", "open connections", false, open.into())?;
+        family(to, &all::CONNECTIONS, open.into())?;
         let accepted = listeners.map(|(name, seen)| (label(name), seen.accepted.load(Ordering::Relaxed)));
-        family(to, "tidegate_accepted_connections", "connections there were", true, accepted.into())?;
+        family(to, &all::ACCEPTED_CONNECTIONS, accepted.into())?;
         let shed = listeners.map(|(name, seen)| (label(name), seen.shed.load(Ordering::Relaxed)));
-        family(to, "tidegate_shed_connections", "connections over the cap", true, shed.into())?;
+        family(to, &all::SHED_CONNECTIONS, shed.into())?;
         let late = listeners.map(|(name, seen)| (label(name), seen.timed_out.load(Ordering::Relaxed)));
-        family(
-            to,
-            "tidegate_timed_out_connections",
-            "connections closed for want of progress",
-            true,
-            late.into(),
-        )?;
+        family(to, &all::TIMED_OUT_CONNECTIONS, late.into())?;
         let (requests, bytes, shed) = board.flight.now();
-        family(
-            to,
-            "tidegate_in_flight_requests",
-            "requests being answered",
-            false,
-            vec![(Vec::new(), requests)],
-        )?;
-        family(
-            to,
-            "tidegate_in_flight_bytes",
-            "bytes of their bodies",
-            false,
-            vec![(Vec::new(), bytes)],
-        )?;
-        family(to, "tidegate_shed_requests", "requests over a cap", true, vec![(Vec::new(), shed)])
+        single(to, &all::IN_FLIGHT_REQUESTS, requests)?;
+        single(to, &all::IN_FLIGHT_BYTES, bytes)?;
+        single(to, &all::SHED_REQUESTS, shed)
     }
     fn log(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let Some(log) = self.0.health.log() else { return Ok(()) };
         let stats = log.stats();
-        for (name, help, counter, value) in [
-            ("tidegate_log_records", "records appended", true, stats.appended_records),
-            ("tidegate_log_bytes", "bytes appended", true, stats.appended_bytes),
-            ("tidegate_log_syncs", "syncs of the journal", true, stats.syncs),
-            ("tidegate_log_last_sync_microseconds", "the last sync", false, stats.last_sync_us),
-            (
-                "tidegate_log_intake_bytes",
-                "bytes that wait to be synced",
-                false,
-                stats.intake_bytes,
-            ),
-            (
-                "tidegate_log_tail_cache_bytes",
-                "recent messages in memory",
-                false,
-                stats.tail_cache_bytes,
-            ),
-            (
-                "tidegate_log_moved_records",
-                "records moved into segments",
-                true,
-                stats.moved_records,
-            ),
-            (
-                "tidegate_log_damaged_records",
-                "records that do not check",
-                true,
-                stats.damaged_records,
-            ),
-            ("tidegate_log_dedupe_ids", "message ids remembered", false, stats.dedupe_ids),
-        ] {
-            family(to, name, help, counter, vec![(Vec::new(), value)])?;
-        }
+        single(to, &all::LOG_RECORDS, stats.appended_records)?;
+        single(to, &all::LOG_BYTES, stats.appended_bytes)?;
+        single(to, &all::LOG_SYNCS, stats.syncs)?;
+        single(to, &all::LOG_LAST_SYNC, stats.last_sync_us)?;
+        single(to, &all::LOG_INTAKE_BYTES, stats.intake_bytes)?;
+        single(to, &all::LOG_TAIL_CACHE_BYTES, stats.tail_cache_bytes)?;
+        single(to, &all::LOG_MOVED_RECORDS, stats.moved_records)?;
+        single(to, &all::LOG_DAMAGED_RECORDS, stats.damaged_records)?;
+        single(to, &all::LOG_DEDUPE_IDS, stats.dedupe_ids)?;
         let mut records = Vec::new();
         let mut bytes = Vec::new();
         for (number, stream) in stats.streams {
             let name = log
                 .stream_by_number(number)
                 .map_or_else(|| number.to_string(), |stream| stream.name().to_owned());
-            records.push((vec![("stream", name.clone())], stream.records));
-            bytes.push((vec![("stream", name)], stream.bytes));
+            records.push((vec![name.clone()], stream.records));
+            bytes.push((vec![name], stream.bytes));
         }
-        family(to, "tidegate_stream_records", "records that can be read", false, records)?;
-        family(to, "tidegate_stream_bytes", "their bytes", false, bytes)
+        family(to, &all::STREAM_RECORDS, records)?;
+        family(to, &all::STREAM_BYTES, bytes)
     }
 }

@@ -1,0 +1,77 @@
+//! Every metric there is: name, type, labels, help. `/metrics` writes no other, and `xtask` makes the reference page of this file,
+//! which it includes as it is: it uses nothing of this crate.
+
+/// One family of `/metrics`.
+pub(crate) struct Family {
+    /// Counters without the `_total` that their samples end in.
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) labels: &'static [Label],
+    pub(crate) help: &'static str,
+}
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Only ever more.
+    Counter,
+    /// How it is now.
+    Gauge,
+}
+/// What parts a family.
+pub(crate) struct Label {
+    pub(crate) name: &'static str,
+    /// Empty: as many as there are of what it names.
+    pub(crate) values: &'static [&'static str],
+}
+
+const fn open(name: &'static str) -> Label {
+    Label { name, values: &[] }
+}
+const API: &[Label] = &[open("api")];
+const READERS: &[Label] = &[open("api"), open("entrypoint")];
+const LISTENER: &[Label] = &[Label {
+    name: "listener",
+    values: &["gateway", "admin"],
+}];
+const STREAM: &[Label] = &[open("stream")];
+const fn outcomes(values: &'static [&'static str]) -> Label {
+    Label { name: "outcome", values }
+}
+
+/// A constant and a row of [`ALL`] each, so that none is written that is not in the reference.
+macro_rules! families {
+    ($($constant:ident: $kind:ident $name:literal $labels:expr, $help:literal;)+) => {
+        $(pub(crate) const $constant: Family = Family { name: $name, kind: Kind::$kind, labels: $labels, help: $help };)+
+        /// In the order they are written.
+        #[allow(dead_code, reason = "the server takes them one by one, `xtask` all together")]
+        pub(crate) const ALL: &[Family] = &[$($constant),+];
+    };
+}
+families! {
+    RECEIVED: Counter "tidegate_received_messages" API, "messages that clients published";
+    PUBLISHED: Counter "tidegate_published_messages"
+        &[open("api"), outcomes(&["stored", "live", "accepted", "refused", "failed"])], "what became of messages that clients published";
+    PUBLISHING: Gauge "tidegate_publishing_messages" API, "messages received, of which nothing became yet";
+    OFFERED: Counter "tidegate_offered_messages" READERS, "messages due to subscribers";
+    DELIVERED: Counter "tidegate_delivered_messages"
+        &[open("api"), open("entrypoint"), outcomes(&["written", "skipped", "cut"])], "what became of messages due to subscribers";
+    DELIVERING: Gauge "tidegate_delivering_messages" READERS, "messages due to subscribers, of which nothing became yet";
+    SUBSCRIBERS: Gauge "tidegate_subscribers" READERS, "clients that read now";
+    CONNECTIONS: Gauge "tidegate_connections" LISTENER, "open connections";
+    ACCEPTED_CONNECTIONS: Counter "tidegate_accepted_connections" LISTENER, "connections accepted";
+    SHED_CONNECTIONS: Counter "tidegate_shed_connections" LISTENER, "connections refused over the cap";
+    TIMED_OUT_CONNECTIONS: Counter "tidegate_timed_out_connections" LISTENER, "connections closed for want of progress";
+    IN_FLIGHT_REQUESTS: Gauge "tidegate_in_flight_requests" &[], "requests being answered";
+    IN_FLIGHT_BYTES: Gauge "tidegate_in_flight_bytes" &[], "bytes of the bodies of requests being answered";
+    SHED_REQUESTS: Counter "tidegate_shed_requests" &[], "requests refused over a cap";
+    LOG_RECORDS: Counter "tidegate_log_records" &[], "records appended to the log";
+    LOG_BYTES: Counter "tidegate_log_bytes" &[], "bytes appended to the log";
+    LOG_SYNCS: Counter "tidegate_log_syncs" &[], "syncs of the log's journal";
+    LOG_LAST_SYNC: Gauge "tidegate_log_last_sync_microseconds" &[], "how long the last sync took";
+    LOG_INTAKE_BYTES: Gauge "tidegate_log_intake_bytes" &[], "bytes that wait to be synced";
+    LOG_TAIL_CACHE_BYTES: Gauge "tidegate_log_tail_cache_bytes" &[], "bytes of recent messages in memory";
+    LOG_MOVED_RECORDS: Counter "tidegate_log_moved_records" &[], "records moved into segments";
+    LOG_DAMAGED_RECORDS: Counter "tidegate_log_damaged_records" &[], "records that do not check";
+    LOG_DEDUPE_IDS: Gauge "tidegate_log_dedupe_ids" &[], "message ids remembered";
+    STREAM_RECORDS: Gauge "tidegate_stream_records" STREAM, "records that can be read";
+    STREAM_BYTES: Gauge "tidegate_stream_bytes" STREAM, "bytes of the records that can be read";
+}
