@@ -15,15 +15,34 @@ pub struct Position {
     /// The place in the partition, rising, with holes where the broker leaves some.
     pub offset: u128,
 }
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Position {
+    /// Its text, behind what is there: every message of a page has one.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        // Writing to memory cannot fail.
+        let _never = self.parts(&mut |part| {
+            out.extend_from_slice(part.as_bytes());
+            Ok(())
+        });
+    }
+    fn parts(&self, part: &mut impl FnMut(&str) -> fmt::Result) -> fmt::Result {
+        let mut digits = itoa::Buffer::new();
         if self.source != 0 {
-            write!(f, "{}.", self.source)?;
+            part(digits.format(self.source))?;
+            part(".")?;
         }
         if self.partition != 0 {
-            write!(f, "{}-", self.partition)?;
+            part(digits.format(self.partition))?;
+            part("-")?;
         }
-        write!(f, "{}", self.offset)
+        match u64::try_from(self.offset) {
+            Ok(offset) => part(digits.format(offset)),
+            Err(_) => part(digits.format(self.offset)),
+        }
+    }
+}
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts(&mut |part| f.write_str(part))
     }
 }
 impl FromStr for Position {

@@ -23,10 +23,7 @@ use bytes::BufMut;
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::Ordering::Relaxed,
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     thread,
     time::Instant,
 };

@@ -17,7 +17,7 @@ use tidegate_core::{
     error::{Code, Error, Result},
     headers::Headers,
     message::Message,
-    position::Cursor,
+    position::{Cursor, Position},
     receipt::{Kept, Level, Verdict},
 };
 use tidegate_gateway::{flow, settings::HttpPost};
@@ -361,21 +361,21 @@ fn many(kept: &Kept, items: u32, stamp: &Stamp, ids: &[(u32, Bytes)], wish: &Wis
     response
 }
 fn result(verdict: &Verdict<'_>, ids: &[(u32, Bytes)], out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("{{\"index\":{}", verdict.item).as_bytes());
+    out.extend_from_slice(b"{\"index\":");
+    out.extend_from_slice(itoa::Buffer::new().format(verdict.item).as_bytes());
     match &verdict.result {
         Ok(positions) => {
-            let position = (!positions.is_empty()).then(|| positions.iter().copied().collect::<Cursor>().to_string());
             let own = ids
                 .binary_search_by_key(&verdict.item, |(number, _)| *number)
                 .ok()
                 .and_then(|at| ids.get(at));
-            let own = own.map(|(_, id)| String::from_utf8_lossy(id));
-            for (name, value) in [("id", own.as_deref().or(position.as_deref())), ("position", position.as_deref())] {
-                if let Some(value) = value {
-                    items::name(name, out);
-                    items::string(value, out);
-                }
+            if let Some((_, id)) = own {
+                items::name("id", out);
+                items::string(&String::from_utf8_lossy(id), out);
+            } else {
+                places("id", positions, out);
             }
+            places("position", positions, out);
             if verdict.duplicate {
                 items::name("duplicate", out);
                 out.extend_from_slice(b"true");
@@ -387,4 +387,15 @@ fn result(verdict: &Verdict<'_>, ids: &[(u32, Bytes)], out: &mut Vec<u8>) {
         }
     }
     out.push(b'}');
+}
+/// One position per capturing stream; nothing for what nobody stores.
+fn places(key: &str, positions: &[Position], out: &mut Vec<u8>) {
+    match positions {
+        [] => {}
+        [one] => items::place(key, *one, out),
+        many => {
+            items::name(key, out);
+            items::string(&many.iter().copied().collect::<Cursor>().to_string(), out);
+        }
+    }
 }
