@@ -1,6 +1,4 @@
 //! What the guard of a connection lets pass and what it refuses: each case whole, cut at every byte, behind another request, and shown to hyper.
-#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
-
 use std::{fs, path::Path};
 use tidegate_entrypoints::listener::guard::{
     Guard, PREFACE,

@@ -168,17 +168,16 @@ fn trimmed(value: &[u8]) -> &[u8] {
 }
 /// A byte of a name (RFC 9110, section 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
-    // One bit per byte, in two words of 64: a table would be in nobody's cache.
-    const SET: u128 = {
+    static SET: [bool; 256] = {
         let names = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-        let (mut set, mut at) = (0_u128, 0);
+        let (mut set, mut at) = ([false; 256], 0);
         while at < names.len() {
-            set |= 1 << names[at];
+            set[names[at] as usize] = true;
             at += 1;
         }
         set
     };
-    byte < 128 && SET >> byte & 1 != 0
+    SET[usize::from(byte)]
 }
 /// A byte that may not stand in a value; CR and LF are among them.
 pub(super) fn is_control(byte: u8) -> bool {
