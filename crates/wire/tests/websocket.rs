@@ -25,7 +25,7 @@ fn text(of: &[u8]) -> Vec<u8> {
     of.iter().flat_map(|byte| char::from(*byte).to_string().into_bytes()).collect()
 }
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn what_a_client_writes_is_read(all in prop::collection::vec(said(), 1..6), cuts in prop::collection::vec(1..5_000_usize, 1..20)) {
         let (mut bytes, mut expected) = (Vec::new(), Vec::new());
@@ -78,6 +78,18 @@ proptest! {
         let event = Reader::new(Limits::default()).next(&mut bytes.as_slice()).unwrap();
         let same = event == Some(Event::Message { kind, payload: payload.into() });
         prop_assert!(same);
+    }
+    /// Fail fast: text is refused at the very byte behind which no more bytes could make it UTF-8.
+    #[test]
+    fn text_is_refused_at_its_first_bad_byte(good in "[a-zé€😀]{0,9}", bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0x80..0xc0_u8, Just(0xf4), Just(0xed), Just(0xe2)], 1..6)) {
+        let payload = [good.as_bytes(), &bytes].concat();
+        let hopeless = |end: &usize| std::str::from_utf8(&payload[..*end]).is_err_and(|error| error.error_len().is_some());
+        let bad = (1..=payload.len()).find(hopeless);
+        let mut input = Vec::new();
+        masked(0x01, [9, 8, 7, 6], &payload, &mut input);
+        let mut reader = Reader::new(Limits::default());
+        let refused = input.iter().position(|byte| reader.next(&mut [*byte].as_slice()).is_err());
+        prop_assert_eq!(refused.map(|at| at + 1 - (input.len() - payload.len())), bad);
     }
     #[test]
     fn no_bytes_panic_or_depend_on_cuts(bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(0x81), Just(0x80), Just(0x82), Just(0x01)], 0..200)) {

@@ -2,7 +2,9 @@
 //! what is good is never changed. Without I/O: a socket's wrapper feeds it what was read and hands on what it may.
 //!
 //! A wrapper reads into the parser's own buffer, feeds what came, and keeps the first [`Verdict::pass`] bytes of it; before it reads again it hands
-//! on all of [`Guard::ready`]. After a refusal there is nothing more but the end of the input.
+//! on all of [`Guard::ready`]. After a refusal the parser gets an end of input and nothing more. If a body is refused, at once: its request fails
+//! and is answered. If a head is, only when as many answers are written as [heads](Guard::heads) have passed, for an end of input would drop the one in
+//! flight; then the connection writes the answer to the head itself. `tests/guarded_socket.rs` is such a wrapper.
 mod chunked;
 pub mod fuzz;
 mod head;
@@ -39,9 +41,10 @@ pub enum Then {
 #[derive(Debug)]
 pub struct Guard {
     state: State,
-    /// Nothing has passed yet: a preface may come.
+    /// No head has passed yet: a preface may come.
     first: bool,
-    limit: usize,
+    heads: u32,
+    limit: u32,
     side: Option<Box<Side>>,
 }
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +81,8 @@ impl Guard {
         Self {
             state: State::Head,
             first: true,
-            limit,
+            heads: 0,
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
             side: None,
         }
     }
@@ -134,6 +138,10 @@ impl Guard {
             }
         }
     }
+    /// How many heads have passed: so many answers are owed before a refused head is answered. Begins again at 0 after the last number there is.
+    pub fn heads(&self) -> u32 {
+        self.heads
+    }
     /// Between two requests and without any bytes of the next: a client that leaves now leaves nothing undone.
     pub fn is_at_rest(&self) -> bool {
         matches!(self.state, State::Head) && self.side.is_none()
@@ -157,11 +165,12 @@ impl Guard {
                             None => {}
                         }
                     }
-                    match head.read(rest, self.limit) {
+                    match head.read(rest, self.limit as usize) {
                         Ok(None) => break,
                         Ok(Some((length, body))) => {
                             trace.head(rest.get(..length).unwrap_or_default());
                             self.first = false;
+                            self.heads = self.heads.wrapping_add(1);
                             *head = Head::default();
                             pass += length;
                             self.state = match body {

@@ -104,9 +104,9 @@ impl Chunked {
             (Step::ValueLf, b'\n') => self.trailer(Step::Line),
             (Step::Size, _) => Err(Refusal::ChunkSize),
             (Step::Space | Step::Extension, _) => Err(Refusal::ChunkExtension),
-            (Step::SizeLf | Step::EndLf, _) => Err(Refusal::Control),
+            (Step::SizeLf, _) => Err(Refusal::ChunkLine),
             (Step::Data | Step::DataCr | Step::DataLf | Step::Done, _) => Err(Refusal::ChunkEnd),
-            (Step::Line | Step::Name | Step::Value | Step::ValueLf, _) => Err(Refusal::Trailer),
+            (Step::Line | Step::Name | Step::Value | Step::ValueLf | Step::EndLf, _) => Err(Refusal::Trailer),
         }
     }
     fn trailer(&mut self, step: Step) -> Result<Step, Refusal> {

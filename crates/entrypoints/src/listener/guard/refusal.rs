@@ -35,6 +35,8 @@ pub enum Refusal {
     UnknownCoding,
     /// The size of a chunk is not 1 to 16 hexadecimal digits (section 7.1).
     ChunkSize,
+    /// The line with the size of a chunk does not end with CR LF (section 7.1).
+    ChunkLine,
     /// Extensions of a chunk are malformed or longer than is taken (section 7.1.1).
     ChunkExtension,
     /// The data of a chunk does not end where it should (section 7.1).
@@ -63,9 +65,31 @@ impl Refusal {
             | Self::Coding
             | Self::OldCoding
             | Self::ChunkSize
+            | Self::ChunkLine
             | Self::ChunkExtension
             | Self::ChunkEnd
             | Self::Trailer => StatusCode::BAD_REQUEST,
+        }
+    }
+    /// Whether it is a body that is refused: then the request it belongs to is being handled and its answer is the answer. Else the refused head
+    /// is to be answered, after all that came before it.
+    pub fn is_of_body(self) -> bool {
+        match self {
+            Self::ChunkSize | Self::ChunkLine | Self::ChunkExtension | Self::ChunkEnd | Self::Trailer | Self::TrailersTooLarge => true,
+            Self::HeadTooLarge
+            | Self::BareLf
+            | Self::LeadingLines
+            | Self::RequestLine
+            | Self::Folding
+            | Self::SpaceBeforeColon
+            | Self::FieldLine
+            | Self::Control
+            | Self::Length
+            | Self::Lengths
+            | Self::LengthAndCoding
+            | Self::Coding
+            | Self::OldCoding
+            | Self::UnknownCoding => false,
         }
     }
     /// In words, for the answer.
@@ -86,6 +110,7 @@ impl Refusal {
             Self::OldCoding => "HTTP/1.0 has no `Transfer-Encoding`",
             Self::UnknownCoding => "only the transfer coding `chunked` is known here",
             Self::ChunkSize => "the size of a chunk is malformed",
+            Self::ChunkLine => "the line of a chunk does not end with CR LF",
             Self::ChunkExtension => "the extensions of a chunk are malformed or too long",
             Self::ChunkEnd => "a chunk is longer than it says",
             Self::Trailer => "a trailer is malformed",
