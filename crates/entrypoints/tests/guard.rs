@@ -66,6 +66,16 @@ fn heads() -> Vec<Case> {
         bad(" HTTP/1.1\r\nHost: a\r\n\r\n", RequestLine),
         bad("G@T / HTTP/1.1\r\nHost: a\r\n\r\n", RequestLine),
         bad("\u{16}\u{3}\u{1}\r\n", RequestLine),
+        // Before any line ends: a client of TLS, and what no method begins with.
+        bad("\u{16}\u{3}\u{1}\u{2}\0\u{1}", RequestLine),
+        bad("{}", RequestLine),
+        bad("GET\r", RequestLine),
+        bad("GET\n", RequestLine),
+        bad("\rG", RequestLine),
+        bad("\r\n GET", RequestLine),
+        bad("x".repeat(33), RequestLine),
+        good("x".repeat(32), 0, 0),
+        good("GET /\u{1}", 0, 0),
         bad("\rGET / HTTP/1.1\r\nHost: a\r\n\r\n", RequestLine),
         bad("GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", Folding),
         bad("GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n\tb: c\r\n\r\n", Folding),
@@ -302,15 +312,19 @@ fn after_a_release_everything_passes() {
     let mut guard = Guard::new(64 << 10);
     assert_eq!(guard.feed(upgrade).pass, upgrade.len());
     assert!(guard.is_at_rest());
-    // Frames came before the answer was written, and more come after it.
-    assert_eq!(guard.feed(b"\x81\x80").pass, 0);
+    // What came before the answer was written looked like the beginning of a head; what comes after it looks like nothing.
+    assert_eq!(guard.feed(b"xy").pass, 0);
     guard.release();
-    assert_eq!(guard.ready(), b"\x81\x80");
+    assert_eq!(guard.ready(), b"xy");
     guard.consume(1);
-    assert_eq!(guard.feed(b"\n\n"), guard.feed(b""));
-    assert_eq!(guard.ready(), b"\x80\n\n");
+    assert_eq!(guard.feed(b"\x81\n"), guard.feed(b""));
+    assert_eq!(guard.ready(), b"y\x81\n");
     guard.consume(3);
     assert_eq!((guard.feed(b"\n\0").pass, guard.ready()), (2, &b""[..]));
+    // A client has to wait for the answer (RFC 6455, section 4.1): a frame before it is a bad head.
+    let mut guard = Guard::new(64 << 10);
+    let verdict = guard.feed(&[upgrade, &b"\x81\x80"[..]].concat());
+    assert_eq!((verdict.pass, verdict.then), (upgrade.len(), Then::Refused(RequestLine)));
 }
 #[test]
 fn a_refusal_is_final_and_hides_what_follows() {

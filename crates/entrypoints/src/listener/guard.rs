@@ -129,7 +129,8 @@ impl Guard {
         }
     }
     /// Steps aside for good, as an upgrade to another protocol is answered: what it held is ready, and all that follows passes. Does nothing
-    /// after a refusal. Called before the answer is written, for its first byte allows the client to speak the other protocol.
+    /// after a refusal. Called before the answer is written, for its first byte allows the client to speak the other protocol; what it says of
+    /// it earlier is judged as a head.
     pub fn release(&mut self) {
         if !matches!(self.state, State::Refused(_)) {
             self.state = State::Aside;

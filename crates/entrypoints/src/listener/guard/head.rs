@@ -1,6 +1,9 @@
 //! A request head, line by line (RFC 9112, sections 2 to 6): only what decides where it and its body end.
 use super::Refusal;
 
+/// Bytes of a method: the longest one registered has 17.
+const METHOD: usize = 32;
+
 /// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
@@ -35,6 +38,7 @@ enum Coding {
 impl Head {
     /// `bytes` begins where the head does. Its length and its body once it is whole; what is refused is refused at the same line however the bytes came.
     pub(super) fn read(&mut self, bytes: &[u8], limit: usize) -> Result<Option<(usize, Body)>, Refusal> {
+        self.method(bytes)?;
         let begun = self.searched;
         for feed in memchr::memchr_iter(b'\n', bytes.get(begun..).unwrap_or_default()) {
             let feed = begun + feed;
@@ -46,7 +50,10 @@ impl Head {
             self.line = feed + 1;
             match (line, self.lines) {
                 ([], 0) if self.skipped => return Err(Refusal::LeadingLines),
-                ([], 0) => self.skipped = true,
+                ([], 0) => {
+                    self.skipped = true;
+                    self.method(bytes)?;
+                }
                 ([], _) => return self.whole(bytes.get(..self.line).unwrap_or_default()).map(Some),
                 (line, 0) => {
                     self.lines = 1;
@@ -63,6 +70,18 @@ impl Head {
             Err(Refusal::HeadTooLarge)
         } else {
             Ok(None)
+        }
+    }
+    /// What cannot become a method is refused before its line ends: who speaks TLS here would else wait until the time for a head is up.
+    fn method(&self, bytes: &[u8]) -> Result<(), Refusal> {
+        let line = bytes.get(self.line..).filter(|_| self.lines == 0).unwrap_or_default();
+        match line.iter().take(METHOD + 1).position(|byte| !is_token(*byte)) {
+            None if line.len() > METHOD => Err(Refusal::RequestLine),
+            None => Ok(()),
+            // An empty line, or what may become one.
+            Some(0) if matches!(line, [b'\r'] | [b'\r', b'\n', ..] | [b'\n', ..]) => Ok(()),
+            Some(at) if at > 0 && line.get(at) == Some(&b' ') => Ok(()),
+            Some(_) => Err(Refusal::RequestLine),
         }
     }
     fn whole(&self, bytes: &[u8]) -> Result<(usize, Body), Refusal> {
