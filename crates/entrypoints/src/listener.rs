@@ -1,5 +1,6 @@
 //! Our own accept loop: caps, timeouts and a graceful end that no library hides.
 mod connection;
+pub mod guard;
 mod sweeper;
 
 pub use connection::Connection;
