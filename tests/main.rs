@@ -11,6 +11,7 @@ mod metrics;
 mod post;
 mod shutdown;
 mod sse;
+mod strict;
 mod vanish;
 
 use tidegate_testkit::node::How;

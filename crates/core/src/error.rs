@@ -35,6 +35,7 @@ codes! {
     HeadTooLarge = 1011, "The request head is too large.";
     TargetTooLong = 1012, "The request target is too long.";
     BadTarget = 1013, "The request target is not allowed.";
+    UnknownCoding = 1014, "The transfer coding is not known here.";
     NotYet = 1020, "This is not built yet.";
     PartitionOutOfRange = 1021, "There is no such partition.";
     LevelNotOffered = 1022, "Nobody offers this acknowledgement level here.";

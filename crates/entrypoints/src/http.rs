@@ -11,7 +11,7 @@ mod gravitee;
 pub mod head;
 mod idempotent;
 mod items;
-mod problem;
+pub(crate) mod problem;
 mod publish;
 mod query;
 mod read;

@@ -3,15 +3,20 @@ mod connection;
 pub mod guard;
 mod sweeper;
 
-pub use connection::Connection;
+pub use connection::{Answered, Connection};
 
-use crate::http::body::Body;
+use crate::http::{body::Body, problem};
 use connection::Watched;
 use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::rt::TokioIo;
 use std::{
     convert::Infallible,
+    future::poll_fn,
     net::SocketAddr,
     sync::{
         Arc,
@@ -22,13 +27,17 @@ use std::{
 use sweeper::Sweeper;
 use tidegate_core::{
     drain::Watch,
-    error::{Code, Error, Fault, Result},
+    error::{Code, Error, Fault, Result, Retry},
     tasks::{self, Task},
 };
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
+
+/// How long, and for how many bytes, a client that is still sending is listened to after the last word.
+const LINGER: Duration = Duration::from_secs(1);
+const UNREAD: usize = 256 << 10;
 
 /// Answers requests. The future may be dropped at any await: the client left.
 pub trait Handler: Send + Sync + 'static {
@@ -144,11 +153,10 @@ impl<H: Handler> Serving<H> {
             let (handler, state) = (handler.clone(), state.clone());
             async move {
                 state.busy();
-                let response = handler.handle(request, state.clone()).await;
-                if !response.body().is_stream() {
-                    state.answered();
-                }
-                Ok::<_, Infallible>(response)
+                // Dropped with a request whose client has gone, too.
+                let answered = Answered(state.clone());
+                let response = handler.handle(request, state).await;
+                Ok::<_, Infallible>(response.map(|body| body.until(answered)))
             }
         });
         let mut http = http1::Builder::new();
@@ -156,16 +164,21 @@ impl<H: Handler> Serving<H> {
             .half_close(false)
             .header_read_timeout(None)
             .max_buf_size(limits.head.max(8 << 10));
-        let serving = http.serve_connection(TokioIo::new(Watched::new(socket, connection.state.clone())), service);
-        let mut serving = std::pin::pin!(serving);
+        let watched = Watched::new(socket, limits.head, connection.state.clone());
+        // Boxed, so that the socket can be taken back from the connection.
+        let service = service_fn(move |request| Box::pin(service.call(request)));
+        let mut serving = http.serve_connection(TokioIo::new(watched), service);
         let mut draining = false;
         loop {
             tokio::select! {
                 biased;
-                result = serving.as_mut() => {
+                result = poll_fn(|cx| serving.poll_without_shutdown(cx)) => {
                     if let Err(error) = result {
                         tracing::debug!(peer = %peer, error = %error, "connection ended");
                     }
+                    let watched = serving.into_parts().io.into_inner();
+                    let refused = watched.unanswered().map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));
+                    farewell(watched.into_socket(), refused).await;
                     break;
                 }
                 () = connection.state.overdue() => {
@@ -175,7 +188,7 @@ impl<H: Handler> Serving<H> {
                 }
                 () = self.drain.started(), if !draining => {
                     draining = true;
-                    serving.as_mut().graceful_shutdown();
+                    Pin::new(&mut serving).graceful_shutdown();
                 }
             }
         }
@@ -196,16 +209,29 @@ impl Drop for Open {
     }
 }
 /// Over the cap: an answer rather than silence, at the price of one small write.
-async fn shed(mut socket: TcpStream) {
-    const BODY: &str = "{\"type\":\"urn:tidegate:error:TG2003\",\"title\":\"The gateway is at its limit.\",\"status\":503,\"code\":\"TG2003\",\"detail\":\"all in use\"}\n";
-    let answer = async {
-        let text = format!(
-            "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{BODY}",
-            BODY.len()
-        );
+async fn shed(socket: TcpStream) {
+    let error =
+        Error::new(Code::Overloaded, Fault::Operator, "all connections are in use").with_retry(Retry::After(Duration::from_secs(1)));
+    farewell(socket, Some(problem::last(&error))).await;
+}
+/// Says the last word and goes. What the client still sends is read and thrown away for a moment: closing on it would cost the client
+/// the answer (RFC 9112, section 9.6).
+async fn farewell(mut socket: TcpStream, word: Option<Vec<u8>>) {
+    let going = async {
         // The client may be gone; then nobody is owed an answer.
-        let _gone = socket.write_all(text.as_bytes()).await;
-        let _gone = socket.shutdown().await;
+        if let Some(word) = word {
+            socket.write_all(&word).await?;
+        }
+        socket.shutdown().await?;
+        let mut thrown_away = [0; 4 << 10];
+        let mut left = UNREAD;
+        while left > 0 {
+            match socket.read(&mut thrown_away).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        Ok::<_, std::io::Error>(())
     };
-    let _late = tokio::time::timeout(Duration::from_secs(1), answer).await;
+    let _late_or_gone = tokio::time::timeout(LINGER, going).await;
 }

@@ -50,6 +50,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::NewerFormat
         | Code::NotALog
         | Code::TargetRefused => StatusCode::SERVICE_UNAVAILABLE,
+        Code::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -110,7 +110,10 @@ async fn serve(socket: DuplexStream, shared: Arc<Mutex<Shared>>) {
     let Ok(parts) = serving.without_shutdown().await else { return };
     let refused = lock(&shared).refused;
     if let Some(refusal) = refused.filter(|refusal| !refusal.is_of_body()) {
-        let answer = format!("HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", refusal.status());
+        let answer = format!(
+            "HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+            tidegate_entrypoints::outcome::status(refusal.code())
+        );
         // The client may be gone.
         let _gone = parts.io.into_inner().write_all(answer.as_bytes()).await;
     }

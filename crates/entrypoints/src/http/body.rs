@@ -1,12 +1,11 @@
 //! What an answer carries: bytes that are there, a stream of them, or another service's body.
-use crate::listener::Connection;
+use crate::listener::Answered;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -20,7 +19,11 @@ use tokio::{
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of every answer.
-pub struct Body(Kind);
+pub struct Body {
+    kind: Kind,
+    /// Dropped when all of it was taken, or nobody takes it any more.
+    answered: Option<Answered>,
+}
 enum Kind {
     Full(Option<Bytes>, Option<Offered>),
     Stream(Box<Stream>),
@@ -29,18 +32,18 @@ enum Kind {
 impl Body {
     /// Nothing.
     pub fn empty() -> Self {
-        Self(Kind::Full(None, None))
+        Kind::Full(None, None).into()
     }
     /// All at once.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self(Kind::Full(Some(bytes.into()).filter(|bytes| !bytes.is_empty()), None))
+        Kind::Full(Some(bytes.into()).filter(|bytes| !bytes.is_empty()), None).into()
     }
     /// All at once; what it carries counts as written when hyper takes it.
     pub(super) fn offered(bytes: Bytes, offered: Offered) -> Self {
-        Self(Kind::Full(Some(bytes), Some(offered)))
+        Kind::Full(Some(bytes), Some(offered)).into()
     }
     pub(super) fn stream(stream: Stream) -> Self {
-        Self(Kind::Stream(Box::new(stream)))
+        Kind::Stream(Box::new(stream)).into()
     }
     /// What another service made.
     pub fn other<B>(body: B) -> Self
@@ -48,11 +51,17 @@ impl Body {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Kind::Other(body.map_err(Into::into).boxed_unsync()))
+        Kind::Other(body.map_err(Into::into).boxed_unsync()).into()
     }
-    /// Whether it may go on for long.
-    pub fn is_stream(&self) -> bool {
-        !matches!(self.0, Kind::Full(..))
+    /// Holds it until the body ends; one that is there whole has ended.
+    pub(crate) fn until(mut self, answered: Answered) -> Self {
+        self.answered = Some(answered).filter(|_| !matches!(self.kind, Kind::Full(..)));
+        self
+    }
+}
+impl From<Kind> for Body {
+    fn from(kind: Kind) -> Self {
+        Self { kind, answered: None }
     }
 }
 impl HttpBody for Body {
@@ -60,7 +69,7 @@ impl HttpBody for Body {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.0 {
+        match &mut self.kind {
             Kind::Full(bytes, offered) => {
                 offered.take().into_iter().for_each(Offered::written);
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
@@ -70,14 +79,14 @@ impl HttpBody for Body {
         }
     }
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Full(bytes, offered) => bytes.is_none() && offered.is_none(),
             Kind::Stream(_) => false,
             Kind::Other(body) => body.is_end_stream(),
         }
     }
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Full(bytes, _) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Kind::Stream(_) => SizeHint::default(),
             Kind::Other(body) => body.size_hint(),
@@ -100,17 +109,10 @@ pub(super) struct Stream {
     beat: &'static [u8],
     every: Duration,
     quiet: Pin<Box<Sleep>>,
-    connection: Arc<Connection>,
 }
 impl Stream {
     /// `maker` holds the only sender of `made`. Says `beat` when it was silent for `every`.
-    pub(super) fn new(
-        maker: BoxFuture<'static, ()>,
-        made: mpsc::Receiver<Chunk>,
-        beat: &'static [u8],
-        every: Duration,
-        connection: Arc<Connection>,
-    ) -> Self {
+    pub(super) fn new(maker: BoxFuture<'static, ()>, made: mpsc::Receiver<Chunk>, beat: &'static [u8], every: Duration) -> Self {
         Self {
             maker: Some(maker),
             made,
@@ -118,7 +120,6 @@ impl Stream {
             beat,
             every,
             quiet: Box::pin(tokio::time::sleep(every)),
-            connection,
         }
     }
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -151,10 +152,5 @@ impl Stream {
     }
     fn listen_again(&mut self) {
         self.quiet.as_mut().reset(Instant::now() + self.every);
-    }
-}
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.connection.answered();
     }
 }

@@ -49,6 +49,27 @@ pub(super) fn answer(error: &Error, request_id: &str, headers: &HeaderMap) -> Re
     told(error, response.headers_mut());
     response
 }
+/// The same where there is no request to answer: bytes of HTTP/1.1, after which the connection is closed.
+pub(crate) fn last(error: &Error) -> Vec<u8> {
+    let status = outcome::status(error.code());
+    let mut headers = HeaderMap::new();
+    told(error, &mut headers);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    let mut body = serde_json::to_vec(&Problem::new(error, None)).unwrap_or_default();
+    body.push(b'\n');
+    headers.insert(header::CONTENT_LENGTH, body.len().into());
+    let mut out = format!("HTTP/1.1 {status}\r\n").into_bytes();
+    for (name, value) in &headers {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(&body);
+    out
+}
 pub(super) fn with_type(body: Body, content_type: &'static str) -> Response<Body> {
     let mut response = Response::new(body);
     response
@@ -63,8 +84,11 @@ pub(super) fn told(error: &Error, headers: &mut HeaderMap) {
         Retry::Now => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("0"))),
         Retry::After(time) => drop(headers.insert(header::RETRY_AFTER, time.as_secs().max(1).into())),
     }
-    // What is left of the body is not worth reading, or will not come.
-    if matches!(error.code(), Code::TooLarge | Code::BodyTimeout | Code::Overloaded | Code::Draining) {
+    // What is left of the body is not worth reading, will not come, or cannot be told from what follows.
+    if matches!(
+        error.code(),
+        Code::BadRequest | Code::TooLarge | Code::BodyTimeout | Code::Overloaded | Code::Draining
+    ) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
 }

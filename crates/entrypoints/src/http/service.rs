@@ -87,7 +87,7 @@ impl Gateway {
                 // Nothing of a GET's body is looked at, so that no upload hides in it.
                 drop(body);
                 // Large, and not the path that is walked most: the request's own future stays small.
-                Box::pin(self.get(call, &parts, connection)).await
+                Box::pin(self.get(call, &parts)).await
             }
             Method::OPTIONS if parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) => Err(Error::client(
                 Code::NotYet,
@@ -96,7 +96,7 @@ impl Gateway {
             _ => Err(call.no_method()),
         }
     }
-    async fn get(&self, call: Call<'_>, parts: &Parts, connection: &Arc<Connection>) -> Result<Response<Body>> {
+    async fn get(&self, call: Call<'_>, parts: &Parts) -> Result<Response<Body>> {
         if parts.headers.contains_key(header::UPGRADE) {
             return Err(
                 Error::client(Code::NotYet, "upgrading a connection (WebSocket) comes with a later version")
@@ -108,7 +108,7 @@ impl Gateway {
             return Err(call.no_method());
         }
         match accept::format(&parts.headers, api.sse.is_some())? {
-            Format::EventStream => sse::stream(&call, parts, &self.world, self.drain.clone(), connection).await,
+            Format::EventStream => sse::stream(&call, parts, &self.world, self.drain.clone()).await,
             format => match &api.http_get {
                 Some(get) => read::get(&call, parts, get, format, self.drain.clone()).await,
                 None => Err(Error::client(Code::NotAcceptable, "this api only streams").with_hint("send `Accept: text/event-stream`")),

@@ -7,7 +7,6 @@ use super::{
     problem::{Problem, with_type},
     query::{self, Query},
 };
-use crate::listener::Connection;
 use base64_simd::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Response, header, request::Parts};
@@ -31,13 +30,7 @@ const RETRY: std::ops::Range<u64> = 1_000..4_000;
 /// One written chunk; a delivery with more becomes several.
 const CHUNK: usize = 64 << 10;
 
-pub(super) async fn stream(
-    call: &Call<'_>,
-    parts: &Parts,
-    world: &Arc<World>,
-    drain: Watch,
-    connection: &Arc<Connection>,
-) -> Result<Response<Body>> {
+pub(super) async fn stream(call: &Call<'_>, parts: &Parts, world: &Arc<World>, drain: Watch) -> Result<Response<Body>> {
     let Some(settings) = &call.route.api.sse else {
         return Err(call.no_method());
     };
@@ -76,7 +69,7 @@ pub(super) async fn stream(
             out.fail(&error).await;
         }
     };
-    let body = Stream::new(Box::pin(maker), made, b":\n\n", settings.heartbeat, connection.clone());
+    let body = Stream::new(Box::pin(maker), made, b":\n\n", settings.heartbeat);
     let mut response = with_type(Body::stream(body), "text/event-stream");
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

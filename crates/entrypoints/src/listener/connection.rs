@@ -1,4 +1,6 @@
 //! What one connection is at, seen from its socket, so that the sweeper can tell a slow client from a busy one.
+use super::guard::{Guard, Refusal, Then};
+use futures::task::AtomicWaker;
 use std::{
     io,
     net::SocketAddr,
@@ -7,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, AtomicU32, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -36,6 +38,11 @@ pub struct Connection {
     blocked: AtomicU32,
     tick: Arc<AtomicU32>,
     close: Notify,
+    /// Answers that are made, and those of them that are written.
+    made: AtomicU32,
+    written: AtomicU32,
+    /// The reader waits for an answer to be written before it ends.
+    waiting: AtomicWaker,
 }
 /// In ticks of the sweeper.
 #[derive(Clone, Copy, Debug)]
@@ -54,14 +61,18 @@ impl Connection {
             blocked: AtomicU32::new(0),
             tick,
             close: Notify::new(),
+            made: AtomicU32::new(0),
+            written: AtomicU32::new(0),
+            waiting: AtomicWaker::new(),
         }
     }
     /// A request is being handled.
     pub(super) fn busy(&self) {
         self.enter(BUSY);
     }
-    /// Its answer is made; also called by a streamed body when it ends.
-    pub fn answered(&self) {
+    /// Its answer is made, to the end of its body.
+    pub(super) fn answered(&self) {
+        self.made.fetch_add(1, Ordering::Release);
         self.enter(ANSWERED);
     }
     fn enter(&self, phase: u8) {
@@ -89,14 +100,37 @@ impl Connection {
     }
 }
 
-/// The socket, told apart by what it does.
+/// The request it belongs to is answered when this is dropped: with a body that goes on, or before it.
+#[derive(Debug)]
+pub struct Answered(pub(super) Arc<Connection>);
+impl Drop for Answered {
+    fn drop(&mut self) {
+        self.0.answered();
+    }
+}
+
+/// The socket, told apart by what it does, behind the guard of its framing.
 pub(super) struct Watched {
     socket: TcpStream,
+    guard: Guard,
+    refused: Option<Refusal>,
     connection: Arc<Connection>,
 }
 impl Watched {
-    pub(super) fn new(socket: TcpStream, connection: Arc<Connection>) -> Self {
-        Self { socket, connection }
+    pub(super) fn new(socket: TcpStream, head: usize, connection: Arc<Connection>) -> Self {
+        Self {
+            socket,
+            guard: Guard::new(head),
+            refused: None,
+            connection,
+        }
+    }
+    /// A head that was refused is still to be answered.
+    pub(super) fn unanswered(&self) -> Option<Refusal> {
+        self.refused.filter(|refusal| !refusal.is_of_body())
+    }
+    pub(super) fn into_socket(self) -> TcpStream {
+        self.socket
     }
     fn read(&self, bytes: usize) {
         let connection = &self.connection;
@@ -107,6 +141,16 @@ impl Watched {
             (ANSWERED, 0) => connection.enter(IDLE),
             _ => {}
         }
+    }
+    /// Nothing more of the client is listened to: at once if a body is refused, else after all that came before is answered.
+    fn end(&self, refusal: Refusal, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let connection = &self.connection;
+        let answered = || connection.written.load(Ordering::Acquire) == self.guard.heads();
+        if refusal.is_of_body() || answered() {
+            return Poll::Ready(Ok(()));
+        }
+        connection.waiting.register(cx.waker());
+        if answered() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
     fn wrote<T>(&self, result: &Poll<io::Result<T>>) {
         let connection = &self.connection;
@@ -124,10 +168,35 @@ impl Watched {
 }
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.socket).poll_read(cx, buf);
-        self.read(buf.filled().len() - before);
-        result
+        let this = &mut *self;
+        loop {
+            let ready = this.guard.ready();
+            let length = ready.len().min(buf.remaining());
+            if length > 0 {
+                buf.put_slice(ready.get(..length).unwrap_or_default());
+                this.guard.consume(length);
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(refusal) = this.refused {
+                return this.end(refusal, cx);
+            }
+            let before = buf.filled().len();
+            let result = Pin::new(&mut this.socket).poll_read(cx, buf);
+            let bytes = buf.filled().len() - before;
+            this.read(bytes);
+            ready!(result)?;
+            if bytes == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let verdict = this.guard.feed(buf.filled().get(before..).unwrap_or_default());
+            buf.set_filled(before + verdict.pass);
+            if let Then::Refused(refusal) = verdict.then {
+                this.refused = Some(refusal);
+            }
+            if verdict.pass > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 impl AsyncWrite for Watched {
@@ -144,8 +213,15 @@ impl AsyncWrite for Watched {
     fn is_write_vectored(&self) -> bool {
         self.socket.is_write_vectored()
     }
+    /// Reached only when all that was to be written is: the answers made so far are out.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+        let connection = &self.connection;
+        let made = connection.made.load(Ordering::Acquire);
+        if connection.written.swap(made, Ordering::Release) != made {
+            connection.waiting.wake();
+        }
+        Poll::Ready(Ok(()))
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)

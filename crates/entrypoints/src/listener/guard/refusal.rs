@@ -1,6 +1,6 @@
 //! What of the framing is refused, and how that is answered.
-use http::StatusCode;
 use std::fmt;
+use tidegate_core::error::Code;
 
 /// Why a connection is not listened to any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +47,11 @@ pub enum Refusal {
     TrailersTooLarge,
 }
 impl Refusal {
-    /// The status of the answer; the connection is closed after it.
-    pub fn status(self) -> StatusCode {
+    /// What the answer says; the connection is closed after it.
+    pub fn code(self) -> Code {
         match self {
-            Self::HeadTooLarge | Self::TrailersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::HeadTooLarge | Self::TrailersTooLarge => Code::HeadTooLarge,
+            Self::UnknownCoding => Code::UnknownCoding,
             Self::BareLf
             | Self::LeadingLines
             | Self::RequestLine
@@ -68,7 +68,7 @@ impl Refusal {
             | Self::ChunkLine
             | Self::ChunkExtension
             | Self::ChunkEnd
-            | Self::Trailer => StatusCode::BAD_REQUEST,
+            | Self::Trailer => Code::BadRequest,
         }
     }
     /// Whether it is a body that is refused: then the request it belongs to is being handled and its answer is the answer. Else the refused head
