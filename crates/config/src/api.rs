@@ -32,6 +32,8 @@ pub struct Api {
     pub http_get: Option<HttpGet>,
     /// Server-sent events, if offered.
     pub sse: Option<Sse>,
+    /// WebSocket, if offered.
+    pub websocket: Option<WebSocket>,
     /// What `?include=` may ask for.
     pub include: Vec<Include>,
     /// Whose member names the answers have.
@@ -79,6 +81,18 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sse {
     /// A comment after this long without a message.
+    pub heartbeat: Duration,
+}
+/// WebSocket. At least one of the two sides is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSocket {
+    /// Messages are taken.
+    pub publish: bool,
+    /// Messages are given.
+    pub subscribe: bool,
+    /// The level when the caller asks for none; `None` = the backend's default.
+    pub ack: Option<Level>,
+    /// A ping after this long without a frame; without a sign of life for twice as long the connection is closed.
     pub heartbeat: Duration,
 }
 /// What `?include=` may ask for.
@@ -206,6 +220,34 @@ static SSE: Table = Table {
     )
     .default("5s")],
 };
+static WEBSOCKET: Table = Table {
+    title: "websocket",
+    doc: "WebSocket, plain or with the subprotocol `tidegate.v1.json`.",
+    keys: &[
+        key("publish", Shape::Bool, "Whether messages are taken, where the backend takes any.").default("true"),
+        key("subscribe", Shape::Bool, "Whether messages are given, where the backend has any.").default("true"),
+        key(
+            "ack",
+            Shape::Choice {
+                now: &["accepted", "delivered", "stored", "replicated"],
+                later: &[],
+            },
+            "The level when the caller asks for none.",
+        )
+        .otherwise("the backend's default")
+        .example("stored"),
+        key(
+            "heartbeat",
+            Shape::Time {
+                min: millis(100),
+                max: seconds(3_600),
+                off: false,
+            },
+            "A ping is sent after this long without a frame; a client that gives no sign of life for twice as long is closed.",
+        )
+        .default("5s"),
+    ],
+};
 static ENTRYPOINTS: Table = Table {
     title: "entrypoints",
     doc: "How clients reach the api. Left out: all that fit the backend, with their defaults; listed: only those.",
@@ -213,7 +255,7 @@ static ENTRYPOINTS: Table = Table {
         key("http_post", Shape::Record(&HTTP_POST), "Publishing by `POST`.").example("{ ack: stored }"),
         key("http_get", Shape::Record(&HTTP_GET), "Reading by `GET`.").example("{ limit: 500, wait: 5s }"),
         key("sse", Shape::Record(&SSE), "Server-sent events.").example("{ heartbeat: 5s }"),
-        key("websocket", Shape::Later, "WebSocket."),
+        key("websocket", Shape::Record(&WEBSOCKET), "WebSocket.").example("{ heartbeat: 5s }"),
         key("pull", Shape::Later, "Leases for workers."),
     ],
 };
@@ -348,12 +390,14 @@ impl Api {
             settings("http_post", &HTTP_POST),
             settings("http_get", &HTTP_GET),
             settings("sse", &SSE),
+            settings("websocket", &WEBSOCKET),
         );
         let nothing = Record::nothing();
         let listed = |name: &str| entrypoints.and_then(|listed| listed.record(name)).unwrap_or(&nothing);
         let post = defaults.0.as_ref().unwrap_or_else(|| listed("http_post"));
         let get = defaults.1.as_ref().unwrap_or_else(|| listed("http_get"));
         let sse = defaults.2.as_ref().unwrap_or_else(|| listed("sse"));
+        let websocket = defaults.3.as_ref().unwrap_or_else(|| listed("websocket"));
         let can_publish = backends.publish.is_some();
         let can_subscribe = backends.subscribe.is_some();
         let (paths, places) = paths.into_iter().unzip();
@@ -378,6 +422,13 @@ impl Api {
             sse: (can_subscribe && offer("sse")).then(|| Sse {
                 heartbeat: sse.time("heartbeat"),
             }),
+            websocket: Some(WebSocket {
+                publish: can_publish && websocket.bool("publish"),
+                subscribe: can_subscribe && websocket.bool("subscribe"),
+                ack: level(websocket.text("ack")),
+                heartbeat: websocket.time("heartbeat"),
+            })
+            .filter(|sides| offer("websocket") && (sides.publish || sides.subscribe)),
             publish: backends.publish,
             subscribe: backends.subscribe,
             include: api

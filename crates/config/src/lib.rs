@@ -22,7 +22,7 @@ mod substitute;
 mod suggest;
 mod tree;
 
-pub use api::{Answer, Api, ApiPath, Backend, Compatibility, HttpGet, HttpPost, Include, Sse};
+pub use api::{Answer, Api, ApiPath, Backend, Compatibility, HttpGet, HttpPost, Include, Sse, WebSocket};
 pub use diagnostic::{Diagnostic, Place, Report, Sources};
 pub use endpoint::Endpoint;
 pub use listener::{Listener, Listeners};

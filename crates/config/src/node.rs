@@ -55,6 +55,8 @@ pub struct Limits {
     pub idle: Duration,
     /// Time without progress on writing.
     pub write_stall: Duration,
+    /// Bytes of one WebSocket message.
+    pub ws_message: u64,
 }
 /// The embedded log. `None` = the log computes it from the size of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,7 +171,7 @@ static LIMITS: Table = Table {
             "Time an answer may stand still because its reader does not read.",
         )
         .default("60s"),
-        key("ws_message", Shape::Later, "Bytes of one WebSocket message."),
+        key("ws_message", SIZE_1G, "Bytes of one WebSocket message, all its fragments together.").default("1MiB"),
     ],
 };
 static LOG: Table = Table {
@@ -362,6 +364,7 @@ impl Node {
                 body_stall: limits.time("body_stall"),
                 idle: limits.time("idle"),
                 write_stall: limits.time("write_stall"),
+                ws_message: limits.number("ws_message"),
             },
             log: Log {
                 max_bytes: log.maybe_number("max_bytes"),

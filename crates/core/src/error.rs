@@ -36,6 +36,8 @@ codes! {
     TargetTooLong = 1012, "The request target is too long.";
     BadTarget = 1013, "The request target is not allowed.";
     UnknownCoding = 1014, "The transfer coding is not known here.";
+    BadHandshake = 1015, "The WebSocket handshake is not understood.";
+    BadFrame = 1016, "A WebSocket message is not understood.";
     NotYet = 1020, "This is not built yet.";
     PartitionOutOfRange = 1021, "There is no such partition.";
     LevelNotOffered = 1022, "Nobody offers this acknowledgement level here.";

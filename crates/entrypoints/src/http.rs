@@ -17,6 +17,7 @@ mod query;
 mod read;
 mod sse;
 mod upload;
+mod websocket;
 
 #[doc(hidden)]
 pub mod fuzz;

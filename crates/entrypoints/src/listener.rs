@@ -3,10 +3,10 @@ mod connection;
 pub mod guard;
 mod sweeper;
 
-pub use connection::{Answered, Connection};
+pub use connection::{Answered, Connection, Socket, Successor};
 
 use crate::http::{body::Body, problem};
-use connection::Watched;
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -148,7 +148,7 @@ impl<H: Handler> Serving<H> {
         let _gone = socket.set_nodelay(true);
         let connection = self.sweeper.enter(peer);
         let limits = self.sweeper.limits();
-        let (handler, state) = (self.handler, connection.state.clone());
+        let (handler, state) = (self.handler.clone(), connection.state.clone());
         let service = service_fn(move |request| {
             let (handler, state) = (handler.clone(), state.clone());
             async move {
@@ -164,10 +164,10 @@ impl<H: Handler> Serving<H> {
             .half_close(false)
             .header_read_timeout(None)
             .max_buf_size(limits.head.max(8 << 10));
-        let watched = Watched::new(socket, limits.head, connection.state.clone());
+        let client = Socket::new(socket, limits.head, connection.state.clone());
         // Boxed, so that the socket can be taken back from the connection.
         let service = service_fn(move |request| Box::pin(service.call(request)));
-        let mut serving = http.serve_connection(TokioIo::new(watched), service);
+        let mut serving = http.serve_connection(TokioIo::new(client), service);
         let mut draining = false;
         loop {
             tokio::select! {
@@ -176,9 +176,8 @@ impl<H: Handler> Serving<H> {
                     if let Err(error) = result {
                         tracing::debug!(peer = %peer, error = %error, "connection ended");
                     }
-                    let watched = serving.into_parts().io.into_inner();
-                    let refused = watched.unanswered().map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));
-                    farewell(watched.into_socket(), refused).await;
+                    let parts = serving.into_parts();
+                    self.after(parts.io.into_inner(), parts.read_buf, &connection.state).await;
                     break;
                 }
                 () = connection.state.overdue() => {
@@ -193,6 +192,22 @@ impl<H: Handler> Serving<H> {
             }
         }
         drop(guard);
+    }
+    /// No more HTTP: the connection becomes something else, or ends.
+    async fn after(&self, client: Socket, read: Bytes, state: &Connection) {
+        let Some(successor) = state.successor() else {
+            let refused = client.unanswered();
+            let word = refused.map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));
+            return farewell(client.into_socket(), word).await;
+        };
+        state.busy();
+        tokio::select! {
+            biased;
+            () = successor(client, read) => {}
+            () = state.overdue() => {
+                self.seen.timed_out.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 }
 /// Counts one open connection.

@@ -10,6 +10,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::BadHeader
         | Code::BadCursor
         | Code::BadQuery
+        | Code::BadFrame
         | Code::BadTarget
         | Code::BadTopic
         | Code::NotYet
@@ -50,6 +51,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::NewerFormat
         | Code::NotALog
         | Code::TargetRefused => StatusCode::SERVICE_UNAVAILABLE,
+        Code::BadHandshake => StatusCode::UPGRADE_REQUIRED,
         Code::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }

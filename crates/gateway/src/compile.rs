@@ -82,9 +82,21 @@ fn problems(api: &Api, publish: Option<&Target>, subscribe: Option<&Target>) -> 
         };
         problems.extend(negotiate("/entrypoints/http_post", needs, target.endpoint.capabilities()));
     }
+    if let (Some(websocket), Some(target)) = (api.websocket.as_ref().filter(|websocket| websocket.publish), publish) {
+        let needs = Needs {
+            publish: true,
+            level: websocket.ack,
+            ..Needs::default()
+        };
+        problems.extend(negotiate("/entrypoints/websocket", needs, target.endpoint.capabilities()));
+    }
     let reads = [
         ("/entrypoints/http_get", api.http_get.is_some()),
         ("/entrypoints/sse", api.sse.is_some()),
+        (
+            "/entrypoints/websocket",
+            api.websocket.as_ref().is_some_and(|websocket| websocket.subscribe),
+        ),
     ];
     if let Some(target) = subscribe {
         let needs = Needs {

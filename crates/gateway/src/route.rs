@@ -46,6 +46,7 @@ mod tests {
                 http_post: None,
                 http_get: None,
                 sse: None,
+                websocket: None,
                 include: Vec::new(),
                 compatibility: Compatibility::None,
                 keyless: true,

@@ -37,6 +37,7 @@ fn api(name: &str) -> Api {
         http_post: None,
         http_get: None,
         sse: None,
+        websocket: None,
         include: Vec::new(),
         compatibility: Compatibility::None,
         keyless: true,

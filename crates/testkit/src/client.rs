@@ -41,6 +41,11 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
+impl Read for Client {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(bytes)
+    }
+}
 impl Client {
     /// Connects.
     pub fn new(address: SocketAddr) -> Self {

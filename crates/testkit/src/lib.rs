@@ -7,6 +7,7 @@ pub mod client;
 pub mod contract;
 pub mod memory;
 pub mod node;
+pub mod websocket;
 
 pub use balance::balance;
 pub use browser::Browser;

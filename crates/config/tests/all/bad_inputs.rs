@@ -25,10 +25,10 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("limits: { idle: 0s }\n", "TG5004", "1:17", "`idle` cannot be `0s`"),
     ("limits: { idle: }\n", "TG5004", "1:15", "`idle` cannot be empty"),
     (
-        "limits: { ws_message: 1MiB }\n",
-        "TG1020",
-        "1:11",
-        "`ws_message` comes with a later version",
+        "limits: { ws_message: 1 }\n",
+        "TG5004",
+        "1:23",
+        "`ws_message` cannot be `1`",
     ),
     (
         "log: { journal_file: 300KiB }\n",
@@ -360,10 +360,10 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "`entrypoints` is empty",
     ),
     (
-        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { websocket: {} }\n",
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { pull: {} }\n",
         "TG1020",
         "5:16",
-        "`websocket` comes with",
+        "`pull` comes with",
     ),
     (
         "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { http_get: { limit: 0 } }\n",
@@ -523,7 +523,7 @@ fn words_of_later_versions_are_told_as_such() {
         ]
         .map(str::to_owned),
     );
-    texts.extend(["websocket", "pull"].map(|key| format!("{api}entrypoints: {{ {key}: {{}} }}\n")));
+    texts.extend(["pull"].map(|key| format!("{api}entrypoints: {{ {key}: {{}} }}\n")));
     texts.extend(["slow: close", "cors: {}", "policies: []", "plans: [keyless, gold]"].map(|line| format!("{api}{line}\n")));
     texts.extend(["dead_letters: {}", "schema: {}", "retention: { keep: until_acked }"].map(|line| format!("{stream}{line}\n")));
     texts.extend(

@@ -128,9 +128,19 @@ struct Item<'a> {
     #[serde(default, rename = "metadata")]
     _metadata: IgnoredAny,
 }
+/// What one message says of itself in JSON.
+pub(super) struct Said<'a> {
+    pub(super) payload: &'a RawValue,
+    pub(super) encoding: Option<Cow<'a, str>>,
+    pub(super) key: Option<Cow<'a, str>>,
+    pub(super) id: Option<Cow<'a, str>>,
+    pub(super) headers: BTreeMap<Cow<'a, str>, Values>,
+    /// It wants what comes with a later version.
+    pub(super) later: bool,
+}
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Values {
+pub(super) enum Values {
     One(String),
     Many(Vec<String>),
 }
@@ -150,41 +160,56 @@ fn items(body: &Bytes, stamp: &Stamp, most: u32) -> Result<Batch> {
 fn item(raw: &RawValue, number: u32, body: &Bytes, stamp: &Stamp) -> Result<Message> {
     let wrong = |what: &str| Error::client(Code::BadItem, format!("item {number}: {what}"));
     let item: Item<'_> = serde_json::from_str(raw.get()).map_err(|error| wrong(&without_place(&error)))?;
-    if item.ttl.is_some() || item.delay.is_some() {
-        return Err(Error::client(
-            Code::NotYet,
-            format!("item {number}: `ttl` and `delay` come with a later version"),
-        ));
-    }
-    let text = item.payload.get();
-    let payload = match (item.encoding.as_deref(), text.starts_with('"')) {
-        (None, false) => body.slice_ref(text.as_bytes()),
-        (None, true) => string(text).map_err(|error| wrong(&without_place(&error)))?.into_bytes().into(),
-        (Some("base64"), true) => {
-            let text = string(text).map_err(|error| wrong(&without_place(&error)))?;
-            STANDARD.decode_to_vec(text).map_err(|_| wrong("`payload` is not base64"))?.into()
-        }
-        (Some("base64"), false) => return Err(wrong("`payload` must be a string with `\"encoding\":\"base64\"`")),
-        (Some(other), _) => return Err(wrong(&format!("`encoding` is `{}`, only `base64` is known", other.escape_debug()))),
+    let said = Said {
+        later: item.ttl.is_some() || item.delay.is_some(),
+        payload: item.payload,
+        encoding: item.encoding,
+        key: item.key,
+        id: item.id,
+        headers: item.headers,
     };
-    let mut message = stamp.element(number, payload);
-    if let Some(key) = item.key {
-        message.key = Some(key.into_owned().into_bytes().into());
-    }
-    if let Some(id) = item.id {
-        if id.is_empty() || id.len() > Message::MAX_ID {
-            return Err(wrong(&format!(
-                "`id` has {} bytes, from 1 to {} are allowed",
-                id.len(),
-                Message::MAX_ID
-            )));
+    said.message(&format!("item {number}: "), number, body, stamp)
+}
+impl Said<'_> {
+    /// `place` begins what is said of an error; `body` holds what was read.
+    pub(super) fn message(self, place: &str, number: u32, body: &Bytes, stamp: &Stamp) -> Result<Message> {
+        let wrong = |what: &str| Error::client(Code::BadItem, format!("{place}{what}"));
+        if self.later {
+            return Err(Error::client(
+                Code::NotYet,
+                format!("{place}`ttl` and `delay` come with a later version"),
+            ));
         }
-        message.id = Some(id.into_owned().into_bytes().into());
+        let text = self.payload.get();
+        let payload = match (self.encoding.as_deref(), text.starts_with('"')) {
+            (None, false) => body.slice_ref(text.as_bytes()),
+            (None, true) => string(text).map_err(|error| wrong(&without_place(&error)))?.into_bytes().into(),
+            (Some("base64"), true) => {
+                let text = string(text).map_err(|error| wrong(&without_place(&error)))?;
+                STANDARD.decode_to_vec(text).map_err(|_| wrong("`payload` is not base64"))?.into()
+            }
+            (Some("base64"), false) => return Err(wrong("`payload` must be a string with `\"encoding\":\"base64\"`")),
+            (Some(other), _) => return Err(wrong(&format!("`encoding` is `{}`, only `base64` is known", other.escape_debug()))),
+        };
+        let mut message = stamp.element(number, payload);
+        if let Some(key) = self.key {
+            message.key = Some(key.into_owned().into_bytes().into());
+        }
+        if let Some(id) = self.id {
+            if id.is_empty() || id.len() > Message::MAX_ID {
+                return Err(wrong(&format!(
+                    "`id` has {} bytes, from 1 to {} are allowed",
+                    id.len(),
+                    Message::MAX_ID
+                )));
+            }
+            message.id = Some(id.into_owned().into_bytes().into());
+        }
+        if !self.headers.is_empty() {
+            message.headers = headers(&self.headers, &message.headers).map_err(|error| wrong(&error.to_string()))?;
+        }
+        Ok(message)
     }
-    if !item.headers.is_empty() {
-        message.headers = headers(&item.headers, &message.headers).map_err(|error| wrong(&error.to_string()))?;
-    }
-    Ok(message)
 }
 /// An item's own headers, before those all items have in common.
 fn headers(own: &BTreeMap<Cow<'_, str>, Values>, common: &Headers) -> Result<Headers> {
@@ -259,7 +284,7 @@ fn not_json(place: &str, error: &serde_json::Error) -> Error {
     )
 }
 /// The library ends its texts with a place inside the part it was given, which is not the client's.
-fn without_place(error: &serde_json::Error) -> String {
+pub(super) fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.rsplit_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
 }

@@ -26,7 +26,9 @@ pub struct Settings {
     pub batch_items: u32,
     /// Without a byte of a body that has begun.
     pub body_stall: Duration,
-    /// Hints may name other paths: for `dev` only.
+    /// Bytes of a WebSocket message.
+    pub ws_message: u64,
+    /// Hints may name other paths, and pages of another local origin may open a WebSocket: for `dev` only.
     pub hints: bool,
 }
 /// One request and where it goes.
@@ -55,7 +57,7 @@ impl Call<'_> {
 }
 fn allowed(route: &Route) -> &'static str {
     let posts = route.api.http_post.is_some() && route.publish.is_some();
-    let gets = (route.api.http_get.is_some() || route.api.sse.is_some()) && route.subscribe.is_some();
+    let gets = (route.api.http_get.is_some() || route.api.sse.is_some()) && route.subscribe.is_some() || route.api.websocket.is_some();
     match (gets, posts) {
         (true, true) => "GET, POST",
         (true, false) => "GET",

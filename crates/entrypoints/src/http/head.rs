@@ -71,7 +71,7 @@ fn host(parts: &Parts) -> Result<&str> {
     Ok(without_port(named))
 }
 /// `example.org:80`, `[::1]:80`.
-fn without_port(host: &str) -> &str {
+pub(super) fn without_port(host: &str) -> &str {
     if host.starts_with('[') {
         return host.split_once(']').map_or(host, |(address, _)| address.trim_start_matches('['));
     }

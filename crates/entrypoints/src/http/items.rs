@@ -10,19 +10,19 @@ use tidegate_core::{
 
 /// What beside the payload is asked for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Parts {
-    pub(super) headers: bool,
-    pub(super) metadata: bool,
+pub(crate) struct Parts {
+    pub(crate) headers: bool,
+    pub(crate) metadata: bool,
 }
 /// A page of messages.
-pub(super) struct Page<'a> {
-    pub(super) items: &'a [Received],
-    pub(super) gap: Option<&'a Gap>,
-    pub(super) next: Option<&'a Cursor>,
-    pub(super) parts: Parts,
+pub(crate) struct Page<'a> {
+    pub(crate) items: &'a [Received],
+    pub(crate) gap: Option<&'a Gap>,
+    pub(crate) next: Option<&'a Cursor>,
+    pub(crate) parts: Parts,
 }
 impl Page<'_> {
-    pub(super) fn write(&self, format: Format) -> Vec<u8> {
+    pub(crate) fn write(&self, format: Format) -> Vec<u8> {
         let bytes: usize = self.items.iter().map(|r| r.message.size()).sum();
         let mut out = Vec::with_capacity(self.items.len() * 160 + bytes * 9 / 8 + 64);
         match format {
@@ -69,14 +69,19 @@ impl Page<'_> {
     }
 }
 /// `{"from","to","reason"}`: missing after `from`, up to and including `to`.
-pub(super) fn gap(gap: &Gap, out: &mut Vec<u8>) {
+pub(crate) fn gap(gap: &Gap, out: &mut Vec<u8>) {
     let Gap { from, to, reason, missed } = gap;
     let missed = missed.map_or(String::new(), |missed| format!(",\"missed\":{missed}"));
     out.extend_from_slice(format!("{{\"from\":\"{from}\",\"to\":\"{to}\",\"reason\":\"{}\"{missed}}}", reason.as_str()).as_bytes());
 }
 fn write(item: &Received, parts: Parts, clock: &mut Rfc3339, out: &mut Vec<u8>) {
-    let message = &item.message;
     out.push(b'{');
+    members(item, parts, clock, out);
+    out.push(b'}');
+}
+/// What an item says, behind an opening brace or other members.
+pub(crate) fn members(item: &Received, parts: Parts, clock: &mut Rfc3339, out: &mut Vec<u8>) {
+    let message = &item.message;
     if let Some(id) = &message.id {
         member("id", id, out);
     }
@@ -106,16 +111,15 @@ fn write(item: &Received, parts: Parts, clock: &mut Rfc3339, out: &mut Vec<u8>) 
         }
         names("metadata", &metadata.build(), out);
     }
-    out.push(b'}');
 }
-pub(super) fn place(key: &str, position: Position, out: &mut Vec<u8>) {
+pub(crate) fn place(key: &str, position: Position, out: &mut Vec<u8>) {
     name(key, out);
     out.push(b'"');
     position.write(out);
     out.push(b'"');
 }
 /// `,"name":` or, behind an opening brace, `"name":`.
-pub(super) fn name(name: &str, out: &mut Vec<u8>) {
+pub(crate) fn name(name: &str, out: &mut Vec<u8>) {
     if out.last() != Some(&b'{') {
         out.push(b',');
     }
@@ -132,7 +136,7 @@ fn member(key: &str, value: &[u8], out: &mut Vec<u8>) {
     }
 }
 /// UTF-8 as it is, anything else in base64 with `"encoding":"base64"`.
-pub(super) fn payload(key: &str, value: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn payload(key: &str, value: &[u8], out: &mut Vec<u8>) {
     name(key, out);
     if let Ok(text) = simdutf8::basic::from_utf8(value) {
         return string(text, out);
@@ -142,7 +146,7 @@ pub(super) fn payload(key: &str, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\",\"encoding\":\"base64\"");
 }
 /// A name that stands there several times has all its values, as a list.
-pub(super) fn names(key: &str, headers: &Headers, out: &mut Vec<u8>) {
+pub(crate) fn names(key: &str, headers: &Headers, out: &mut Vec<u8>) {
     name(key, out);
     out.push(b'{');
     for (at, (header, value)) in headers.iter().enumerate() {
@@ -172,7 +176,7 @@ pub(super) fn names(key: &str, headers: &Headers, out: &mut Vec<u8>) {
 }
 /// A JSON string. Control characters, which are rare, are looked for in one sweep that the compiler makes wide; quotes and backslashes,
 /// as JSON in a string has them, are stepped over by leaps.
-pub(super) fn string(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let control = bytes.iter().fold(0, |found, byte| found | u8::from(*byte < 0x20)) > 0;
     if control {

@@ -75,7 +75,8 @@ pub(super) fn cursor(text: &str, what: &str) -> Result<Cursor> {
             .with_hint("take `next_cursor` or an event's id as it came; they are opaque")
     })
 }
-fn from(value: &str) -> Result<Start> {
+/// Where to begin.
+pub(super) fn from(value: &str) -> Result<Start> {
     let expected = "`earliest`, `latest`, `last:N`, a duration like `10m`, a time like `2026-11-20T00:00:00Z` or a position";
     match value {
         "earliest" => return Ok(Start::Earliest),

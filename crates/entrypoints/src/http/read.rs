@@ -106,7 +106,7 @@ fn window(route: &Route, get: &HttpGet) -> bool {
     }
 }
 /// `?include=` may ask for what the API lets out; Gravitee's form shows what the API names without being asked.
-fn shown(query: &Query, route: &Route) -> Result<Shown> {
+pub(super) fn shown(query: &Query, route: &Route) -> Result<Shown> {
     let may = |part: Include| route.api.include.contains(&part);
     for (asked, part, word) in [
         (query.headers, Include::Headers, "headers"),

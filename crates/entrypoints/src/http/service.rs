@@ -6,6 +6,7 @@ use super::{
     flight::Flight,
     head::{self},
     problem, publish, read, sse,
+    websocket::{self, House},
 };
 use crate::listener::{Connection, Handler};
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
@@ -23,6 +24,7 @@ use tidegate_core::{
     error::{Code, Error, Fault, Result, Retry},
 };
 use tidegate_gateway::world::World;
+use tidegate_wire::websocket::handshake;
 
 /// A page for people, at a path no API has.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +89,7 @@ impl Gateway {
                 // Nothing of a GET's body is looked at, so that no upload hides in it.
                 drop(body);
                 // Large, and not the path that is walked most: the request's own future stays small.
-                Box::pin(self.get(call, &parts)).await
+                Box::pin(self.get(call, &parts, connection)).await
             }
             Method::OPTIONS if parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) => Err(Error::client(
                 Code::NotYet,
@@ -96,12 +98,15 @@ impl Gateway {
             _ => Err(call.no_method()),
         }
     }
-    async fn get(&self, call: Call<'_>, parts: &Parts) -> Result<Response<Body>> {
-        if parts.headers.contains_key(header::UPGRADE) {
-            return Err(
-                Error::client(Code::NotYet, "upgrading a connection (WebSocket) comes with a later version")
-                    .with_hint("stream with `Accept: text/event-stream`"),
-            );
+    async fn get(&self, call: Call<'_>, parts: &Parts, connection: &Connection) -> Result<Response<Body>> {
+        if handshake::is_asked(&parts.headers) {
+            let house = House {
+                world: &self.world,
+                flight: &self.flight,
+                settings: &self.settings,
+                drain: &self.drain,
+            };
+            return websocket::upgrade(&call, parts, house, connection).await;
         }
         let api = &call.route.api;
         if call.route.subscribe.is_none() || api.http_get.is_none() && api.sse.is_none() {

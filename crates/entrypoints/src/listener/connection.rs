@@ -1,13 +1,14 @@
 //! What one connection is at, seen from its socket, so that the sweeper can tell a slow client from a busy one.
 use super::guard::{Guard, Refusal, Then};
-use futures::task::AtomicWaker;
+use bytes::Bytes;
+use futures::{future::BoxFuture, task::AtomicWaker};
 use std::{
     io,
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicU8, AtomicU32, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -26,8 +27,10 @@ const BUSY: u8 = 2;
 /// The answer is made; what is left is writing it.
 const ANSWERED: u8 = 3;
 
+/// What a connection becomes once its last answer is out: it gets the socket, and what the client has sent already.
+pub type Successor = Box<dyn FnOnce(Socket, Bytes) -> BoxFuture<'static, ()> + Send>;
+
 /// Shared by the connection's task, its requests and the sweeper.
-#[derive(Debug)]
 pub struct Connection {
     /// Who is calling.
     pub peer: SocketAddr,
@@ -43,6 +46,8 @@ pub struct Connection {
     written: AtomicU32,
     /// The reader waits for an answer to be written before it ends.
     waiting: AtomicWaker,
+    successor: Mutex<Option<Successor>>,
+    handing_over: AtomicBool,
 }
 /// In ticks of the sweeper.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +69,17 @@ impl Connection {
             made: AtomicU32::new(0),
             written: AtomicU32::new(0),
             waiting: AtomicWaker::new(),
+            successor: Mutex::default(),
+            handing_over: AtomicBool::new(false),
         }
+    }
+    /// After this answer, a 101, the connection is no longer HTTP.
+    pub(crate) fn hand_over(&self, successor: Successor) {
+        *self.successor.lock().unwrap_or_else(PoisonError::into_inner) = Some(successor);
+        self.handing_over.store(true, Ordering::Release);
+    }
+    pub(super) fn successor(&self) -> Option<Successor> {
+        self.successor.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
     /// A request is being handled.
     pub(super) fn busy(&self) {
@@ -101,7 +116,6 @@ impl Connection {
 }
 
 /// The request it belongs to is answered when this is dropped: with a body that goes on, or before it.
-#[derive(Debug)]
 pub struct Answered(pub(super) Arc<Connection>);
 impl Drop for Answered {
     fn drop(&mut self) {
@@ -109,14 +123,14 @@ impl Drop for Answered {
     }
 }
 
-/// The socket, told apart by what it does, behind the guard of its framing.
-pub(super) struct Watched {
+/// The client's socket: its progress is watched, and its framing guarded as long as it speaks HTTP.
+pub struct Socket {
     socket: TcpStream,
     guard: Guard,
     refused: Option<Refusal>,
     connection: Arc<Connection>,
 }
-impl Watched {
+impl Socket {
     pub(super) fn new(socket: TcpStream, head: usize, connection: Arc<Connection>) -> Self {
         Self {
             socket,
@@ -152,6 +166,12 @@ impl Watched {
         connection.waiting.register(cx.waker());
         if answered() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
+    /// Before the client learns that it may speak something else.
+    fn step_aside(&mut self) {
+        if self.connection.handing_over.load(Ordering::Acquire) {
+            self.guard.release();
+        }
+    }
     fn wrote<T>(&self, result: &Poll<io::Result<T>>) {
         let connection = &self.connection;
         if result.is_ready() {
@@ -166,7 +186,7 @@ impl Watched {
         }
     }
 }
-impl AsyncRead for Watched {
+impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
@@ -199,13 +219,15 @@ impl AsyncRead for Watched {
         }
     }
 }
-impl AsyncWrite for Watched {
+impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.step_aside();
         let result = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.wrote(&result);
         result
     }
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.step_aside();
         let result = Pin::new(&mut self.socket).poll_write_vectored(cx, parts);
         self.wrote(&result);
         result

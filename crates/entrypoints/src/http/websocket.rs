@@ -1,0 +1,123 @@
+//! `GET path` with `Upgrade: websocket`: the connection becomes a session that publishes, reads, or both.
+mod line;
+mod out;
+mod session;
+mod words;
+
+use super::{
+    body::Body,
+    call::{Call, Settings},
+    flight::Flight,
+    head::one,
+    items, problem,
+    query::Query,
+    read,
+};
+use crate::listener::Connection;
+use http::{Response, StatusCode, request::Parts};
+use session::Session;
+use std::sync::Arc;
+use tidegate_core::{
+    drain::Watch,
+    endpoint::Start,
+    error::{Code, Error, Result},
+};
+use tidegate_gateway::{flow, handle::RouteHandle, world::World};
+use tidegate_wire::websocket::handshake::{self, Refusal};
+
+/// Messages as JSON objects, with acknowledgements, credit and places.
+const SUBPROTOCOL: &str = "tidegate.v1.json";
+
+/// How messages travel.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    /// A frame is a payload: text where it is UTF-8.
+    Plain,
+    /// [`SUBPROTOCOL`].
+    Json(items::Parts),
+}
+/// What a session needs of the gateway.
+pub(super) struct House<'a> {
+    pub(super) world: &'a Arc<World>,
+    pub(super) flight: &'a Arc<Flight>,
+    pub(super) settings: &'a Settings,
+    pub(super) drain: &'a Watch,
+}
+
+/// Answers 101, or says why not. What is wrong with the API or the place to begin is told before anything is upgraded.
+pub(super) async fn upgrade(call: &Call<'_>, parts: &Parts, house: House<'_>, connection: &Connection) -> Result<Response<Body>> {
+    let Some(settings) = &call.route.api.websocket else {
+        return Err(call.no_method());
+    };
+    origin(call, parts, house.settings)?;
+    let accepted = match handshake::check(&parts.method, parts.version, &parts.headers, &[SUBPROTOCOL]) {
+        Ok(accepted) => accepted,
+        Err(refusal) => return Ok(refused(refusal, call, parts)),
+    };
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    if query.limit.is_some() || query.wait.is_some() {
+        return Err(Error::client(
+            Code::BadQuery,
+            "a WebSocket takes only `from`, `cursor` and `include`",
+        ));
+    }
+    let mut x = call.exchange();
+    flow::admit(call.route, &mut x).await?;
+    let gone = || Error::client(Code::NotFound, "the api is gone");
+    let route = RouteHandle::new(house.world, call.host, call.path).ok_or_else(gone)?;
+    let form = match accepted.subprotocol {
+        Some(_) => Form::Json(read::shown(&query, call.route)?),
+        None => Form::Plain,
+    };
+    let mut session = Session::new(call, form, settings, &house, route, x);
+    let start = query.start();
+    match form {
+        // Whoever speaks the subprotocol says when it wants to read.
+        Form::Json(_) if start.is_some() => {
+            return Err(Error::client(
+                Code::BadQuery,
+                format!("with `{SUBPROTOCOL}` the place to begin stands in the `subscribe` message"),
+            ));
+        }
+        Form::Plain if settings.subscribe => session.subscribe(start.unwrap_or(Start::Latest), None).await?,
+        _ => {}
+    }
+    connection.hand_over(Box::new(move |socket, read| Box::pin(session.run(socket, read))));
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = accepted.headers();
+    Ok(response)
+}
+fn refused(refusal: Refusal, call: &Call<'_>, parts: &Parts) -> Response<Body> {
+    let code = if refusal.status() == StatusCode::UPGRADE_REQUIRED {
+        Code::BadHandshake
+    } else {
+        Code::BadRequest
+    };
+    let error = Error::client(code, refusal.reason());
+    let mut response = problem::answer(&error, &call.request_id(), &parts.headers);
+    *response.status_mut() = refusal.status();
+    response.headers_mut().extend(refusal.headers());
+    response
+}
+/// A page of another origin would speak with the rights of whoever looks at it (RFC 6455, section 10.2).
+fn origin(call: &Call<'_>, parts: &Parts, settings: &Settings) -> Result<()> {
+    let Some(origin) = one(&parts.headers, "origin")? else {
+        return Ok(());
+    };
+    let named = one(&parts.headers, "host")?.unwrap_or_default();
+    let (_, from) = origin.split_once("://").unwrap_or_default();
+    let local = |host: &str| {
+        let name = super::head::without_port(host);
+        name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    };
+    if from.eq_ignore_ascii_case(named) || settings.hints && local(from) && local(named) {
+        return Ok(());
+    }
+    tracing::info!(api = %call.route.name, origin, "a page of another origin wanted a WebSocket; only pages of the gateway's own host may");
+    Err(Error::client(
+        Code::Forbidden,
+        format!("pages of `{}` may not open a WebSocket here", origin.escape_debug()),
+    )
+    .with_hint("only pages of the same host may, for now"))
+}

@@ -1,0 +1,233 @@
+//! What a client of the subprotocol says: one JSON object per text message.
+use crate::http::{
+    batch::{Said, Stamp, Values, without_place},
+    query,
+};
+use bytes::Bytes;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+use std::{borrow::Cow, collections::BTreeMap};
+use tidegate_core::{
+    endpoint::Start,
+    error::{Code, Error, Result},
+    message::Message,
+    receipt::Level,
+};
+
+/// The longest `ref`, as it stands there.
+const LONGEST_REFERENCE: usize = 256;
+/// More credit than anybody can use.
+pub(super) const MOST_CREDIT: u32 = 1_000_000;
+
+/// One wish.
+pub(super) enum Word {
+    Publish(Box<Message>, Option<Level>, Option<u32>),
+    Subscribe(Start, Option<u32>),
+    Credit(u32),
+}
+/// What is echoed so that the client knows which of its messages is meant: JSON, as it came.
+pub(super) type Reference = Option<Box<str>>;
+
+#[derive(Deserialize)]
+struct Op<'a> {
+    #[serde(borrow)]
+    op: Cow<'a, str>,
+    #[serde(borrow, rename = "ref")]
+    reference: Option<&'a RawValue>,
+}
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Publish<'a> {
+    #[serde(rename = "op")]
+    _op: IgnoredAny,
+    #[serde(default, rename = "ref")]
+    _reference: IgnoredAny,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+    #[serde(borrow)]
+    encoding: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    headers: BTreeMap<Cow<'a, str>, Values>,
+    #[serde(borrow)]
+    ack: Option<Cow<'a, str>>,
+    partition: Option<u32>,
+    ttl: Option<IgnoredAny>,
+    delay: Option<IgnoredAny>,
+}
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Subscribe<'a> {
+    #[serde(rename = "op")]
+    _op: IgnoredAny,
+    #[serde(default, rename = "ref")]
+    _reference: IgnoredAny,
+    #[serde(borrow)]
+    from: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    cursor: Option<Cow<'a, str>>,
+    group: Option<IgnoredAny>,
+    credit: Option<u32>,
+}
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credit {
+    #[serde(rename = "op")]
+    _op: IgnoredAny,
+    #[serde(default, rename = "ref")]
+    _reference: IgnoredAny,
+    n: u32,
+}
+
+/// Reads one message; the reference comes back whatever became of the rest.
+pub(super) fn parse(text: &Bytes, stamp: &Stamp) -> (Reference, Result<Word>) {
+    let op = match read::<Op<'_>>(text, "a JSON object with `op`") {
+        Ok(op) => op,
+        Err(error) => return (None, Err(error)),
+    };
+    let reference = op.reference.map(RawValue::get);
+    if let Some(long) = reference.filter(|text| text.len() > LONGEST_REFERENCE) {
+        let error = wrong(format!("a `ref` of {} bytes, at most {LONGEST_REFERENCE} are allowed", long.len()));
+        return (None, Err(error));
+    }
+    (reference.map(Into::into), word(&op.op, text, stamp))
+}
+fn word(op: &str, text: &Bytes, stamp: &Stamp) -> Result<Word> {
+    match op {
+        "publish" => publish(text, stamp),
+        "subscribe" => subscribe(text),
+        "credit" => {
+            let Credit { n, .. } = read(text, "`{\"op\":\"credit\",\"n\":…}`")?;
+            credit(n).map(Word::Credit)
+        }
+        "settle" => Err(Error::client(Code::NotYet, "`settle` comes with a later version, as groups do")),
+        other => Err(wrong(format!(
+            "`{}` is no op: expected `publish`, `subscribe`, `credit` or `settle`",
+            other.escape_debug()
+        ))),
+    }
+}
+fn publish(text: &Bytes, stamp: &Stamp) -> Result<Word> {
+    let publish: Publish<'_> = read(text, "`{\"op\":\"publish\",\"payload\":…}`")?;
+    let level = publish.ack.map(|word| {
+        Level::parse(&word).ok_or_else(|| {
+            wrong(format!(
+                "`ack` is `{}`: expected `accepted`, `delivered`, `stored` or `replicated`",
+                word.escape_debug()
+            ))
+        })
+    });
+    if publish.key.is_some() && publish.partition.is_some() {
+        return Err(wrong("`key` and `partition` exclude each other"));
+    }
+    let said = Said {
+        later: publish.ttl.is_some() || publish.delay.is_some(),
+        payload: publish.payload,
+        encoding: publish.encoding,
+        key: publish.key,
+        id: publish.id,
+        headers: publish.headers,
+    };
+    let message = said.message("", 0, text, stamp)?;
+    Ok(Word::Publish(Box::new(message), level.transpose()?, publish.partition))
+}
+fn subscribe(text: &Bytes) -> Result<Word> {
+    let subscribe: Subscribe<'_> = read(text, "`{\"op\":\"subscribe\"}`")?;
+    if subscribe.group.is_some() {
+        return Err(Error::client(Code::NotYet, "`group` comes with a later version"));
+    }
+    let start = match (&subscribe.from, &subscribe.cursor) {
+        (Some(_), Some(_)) => return Err(wrong("`from` and `cursor` exclude each other")),
+        (Some(from), None) => query::from(from)?,
+        (None, Some(cursor)) if cursor.is_empty() => Start::Earliest,
+        (None, Some(cursor)) => Start::After(query::cursor(cursor, "cursor")?),
+        (None, None) => Start::Latest,
+    };
+    Ok(Word::Subscribe(start, subscribe.credit.map(credit).transpose()?))
+}
+fn credit(n: u32) -> Result<u32> {
+    if n <= MOST_CREDIT {
+        return Ok(n);
+    }
+    Err(wrong(format!("a credit of {n}, at most {MOST_CREDIT} are allowed")))
+}
+fn read<'a, T: Deserialize<'a>>(text: &'a [u8], expected: &str) -> Result<T> {
+    serde_json::from_slice(text).map_err(|error| wrong(format!("expected {expected}: {}", without_place(&error))))
+}
+fn wrong(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::client(Code::BadFrame, text).with_hint("docs/guide/websocket.md has every message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_core::{headers::Headers, topic::Topic};
+
+    fn parsed(text: &'static str) -> (Reference, Result<Word>) {
+        let stamp = Stamp {
+            topic: Topic::from_static("t"),
+            key: None,
+            id: None,
+            headers: Headers::EMPTY,
+        };
+        parse(&Bytes::from_static(text.as_bytes()), &stamp)
+    }
+    #[test]
+    fn every_op_is_understood() {
+        let (reference, word) =
+            parsed(r#"{"op":"publish","ref":7,"payload":{"a":1},"key":"k","id":"i","headers":{"x":"y"},"ack":"stored"}"#);
+        assert_eq!(reference.as_deref(), Some("7"));
+        let Ok(Word::Publish(message, Some(Level::Stored), None)) = word else {
+            panic!()
+        };
+        assert_eq!(&message.payload[..], b"{\"a\":1}");
+        assert_eq!((message.key.as_deref(), message.id.as_deref()), (Some(&b"k"[..]), Some(&b"i"[..])));
+        assert_eq!(message.headers.get("x"), Some(&b"y"[..]));
+        assert!(matches!(
+            parsed(r#"{"op":"subscribe"}"#).1,
+            Ok(Word::Subscribe(Start::Latest, None))
+        ));
+        let (_, from) = parsed(r#"{"op":"subscribe","from":"earliest","credit":3}"#);
+        assert!(matches!(from, Ok(Word::Subscribe(Start::Earliest, Some(3)))));
+        let (_, after) = parsed(r#"{"op":"subscribe","cursor":"7.3"}"#);
+        assert!(matches!(after, Ok(Word::Subscribe(Start::After(_), None))));
+        assert!(matches!(parsed(r#"{"op":"credit","n":5}"#).1, Ok(Word::Credit(5))));
+    }
+    #[test]
+    fn what_is_wrong_is_told_with_its_reference() {
+        for (text, code) in [
+            ("[]", Code::BadFrame),
+            ("{", Code::BadFrame),
+            (r#"{"ref":"r"}"#, Code::BadFrame),
+            (r#"{"op":"publsh","ref":"r"}"#, Code::BadFrame),
+            (r#"{"op":"publish","ref":"r"}"#, Code::BadFrame),
+            (r#"{"op":"publish","ref":"r","payload":1,"colour":2}"#, Code::BadFrame),
+            (r#"{"op":"publish","ref":"r","payload":1,"ack":"sure"}"#, Code::BadFrame),
+            (r#"{"op":"publish","ref":"r","payload":1,"key":"k","partition":0}"#, Code::BadFrame),
+            (r#"{"op":"publish","ref":"r","payload":1,"encoding":"base64"}"#, Code::BadItem),
+            (r#"{"op":"publish","ref":"r","payload":1,"ttl":"1s"}"#, Code::NotYet),
+            (
+                r#"{"op":"publish","ref":"r","payload":1,"headers":{"authorization":"x"}}"#,
+                Code::BadItem,
+            ),
+            (r#"{"op":"subscribe","ref":"r","group":"g"}"#, Code::NotYet),
+            (r#"{"op":"subscribe","ref":"r","from":"earliest","cursor":"1"}"#, Code::BadFrame),
+            (r#"{"op":"subscribe","ref":"r","cursor":"abc"}"#, Code::BadCursor),
+            (r#"{"op":"subscribe","ref":"r","from":"tomorrow"}"#, Code::BadQuery),
+            (r#"{"op":"credit","ref":"r","n":-1}"#, Code::BadFrame),
+            (r#"{"op":"credit","ref":"r","n":2000000}"#, Code::BadFrame),
+            (r#"{"op":"settle","ref":"r","ack":[]}"#, Code::NotYet),
+        ] {
+            let (reference, word) = parsed(text);
+            let error = word.err().unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(error.code(), code, "{text}: {error}");
+            assert_eq!(reference.is_some(), text.contains("\"op\""), "{text}");
+        }
+        let long = format!("{{\"op\":\"credit\",\"n\":1,\"ref\":\"{}\"}}", "r".repeat(300));
+        let (reference, word) = parsed(long.leak());
+        assert!(reference.is_none() && word.is_err());
+    }
+}
