@@ -25,16 +25,16 @@ fn a_plain_client_publishes_and_reads() {
     socket.text("text");
     assert_eq!(socket.heard(), "text");
     socket.frame(0x82, &[0xff, 0, 1]);
-    assert_eq!(socket.next(), Frame::Binary(vec![0xff, 0, 1]));
+    assert_eq!(socket.word(), Frame::Binary(vec![0xff, 0, 1]));
     // Of a message in pieces, cut anywhere, the server makes one.
     socket.frame(0x01, b"in ");
     socket.frame(0x80, b"pieces");
     assert_eq!(socket.heard(), "in pieces");
     socket.frame(0x89, b"there?");
-    assert_eq!(socket.next(), Frame::Pong(b"there?".to_vec()));
+    assert_eq!(socket.word(), Frame::Pong(b"there?".to_vec()));
     socket.close(1000);
-    assert_eq!(socket.next(), Frame::Close(1000, String::new()));
-    assert_eq!(socket.next(), Frame::Ended);
+    assert_eq!(socket.word(), Frame::Close(1000, String::new()));
+    assert_eq!(socket.word(), Frame::Ended);
     let page = node.get("/orders").json();
     let payloads: Vec<_> = page["items"]
         .as_array()
@@ -131,7 +131,7 @@ fn messages_come_as_far_as_credit_goes() {
     assert_eq!(socket.json()["position"], "1.1");
     // What answers something else comes first: no message without credit.
     socket.frame(0x89, b"");
-    assert_eq!(socket.next(), Frame::Pong(Vec::new()));
+    assert_eq!(socket.word(), Frame::Pong(Vec::new()));
     socket.say(&json!({ "op": "credit", "n": 1 }));
     assert_eq!(socket.json()["position"], "1.2");
     socket.say(&json!({ "op": "credit", "n": 10 }));
@@ -198,7 +198,7 @@ fn a_gap_is_told_and_ends_a_plain_client() {
     assert_eq!(socket.json()["payload"], "x");
     drop(socket);
     let mut plain = WebSocket::open(node.gateway, "/orders?cursor=999.7", None);
-    let Frame::Close(1013, reason) = plain.next() else { panic!() };
+    let Frame::Close(1013, reason) = plain.word() else { panic!() };
     assert!(reason.contains("recreated"), "{reason}");
     nobody_is_left(&node);
 }
@@ -219,14 +219,14 @@ fn broken_frames_end_the_connection_with_their_code() {
         for protocol in [None, JSON] {
             let mut socket = WebSocket::open(node.gateway, "/orders", protocol);
             socket.frame(*first, payload);
-            let frame = socket.next();
+            let frame = socket.word();
             assert!(matches!(frame, Frame::Close(found, _) if found == *code), "{name}: {frame:?}");
-            assert_eq!(socket.next(), Frame::Ended, "{name}");
+            assert_eq!(socket.word(), Frame::Ended, "{name}");
         }
     }
     let mut socket = WebSocket::open(node.gateway, "/orders", None);
     socket.raw(b"\x81\x01x");
-    assert!(matches!(socket.next(), Frame::Close(1002, _)), "a frame without a mask");
+    assert!(matches!(socket.word(), Frame::Close(1002, _)), "a frame without a mask");
     nobody_is_left(&node);
     assert_eq!(node.get("/orders?wait=0").json()["items"], json!([]));
 }
@@ -249,7 +249,7 @@ fn what_is_not_understood_is_told_and_the_session_goes_on() {
     assert_eq!(socket.json()["op"], "receipt");
     let mut mock = WebSocket::open(node.gateway, "/qs-message-api", None);
     mock.text("nobody takes this");
-    let Frame::Close(1008, reason) = mock.next() else { panic!() };
+    let Frame::Close(1008, reason) = mock.word() else { panic!() };
     assert!(reason.contains("takes no messages"), "{reason}");
     drop(socket);
     balance(&node);
@@ -326,7 +326,7 @@ fn a_drain_answers_what_it_took_and_says_goodbye() {
     node.terminate();
     let mut stored = 1;
     let end = loop {
-        match writer.next() {
+        match writer.word() {
             Frame::Text(text) => {
                 let word: Value = serde_json::from_str(&text).unwrap();
                 match word["op"].as_str().unwrap() {
@@ -340,7 +340,7 @@ fn a_drain_answers_what_it_took_and_says_goodbye() {
     };
     assert_eq!(end, Frame::Close(1013, "draining".into()));
     let last = |socket: &mut WebSocket| loop {
-        if let frame @ (Frame::Close(..) | Frame::Ended) = socket.next() {
+        if let frame @ (Frame::Close(..) | Frame::Ended) = socket.word() {
             return frame;
         }
     };

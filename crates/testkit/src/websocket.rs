@@ -59,11 +59,11 @@ impl WebSocket {
         match payload.len() {
             length @ 0..=125 => frame.push(0x80 | length as u8),
             length @ 126..=0xffff => {
-                frame.push(0x80 | 126);
+                frame.push(0x80 | 0x7e);
                 frame.extend((length as u16).to_be_bytes());
             }
             length => {
-                frame.push(0x80 | 127);
+                frame.push(0x80 | 0x7f);
                 frame.extend((length as u64).to_be_bytes());
             }
         }
@@ -96,7 +96,7 @@ impl WebSocket {
         self.read().unwrap_or(Frame::Ended)
     }
     /// The next frame that is no ping.
-    pub fn next(&mut self) -> Frame {
+    pub fn word(&mut self) -> Frame {
         loop {
             let frame = self.any();
             if !matches!(frame, Frame::Ping(_)) {
@@ -106,7 +106,7 @@ impl WebSocket {
     }
     /// The next message, which must be text.
     pub fn heard(&mut self) -> String {
-        match self.next() {
+        match self.word() {
             Frame::Text(text) => text,
             other => panic!("a text message, not {other:?}"),
         }

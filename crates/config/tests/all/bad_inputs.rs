@@ -24,12 +24,7 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("limits: { idle: 5 }\n", "TG5004", "1:17", "`idle` cannot be `5`"),
     ("limits: { idle: 0s }\n", "TG5004", "1:17", "`idle` cannot be `0s`"),
     ("limits: { idle: }\n", "TG5004", "1:15", "`idle` cannot be empty"),
-    (
-        "limits: { ws_message: 1 }\n",
-        "TG5004",
-        "1:23",
-        "`ws_message` cannot be `1`",
-    ),
+    ("limits: { ws_message: 1 }\n", "TG5004", "1:23", "`ws_message` cannot be `1`"),
     (
         "log: { journal_file: 300KiB }\n",
         "TG5004",

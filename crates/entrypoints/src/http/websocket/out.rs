@@ -83,17 +83,12 @@ impl Outbound for Out {
         let mut messages = 0;
         for item in items {
             if let Some(credit) = self.credit.clone() {
-                let permit = match credit.try_acquire() {
-                    Ok(permit) => permit,
-                    Err(_) => {
-                        self.write(&mut out, &mut messages).await?;
-                        credit
-                            .acquire()
-                            .await
-                            .map_err(|_| Error::client(Code::BadRequest, "the client left"))?
-                    }
-                };
-                permit.forget();
+                // Before it waits, what there is goes out.
+                if credit.available_permits() == 0 {
+                    self.write(&mut out, &mut messages).await?;
+                }
+                let permit = credit.acquire().await;
+                permit.map_err(|_| Error::client(Code::BadRequest, "the client left"))?.forget();
             }
             if let Some(position) = item.position {
                 self.cursor.advance(position);
