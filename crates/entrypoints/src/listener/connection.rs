@@ -125,7 +125,7 @@ impl Drop for Answered {
 
 /// The client's socket: its progress is watched, and its framing guarded as long as it speaks HTTP.
 pub struct Socket {
-    socket: TcpStream,
+    stream: TcpStream,
     guard: Guard,
     refused: Option<Refusal>,
     connection: Arc<Connection>,
@@ -133,7 +133,7 @@ pub struct Socket {
 impl Socket {
     pub(super) fn new(socket: TcpStream, head: usize, connection: Arc<Connection>) -> Self {
         Self {
-            socket,
+            stream: socket,
             guard: Guard::new(head),
             refused: None,
             connection,
@@ -144,7 +144,7 @@ impl Socket {
         self.refused.filter(|refusal| !refusal.is_of_body())
     }
     pub(super) fn into_socket(self) -> TcpStream {
-        self.socket
+        self.stream
     }
     fn read(&self, bytes: usize) {
         let connection = &self.connection;
@@ -201,7 +201,7 @@ impl AsyncRead for Socket {
                 return this.end(refusal, cx);
             }
             let before = buf.filled().len();
-            let result = Pin::new(&mut this.socket).poll_read(cx, buf);
+            let result = Pin::new(&mut this.stream).poll_read(cx, buf);
             let bytes = buf.filled().len() - before;
             this.read(bytes);
             ready!(result)?;
@@ -222,22 +222,22 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.step_aside();
-        let result = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(&result);
         result
     }
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.step_aside();
-        let result = Pin::new(&mut self.socket).poll_write_vectored(cx, parts);
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
         self.wrote(&result);
         result
     }
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.stream.is_write_vectored()
     }
     /// Reached only when all that was to be written is: the answers made so far are out.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         let connection = &self.connection;
         let made = connection.made.load(Ordering::Acquire);
         if connection.written.swap(made, Ordering::Release) != made {
@@ -246,6 +246,6 @@ impl AsyncWrite for Socket {
         Poll::Ready(Ok(()))
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
