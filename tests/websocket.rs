@@ -14,6 +14,8 @@ fn nobody_is_left(node: &Node) {
     node.until(SUBSCRIBERS, |open| open == 0);
     balance(node);
 }
+/// Target, headers, status and code.
+type Refused = (&'static str, &'static [(&'static str, &'static str)], u16, &'static str);
 /// The one resource with a short heartbeat.
 const ORDERS: &str = "kind: stream\nname: orders\n---\nkind: api\nname: orders\npaths: [/orders]\nbackend: { stream: orders }\n\
     entrypoints: { http_post: {}, http_get: {}, websocket: { heartbeat: 100ms } }\n";
@@ -205,6 +207,7 @@ fn a_gap_is_told_and_ends_a_plain_client() {
 #[test]
 fn broken_frames_end_the_connection_with_their_code() {
     let node = dev().set("limits.ws_message", "64KiB").start();
+    let large = vec![b'x'; 65_537];
     let rows: &[(&str, u8, &[u8], u16)] = &[
         ("reserved bit", 0xc1, b"x", 1002),
         ("unknown opcode", 0x83, b"x", 1002),
@@ -213,7 +216,7 @@ fn broken_frames_end_the_connection_with_their_code() {
         ("half a close code", 0x88, b"x", 1002),
         ("close code nobody may send", 0x88, &[3, 237], 1002),
         ("text that is no UTF-8", 0x81, &[0xff], 1007),
-        ("too large", 0x81, &[b'x'; 65_537], 1009),
+        ("too large", 0x81, &large, 1009),
     ];
     for (name, first, payload, code) in rows {
         for protocol in [None, JSON] {
@@ -257,7 +260,7 @@ fn what_is_not_understood_is_told_and_the_session_goes_on() {
 #[test]
 fn a_handshake_that_is_not_good_is_answered_over_http() {
     let node = dev().start();
-    let rows: &[(&str, &[(&str, &str)], u16, &str)] = &[
+    let rows: &[Refused] = &[
         ("/orders", &[("sec-websocket-version", "8")], 426, "TG1015"),
         ("/orders", &[("sec-websocket-key", "short")], 400, "TG1002"),
         ("/orders", &[("connection", "close")], 400, "TG1002"),
