@@ -83,7 +83,7 @@ rows! {
     cursor_of_a_mock: "GET" "/orders?cursor=7", [], "" => 400 "TG1008";
     from_a_place_without_a_stream: "GET" "/orders?from=0", [], "" => 400 "TG1008";
     query_on_a_post: "POST" "/orders?ack=accepted", [], "x" => 400 "TG1009";
-    preflight_is_not_yet: "OPTIONS" "/orders", [("origin", "http://a.example"), ("access-control-request-method", "POST")], "" => 400 "TG1020";
+    preflight_of_a_foreign_page: "OPTIONS" "/orders", [("origin", "http://a.example"), ("access-control-request-method", "POST")], "" => 403 "TG2002";
     cursor_and_from: "GET" "/orders?cursor=1.0&from=latest", [], "" => 400 "TG1009";
     last_event_id_of_letters: "GET" "/orders", [STREAM, ("last-event-id", "x")], "" => 400 "TG1008";
     last_event_id_twice: "GET" "/orders", [STREAM, ("last-event-id", "1"), ("last-event-id", "2")], "" => 400 "TG1007";

@@ -36,6 +36,8 @@ pub struct Api {
     pub websocket: Option<WebSocket>,
     /// What `?include=` may ask for.
     pub include: Vec<Include>,
+    /// Origins whose pages may call it; `*` = every one.
+    pub cors: Vec<String>,
     /// Whose member names the answers have.
     pub compatibility: Compatibility,
     /// Anyone may call it.
@@ -220,6 +222,34 @@ static SSE: Table = Table {
     )
     .default("5s")],
 };
+const ORIGIN: Text = Text {
+    expected: "an origin such as `https://app.example.com` or `http://localhost:3000`, or `*`",
+    good: |text| {
+        let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+        text == "*"
+            || text.split_once("://").is_some_and(|(scheme, authority)| {
+                let (host, number) = authority
+                    .split_once(':')
+                    .map_or((authority, None), |(host, number)| (host, Some(number)));
+                ["http", "https"].contains(&scheme) && !host.is_empty() && (HOST.good)(host) && number.is_none_or(port)
+            })
+    },
+    pattern: Some("^(\\*|https?://[A-Za-z0-9._-]+(:[0-9]+)?)$"),
+};
+static CORS: Table = Table {
+    title: "cors",
+    doc: "Which pages of other origins may call the api from a browser, by `fetch`, `EventSource` and `WebSocket`.",
+    keys: &[key(
+        "origins",
+        Shape::List {
+            of: &Shape::Text(&ORIGIN),
+            min: 1,
+        },
+        "Scheme, host and port as the browser shows them; `*` is every page that has an origin.",
+    )
+    .required()
+    .example("[\"https://app.example.com\"]")],
+};
 static WEBSOCKET: Table = Table {
     title: "websocket",
     doc: "WebSocket, plain or with the subprotocol `tidegate.v1.json`.",
@@ -323,7 +353,9 @@ pub(crate) static API: Table = Table {
         )
         .otherwise("required by `tidegate run`; `[keyless]` in `tidegate dev`")
         .example("[keyless]"),
-        key("cors", Shape::Later, "Which pages of other origins may call it."),
+        key("cors", Shape::Record(&CORS), "Which pages of other origins may call it.")
+            .otherwise("none in `tidegate run`; pages of this machine in `tidegate dev`")
+            .example("{ origins: [\"https://app.example.com\"] }"),
         key("policies", Shape::Later, "Steps on the way."),
         key(
             "compatibility",
@@ -442,6 +474,7 @@ impl Api {
                     }
                 })
                 .collect(),
+            cors: api.record("cors").map_or(Vec::new(), |cors| cors.texts("origins")),
             compatibility: match api.text("compatibility") {
                 "gravitee" => Compatibility::Gravitee,
                 _ => Compatibility::None,

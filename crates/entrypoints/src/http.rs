@@ -7,6 +7,7 @@ pub mod service;
 
 mod accept;
 mod batch;
+mod cors;
 mod gravitee;
 pub mod head;
 mod idempotent;

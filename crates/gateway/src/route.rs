@@ -47,6 +47,7 @@ mod tests {
                 http_get: None,
                 sse: None,
                 websocket: None,
+                cors: Vec::new(),
                 include: Vec::new(),
                 compatibility: Compatibility::None,
                 keyless: true,

@@ -38,6 +38,7 @@ fn api(name: &str) -> Api {
         http_get: None,
         sse: None,
         websocket: None,
+        cors: Vec::new(),
         include: Vec::new(),
         compatibility: Compatibility::None,
         keyless: true,

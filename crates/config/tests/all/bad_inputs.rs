@@ -355,6 +355,12 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "`entrypoints` is empty",
     ),
     (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\ncors: { origins: [app.example.com] }\n",
+        "TG5004",
+        "5:19",
+        "`origins[0]` cannot be `app.example.com`",
+    ),
+    (
         "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { pull: {} }\n",
         "TG1020",
         "5:16",
@@ -391,10 +397,10 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "`slow: gap` comes with",
     ),
     (
-        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\ncors: {}\n",
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\npolicies: []\n",
         "TG1020",
         "5:1",
-        "`cors` comes with",
+        "`policies` comes with",
     ),
     (
         "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\npolicies: []\n",
@@ -519,7 +525,7 @@ fn words_of_later_versions_are_told_as_such() {
         .map(str::to_owned),
     );
     texts.extend(["pull"].map(|key| format!("{api}entrypoints: {{ {key}: {{}} }}\n")));
-    texts.extend(["slow: close", "cors: {}", "policies: []", "plans: [keyless, gold]"].map(|line| format!("{api}{line}\n")));
+    texts.extend(["slow: close", "policies: []", "plans: [keyless, gold]"].map(|line| format!("{api}{line}\n")));
     texts.extend(["dead_letters: {}", "schema: {}", "retention: { keep: until_acked }"].map(|line| format!("{stream}{line}\n")));
     texts.extend(
         ["kafka", "nats", "rabbitmq", "mqtt", "redis", "http"].map(|kind| format!("kind: endpoint\nname: a\ntype: {kind}\nurl: x\n")),

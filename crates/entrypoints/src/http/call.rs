@@ -50,6 +50,10 @@ impl Call<'_> {
         x.trace = self.trace;
         x
     }
+    /// The methods it takes, as a list.
+    pub(super) fn allowed(&self) -> &'static str {
+        allowed(self.route)
+    }
     pub(super) fn no_method(&self) -> Error {
         Error::client(Code::MethodNotAllowed, format!("`{}` does not take this method", self.path))
             .with_hint(format!("allowed: {}", allowed(self.route)))

@@ -3,6 +3,7 @@ use super::{
     accept::{self, Format},
     body::Body,
     call::{Call, Settings, hex, trace},
+    cors,
     flight::Flight,
     head::{self},
     problem, publish, read, sse,
@@ -59,7 +60,14 @@ impl Gateway {
             requests: AtomicU64::new(0),
         })
     }
-    async fn answer(&self, request: Request<Incoming>, connection: &Arc<Connection>, trace: [u8; 16]) -> Result<Response<Body>> {
+    /// `page` is set to the origin of a page that may read the answer, whatever it is.
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        connection: &Arc<Connection>,
+        trace: [u8; 16],
+        page: &mut Option<HeaderValue>,
+    ) -> Result<Response<Body>> {
         let aboard = self.flight.enter()?;
         let (parts, body) = request.into_parts();
         let host = head::check(&parts, self.settings.head)?;
@@ -83,7 +91,12 @@ impl Gateway {
             peer: connection.peer,
             trace,
         };
+        let from = cors::from(&parts, &route, &self.settings);
+        if let cors::From::Allowed(origin) = from {
+            *page = Some(origin.clone());
+        }
         match parts.method {
+            Method::OPTIONS if cors::is_preflight(&parts) => cors::preflight(&call, &parts, from),
             Method::POST => publish::post(call, &parts, body, &self.settings, aboard).await,
             Method::GET => {
                 // Nothing of a GET's body is looked at, so that no upload hides in it.
@@ -91,10 +104,6 @@ impl Gateway {
                 // Large, and not the path that is walked most: the request's own future stays small.
                 Box::pin(self.get(call, &parts, connection)).await
             }
-            Method::OPTIONS if parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) => Err(Error::client(
-                Code::NotYet,
-                "answering pages of another origin (CORS) comes with a later version",
-            )),
             _ => Err(call.no_method()),
         }
     }
@@ -110,6 +119,9 @@ impl Gateway {
         }
         let api = &call.route.api;
         if call.route.subscribe.is_none() || api.http_get.is_none() && api.sse.is_none() {
+            if api.websocket.is_some() {
+                return Err(Error::client(Code::BadHandshake, "this api speaks WebSocket only"));
+            }
             return Err(call.no_method());
         }
         match accept::format(&parts.headers, api.sse.is_some())? {
@@ -185,7 +197,8 @@ impl Handler for Gateway {
             asked = Some((request.method().clone(), request.uri().path().to_owned()));
         }
         let headers = request.headers().get(header::ACCEPT).cloned();
-        let response = match self.answer(request, &connection, trace).await {
+        let mut page = None;
+        let mut response = match self.answer(request, &connection, trace, &mut page).await {
             Ok(response) => response,
             Err(error) => {
                 let request_id = hex(trace);
@@ -202,6 +215,9 @@ impl Handler for Gateway {
                 response
             }
         };
+        if let Some(origin) = page {
+            cors::tell(origin, response.headers_mut());
+        }
         if let Some((method, path)) = asked {
             tracing::debug!(request_id = %hex(trace), peer = %connection.peer, method = %method, path = %path, status = response.status().as_u16(), "request");
         }

@@ -7,8 +7,8 @@ mod words;
 use super::{
     body::Body,
     call::{Call, Settings},
+    cors,
     flight::Flight,
-    head::one,
     items, problem,
     query::Query,
     read,
@@ -49,7 +49,10 @@ pub(super) async fn upgrade(call: &Call<'_>, parts: &Parts, house: House<'_>, co
     let Some(settings) = &call.route.api.websocket else {
         return Err(call.no_method());
     };
-    origin(call, parts, house.settings)?;
+    // A page of another origin would speak with the rights of whoever looks at it (RFC 6455, section 10.2).
+    if let cors::From::Foreign(origin) = cors::from(parts, call.route, house.settings) {
+        return Err(cors::refused(call, origin));
+    }
     let accepted = match handshake::check(&parts.method, parts.version, &parts.headers, &[SUBPROTOCOL]) {
         Ok(accepted) => accepted,
         Err(refusal) => return Ok(refused(refusal, call, parts)),
@@ -99,25 +102,4 @@ fn refused(refusal: Refusal, call: &Call<'_>, parts: &Parts) -> Response<Body> {
     *response.status_mut() = refusal.status();
     response.headers_mut().extend(refusal.headers());
     response
-}
-/// A page of another origin would speak with the rights of whoever looks at it (RFC 6455, section 10.2).
-fn origin(call: &Call<'_>, parts: &Parts, settings: &Settings) -> Result<()> {
-    let Some(origin) = one(&parts.headers, "origin")? else {
-        return Ok(());
-    };
-    let named = one(&parts.headers, "host")?.unwrap_or_default();
-    let (_, from) = origin.split_once("://").unwrap_or_default();
-    let local = |host: &str| {
-        let name = super::head::without_port(host);
-        name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    };
-    if from.eq_ignore_ascii_case(named) || settings.hints && local(from) && local(named) {
-        return Ok(());
-    }
-    tracing::info!(api = %call.route.name, origin, "a page of another origin wanted a WebSocket; only pages of the gateway's own host may");
-    Err(Error::client(
-        Code::Forbidden,
-        format!("pages of `{}` may not open a WebSocket here", origin.escape_debug()),
-    )
-    .with_hint("only pages of the same host may, for now"))
 }
