@@ -300,6 +300,7 @@ fn over_the_cap_of_bytes_in_flight_is_shed_with_retry_after() {
     node.until("tidegate_in_flight_bytes", |bytes| bytes == 2 * most as u64 - 2);
     let answer = node.post("/orders", &[], b"four");
     drop(slow);
+    node.until("tidegate_in_flight_bytes", |bytes| bytes == 0);
     assert_eq!(answer.header("retry-after"), Some("1"));
     refused(&node, &answer, 503, "TG2003");
 }

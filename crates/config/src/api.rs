@@ -3,14 +3,15 @@ pub use crate::backend::Backend;
 use crate::{
     backend::{BACKEND, Reference, Side},
     diagnostic::Place,
+    entrypoints::{Answer, ENTRYPOINTS, HTTP_GET, HTTP_POST, HttpGet, HttpPost, SSE, Sse, WEBSOCKET, WebSocket},
     ledger::{At, Fault, Ledger, Path},
     load::Mode,
     read::{self, Field, Record},
-    shape::{DESCRIPTION, KIND_DOC, LABELS, META, NAME, NAME_KEY, STATUS, Shape, Table, Text, key, millis, seconds},
+    shape::{DESCRIPTION, KIND_DOC, LABELS, META, NAME, NAME_KEY, STATUS, Shape, Table, Text, key},
     suggest::suggest,
     tree::Value,
 };
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tidegate_core::{check::Kind, error::Code, receipt::Level};
 
 /// One api, checked.
@@ -53,50 +54,6 @@ pub struct ApiPath {
     /// Lower case, without a port; `None` = every host.
     pub host: Option<String>,
 }
-/// `POST path`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpPost {
-    /// The level when the caller asks for none; `None` = the backend's default.
-    pub ack: Option<Level>,
-    /// Request headers that become message headers: lower case, a `*` at the end stands for any rest.
-    pub headers: Vec<String>,
-}
-/// `GET path`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpGet {
-    /// Messages in one answer.
-    pub limit: u32,
-    /// How long to wait for messages.
-    pub wait: Duration,
-    /// `None` = `first`, and `window` on a mock.
-    pub answer: Option<Answer>,
-}
-/// When `GET` answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// With what there is; waits only when there is nothing.
-    First,
-    /// Collects for the whole wait.
-    Window,
-}
-/// Server-sent events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sse {
-    /// A comment after this long without a message.
-    pub heartbeat: Duration,
-}
-/// WebSocket. At least one of the two sides is on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebSocket {
-    /// Messages are taken.
-    pub publish: bool,
-    /// Messages are given.
-    pub subscribe: bool,
-    /// The level when the caller asks for none; `None` = the backend's default.
-    pub ack: Option<Level>,
-    /// A ping after this long without a frame; without a sign of life for twice as long the connection is closed.
-    pub heartbeat: Duration,
-}
 /// What `?include=` may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Include {
@@ -130,15 +87,6 @@ const HOST: Text = Text {
     },
     pattern: None,
 };
-const HEADER: Text = Text {
-    expected: "a header name such as `content-type`, or `x-*`",
-    good: |text| {
-        let name = text.strip_suffix('*').unwrap_or(text);
-        let good = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b);
-        !text.is_empty() && text.len() <= 256 && name.bytes().all(good)
-    },
-    pattern: None,
-};
 static PATH: Table = Table {
     title: "path",
     doc: "A context-path; a bare text stands for `path`.",
@@ -156,71 +104,6 @@ static PATH: Table = Table {
             "Only for requests to this host; such a path goes before one without a host.",
         ),
     ],
-};
-static HTTP_POST: Table = Table {
-    title: "http_post",
-    doc: "Publishing by `POST`.",
-    keys: &[
-        key(
-            "ack",
-            Shape::Choice {
-                now: &["accepted", "delivered", "stored", "replicated"],
-                later: &[],
-            },
-            "The level when the caller asks for none.",
-        )
-        .otherwise("the backend's default")
-        .example("stored"),
-        key(
-            "headers",
-            Shape::List {
-                of: &Shape::Text(&HEADER),
-                min: 0,
-            },
-            "Request headers that become headers of the message; `*` at the end stands for any rest.",
-        )
-        .default("[content-type, \"x-*\"]"),
-    ],
-};
-static HTTP_GET: Table = Table {
-    title: "http_get",
-    doc: "Reading by `GET`.",
-    keys: &[
-        key("limit", Shape::Count { min: 1, max: 10_000 }, "Messages in one answer.").default("500"),
-        key(
-            "wait",
-            Shape::Time {
-                min: millis(0),
-                max: seconds(300),
-                off: false,
-            },
-            "How long to wait for messages.",
-        )
-        .default("5s"),
-        key(
-            "answer",
-            Shape::Choice {
-                now: &["first", "window"],
-                later: &[],
-            },
-            "`first`: what there is, and wait only when there is nothing; `window`: collect for the whole of `wait`.",
-        )
-        .otherwise("`first`, on a mock `window`"),
-    ],
-};
-static SSE: Table = Table {
-    title: "sse",
-    doc: "Server-sent events by `GET` with `Accept: text/event-stream`.",
-    keys: &[key(
-        "heartbeat",
-        Shape::Time {
-            min: millis(100),
-            max: seconds(3_600),
-            off: false,
-        },
-        "A comment is sent after this long without a message, so that proxies keep the connection.",
-    )
-    .default("5s")],
 };
 const ORIGIN: Text = Text {
     expected: "an origin such as `https://app.example.com` or `http://localhost:3000`, or `*`",
@@ -249,45 +132,6 @@ static CORS: Table = Table {
     )
     .required()
     .example("[\"https://app.example.com\"]")],
-};
-static WEBSOCKET: Table = Table {
-    title: "websocket",
-    doc: "WebSocket, plain or with the subprotocol `tidegate.v1.json`.",
-    keys: &[
-        key("publish", Shape::Bool, "Whether messages are taken, where the backend takes any.").default("true"),
-        key("subscribe", Shape::Bool, "Whether messages are given, where the backend has any.").default("true"),
-        key(
-            "ack",
-            Shape::Choice {
-                now: &["accepted", "delivered", "stored", "replicated"],
-                later: &[],
-            },
-            "The level when the caller asks for none.",
-        )
-        .otherwise("the backend's default")
-        .example("stored"),
-        key(
-            "heartbeat",
-            Shape::Time {
-                min: millis(100),
-                max: seconds(3_600),
-                off: false,
-            },
-            "A ping is sent after this long without a frame; a client that gives no sign of life for twice as long is closed.",
-        )
-        .default("5s"),
-    ],
-};
-static ENTRYPOINTS: Table = Table {
-    title: "entrypoints",
-    doc: "How clients reach the api. Left out: all that fit the backend, with their defaults; listed: only those.",
-    keys: &[
-        key("http_post", Shape::Record(&HTTP_POST), "Publishing by `POST`.").example("{ ack: stored }"),
-        key("http_get", Shape::Record(&HTTP_GET), "Reading by `GET`.").example("{ limit: 500, wait: 5s }"),
-        key("sse", Shape::Record(&SSE), "Server-sent events.").example("{ heartbeat: 5s }"),
-        key("websocket", Shape::Record(&WEBSOCKET), "WebSocket.").example("{ heartbeat: 5s }"),
-        key("pull", Shape::Later, "Leases for workers."),
-    ],
 };
 pub(crate) static API: Table = Table {
     title: "api",
@@ -439,7 +283,7 @@ impl Api {
             enabled: api.bool("enabled"),
             paths,
             http_post: (can_publish && offer("http_post")).then(|| HttpPost {
-                ack: level(post.text("ack")),
+                ack: Level::parse(post.text("ack")),
                 headers: post.texts("headers").iter().map(|name| name.to_ascii_lowercase()).collect(),
             }),
             http_get: (can_subscribe && offer("http_get")).then(|| HttpGet {
@@ -457,7 +301,7 @@ impl Api {
             websocket: Some(WebSocket {
                 publish: can_publish && websocket.bool("publish"),
                 subscribe: can_subscribe && websocket.bool("subscribe"),
-                ack: level(websocket.text("ack")),
+                ack: Level::parse(websocket.text("ack")),
                 heartbeat: websocket.time("heartbeat"),
             })
             .filter(|sides| offer("websocket") && (sides.publish || sides.subscribe)),
@@ -493,15 +337,6 @@ pub(crate) struct ReadApi {
     /// Where each path stands.
     pub(crate) places: Vec<At>,
     pub(crate) references: Vec<Reference>,
-}
-fn level(word: &str) -> Option<Level> {
-    match word {
-        "accepted" => Some(Level::Accepted),
-        "delivered" => Some(Level::Delivered),
-        "stored" => Some(Level::Stored),
-        "replicated" => Some(Level::Replicated),
-        _ => None,
-    }
 }
 /// Whether an unknown key was told to mean one of `keys`: then it is not also missing.
 fn misspelt(value: &Value, keys: &[&str]) -> bool {

@@ -6,6 +6,7 @@ mod check;
 pub mod diagnostic;
 pub mod docs;
 pub mod endpoint;
+mod entrypoints;
 #[doc(hidden)]
 pub mod fuzz;
 mod ledger;
@@ -22,9 +23,10 @@ mod substitute;
 mod suggest;
 mod tree;
 
-pub use api::{Answer, Api, ApiPath, Backend, Compatibility, HttpGet, HttpPost, Include, Sse, WebSocket};
+pub use api::{Api, ApiPath, Backend, Compatibility, Include};
 pub use diagnostic::{Diagnostic, Place, Report, Sources};
 pub use endpoint::Endpoint;
+pub use entrypoints::{Answer, HttpGet, HttpPost, Sse, WebSocket};
 pub use listener::{Listener, Listeners};
 pub use load::{Mode, Source, load, load_from_process};
 pub use node::{Limits, Log, LogFormat, Node, Shutdown, Telemetry};
