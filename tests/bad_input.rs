@@ -147,6 +147,31 @@ rows! {
     item_with_ttl: "POST" "/orders", [ITEMS], "{\"items\":[{\"payload\":1,\"ttl\":\"5s\"}]}" => 400 "TG1020";
 }
 #[test]
+fn a_connection_that_asks_nothing_more_is_closed() {
+    let node = dev().set("limits.idle", "250ms").start();
+    for (method, body) in [("GET", ""), ("POST", "x")] {
+        let mut client = Client::new(node.gateway);
+        let target = if method == "GET" { "/orders?wait=0" } else { "/orders" };
+        assert!(client.request(method, target, &[], body.as_bytes()).status < 300);
+        assert!(client.is_closed(), "{method}");
+    }
+    balance(&node);
+}
+#[test]
+fn a_reader_has_no_wishes_in_headers() {
+    let node = node();
+    for (name, code) in [
+        ("tidegate-nonsense", "TG1007"),
+        ("tidegate-key", "TG1007"),
+        ("tidegate-group", "TG1020"),
+        ("tidegate-ttl", "TG1020"),
+    ] {
+        let answer = node.request("GET", "/orders", &[(name, "x")], b"");
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some(code)), "{name}");
+    }
+    goes_on(&node);
+}
+#[test]
 fn what_belongs_to_later_versions_says_so() {
     let node = node();
     for (method, target, headers) in [

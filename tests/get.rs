@@ -219,3 +219,35 @@ fn wait_is_kept_when_nothing_of_what_is_there_is_wanted() {
     assert_eq!(node.get("/topics/orders/us?wait=0").json()["next_cursor"], "1.2");
     balance(&node);
 }
+#[test]
+fn pages_of_several_partitions_starve_none() {
+    let node = dev().start_with(
+        "kind: stream\nname: orders\npartitions: 4\n---\nkind: api\nname: orders\npaths: [/orders]\nbackend: { stream: orders }\n",
+    );
+    node.post("/orders", &[("tidegate-partition", "3")], b"rare");
+    let mut cursor = String::new();
+    let mut found = false;
+    for _ in 0..20 {
+        for _ in 0..3 {
+            node.post("/orders", &[("tidegate-partition", "0")], b"busy");
+        }
+        let page = node.get(&format!("/orders?limit=3&wait=0&cursor={cursor}")).json();
+        found |= page["items"].as_array().unwrap().iter().any(|item| item["payload"] == "rare");
+        cursor = page["next_cursor"].as_str().unwrap().to_owned();
+    }
+    assert!(found, "busy partitions hide the others");
+    balance(&node);
+}
+#[test]
+fn a_page_without_messages_says_where_to_go_on_all_the_same() {
+    let node = dev().start();
+    let page = node.get("/orders?from=latest&wait=0").json();
+    assert_eq!(
+        (page["items"].as_array().map(Vec::len), &page["next_cursor"]),
+        (Some(0), &serde_json::json!(""))
+    );
+    node.post("/orders", &[], b"x");
+    let page = node.get("/orders?wait=0&cursor=").json();
+    assert_eq!(page["items"][0]["payload"], "x");
+    balance(&node);
+}

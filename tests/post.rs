@@ -239,3 +239,61 @@ fn payloads(node: &Node) -> Vec<String> {
         .map(|item| item["payload"].as_str().unwrap().to_owned())
         .collect()
 }
+#[test]
+fn an_idempotency_key_is_known_again_in_every_partition() {
+    let node = dev().start_with(
+        "kind: stream\nname: orders\npartitions: 4\n---\nkind: api\nname: orders\npaths: [/orders]\nbackend: { stream: orders }\n",
+    );
+    for partition in ["0", "1", "2", "3"] {
+        for i in 0..3 {
+            node.post("/orders", &[("tidegate-partition", partition)], format!("{i}").as_bytes());
+        }
+        let key = format!("k{partition}");
+        let headers = [("idempotency-key", &*key), ("tidegate-partition", partition)];
+        let first = node.post("/orders", &headers, b"same");
+        let again = node.post("/orders", &headers, b"same");
+        assert_eq!(
+            (again.status, again.header("tidegate-duplicate")),
+            (202, Some("true")),
+            "{}",
+            again.text()
+        );
+        assert_eq!(first.header("tidegate-position"), again.header("tidegate-position"));
+        let other = node.post("/orders", &headers, b"other");
+        assert_eq!((other.status, &other.json()["code"]), (422, &serde_json::json!("TG1023")));
+        assert!(other.text().contains("has another payload"), "{}", other.text());
+    }
+    balance(&node);
+}
+#[test]
+fn what_can_not_be_kept_is_refused_whoever_waits() {
+    let stream = |name: &str, rest: &str| {
+        format!("kind: stream\nname: {name}\n{rest}\n---\nkind: api\nname: {name}\npaths: [/{name}]\nbackend: {{ stream: {name} }}\n")
+    };
+    let node = dev().start_with(
+        &[
+            stream("full", "retention: { messages: 3 }\nwhen_full: refuse"),
+            stream("newest", "retention: { messages: 3 }\nwhen_full: drop_newest"),
+            stream("small", "retention: { bytes: 64KiB }"),
+        ]
+        .join("---\n"),
+    );
+    for path in ["/full", "/newest"] {
+        for i in 0..3 {
+            assert_eq!(node.post(path, &[], format!("{i}").as_bytes()).status, 202);
+        }
+        for level in ["stored", "accepted"] {
+            let answer = node.post(path, &[("tidegate-ack", level)], b"more");
+            assert_eq!(
+                (answer.status, &answer.json()["code"]),
+                (507, &serde_json::json!("TG4007")),
+                "{path} {level}"
+            );
+        }
+    }
+    node.post("/small", &[], b"there");
+    let answer = node.post("/small", &[], &vec![b'x'; 70_000]);
+    assert_eq!((answer.status, &answer.json()["code"]), (413, &serde_json::json!("TG4008")));
+    assert_eq!(node.get("/small?wait=0").json()["items"][0]["payload"], "there");
+    balance(&node);
+}

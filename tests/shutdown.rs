@@ -76,8 +76,8 @@ fn a_client_with_half_a_request_does_not_hold_up_the_end() {
 fn what_the_deadline_cuts_is_told_with_the_time_it_took() {
     let node = dev().set("shutdown.deadline", "1s").start();
     let mut half = Client::new(node.gateway);
-    half.write(b"POST /orders HTTP/1.1\r\nhost:");
-    node.until("tidegate_connections{listener=\"gateway\"}", |open| open == 1);
+    half.write(b"POST /orders HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf");
+    node.until("tidegate_in_flight_bytes", |bytes| bytes == 4);
     node.terminate();
     let (code, said) = node.last_words();
     assert_eq!(code, Some(1));

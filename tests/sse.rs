@@ -128,3 +128,50 @@ fn a_reader_that_does_not_read_costs_a_bounded_amount() {
 fn gone(node: &Node) {
     node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"sse\"}", |open| open == 0);
 }
+#[test]
+fn readers_that_catch_up_quickly_hold_up_nobody() {
+    let node = dev().start();
+    let lines = vec!["x".repeat(200); 5_000].join("\n");
+    for _ in 0..6 {
+        let answer = node.post(
+            "/orders",
+            &[("content-type", "application/x-ndjson")],
+            lines.replace('x', "1").as_bytes(),
+        );
+        assert_eq!(answer.status, 202);
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut stream = node.stream("/orders?from=earliest", &[]);
+                let mut bytes = 0;
+                // Every payload, and something round each.
+                while bytes < 30_000 * 200 {
+                    bytes += stream.chunk().unwrap().len();
+                }
+            });
+        }
+    });
+    assert_eq!(node.admin("/healthz").status, 200);
+    node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"sse\"}", |open| open == 0);
+    balance(&node);
+}
+#[test]
+fn a_reader_that_does_not_read_keeps_no_frame_in_memory() {
+    let node = dev().start();
+    let before = node.memory();
+    let stuck: Vec<_> = (0..40).map(|_| node.stream("/orders", &[])).collect();
+    let lines = vec!["1".repeat(380); 10_000].join("\n");
+    for _ in 0..3 {
+        assert_eq!(
+            node.post("/orders", &[("content-type", "application/x-ndjson")], lines.as_bytes())
+                .status,
+            202
+        );
+    }
+    // A frame has 4 MiB, and each of them waits somewhere in one.
+    node.until_memory(|now| now < before + (96 << 20));
+    drop(stuck);
+    node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"sse\"}", |open| open == 0);
+    balance(&node);
+}

@@ -1,7 +1,12 @@
 //! One call's records, encoded one behind the other on the caller's thread: all cores work, and the commit thread only copies.
-use crate::{error::Error, frame, hash, intake::Submission, options::Limits, record, shared::Shared, stream::Stream};
+use crate::{
+    error::Error, frame, hash, intake::Submission, le::padded, options::Limits, record, retention::Room, shared::Shared, stream::Stream,
+};
 use smallvec::SmallVec;
-use std::{num::NonZeroU128, sync::Arc};
+use std::{
+    num::NonZeroU128,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 use tidegate_core::{
     clock,
     error::{Error as Told, Result},
@@ -28,10 +33,15 @@ pub struct Append {
     shared: Arc<Shared>,
     level: Level,
     records: Records,
+    /// Of its streams.
+    targets: SmallVec<[Target; 1]>,
     failed: Vec<(u32, Told)>,
     /// The item being added: where it begins, and whether it was refused.
     item: Option<Item>,
+    /// Of the intake; given back if nothing is sent.
+    permits: u32,
 }
+#[derive(Clone, Copy)]
 struct Item {
     number: u32,
     records: usize,
@@ -44,7 +54,7 @@ pub(crate) struct Records {
     pub(crate) bytes: Vec<u8>,
     /// In the order of the bytes; those of one item together.
     pub(crate) list: Vec<Pending>,
-    pub(crate) streams: SmallVec<[Target; 1]>,
+    pub(crate) streams: SmallVec<[Arc<Stream>; 1]>,
 }
 /// One record on its way.
 #[derive(Clone, Copy)]
@@ -58,37 +68,73 @@ pub(crate) struct Pending {
     /// Of the message id, where the stream looks for duplicates.
     pub(crate) hash: Option<NonZeroU128>,
 }
-#[derive(Clone)]
-pub(crate) struct Target {
-    pub(crate) stream: Arc<Stream>,
+/// What holds of a stream while a call fills it.
+struct Target {
     dedupes: bool,
+    /// What it may hold.
+    most: Option<u64>,
+    /// Where it refuses at its limits.
+    room: Option<Room>,
+}
+impl Target {
+    fn new(stream: &Arc<Stream>) -> Self {
+        let spec = stream.spec();
+        Self {
+            dedupes: !spec.dedupe.is_zero(),
+            most: spec.retention.bytes,
+            room: Room::of(stream),
+        }
+    }
+    /// What can never be kept is refused whoever waits. Whether there is room the commit thread decides, for only it knows; but what nobody
+    /// waits for has to be told now or never.
+    fn check(&mut self, stream: &Stream, bytes: u64, waited_for: bool) -> Result<(), Error> {
+        if let Some(most) = self.most.filter(|most| bytes > *most) {
+            return Err(Error::RecordTooLarge(most as usize));
+        }
+        if let Some(room) = self.room.as_mut().filter(|_| !waited_for) {
+            if !room.fits(bytes) {
+                stream.counters.dropped.fetch_add(1, Relaxed);
+                return Err(Error::full(stream));
+            }
+            room.take(bytes);
+        }
+        Ok(())
+    }
 }
 
 impl Append {
-    pub(crate) fn new(shared: Arc<Shared>, level: Level) -> Self {
-        Self {
+    /// Waits for room of so many bytes.
+    pub(crate) async fn reserve(shared: Arc<Shared>, level: Level, bytes: usize) -> Result<Self> {
+        let permits = shared.intake.reserve(bytes).await.ok_or(Error::Closing)?;
+        Ok(Self {
             shared,
             level,
             records: Records::default(),
+            targets: SmallVec::new(),
             failed: Vec::new(),
             item: None,
-        }
+            permits,
+        })
+    }
+    /// What a message takes of the intake in each stream, at most.
+    pub fn size(message: &Message) -> usize {
+        record::HEADER + padded(message.size() + record::MOST_EXTRA)
     }
     /// Encodes one record. An item fails whole: if one stream refuses it, none has it, and `Kept::failed` names it.
     pub fn add(&mut self, entry: Entry<'_>) {
-        let item = match &mut self.item {
-            Some(item) if item.number == entry.item => item,
-            item => item.insert(Item {
-                number: entry.item,
-                records: self.records.list.len(),
-                bytes: self.records.bytes.len(),
-                refused: false,
-            }),
+        let begun = Item {
+            number: entry.item,
+            records: self.records.list.len(),
+            bytes: self.records.bytes.len(),
+            refused: false,
         };
+        let item = *self.item.get_or_insert(begun);
+        let item = if item.number == entry.item { item } else { begun };
+        self.item = Some(item);
         if item.refused {
             return;
         }
-        let added = self.records.add(&self.shared, &entry).and_then(|()| {
+        let added = self.encode(&entry).and_then(|()| {
             // An item is whole in one frame, and a frame in one file.
             let limits = &self.shared.limits;
             let most = limits.journal_file as usize - crate::journal::HEADER - frame::HEADER;
@@ -96,34 +142,27 @@ impl Append {
             if bytes > most { Err(too_large(limits)) } else { Ok(()) }
         });
         if let Err(error) = added {
-            item.refused = true;
+            self.item = Some(Item { refused: true, ..item });
             self.records.list.truncate(item.records);
             self.records.bytes.truncate(item.bytes);
             self.failed.push((entry.item, error.into()));
         }
     }
-    /// Waits for room, then hands over without another wait: that first wait is the back-pressure. Cancel-safe: dropped before it
-    /// resolves, nothing was accepted. In order per caller and partition.
+    /// Hands over, at once. In order per caller and partition.
     ///
     /// `Accepted`: the receipt is resolved and names no places. `Stored`: it resolves after the records were written and synced.
-    pub async fn send(self) -> Result<Receipt> {
-        let Self {
-            shared,
-            level,
-            records,
-            failed,
-            ..
-        } = self;
+    pub fn send(mut self) -> Result<Receipt> {
+        let level = self.level;
+        let failed = std::mem::take(&mut self.failed);
         let refused = |failed| {
             Receipt::now(Ok(Kept {
                 failed,
                 ..Kept::new(level)
             }))
         };
-        if records.list.is_empty() {
+        if self.records.list.is_empty() {
             return Ok(refused(failed));
         }
-        let permits = shared.intake.reserve(records.bytes.len()).await.ok_or(Error::Closing)?;
         let (receipt, keep, failed) = if level == Level::Stored {
             let (receipt, keep) = Receipt::later();
             (receipt, Some(keep), failed)
@@ -131,18 +170,27 @@ impl Append {
             (refused(failed), None, Vec::new())
         };
         let handed = Handed {
-            records,
+            records: std::mem::take(&mut self.records),
             failed,
             level,
             keep,
-            permits,
+            permits: self.permits,
         };
-        shared.intake.push(Submission::Append(handed), clock::instant())?;
+        self.shared.intake.push(Submission::Append(handed), clock::instant())?;
+        self.permits = 0;
         Ok(receipt)
     }
 }
-impl Records {
-    fn add(&mut self, shared: &Shared, entry: &Entry<'_>) -> Result<(), Error> {
+/// Nothing was accepted.
+impl Drop for Append {
+    fn drop(&mut self) {
+        if self.permits > 0 {
+            self.shared.intake.release(self.permits);
+        }
+    }
+}
+impl Append {
+    fn encode(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
         let stream = entry.stream;
         if stream.is_deleted() {
             return Err(Error::NoSuchStream(stream.name().to_owned()));
@@ -151,32 +199,38 @@ impl Records {
             return Err(Error::PartitionOutOfRange(entry.partition));
         }
         let number = self.target(stream);
-        let dedupes = self.streams.get(number).is_some_and(|target| target.dedupes);
-        let id = entry.message.id.as_deref().filter(|_| dedupes);
+        let limits = &self.shared.limits;
+        let (records, target) = (&mut self.records, self.targets.get_mut(number));
+        let id = entry
+            .message
+            .id
+            .as_deref()
+            .filter(|_| target.as_ref().is_some_and(|target| target.dedupes));
         let hash = id.and_then(|id| {
-            let key = (shared.salt.value ^ u64::from(stream.number()), entry.scope);
+            let key = (self.shared.salt.value ^ u64::from(stream.number()), entry.scope);
             NonZeroU128::new(hash::sip128(key, id))
         });
-        let from = self.bytes.len();
-        record::encode(entry.message, stream.topic(), hash, shared.limits.record, &mut self.bytes)
-            .map_err(|_| too_large(&shared.limits))?;
-        self.list.push(Pending {
+        let from = records.bytes.len();
+        record::encode(entry.message, stream.topic(), hash, limits.record, &mut records.bytes).map_err(|_| too_large(limits))?;
+        let len = records.bytes.len() - from;
+        if let Some(target) = target {
+            target.check(stream, len as u64, self.level == Level::Stored)?;
+        }
+        records.list.push(Pending {
             item: entry.item,
             stream: number as u32,
             partition: entry.partition,
-            len: (self.bytes.len() - from) as u32,
+            len: len as u32,
             hash,
         });
         Ok(())
     }
     fn target(&mut self, stream: &Arc<Stream>) -> usize {
-        let known = self.streams.iter().position(|target| Arc::ptr_eq(&target.stream, stream));
+        let known = self.records.streams.iter().position(|known| Arc::ptr_eq(known, stream));
         known.unwrap_or_else(|| {
-            self.streams.push(Target {
-                stream: stream.clone(),
-                dedupes: !stream.spec().dedupe.is_zero(),
-            });
-            self.streams.len() - 1
+            self.records.streams.push(stream.clone());
+            self.targets.push(Target::new(stream));
+            self.targets.len() - 1
         })
     }
 }

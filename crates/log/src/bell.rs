@@ -37,6 +37,11 @@ impl Bell {
         state.rung = false;
         !state.closed
     }
+    /// Sleeps, unless closed meanwhile.
+    pub(crate) fn doze(&self, time: Duration) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let _awake = self.ring.wait_timeout_while(state, time, |s| !s.closed);
+    }
     pub(crate) fn is_closed(&self) -> bool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).closed
     }

@@ -4,7 +4,7 @@ use crate::{
     error::Error,
     intake::{Change, Submission},
     retention::Room,
-    stream::{Stream, WhenFull},
+    stream::Stream,
 };
 use std::sync::Arc;
 use tidegate_core::receipt::{Keep, Kept, Place, Span};
@@ -120,12 +120,7 @@ impl Frame {
                 continue;
             };
             if !room.fits(u64::from(bytes)) {
-                let name = stream.name().to_owned();
-                let error = match stream.spec().when_full {
-                    WhenFull::DropNewest => Error::StreamDrops(name),
-                    _ => Error::StreamFull(name),
-                };
-                return Some((stream, error));
+                return Some((stream, Error::full(stream)));
             }
             room.take(u64::from(bytes));
             rooms.push((number, room));
@@ -168,7 +163,7 @@ impl Owner {
         Some((pending, at))
     }
     pub(crate) fn stream(&self, pending: &Pending) -> Option<&Arc<Stream>> {
-        self.records.streams.get(pending.stream as usize).map(|target| &target.stream)
+        self.records.streams.get(pending.stream as usize)
     }
     pub(crate) fn bytes(&self, placed: &Placed) -> &[u8] {
         self.records.bytes.get(placed.at..placed.at + placed.len()).unwrap_or_default()

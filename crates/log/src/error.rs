@@ -1,4 +1,5 @@
 //! What can go wrong in the log, as sentences with hints.
+use crate::stream::{Stream, WhenFull};
 use std::{fmt, io, sync::Arc, time::Duration};
 use tidegate_core::error::{Code, Error as Told, Fault, Retry};
 
@@ -44,6 +45,14 @@ pub enum Error {
     Closing,
 }
 impl Error {
+    /// What a stream says that takes no more.
+    pub(crate) fn full(stream: &Stream) -> Self {
+        let name = stream.name().to_owned();
+        match stream.spec().when_full {
+            WhenFull::DropNewest => Self::StreamDrops(name),
+            WhenFull::Refuse | WhenFull::DropOldest => Self::StreamFull(name),
+        }
+    }
     /// Names what was being done when the disk answered.
     pub(crate) fn disk(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |error| {

@@ -247,13 +247,15 @@ impl Log {
         self.shared.catalog.by_number(number)
     }
 
-    /// Begins a call: records are added, then sent together. Levels other than `Accepted` and `Stored` are an error.
-    pub fn append(&self, level: Level) -> Result<Append> {
+    /// Begins a call: waits for room of so many bytes (the sum of [`Append::size`], once per stream), which is the back-pressure; then
+    /// records are added and sent together without another wait. Cancel-safe: dropped before it is sent, nothing was accepted. Levels
+    /// other than `Accepted` and `Stored` are an error.
+    pub async fn append(&self, level: Level, bytes: usize) -> Result<Append> {
         if !matches!(level, Level::Accepted | Level::Stored) {
             return Err(Error::Level.into());
         }
         self.shared.health.check()?;
-        Ok(Append::new(self.shared.clone(), level))
+        Append::reserve(self.shared.clone(), level, bytes).await
     }
     fn push(&self, submission: Submission) -> Result<(), Error> {
         self.shared.intake.push(submission, clock::instant())

@@ -25,7 +25,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tidegate_core::clock;
 
@@ -39,6 +39,8 @@ const RUNS: usize = 32 << 20;
 const LAZY: usize = 2;
 /// A move rests so many times as long as it worked, unless files run short: publishers need the processors and the disk more.
 const REST: u32 = 3;
+/// How long it rests without looking up.
+const DOZE: Duration = Duration::from_millis(10);
 /// What a window holds of each partition, so that many do not mean many small writes.
 const SHARE: usize = 64 << 10;
 /// The smallest window.
@@ -104,13 +106,22 @@ impl Mover {
                     self.tick();
                     ticked = clock::instant();
                 }
-                if self.may_rest() {
-                    thread::sleep(began.elapsed() * REST);
-                }
+                self.rest(began.elapsed() * REST);
                 began = clock::instant();
             }
         }
         self.shared.life.end();
+    }
+    /// For so long, as long as nobody begins to wait for the move.
+    fn rest(&self, time: Duration) {
+        let until = clock::instant() + time;
+        while self.may_rest() && !self.shared.mover.is_closed() {
+            let left = until.saturating_duration_since(clock::instant());
+            if left.is_zero() {
+                return;
+            }
+            self.shared.mover.doze(left.min(DOZE));
+        }
     }
     /// In the middle of a move that nobody waits for.
     fn may_rest(&self) -> bool {
@@ -463,6 +474,10 @@ impl Mover {
         let files: Vec<_> = job.dirty.iter().collect();
         let sync = |files: &[(&PathBuf, &Dirty)]| {
             for (path, dirty) in files {
+                // Many syncs of a slow disk are not worth waiting for: the next start moves again.
+                if self.shared.mover.is_closed() {
+                    return Err(std::io::Error::other("the log is closing"));
+                }
                 let file = match &dirty.file {
                     Some(file) => file.clone(),
                     None => self.shared.disk.open(path, Open::Existing)?,

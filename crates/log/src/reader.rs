@@ -67,7 +67,8 @@ impl Reader {
             next: vec![0; stream.homes.len()],
             since: i64::MIN,
             gap: None,
-            turn: 0,
+            // A reader of single pages begins elsewhere each time, so that no partition waits behind a busy one for ever.
+            turn: stream.turn(),
             window: *WINDOWS.start(),
             hints: HashMap::new(),
             shared,
@@ -86,6 +87,8 @@ impl Reader {
                 }
             }
             Start::At(position) => {
+                // The one that was asked for comes first.
+                reader.turn = (position.partition as usize).min(stream.homes.len().saturating_sub(1));
                 reader.next = floors().collect();
                 let from = reader.place(std::iter::once((position, 0)));
                 if position.source == number {

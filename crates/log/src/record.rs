@@ -10,6 +10,8 @@ use tidegate_core::{
 
 /// Bytes before the body.
 pub(crate) const HEADER: usize = 48;
+/// What a message's record may hold beside its own parts: the hash of its id, two times.
+pub(crate) const MOST_EXTRA: usize = 32;
 
 /// What a record is. Numbers are never reused.
 pub(crate) mod kind {

@@ -78,6 +78,8 @@ pub(crate) struct Counters {
     pub(crate) damaged: AtomicU64,
     /// Records since retention looked.
     pub(crate) fresh: AtomicU64,
+    /// Readers there were.
+    pub(crate) readers: AtomicU64,
 }
 /// Numbers of one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +135,10 @@ impl Stream {
     /// Where records of this key go: murmur3 with 32 bits and seed 31, modulo the partitions. Part of the contract with clients.
     pub fn partition_of(&self, key: &[u8]) -> u32 {
         murmur3(key, 31) % self.partitions()
+    }
+    /// Another partition for each reader to begin with.
+    pub(crate) fn turn(&self) -> usize {
+        self.counters.readers.fetch_add(1, Relaxed) as usize % self.homes.len().max(1)
     }
     /// Deleted ones take no records and give none.
     pub fn is_deleted(&self) -> bool {

@@ -392,7 +392,12 @@ async fn readers_follow_their_records_into_segments() {
         let expected: Vec<u32> = (0..600).filter(|i| *i as usize % 2 == partition).collect();
         assert_eq!(numbers, expected);
     }
-    let all = read(&log, &stream, Start::Earliest).await;
+    // Which partition comes first is not promised.
+    let sorted = |mut all: Vec<String>| {
+        all.sort();
+        all
+    };
+    let all = sorted(read(&log, &stream, Start::Earliest).await);
     assert_eq!(all.len(), 600);
     let middle = log
         .reader(&stream, Start::At(at(&stream, 1, 50)))
@@ -407,7 +412,7 @@ async fn readers_follow_their_records_into_segments() {
     let (log, found) = try_open(folder.path(), options()).unwrap();
     assert!(!found.slow && found.damaged == 0 && found.lost_tail == 0, "{found:?}");
     let stream = log.stream("orders").unwrap();
-    assert_eq!(read(&log, &stream, Start::Earliest).await, all);
+    assert!(sorted(read(&log, &stream, Start::Earliest).await) == all);
     let since = read(&log, &stream, Start::Since(time)).await;
     assert!((490..=510).contains(&since.len()), "{}", since.len());
     log.close().await;

@@ -86,7 +86,11 @@ pub(crate) struct Stopped {
     pub(crate) took: Duration,
     /// Connections that were open at the deadline.
     pub(crate) cut: usize,
+    /// The log came to its end; else the next start reads more.
+    pub(crate) closed: bool,
 }
+/// For closing the log, however late it is.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Result<Node, Failures> {
     let node = &checked.node;
     let drain = Drain::new();
@@ -195,12 +199,18 @@ impl Node {
             Err(_late) => self.drain.open(),
         };
         drop(self.serving);
-        self.log.close().await;
-        self.herald.ended().await;
+        let closing = async {
+            self.log.close().await;
+            self.herald.ended().await;
+        };
+        // What was answered `stored` is on disk; a disk that does not come to an end must not keep the process.
+        let left = (self.delay + self.deadline).saturating_sub(began.elapsed()).max(LAST_MOMENT);
+        let closed = tokio::time::timeout(left, closing).await.is_ok();
         drop(self.admin_serving);
         Stopped {
             took: began.elapsed(),
             cut,
+            closed,
         }
     }
 }

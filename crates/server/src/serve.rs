@@ -68,6 +68,14 @@ pub(crate) fn serve(plan: Plan) -> u8 {
 /// The last line, and the exit code.
 fn said(stopped: &Stopped) -> u8 {
     let took = format!("{} ms", stopped.took.as_millis());
+    if !stopped.closed {
+        tracing::warn!(
+            took,
+            cut = count(stopped.cut, "connection"),
+            "stopped at the deadline, before the log was closed; what was answered `stored` is on disk"
+        );
+        return CUT;
+    }
     if stopped.cut == 0 {
         tracing::info!(took, "stopped, nothing was cut");
         return OK;

@@ -14,7 +14,7 @@ use tidegate_core::{
     receipt::{Kept, Level, Receipt},
     topic::Topic,
 };
-use tidegate_log::{Entry, Stream};
+use tidegate_log::{Append, Entry, Stream};
 
 pub(super) struct Sender {
     house: Arc<House>,
@@ -51,29 +51,30 @@ impl Producer for Sender {
                 partition,
                 scope,
             } = publish;
-            let wanted = level.unwrap_or(Level::Stored);
-            let mut known: Option<(&Topic, Vec<Arc<Stream>>)> = None;
-            let mut append = None;
+            let mut routes = Routes::new(&self.house, level);
+            let mut bytes = 0;
             let mut live = Vec::new();
-            for (item, message) in batch.iter().enumerate() {
-                // Nearly always one topic in a batch.
-                let (_, streams) = match &mut known {
-                    Some(known) if *known.0 == message.topic => known,
-                    known => {
-                        let streams = self.house.captures.find(&message.topic);
-                        offered(level, &message.topic, &streams)?;
-                        known.insert((&message.topic, streams))
-                    }
-                };
-                if streams.is_empty() {
-                    live.push(message.clone());
-                    continue;
+            for message in batch.iter() {
+                match routes.of(&message.topic)? {
+                    [] => live.push(message.clone()),
+                    streams => bytes += streams.len() * Append::size(message),
                 }
-                for stream in &*streams {
-                    let append = match &mut append {
-                        Some(append) => append,
-                        none => none.insert(self.house.log.append(wanted)?),
-                    };
+            }
+            if bytes == 0 {
+                if let Some(partition) = partition.filter(|partition| *partition > 0) {
+                    return Err(Error::client(
+                        Code::PartitionOutOfRange,
+                        format!("what no stream captures has no partition {partition}"),
+                    ));
+                }
+                drop((routes, batch));
+                self.live(live);
+                return Ok(Receipt::now(Ok(Kept::new(level.unwrap_or(Level::Delivered)))));
+            }
+            // Room first: what waits for it is not yet copied once per stream.
+            let mut append = self.house.log.append(level.unwrap_or(Level::Stored), bytes).await?;
+            for (item, message) in batch.iter().enumerate() {
+                for stream in routes.of(&message.topic)? {
                     append.add(Entry {
                         item: item as u32,
                         partition: self.partition(stream, message, partition)?,
@@ -83,19 +84,8 @@ impl Producer for Sender {
                     });
                 }
             }
-            let Some(append) = append else {
-                if let Some(partition) = partition.filter(|partition| *partition > 0) {
-                    return Err(Error::client(
-                        Code::PartitionOutOfRange,
-                        format!("what no stream captures has no partition {partition}"),
-                    ));
-                }
-                drop(batch);
-                self.live(live);
-                return Ok(Receipt::now(Ok(Kept::new(level.unwrap_or(Level::Delivered)))));
-            };
-            drop(batch);
-            let receipt = append.send().await?;
+            drop((routes, batch));
+            let receipt = append.send()?;
             self.live(live);
             Ok(receipt)
         })
@@ -113,6 +103,26 @@ impl Sender {
         for message in batch.into_messages() {
             self.house.hub.publish(&message);
         }
+    }
+}
+/// Which streams capture what, of one call: nearly always one topic.
+struct Routes<'a> {
+    house: &'a House,
+    level: Option<Level>,
+    known: Option<(Topic, Vec<Arc<Stream>>)>,
+}
+impl<'a> Routes<'a> {
+    fn new(house: &'a House, level: Option<Level>) -> Self {
+        Self { house, level, known: None }
+    }
+    /// None: it is live. The level is refused where it cannot be kept.
+    fn of(&mut self, topic: &Topic) -> Result<&[Arc<Stream>]> {
+        if self.known.as_ref().is_none_or(|(known, _)| known != topic) {
+            let streams = self.house.captures.find(topic);
+            offered(self.level, topic, &streams)?;
+            self.known = Some((topic.clone(), streams));
+        }
+        Ok(self.known.as_ref().map_or(&[], |(_, streams)| streams))
     }
 }
 /// A level the target cannot keep is refused, never lowered.

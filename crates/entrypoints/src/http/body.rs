@@ -11,7 +11,7 @@ use std::{
 };
 use tidegate_gateway::metrics::Offered;
 use tokio::{
-    sync::mpsc,
+    sync::mpsc::{self, error::TryRecvError},
     time::{Instant, Sleep},
 };
 
@@ -125,8 +125,12 @@ impl Stream {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         self.handed.take().into_iter().for_each(Offered::written);
         let made = loop {
-            if let Poll::Ready(made) = self.made.poll_recv(cx) {
-                break made;
+            // Not `poll_recv`: it would say that nothing is there once this task had its share of the runtime. The maker alone puts
+            // something in, while it is polled here, so nobody else needs to wake us.
+            match self.made.try_recv() {
+                Ok(chunk) => break Some(chunk),
+                Err(TryRecvError::Disconnected) => break None,
+                Err(TryRecvError::Empty) => {}
             }
             if let Some(maker) = &mut self.maker {
                 if maker.as_mut().poll(cx).is_ready() {

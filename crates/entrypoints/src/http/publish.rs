@@ -34,7 +34,7 @@ const KNOWN: &[&str] = &[
     "tidegate-partition",
     "tidegate-batch",
 ];
-const LATER: &[&str] = &["tidegate-ttl", "tidegate-delay"];
+const LATER: &[&str] = &["tidegate-ttl", "tidegate-delay", "tidegate-group"];
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What the headers ask for.
@@ -138,6 +138,14 @@ fn id(text: &str) -> Result<Bytes> {
         ));
     }
     Ok(Bytes::copy_from_slice(text.as_bytes()))
+}
+/// Who reads has no wishes in headers of ours: what it asks for stands in the URL.
+pub(super) fn none_of_ours(headers: &HeaderMap) -> Result<()> {
+    match headers.keys().map(HeaderName::as_str).find(|name| name.starts_with("tidegate-")) {
+        Some(name) if KNOWN.contains(&name) => Err(Error::client(Code::BadHeader, format!("`{name}` is for publishing"))),
+        Some(name) => Err(unknown(name)),
+        None => Ok(()),
+    }
 }
 /// A misspelled header of ours would be a wish nobody hears.
 fn unknown(name: &str) -> Error {

@@ -9,7 +9,7 @@ use super::{
     query::Query,
 };
 use http::{HeaderName, HeaderValue, Response, header, request::Parts};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tidegate_core::{
     delivery::Received,
     drain::Watch,
@@ -35,6 +35,8 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// What was collected.
 struct Collected {
     items: Vec<Received>,
+    /// So many of them are in memory of their own.
+    detached: usize,
     bytes: usize,
     gap: Option<Box<Gap>>,
     next: Option<Cursor>,
@@ -57,6 +59,7 @@ pub(super) async fn get(call: &Call<'_>, parts: &Parts, get: &HttpGet, format: F
     let _present = class.enter();
     let mut page = Collected {
         items: Vec::new(),
+        detached: 0,
         bytes: 0,
         gap: None,
         next: consumer
@@ -71,7 +74,8 @@ pub(super) async fn get(call: &Call<'_>, parts: &Parts, get: &HttpGet, format: F
     let written = Page {
         items: &page.items,
         gap: page.gap.as_deref(),
-        next: page.next.as_ref().filter(|next| !next.is_empty()),
+        // Empty is the beginning, which is where a page of a stream without messages ends.
+        next: page.next.as_ref(),
         parts: shown,
     };
     let bytes = match (format, call.route.api.compatibility) {
@@ -151,6 +155,10 @@ async fn collect(
             return Ok(());
         }
         page.take(delivery, consumer.cursor());
+        if window {
+            // What waits for the end of the window must not keep in memory what it was cut from.
+            page.detach();
+        }
     }
     // Also what was passed over on the way.
     page.next = consumer.cursor().or(page.next.take());
@@ -165,6 +173,13 @@ impl Collected {
     }
     fn is_empty(&self) -> bool {
         self.items.is_empty() && self.gap.is_none()
+    }
+    fn detach(&mut self) {
+        let new = self.items.get_mut(self.detached..).unwrap_or_default();
+        for item in new {
+            item.message = Arc::new(item.message.detached());
+        }
+        self.detached = self.items.len();
     }
     fn take(&mut self, delivery: tidegate_core::delivery::Delivery, cursor: Option<Cursor>) {
         self.gap = delivery.gap().cloned().map(Box::new).or(self.gap.take());

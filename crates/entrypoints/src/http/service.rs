@@ -117,6 +117,7 @@ impl Gateway {
             };
             return websocket::upgrade(&call, parts, house, connection).await;
         }
+        publish::none_of_ours(&parts.headers)?;
         let api = &call.route.api;
         if call.route.subscribe.is_none() || api.http_get.is_none() && api.sse.is_none() {
             if api.websocket.is_some() {

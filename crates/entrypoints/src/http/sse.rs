@@ -154,8 +154,10 @@ impl Outbound for Out {
             Sse.gap(gap, &mut out);
         }
         let (items, mut ack) = delivery.into_parts();
+        // All of it before anything waits: a message may be a slice of much more, which a slow client must not keep in memory.
+        let mut chunks = Vec::new();
         let mut messages = 0;
-        for item in &items {
+        for item in items {
             if let Some(position) = item.position {
                 self.cursor.advance(position);
             }
@@ -164,14 +166,17 @@ impl Outbound for Out {
             } else {
                 &Cursor::default()
             };
-            Sse.frame(item, at, &mut out);
+            Sse.frame(&item, at, &mut out);
             messages += 1;
             if out.len() >= CHUNK {
-                self.write(out.split().freeze(), std::mem::take(&mut messages)).await?;
+                chunks.push((out.split().freeze(), std::mem::take(&mut messages)));
             }
         }
         if !out.is_empty() {
-            self.write(out.freeze(), messages).await?;
+            chunks.push((out.freeze(), messages));
+        }
+        for (bytes, messages) in chunks {
+            self.write(bytes, messages).await?;
         }
         ack.settle_all(Outcome::Ack);
         Ok(())

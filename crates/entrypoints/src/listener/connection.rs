@@ -102,7 +102,8 @@ impl Connection {
         let blocked = self.blocked.load(Ordering::Relaxed);
         let late = match self.phase.load(Ordering::Relaxed) {
             HEAD => waited > allowed.head,
-            IDLE => waited > allowed.idle,
+            // An answer that is still being written makes progress, or is blocked.
+            IDLE | ANSWERED => waited > allowed.idle,
             _ => false,
         };
         if late || blocked != 0 && now.wrapping_sub(blocked) > allowed.write {

@@ -14,7 +14,7 @@ use tidegate_core::{
     receipt::{Kept, Level, Receipt},
 };
 use tidegate_log::{
-    Chunk, Error, Found, Hooks, Log, Options, Reader, Stream, StreamSpec,
+    Append, Chunk, Error, Found, Hooks, Log, Options, Reader, Stream, StreamSpec,
     disk::{Disk, Real},
 };
 
@@ -69,21 +69,19 @@ pub struct Entry {
     pub message: Message,
     pub scope: u64,
 }
-/// Encodes at once; the future is that of the hand-over.
-pub fn append(log: &Log, entries: Vec<Entry>, level: Level) -> impl Future<Output = Result<Receipt>> + use<> {
-    let append = log.append(level).map(|mut append| {
-        for entry in entries {
-            append.add(tidegate_log::Entry {
-                item: entry.item,
-                stream: &entry.stream,
-                partition: entry.partition,
-                message: &entry.message,
-                scope: entry.scope,
-            });
-        }
-        append
-    });
-    async { append?.send().await }
+pub async fn append(log: &Log, entries: Vec<Entry>, level: Level) -> Result<Receipt> {
+    let bytes = entries.iter().map(|entry| Append::size(&entry.message)).sum();
+    let mut append = log.append(level, bytes).await?;
+    for entry in &entries {
+        append.add(tidegate_log::Entry {
+            item: entry.item,
+            stream: &entry.stream,
+            partition: entry.partition,
+            message: &entry.message,
+            scope: entry.scope,
+        });
+    }
+    append.send()
 }
 pub fn entry(item: u32, stream: &Arc<Stream>, partition: u32, payload: impl Into<bytes::Bytes>) -> Entry {
     Entry {

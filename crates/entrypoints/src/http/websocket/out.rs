@@ -1,7 +1,7 @@
 //! What a subscriber is given: frames, as many as it has credit for.
 use super::{Form, line::Line};
 use crate::http::items;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use tidegate_core::{
     clock::Rfc3339,
@@ -65,41 +65,64 @@ impl Out {
             }
         }
     }
-    async fn write(&self, out: &mut BytesMut, messages: &mut u64) -> Result<()> {
-        if out.is_empty() {
-            return Ok(());
+    /// How many of so many messages there is credit for, which is then used up.
+    fn credited(&self, wanted: usize) -> usize {
+        let Some(credit) = &self.credit else { return wanted };
+        let granted = credit.available_permits().min(wanted);
+        // Only here it is taken, and grants only add.
+        if let Ok(taken) = credit.try_acquire_many(granted as u32) {
+            taken.forget();
         }
-        let offered = self.class.offer(std::mem::take(messages));
-        self.line.send(out.split().freeze(), Some(offered)).await
+        granted
     }
-}
-impl Outbound for Out {
-    async fn send(&mut self, delivery: Delivery) -> Result<()> {
-        if let Some(gap) = delivery.gap().cloned() {
-            self.gap(&gap).await?;
-        }
-        let (items, mut ack) = delivery.into_parts();
+    /// As bytes, a few writes.
+    fn frames(&mut self, items: Vec<Received>) -> Vec<(Bytes, u64)> {
         let mut out = BytesMut::new();
+        let mut writes = Vec::new();
         let mut messages = 0;
         for item in items {
-            if let Some(credit) = self.credit.clone() {
-                // Before it waits, what there is goes out.
-                if credit.available_permits() == 0 {
-                    self.write(&mut out, &mut messages).await?;
-                }
-                let permit = credit.acquire().await;
-                permit.map_err(|_| Error::client(Code::BadRequest, "the client left"))?.forget();
-            }
             if let Some(position) = item.position {
                 self.cursor.advance(position);
             }
             self.frame(&item, &mut out);
             messages += 1;
             if out.len() >= WRITE {
-                self.write(&mut out, &mut messages).await?;
+                writes.push((out.split().freeze(), std::mem::take(&mut messages)));
             }
         }
-        self.write(&mut out, &mut messages).await?;
+        if !out.is_empty() {
+            writes.push((out.freeze(), messages));
+        }
+        writes
+    }
+}
+/// In memory of its own, for it may wait long.
+fn detached(mut item: Received) -> Received {
+    item.message = Arc::new(item.message.detached());
+    item
+}
+impl Outbound for Out {
+    async fn send(&mut self, delivery: Delivery) -> Result<()> {
+        if let Some(gap) = delivery.gap().cloned() {
+            self.gap(&gap).await?;
+        }
+        let (mut items, mut ack) = delivery.into_parts();
+        while !items.is_empty() {
+            let rest = items.split_off(self.credited(items.len()));
+            // All there is credit for before anything waits: a message may be a slice of much more, which a slow client must not keep
+            // in memory.
+            let writes = self.frames(items);
+            items = rest.into_iter().map(detached).collect();
+            for (bytes, messages) in writes {
+                let offered = self.class.offer(messages);
+                self.line.send(bytes, Some(offered)).await?;
+            }
+            if let (Some(credit), false) = (&self.credit, items.is_empty()) {
+                // Given back at once: it is taken with the next look.
+                let granted = credit.acquire().await;
+                drop(granted.map_err(|_| Error::client(Code::BadRequest, "the client left"))?);
+            }
+        }
         ack.settle_all(Outcome::Ack);
         Ok(())
     }
