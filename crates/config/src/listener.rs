@@ -107,7 +107,7 @@ fn listen(listeners: &Record, name: &str, mode: Mode, ledger: &mut Ledger) -> Ve
         let at = listener.at("address");
         // A broken `insecure` may well have been a `true`.
         let unsure = matches!(listener.field("insecure").map(|field| &field.datum), Some(Datum::Broken));
-        if mode == Mode::Run && !insecure && !unsure && address.iter().any(|one| !one.ip().to_canonical().is_loopback()) {
+        if !insecure && !unsure && address.iter().any(|one| !one.ip().to_canonical().is_loopback()) {
             let shown = listener.field("address").map(Field::shown).unwrap_or_default();
             let path = listeners.path.key(name);
             let path = if many { path.item(i) } else { path };
@@ -117,8 +117,12 @@ fn listen(listeners: &Record, name: &str, mode: Mode, ledger: &mut Ledger) -> Ve
                 &path.key("address"),
                 format!("`{shown}` is public and has no TLS"),
             );
+            let or = match mode {
+                Mode::Run => "",
+                Mode::Dev => ", or `tidegate dev --expose`",
+            };
             ledger.tell(fault.expected("a loopback address").hint(format!(
-                "listen on loopback behind a proxy, or say `{{ address: \"{shown}\", insecure: true }}`"
+                "listen on loopback behind a proxy, or say `{{ address: \"{shown}\", insecure: true }}`{or}"
             )));
         }
         out.push(Listener {

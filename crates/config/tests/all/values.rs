@@ -240,7 +240,11 @@ fn addresses_are_read_without_asking_anybody() {
         (":65535", "127.0.0.1:65535 [::1]:65535"),
         ("0.0.0.0:80", "0.0.0.0:80"),
     ] {
-        let node = node(&format!("listeners: {{ gateway: \"{written}\" }}"), &[], &[]);
+        let node = node(
+            &format!("listeners: {{ gateway: {{ address: \"{written}\", insecure: true }} }}"),
+            &[],
+            &[],
+        );
         assert_eq!(text(&node.listeners.gateway[0].address), bound);
     }
     for bad in [
