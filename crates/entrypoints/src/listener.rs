@@ -38,6 +38,8 @@ use tokio::{
 /// How long, and for how many bytes, a client that is still sending is listened to after the last word.
 const LINGER: Duration = Duration::from_secs(1);
 const UNREAD: usize = 256 << 10;
+/// For those over the cap of connections: many may come at once.
+const SHORT: Duration = Duration::from_millis(100);
 
 /// Answers requests. The future may be dropped at any await: the client left.
 pub trait Handler: Send + Sync + 'static {
@@ -198,7 +200,7 @@ impl<H: Handler> Serving<H> {
         let Some(successor) = state.successor() else {
             let refused = client.unanswered();
             let word = refused.map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));
-            return farewell(client.into_socket(), word).await;
+            return farewell(client.into_socket(), word, LINGER).await;
         };
         state.busy();
         tokio::select! {
@@ -227,11 +229,11 @@ impl Drop for Open {
 async fn shed(socket: TcpStream) {
     let error =
         Error::new(Code::Overloaded, Fault::Operator, "all connections are in use").with_retry(Retry::After(Duration::from_secs(1)));
-    farewell(socket, Some(problem::last(&error))).await;
+    farewell(socket, Some(problem::last(&error)), SHORT).await;
 }
 /// Says the last word and goes. What the client still sends is read and thrown away for a moment: closing on it would cost the client
 /// the answer (RFC 9112, section 9.6).
-async fn farewell(mut socket: TcpStream, word: Option<Vec<u8>>) {
+async fn farewell(mut socket: TcpStream, word: Option<Vec<u8>>, patience: Duration) {
     let going = async {
         // The client may be gone; then nobody is owed an answer.
         if let Some(word) = word {
@@ -248,5 +250,5 @@ async fn farewell(mut socket: TcpStream, word: Option<Vec<u8>>) {
         }
         Ok::<_, std::io::Error>(())
     };
-    let _late_or_gone = tokio::time::timeout(LINGER, going).await;
+    let _late_or_gone = tokio::time::timeout(patience, going).await;
 }

@@ -10,32 +10,46 @@ pub(crate) const TICK: Duration = Duration::from_millis(500);
 /// Wakes the mover.
 #[derive(Default)]
 pub(crate) struct Bell {
-    state: Mutex<Rung>,
+    state: Mutex<Wanted>,
     ring: Condvar,
 }
 #[derive(Default)]
-struct Rung {
-    rung: bool,
+struct Wanted {
+    woken: bool,
+    /// Limits may have been passed.
+    look: bool,
     closed: bool,
 }
 impl Bell {
+    /// There is a file to move or to make ready.
     pub(crate) fn wake(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).rung = true;
+        self.ring(false);
+    }
+    /// It should also look at what streams may keep: with many of them that is much to look at.
+    pub(crate) fn look(&self) {
+        self.ring(true);
+    }
+    fn ring(&self, look: bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.woken = true;
+        state.look |= look;
+        drop(state);
         self.ring.notify_one();
     }
     pub(crate) fn close(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.ring.notify_one();
     }
-    /// Until woken or a second is over; whether to go on.
-    pub(crate) fn wait(&self) -> bool {
+    /// Until woken or [`TICK`] is over; whether to look round. `None`: closed.
+    pub(crate) fn wait(&self) -> Option<bool> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut state, _) = self
+        let (mut state, late) = self
             .ring
-            .wait_timeout_while(state, TICK, |s| !s.rung && !s.closed)
+            .wait_timeout_while(state, TICK, |s| !s.woken && !s.closed)
             .unwrap_or_else(PoisonError::into_inner);
-        state.rung = false;
-        !state.closed
+        let look = std::mem::take(&mut state.look) || late.timed_out();
+        state.woken = false;
+        (!state.closed).then_some(look)
     }
     /// Sleeps, unless closed meanwhile.
     pub(crate) fn doze(&self, time: Duration) {

@@ -376,7 +376,7 @@ impl Committer {
         if self.shared.limits.total.is_some_and(|total| self.fresh >= total / 16) {
             // All streams together may hold too much now.
             self.fresh = 0;
-            self.shared.mover.wake();
+            self.shared.mover.look();
         }
         let Some(file) = self.writer.file.clone() else {
             return package;
@@ -416,7 +416,7 @@ impl Committer {
             }
             drop(places);
             if stream.is_over(group.len() as u64) {
-                self.shared.mover.wake();
+                self.shared.mover.look();
             }
             if !package.streams.last().is_some_and(|s| Arc::ptr_eq(s, stream)) {
                 package.streams.push(stream.clone());
@@ -459,7 +459,7 @@ impl Committer {
         self.lost.append(&mut frame.lost);
         if matches!(error, Error::Full) {
             self.shared.health.set_full(true, self.shared.limits.now());
-            self.shared.mover.wake();
+            self.shared.mover.look();
         }
         for hash in frame.hashes.drain(..) {
             self.dedupe.forget(hash);

@@ -165,7 +165,7 @@ impl Log {
             })
         };
         // What a start found may be too much: retention looks at once.
-        shared.mover.wake();
+        shared.mover.look();
         let mover = spawn("log-mover", Box::new(move || mover.run()))?;
         if let Err(error) = spawn("log-commit", Box::new(move || committer.run())) {
             shared.mover.close();

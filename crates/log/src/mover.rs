@@ -96,10 +96,13 @@ impl Mover {
         }
     }
     pub(crate) fn run(mut self) {
-        while self.shared.mover.wait() {
-            self.tick();
-            let mut ticked = clock::instant();
-            let mut began = ticked;
+        let mut ticked = clock::instant();
+        while let Some(look) = self.shared.mover.wait() {
+            if look || ticked.elapsed() > TICK {
+                self.tick();
+                ticked = clock::instant();
+            }
+            let mut began = clock::instant();
             while self.step() && !self.shared.mover.is_closed() {
                 // Under load there is no silence to wait for.
                 if self.job.is_none() && ticked.elapsed() > TICK {

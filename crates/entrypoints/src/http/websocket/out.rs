@@ -103,10 +103,12 @@ fn detached(mut item: Received) -> Received {
 }
 impl Outbound for Out {
     async fn send(&mut self, delivery: Delivery) -> Result<()> {
-        if let Some(gap) = delivery.gap().cloned() {
+        let gap = delivery.gap().cloned();
+        let (mut items, mut ack) = delivery.into_parts();
+        if let Some(gap) = gap {
+            items = items.into_iter().map(detached).collect();
             self.gap(&gap).await?;
         }
-        let (mut items, mut ack) = delivery.into_parts();
         while !items.is_empty() {
             let rest = items.split_off(self.credited(items.len()));
             // All there is credit for before anything waits: a message may be a slice of much more, which a slow client must not keep
