@@ -429,6 +429,27 @@ impl Backends {
             references,
         }
     }
+    /// A level nobody offers there would refuse each caller.
+    fn must_keep(&self, entrypoint: &Record, ledger: &mut Ledger) {
+        let offered: &[Level] = match &self.publish {
+            Some(Backend::Stream(_)) => &[Level::Stored, Level::Accepted],
+            // Which it is depends on the streams that capture the topic.
+            Some(Backend::Topic(_)) => &[Level::Stored, Level::Delivered, Level::Accepted],
+            Some(Backend::Mock(_) | Backend::Endpoint { .. }) | None => return,
+        };
+        let word = entrypoint.text("ack");
+        if Level::parse(word).is_none_or(|level| offered.contains(&level)) {
+            return;
+        }
+        let fault = Fault::new(
+            Code::Unkeepable,
+            entrypoint.at("ack"),
+            &entrypoint.path.key("ack"),
+            format!("the backend does not offer `{word}`"),
+        );
+        let words: Vec<_> = offered.iter().map(|level| format!("`{}`", level.as_str())).collect();
+        ledger.tell(fault.expected(words.join(", ")));
+    }
     /// A listed entrypoint that its backend cannot serve would answer nothing but errors.
     fn must_fit(&self, listed: &Record, api: &Value, ledger: &mut Ledger) {
         let entries = api.get("entrypoints").map(|entry| entry.value.entries()).unwrap_or_default();
@@ -440,6 +461,11 @@ impl Backends {
                 "`entrypoints` is empty: nobody could reach this api",
             );
             ledger.tell(fault.hint("remove it to have all that fit"));
+        }
+        for name in ["http_post", "websocket"].into_iter().filter(|_| self.sure) {
+            if let Some(entrypoint) = listed.record(name) {
+                self.must_keep(entrypoint, ledger);
+            }
         }
         for entry in entries.iter().filter(|_| self.sure) {
             let (missing, to_do) = match entry.key.as_str() {

@@ -361,6 +361,18 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "`origins[0]` cannot be `app.example.com`",
     ),
     (
+        "kind: stream\nname: s\n---\nkind: api\nname: a\npaths: [/a]\nbackend: { stream: s }\nentrypoints: { http_post: { ack: delivered } }\n",
+        "TG5008",
+        "8:34",
+        "the backend does not offer `delivered`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { websocket: { ack: replicated } }\n",
+        "TG5008",
+        "5:34",
+        "the backend does not offer `replicated`",
+    ),
+    (
         "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { pull: {} }\n",
         "TG1020",
         "5:16",
