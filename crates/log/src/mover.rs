@@ -147,7 +147,10 @@ impl Mover {
         self.early = runs * size_of::<Run>() > RUNS;
         // A move has its own idea of segments and rows until it is published.
         if self.job.is_none() {
-            let _again_next_time = retention::remove(&self.shared, &mut self.table, self.covered);
+            let removed = retention::remove(&self.shared, &mut self.table, self.covered);
+            if matches!(removed, Err(Error::Full)) && self.give_up_spare() {
+                let _again_next_time = retention::remove(&self.shared, &mut self.table, self.covered);
+            }
             let sweep = self.shared.catalog.swept();
             if sweep && retention::sweep(&self.shared, &mut self.table, self.covered).is_err() {
                 self.shared.catalog.unsweep();
@@ -158,6 +161,16 @@ impl Mover {
             self.prepare();
         }
         retention::look_at_space(&self.shared);
+    }
+    /// Not even a row has room, and without rows nothing can be removed: the next journal file, which is empty, is room. Whether there was one.
+    fn give_up_spare(&self) -> bool {
+        let Some(spare) = self.shared.files.state().spare.take() else {
+            return false;
+        };
+        spare.recycle();
+        let path = crate::names::journal(spare.number);
+        drop(spare);
+        self.shared.disk.remove(&path).and_then(|()| self.shared.sync_dirs(&path)).is_ok()
     }
     /// One emptied file waits to be used again, more only take room.
     fn trim(&self) {
@@ -188,7 +201,7 @@ impl Mover {
         }
         match self.job.take() {
             None => Ok(self.begin()),
-            Some(job) => match self.advance(job) {
+            Some(job) => match self.advance(job).or_else(|(error, job)| self.again(error, job)) {
                 Ok(job) => {
                     self.job = job;
                     Ok(true)
@@ -204,6 +217,14 @@ impl Mover {
                 }
             },
         }
+    }
+    /// At once, before a next file takes the room that was made.
+    fn again(&mut self, error: Error, job: Box<Job>) -> Result<Option<Box<Job>>, (Error, Box<Job>)> {
+        let rows = job.state == State::Copied;
+        if rows && matches!(error, Error::Full) && self.give_up_spare() {
+            return self.advance(job);
+        }
+        Err((error, job))
     }
     /// Zeros ahead of the journal's end.
     fn zero(&self) -> Result<bool, Error> {

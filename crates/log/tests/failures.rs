@@ -205,6 +205,13 @@ async fn p10_a_real_disk_of_8_mb_is_filled_and_freed() {
 }
 #[tokio::test]
 async fn p10_what_expires_gives_a_full_disk_back() {
+    expires_on_a_full_disk(64 << 10).await;
+}
+#[tokio::test]
+async fn p10_what_expires_gives_a_disk_back_on_which_nothing_is_left() {
+    expires_on_a_full_disk(0).await;
+}
+async fn expires_on_a_full_disk(left: u64) {
     let Some((folder, unmount)) = small_disk() else {
         return;
     };
@@ -233,9 +240,10 @@ async fn p10_what_expires_gives_a_full_disk_back() {
     let mut full_since = None;
     while full_since.is_none_or(|since: std::time::Instant| since.elapsed() < Duration::from_secs(1)) {
         if full_since.is_none() || store(&log, entries(&stream, batch(1))).await.is_ok() {
+            std::io::Seek::seek(&mut rest, std::io::SeekFrom::End(0)).unwrap();
             while std::io::Write::write_all(&mut rest, &[0; 4_096]).is_ok() {}
             let len = rest.metadata().unwrap().len();
-            rest.set_len(len.saturating_sub(64 << 10)).unwrap();
+            rest.set_len(len.saturating_sub(left)).unwrap();
             full_since = Some(std::time::Instant::now());
         }
         support::turn().await;
