@@ -248,10 +248,9 @@ fn read(bench: &Bench) -> Result<Vec<Row>, String> {
         connections: 64,
         ..Load::default()
     };
-    let name = format!("GET of 100 messages ({} B), 64 connections", page.len());
     Ok(vec![ratio(
         bench,
-        &name,
+        "GET of 100 messages, 64 connections",
         &[control, own],
         [get("/topics/t"), get("/topics/t?limit=100")],
         0.4,
