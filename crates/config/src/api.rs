@@ -39,6 +39,8 @@ pub struct Api {
     pub include: Vec<Include>,
     /// Origins whose pages may call it; `*` = every one.
     pub cors: Vec<String>,
+    /// What happens to a subscriber that is too slow.
+    pub slow: Slow,
     /// Whose member names the answers have.
     pub compatibility: Compatibility,
     /// Anyone may call it.
@@ -61,6 +63,17 @@ pub enum Include {
     Headers,
     /// What the endpoint knows about it.
     Metadata,
+}
+/// What happens to a subscriber that is too slow for what is kept in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Slow {
+    /// It reads on from the log; where nothing is stored it is told the gap.
+    #[default]
+    CatchUp,
+    /// It is told the gap, and goes on with what comes.
+    Gap,
+    /// It is closed.
+    Close,
 }
 /// Whose member names the answers have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,10 +182,11 @@ pub(crate) static API: Table = Table {
         key(
             "slow",
             Shape::Choice {
-                now: &["catch_up"],
-                later: &["gap", "close"],
+                now: &["catch_up", "gap", "close"],
+                later: &[],
             },
-            "What happens to a slow subscriber: it reads on from where it is.",
+            "What happens to a subscriber that is too slow for what is kept in memory: it reads on from disk where there is one \
+             (`catch_up`), is told the gap, or is closed. What is live only cannot be caught up with: then the gap is told.",
         )
         .default("catch_up"),
         key(
@@ -319,6 +333,11 @@ impl Api {
                 })
                 .collect(),
             cors: api.record("cors").map_or(Vec::new(), |cors| cors.texts("origins")),
+            slow: match api.text("slow") {
+                "gap" => Slow::Gap,
+                "close" => Slow::Close,
+                _ => Slow::CatchUp,
+            },
             compatibility: match api.text("compatibility") {
                 "gravitee" => Compatibility::Gravitee,
                 _ => Compatibility::None,

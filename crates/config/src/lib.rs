@@ -23,7 +23,7 @@ mod substitute;
 mod suggest;
 mod tree;
 
-pub use api::{Api, ApiPath, Backend, Compatibility, Include};
+pub use api::{Api, ApiPath, Backend, Compatibility, Include, Slow};
 pub use diagnostic::{Diagnostic, Place, Report, Sources};
 pub use endpoint::Endpoint;
 pub use entrypoints::{Answer, HttpGet, HttpPost, Sse, WebSocket};

@@ -1,33 +1,28 @@
-//! What a protocol does to a broadcast. Stateless, no I/O, one static value per variant; implemented in `entrypoints`.
+//! How one protocol spells what subscribers are told. Stateless, no I/O, one static value per variant; implemented in `entrypoints`.
 use crate::{
     delivery::Received,
-    outbound::Ended,
     position::{Cursor, Gap},
 };
 use bytes::BytesMut;
 
-/// The spelling of messages on one kind of connection. Every method appends to `out` and leaves what is in it alone.
+/// The spelling of messages on one kind of connection. What writes appends to `out` and leaves what is in it alone.
 pub trait Framing: Send + Sync + 'static {
-    /// The lane: `sse/h1`, `sse/raw`, `ws/text`, `ws/tidegate.v1.json`.
+    /// Unique: subscribers whose framing has the same name share one encoding, their lane.
     fn name(&self) -> &'static str;
-    /// One self-delimiting frame, shared by everybody on the lane. `at` includes it.
+    /// One self-delimiting frame, shared by everybody on the lane. `at` includes it, and is empty where nothing can be resumed.
     fn frame(&self, r: &Received, at: &Cursor, out: &mut BytesMut);
-    /// What is missing before the next frame.
-    fn gap(&self, gap: &Gap, out: &mut BytesMut);
+    /// What is missing before the next frame. `false`: it has no word for it, and the connection must end to say so.
+    fn gap(&self, gap: &Gap, out: &mut BytesMut) -> bool;
     /// A sign of life that carries nothing.
     fn beat(&self, out: &mut BytesMut);
-    /// The last frame: why the connection ends.
-    fn end(&self, why: Ended, out: &mut BytesMut);
-    /// Pong, close echo; `partial` keeps a frame that is cut.
-    fn input(&self, partial: &mut Vec<u8>, read: &[u8], reply: &mut BytesMut) -> Incoming;
+    /// What a client sent that is given messages.
+    fn heard(&self, bytes: &[u8]) -> Heard;
 }
-/// What the client sent.
+/// What it takes to understand a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Incoming {
-    /// Nothing that changes the connection.
-    Nothing,
-    /// It goes, or must go.
-    Leave(Ended),
-    /// The client sends data or credit: the socket gets a task of its own.
-    Promote,
+pub enum Heard {
+    /// A sign of life, and no more.
+    Life,
+    /// Somebody must look at it.
+    Words,
 }

@@ -1,12 +1,16 @@
 //! Our own accept loop: caps, timeouts and a graceful end that no library hides.
+mod client;
 mod connection;
 pub mod guard;
 mod sweeper;
 
+pub use client::Client;
+pub(crate) use client::Within;
 pub use connection::{Answered, Connection, Socket, Successor};
 
+use client::Direct;
+
 use crate::http::{body::Body, problem};
-use bytes::Bytes;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -22,6 +26,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 use sweeper::Sweeper;
@@ -144,8 +149,7 @@ struct Serving<H> {
 }
 impl<H: Handler> Serving<H> {
     async fn run(mut self, socket: TcpStream, peer: SocketAddr) {
-        let _open = Open::new(&self.seen);
-        let guard = self.drain.guard();
+        let open = (Open::new(&self.seen), self.drain.guard());
         // Before the first byte: a delayed acknowledgement would cost 40 ms. It fails only if the client has gone, and then so does the rest.
         let _gone = socket.set_nodelay(true);
         let connection = self.sweeper.enter(peer);
@@ -174,12 +178,31 @@ impl<H: Handler> Serving<H> {
         loop {
             tokio::select! {
                 biased;
-                result = poll_fn(|cx| serving.poll_without_shutdown(cx)) => {
+                result = poll_fn(|cx| match serving.poll_without_shutdown(cx) {
+                    Poll::Pending if connection.state.has_left() => Poll::Ready(Ok(())),
+                    result => result,
+                }) => {
+                    let successor = connection.state.successor().filter(|_| result.is_ok());
                     if let Err(error) = result {
                         tracing::debug!(peer = %peer, error = %error, "connection ended");
                     }
                     let parts = serving.into_parts();
-                    self.after(parts.io.into_inner(), parts.read_buf, &connection.state).await;
+                    let client = parts.io.into_inner();
+                    match successor {
+                        Some(successor) => {
+                            let io = Box::new(Direct(client.into_socket()));
+                            let client = Client { io, read: parts.read_buf, open: Box::new(open) };
+                            // It may live for days, and needs nothing of this.
+                            drop(connection);
+                            tasks::detach(successor(client));
+                            return;
+                        }
+                        None => {
+                            let refused = client.unanswered();
+                            let word = refused.map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));
+                            farewell(client.into_socket(), word, LINGER).await;
+                        }
+                    }
                     break;
                 }
                 () = connection.state.overdue() => {
@@ -193,23 +216,7 @@ impl<H: Handler> Serving<H> {
                 }
             }
         }
-        drop(guard);
-    }
-    /// No more HTTP: the connection becomes something else, or ends.
-    async fn after(&self, client: Socket, read: Bytes, state: &Connection) {
-        let Some(successor) = state.successor() else {
-            let refused = client.unanswered();
-            let word = refused.map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));
-            return farewell(client.into_socket(), word, LINGER).await;
-        };
-        state.busy();
-        tokio::select! {
-            biased;
-            () = successor(client, read) => {}
-            () = state.overdue() => {
-                self.seen.timed_out.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        drop(open);
     }
 }
 /// Counts one open connection.

@@ -1,17 +1,20 @@
 //! The two flows of the gateway. Everything else is decoding before or encoding after.
-use crate::{handle::RouteHandle, metrics::ApiMetrics, route::Route, target::Target};
+use crate::{metrics::ApiMetrics, route::Route, target::Target};
 use futures::FutureExt;
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 use tidegate_core::{
-    drain::Watch,
+    delivery::Delivery,
     endpoint::{Consumer, ConsumerSpec, Limit, Publish, Start},
     error::{Code, Error, Fault, Result},
     exchange::Exchange,
-    outbound::{Ended, Outbound},
+    policy::Scope,
     receipt::{Kept, Level, Receipt},
     tasks,
 };
@@ -115,8 +118,30 @@ impl Drop for Counted {
     }
 }
 
+/// What a subscriber reads from, counted while it is open.
+pub struct Upstream {
+    consumer: Box<dyn Consumer>,
+    _open: Counter,
+}
+impl std::ops::Deref for Upstream {
+    type Target = dyn Consumer;
+    fn deref(&self) -> &Self::Target {
+        &*self.consumer
+    }
+}
+impl std::ops::DerefMut for Upstream {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut *self.consumer
+    }
+}
+struct Counter(Arc<AtomicU64>);
+impl Drop for Counter {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 /// Opens what a subscriber reads from.
-pub async fn consume(route: &Route, rest: &str, start: Start) -> Result<Box<dyn Consumer>> {
+pub async fn consume(route: &Route, rest: &str, start: Start) -> Result<Upstream> {
     let target = target(route.subscribe.as_ref())?;
     let spec = ConsumerSpec {
         topics: target.filters(rest)?,
@@ -124,53 +149,25 @@ pub async fn consume(route: &Route, rest: &str, start: Start) -> Result<Box<dyn 
         group: None,
         window: WINDOW,
     };
-    target.endpoint.consumer(spec).await
+    let consumer = target.endpoint.consumer(spec).await?;
+    route.metrics.upstream.fetch_add(1, Ordering::Relaxed);
+    Ok(Upstream {
+        consumer,
+        _open: Counter(route.metrics.upstream.clone()),
+    })
 }
-fn target(side: Option<&Target>) -> Result<&Target> {
+/// Policies on the way to a client, or to a feed, which shows them nobody.
+pub async fn deliver(route: &Route, x: &Exchange, delivery: &mut Delivery) -> Result<()> {
+    for policy in &route.policies {
+        policy.deliver(x, delivery).run().await?;
+    }
+    Ok(())
+}
+/// Whether one upstream may serve all who read the same.
+pub fn is_broadcast(route: &Route) -> bool {
+    let shared = |target: &Target| target.endpoint.capabilities().shared;
+    route.subscribe.as_ref().is_some_and(shared) && route.policies.iter().all(|policy| policy.deliver_scope() == Scope::Shared)
+}
+pub(crate) fn target(side: Option<&Target>) -> Result<&Target> {
     side.ok_or_else(|| Error::client(Code::MethodNotAllowed, "this api has no such side"))
-}
-
-/// Deliveries until the source, the API, the gateway or the client ends. The first consumer is opened by the caller, so that what is
-/// wrong with it can still be answered. Cancel-safe: dropped, the client left.
-pub async fn subscribe<O: Outbound>(
-    route: &mut RouteHandle,
-    x: &mut Exchange,
-    mut from: Box<dyn Consumer>,
-    start: Start,
-    out: &mut O,
-    drain: &mut Watch,
-) -> Result<Ended> {
-    let Some(mut live) = route.route().cloned() else {
-        return Ok(Ended::ApiGone);
-    };
-    let ended = loop {
-        let mut delivery = tokio::select! {
-            biased;
-            () = drain.started() => break Ended::Draining,
-            () = route.changed() => {
-                let Some(new) = route.route().cloned() else { break Ended::ApiGone };
-                if admit(&new, x).await.is_err() {
-                    break Ended::Refused;
-                }
-                let same = matches!((&live.subscribe, &new.subscribe), (Some(a), Some(b)) if Arc::ptr_eq(&a.endpoint, &b.endpoint));
-                if !same {
-                    let seen = out.cursor();
-                    let again = if seen.is_empty() { start.clone() } else { Start::After(seen) };
-                    from = consume(&new, &route.rest(), again).await?;
-                }
-                live = new;
-                continue;
-            }
-            next = from.next(WINDOW) => match next? {
-                Some(delivery) => delivery,
-                None => break Ended::SourceEnded,
-            },
-        };
-        for policy in &live.policies {
-            policy.deliver(x, &mut delivery).run().await?;
-        }
-        out.send(delivery).await?;
-    };
-    out.close(ended).await;
-    Ok(ended)
 }

@@ -29,6 +29,15 @@ impl RouteHandle {
     pub fn route(&self) -> Option<&Arc<Route>> {
         self.live.as_ref()
     }
+    /// Whether its route is still the one of this moment.
+    pub fn is_current(&self) -> bool {
+        let now = self.world.now();
+        let found = now.paths.find(&self.host, &self.path).map(|(route, _)| route);
+        matches!((&self.live, found), (Some(a), Some(b)) if Arc::ptr_eq(a, b))
+    }
+    pub(crate) fn world(&self) -> &Arc<World> {
+        &self.world
+    }
     /// What the path's `/*` stands for.
     pub fn rest(&self) -> String {
         self.world

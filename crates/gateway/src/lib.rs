@@ -1,12 +1,16 @@
 //! The data plane: routes, and the two flows through them. Names no broker and no protocol.
 
 pub mod compile;
+pub mod feed;
+pub mod feeds;
 pub mod flow;
+pub mod follower;
 pub mod handle;
 pub mod instances;
 pub mod metrics;
 pub mod paths;
 pub mod route;
+pub mod shard;
 pub mod target;
 pub mod world;
 

@@ -21,6 +21,8 @@ pub struct Metrics {
 pub struct ApiMetrics {
     /// Messages published.
     pub published: Published,
+    /// Consumers that are open at its endpoint, for feeds, pages and single readers.
+    pub upstream: Arc<AtomicU64>,
     classes: RwLock<Vec<(&'static str, Arc<Class>)>>,
 }
 /// Messages that clients published: received = stored + live + accepted + refused + failed + in flight.
@@ -175,6 +177,16 @@ impl Class {
             class: self.clone(),
             messages,
         }
+    }
+    /// That many were due and are written.
+    pub(crate) fn pass(&self, messages: u64) {
+        add(&self.offered, messages);
+        add(&self.written, messages);
+    }
+    /// That many were due to somebody who went.
+    pub(crate) fn cut(&self, messages: u64) {
+        add(&self.offered, messages);
+        add(&self.cut, messages);
     }
     /// That many were told as a gap.
     pub fn skip(&self, messages: u64) {

@@ -20,6 +20,18 @@ pub struct Route {
     /// Within what message ids are unique, for callers without a name of their own.
     pub scope: u64,
 }
+impl Route {
+    /// Whether a subscriber of the other may go on here where it stands.
+    pub fn reads_like(&self, other: &Self) -> bool {
+        let same = match (&self.subscribe, &other.subscribe) {
+            (Some(a), Some(b)) => a.reads_like(b),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let policies = self.policies.iter().zip(&other.policies);
+        same && self.policies.len() == other.policies.len() && policies.into_iter().all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+}
 /// The scope of a caller's message ids in an API. Stored with the ids: FNV-1a, fixed for ever.
 pub fn scope(api: &str, caller: &str) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
@@ -32,7 +44,7 @@ pub fn scope(api: &str, caller: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Compatibility, Place};
+    use crate::settings::{Compatibility, Place, Slow};
 
     /// For tests of other rooms: a route that leads nowhere.
     impl Route {
@@ -49,6 +61,7 @@ mod tests {
                 websocket: None,
                 cors: Vec::new(),
                 include: Vec::new(),
+                slow: Slow::CatchUp,
                 compatibility: Compatibility::None,
                 keyless: true,
                 place: Place::built_in(),

@@ -18,7 +18,7 @@ pub struct Target {
     pub topic: Wanted,
 }
 /// How the topic follows from the path.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// Always this one, and a consumer reads all the endpoint has (a stream, a mock).
     Whole(Topic),
@@ -35,6 +35,10 @@ impl Target {
     pub fn new(endpoint: Arc<dyn Endpoint>, topic: Wanted) -> Self {
         let producer = endpoint.producer();
         Self { endpoint, producer, topic }
+    }
+    /// The same endpoint, the same topics.
+    pub(crate) fn reads_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.endpoint, &other.endpoint) && self.topic == other.topic
     }
     /// The topic to publish to; `rest` is what the path's `/*` stood for, as the client sent it.
     pub fn topic(&self, rest: &str) -> Result<Topic> {

@@ -1,5 +1,5 @@
 //! The whole compiled data plane, swapped as one.
-use crate::paths::Paths;
+use crate::{feeds::Feeds, paths::Paths};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -16,6 +16,7 @@ pub struct Snapshot {
 pub struct World {
     now: ArcSwap<Snapshot>,
     changed: watch::Sender<u64>,
+    feeds: Arc<Feeds>,
 }
 impl World {
     /// A world with its first snapshot.
@@ -24,6 +25,7 @@ impl World {
         Arc::new(Self {
             now: ArcSwap::from_pointee(snapshot),
             changed,
+            feeds: Arc::default(),
         })
     }
     /// What holds now. A request keeps the routes it started with.
@@ -35,6 +37,9 @@ impl World {
         let revision = snapshot.revision;
         self.now.store(Arc::new(snapshot));
         self.changed.send_replace(revision);
+    }
+    pub(crate) fn feeds(&self) -> &Arc<Feeds> {
+        &self.feeds
     }
     /// One per long task, not one per request: watching writes to shared memory.
     pub fn changes(&self) -> watch::Receiver<u64> {

@@ -157,6 +157,7 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
         batch_body: node.limits.batch_body,
         batch_items: node.limits.batch_items,
         body_stall: node.limits.body_stall,
+        stall: node.limits.write_stall,
         ws_message: node.limits.ws_message,
         hints: manners.hints,
     };

@@ -1,19 +1,18 @@
 //! What an answer carries: bytes that are there, a stream of them, or another service's body.
-use crate::listener::Answered;
-use bytes::Bytes;
-use futures::future::BoxFuture;
+use crate::listener::{Answered, Connection};
+use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use std::{
     pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 use tidegate_gateway::metrics::Offered;
-use tokio::{
-    sync::mpsc::{self, error::TryRecvError},
-    time::{Instant, Sleep},
-};
+use tokio::io::{AsyncRead, DuplexStream, ReadBuf};
+
+/// What is taken from a pipe at once.
+const TAKEN: usize = 16 << 10;
 
 /// Anything that can fail while a body is made.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -26,7 +25,8 @@ pub struct Body {
 }
 enum Kind {
     Full(Option<Bytes>, Option<Offered>),
-    Stream(Box<Stream>),
+    Pipe(DuplexStream),
+    Leaving(Arc<Connection>),
     Other(UnsyncBoxBody<Bytes, BoxError>),
 }
 impl Body {
@@ -42,8 +42,13 @@ impl Body {
     pub(super) fn offered(bytes: Bytes, offered: Offered) -> Self {
         Kind::Full(Some(bytes), Some(offered)).into()
     }
-    pub(super) fn stream(stream: Stream) -> Self {
-        Kind::Stream(Box::new(stream)).into()
+    /// What somebody else writes; its end is the end.
+    pub(super) fn pipe(pipe: DuplexStream) -> Self {
+        Kind::Pipe(pipe).into()
+    }
+    /// Never comes from here: once the head is out, the connection's successor writes it.
+    pub(super) fn leaving(connection: Arc<Connection>) -> Self {
+        Kind::Leaving(connection).into()
     }
     /// What another service made.
     pub fn other<B>(body: B) -> Self
@@ -74,87 +79,33 @@ impl HttpBody for Body {
                 offered.take().into_iter().for_each(Offered::written);
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
             }
-            Kind::Stream(stream) => stream.poll(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Pipe(pipe) => {
+                let mut taken = BytesMut::zeroed(TAKEN);
+                let mut buf = ReadBuf::new(&mut taken);
+                ready!(Pin::new(pipe).poll_read(cx, &mut buf))?;
+                let length = buf.filled().len();
+                taken.truncate(length);
+                Poll::Ready((length > 0).then(|| Ok(Frame::data(taken.freeze()))))
+            }
+            Kind::Leaving(connection) => {
+                connection.leave();
+                Poll::Pending
+            }
             Kind::Other(body) => Pin::new(body).poll_frame(cx),
         }
     }
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Full(bytes, offered) => bytes.is_none() && offered.is_none(),
-            Kind::Stream(_) => false,
+            Kind::Pipe(_) | Kind::Leaving(_) => false,
             Kind::Other(body) => body.is_end_stream(),
         }
     }
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Full(bytes, _) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Stream(_) => SizeHint::default(),
+            Kind::Pipe(_) | Kind::Leaving(_) => SizeHint::default(),
             Kind::Other(body) => body.size_hint(),
         }
-    }
-}
-
-/// Some frames of a stream, and what is owed for them.
-pub(super) struct Chunk {
-    pub(super) bytes: Bytes,
-    pub(super) offered: Option<Offered>,
-}
-/// A stream that makes its chunks while it is polled: no task of its own, nothing left behind when the client goes.
-pub(super) struct Stream {
-    /// Puts chunks into `made`; dropped when it is done.
-    maker: Option<BoxFuture<'static, ()>>,
-    made: mpsc::Receiver<Chunk>,
-    /// Handed to hyper; written once hyper asks for more.
-    handed: Option<Offered>,
-    beat: &'static [u8],
-    every: Duration,
-    quiet: Pin<Box<Sleep>>,
-}
-impl Stream {
-    /// `maker` holds the only sender of `made`. Says `beat` when it was silent for `every`.
-    pub(super) fn new(maker: BoxFuture<'static, ()>, made: mpsc::Receiver<Chunk>, beat: &'static [u8], every: Duration) -> Self {
-        Self {
-            maker: Some(maker),
-            made,
-            handed: None,
-            beat,
-            every,
-            quiet: Box::pin(tokio::time::sleep(every)),
-        }
-    }
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        self.handed.take().into_iter().for_each(Offered::written);
-        let made = loop {
-            // Not `poll_recv`: it would say that nothing is there once this task had its share of the runtime. The maker alone puts
-            // something in, while it is polled here, so nobody else needs to wake us.
-            match self.made.try_recv() {
-                Ok(chunk) => break Some(chunk),
-                Err(TryRecvError::Disconnected) => break None,
-                Err(TryRecvError::Empty) => {}
-            }
-            if let Some(maker) = &mut self.maker {
-                if maker.as_mut().poll(cx).is_ready() {
-                    self.maker = None;
-                    continue;
-                }
-                // It may have put something in before it had to wait.
-                if !self.made.is_empty() {
-                    continue;
-                }
-            }
-            if self.quiet.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            self.listen_again();
-            return Poll::Ready(Some(Bytes::from_static(self.beat)));
-        };
-        self.listen_again();
-        Poll::Ready(made.map(|chunk| {
-            self.handed = chunk.offered;
-            chunk.bytes
-        }))
-    }
-    fn listen_again(&mut self) {
-        self.quiet.as_mut().reset(Instant::now() + self.every);
     }
 }

@@ -26,6 +26,8 @@ pub struct Settings {
     pub batch_items: u32,
     /// Without a byte of a body that has begun.
     pub body_stall: Duration,
+    /// Without a byte taken by a client that reads a stream, while there is something to write.
+    pub stall: Duration,
     /// Bytes of a WebSocket message.
     pub ws_message: u64,
     /// Hints may name other paths, and pages of another local origin may open a WebSocket: for `dev` only.

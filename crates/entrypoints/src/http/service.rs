@@ -7,7 +7,7 @@ use super::{
     flight::Flight,
     head::{self},
     problem, publish, read, sse,
-    websocket::{self, House},
+    websocket,
 };
 use crate::listener::{Connection, Handler};
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
@@ -24,7 +24,7 @@ use tidegate_core::{
     drain::Watch,
     error::{Code, Error, Fault, Result, Retry},
 };
-use tidegate_gateway::world::World;
+use tidegate_gateway::{shard::Shards, world::World};
 use tidegate_wire::websocket::handshake;
 
 /// A page for people, at a path no API has.
@@ -39,11 +39,12 @@ pub struct Page {
 }
 /// The HTTP gateway: one for all its listeners.
 pub struct Gateway {
-    world: Arc<World>,
-    flight: Arc<Flight>,
-    settings: Settings,
+    pub(super) world: Arc<World>,
+    pub(super) flight: Arc<Flight>,
+    pub(super) settings: Settings,
+    pub(super) shards: Arc<Shards>,
     pages: Vec<Page>,
-    drain: Watch,
+    pub(super) drain: Watch,
     seed: RandomState,
     requests: AtomicU64,
 }
@@ -51,6 +52,7 @@ impl Gateway {
     /// Over a world; `drain` ends its streams.
     pub fn new(world: Arc<World>, flight: Arc<Flight>, settings: Settings, pages: Vec<Page>, drain: Watch) -> Arc<Self> {
         Arc::new(Self {
+            shards: Shards::new(world.clone(), drain.clone()),
             world,
             flight,
             settings,
@@ -107,15 +109,9 @@ impl Gateway {
             _ => Err(call.no_method()),
         }
     }
-    async fn get(&self, call: Call<'_>, parts: &Parts, connection: &Connection) -> Result<Response<Body>> {
+    async fn get(&self, call: Call<'_>, parts: &Parts, connection: &Arc<Connection>) -> Result<Response<Body>> {
         if handshake::is_asked(&parts.headers) {
-            let house = House {
-                world: &self.world,
-                flight: &self.flight,
-                settings: &self.settings,
-                drain: &self.drain,
-            };
-            return websocket::upgrade(&call, parts, house, connection).await;
+            return websocket::upgrade(&call, parts, self, connection).await;
         }
         publish::none_of_ours(&parts.headers)?;
         let api = &call.route.api;
@@ -126,7 +122,7 @@ impl Gateway {
             return Err(call.no_method());
         }
         match accept::format(&parts.headers, api.sse.is_some())? {
-            Format::EventStream => sse::stream(&call, parts, &self.world, self.drain.clone()).await,
+            Format::EventStream => sse::stream(&call, parts, self, connection).await,
             format => match &api.http_get {
                 Some(get) => read::get(&call, parts, get, format, self.drain.clone()).await,
                 None => Err(Error::client(Code::NotAcceptable, "this api only streams").with_hint("send `Accept: text/event-stream`")),

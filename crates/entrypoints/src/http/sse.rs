@@ -1,36 +1,46 @@
 //! `GET path` with `Accept: text/event-stream`.
 use super::{
-    body::{Body, Chunk, Stream},
+    body::Body,
     call::Call,
+    framings::{CHUNKED, RAW, Sse},
     head::one,
-    items,
+    line::Line,
     problem::{Problem, with_type},
     query::{self, Query},
+    service::Gateway,
 };
-use base64_simd::STANDARD;
+use crate::listener::{Client, Connection, Within};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Response, header, request::Parts};
-use std::sync::Arc;
+use futures::{FutureExt, future::BoxFuture};
+use http::{HeaderName, HeaderValue, Response, Version, header, request::Parts};
+use std::{any::Any, sync::Arc, time::Duration};
 use tidegate_core::{
-    delivery::{Delivery, Received},
-    drain::Watch,
+    ended::Ended,
     endpoint::Start,
-    error::{Code, Error, Fault, Result},
-    framing::{Framing, Incoming},
-    outbound::{Ended, Outbound},
-    position::{Cursor, Gap},
-    settle::Outcome,
+    error::{Code, Error, Result},
+    tasks,
 };
-use tidegate_gateway::{flow, handle::RouteHandle, metrics::Class, world::World};
+use tidegate_gateway::{
+    flow,
+    follower::{Follower, Step, Wish},
+    handle::RouteHandle,
+    metrics::Offered,
+    shard::{Io, Keeper, Member, Returned, Shards},
+};
 use tidegate_wire::sse;
-use tokio::sync::mpsc;
+use tokio::{
+    io::AsyncReadExt,
+    time::{Instant, sleep_until, timeout},
+};
 
 /// Clients that are sent away come back spread over this, in milliseconds.
 const RETRY: std::ops::Range<u64> = 1_000..4_000;
-/// One written chunk; a delivery with more becomes several.
-const CHUNK: usize = 64 << 10;
+/// What a stream that something else frames may have waiting there.
+const WITHIN: usize = 16 << 10;
+/// How long a client may take to hear the last word.
+const FAREWELL: Duration = Duration::from_secs(1);
 
-pub(super) async fn stream(call: &Call<'_>, parts: &Parts, world: &Arc<World>, drain: Watch) -> Result<Response<Body>> {
+pub(super) async fn stream(call: &Call<'_>, parts: &Parts, gateway: &Gateway, connection: &Arc<Connection>) -> Result<Response<Body>> {
     let Some(settings) = &call.route.api.sse else {
         return Err(call.no_method());
     };
@@ -46,31 +56,46 @@ pub(super) async fn stream(call: &Call<'_>, parts: &Parts, world: &Arc<World>, d
     let mut x = call.exchange();
     flow::admit(call.route, &mut x).await?;
     let gone = || Error::client(Code::NotFound, "the api is gone");
-    let mut route = RouteHandle::new(world, call.host, call.path).ok_or_else(gone)?;
-    let consumer = flow::consume(call.route, call.rest, start.clone()).await?;
-
-    let (sender, made) = mpsc::channel(1);
-    let class = call.route.metrics.class("sse");
-    let present = class.enter();
-    let mut out = Out {
-        sender,
-        // Where it resumes if nothing was sent yet: behind what the client has seen, or where the consumer stands.
-        cursor: consumer.cursor().unwrap_or_default(),
-        class,
-        retry: RETRY.start + u64::from(call.trace[7]) * (RETRY.end - RETRY.start) / 256,
+    // Only where the socket is the stream's alone.
+    let leaves = parts.version == Version::HTTP_11;
+    let framing = if leaves { &CHUNKED } else { &RAW };
+    let wish = Wish {
+        route: RouteHandle::new(&gateway.world, call.host, call.path).ok_or_else(gone)?,
+        x,
+        start,
+        framing,
+        entrypoint: "sse",
+        drain: gateway.drain.clone(),
+    };
+    let events = Events {
+        follower: Follower::open(wish, None).await?,
+        framing,
+        heartbeat: settings.heartbeat,
+        stall: gateway.settings.stall,
+        shards: gateway.shards.clone(),
         request_id: call.request_id(),
+        _open: None,
     };
-    let mut drain = drain;
-    let maker = async move {
-        let _present = present;
-        out.greet().await;
-        let ended = flow::subscribe(&mut route, &mut x, consumer, start, &mut out, &mut drain).await;
-        if let Err(error) = ended {
-            out.fail(&error).await;
-        }
+    let retry = RETRY.start + u64::from(call.trace[7]) * (RETRY.end - RETRY.start) / 256;
+    let mut greeting = BytesMut::new();
+    framing.wrap(&mut greeting, |out| sse::retry(retry, out));
+    let greeting = greeting.freeze();
+    let body = if leaves {
+        connection.hand_over(Box::new(move |client| {
+            let Client { io, open, .. } = client;
+            let events = Events {
+                _open: Some(open),
+                ..events
+            };
+            events.run(io, greeting, None).boxed()
+        }));
+        Body::leaving(connection.clone())
+    } else {
+        let (ours, theirs) = tokio::io::duplex(WITHIN);
+        tasks::detach(events.run(Box::new(Within(ours)), greeting, None));
+        Body::pipe(theirs)
     };
-    let body = Stream::new(Box::pin(maker), made, b":\n\n", settings.heartbeat);
-    let mut response = with_type(Body::stream(body), "text/event-stream");
+    let mut response = with_type(body, "text/event-stream");
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // nginx would keep events back until its buffer is full.
@@ -78,115 +103,136 @@ pub(super) async fn stream(call: &Call<'_>, parts: &Parts, world: &Arc<World>, d
     Ok(response)
 }
 
-/// Frames of a stream, without chunk headers: hyper adds them.
-pub(super) struct Sse;
-impl Framing for Sse {
-    fn name(&self) -> &'static str {
-        "sse/raw"
-    }
-    fn frame(&self, r: &Received, at: &Cursor, out: &mut BytesMut) {
-        let id = (!at.is_empty()).then(|| at.to_string());
-        // A stream of events is UTF-8; what is not travels in base64, and its event says so.
-        if simdutf8::basic::from_utf8(&r.message.payload).is_ok() {
-            sse::event(id.as_deref(), None, &r.message.payload, out);
-        } else {
-            sse::event(
-                id.as_deref(),
-                Some("base64"),
-                STANDARD.encode_to_string(&r.message.payload).as_bytes(),
-                out,
-            );
-        }
-    }
-    fn gap(&self, gap: &Gap, out: &mut BytesMut) {
-        let mut data = Vec::new();
-        items::gap(gap, &mut data);
-        let id = (!gap.to.is_empty()).then(|| gap.to.to_string());
-        sse::event(id.as_deref(), Some("gap"), &data, out);
-    }
-    fn beat(&self, out: &mut BytesMut) {
-        sse::comment(out);
-    }
-    fn end(&self, why: Ended, out: &mut BytesMut) {
-        sse::event(None, Some("goaway"), format!("{{\"reason\":\"{}\"}}", why.as_str()).as_bytes(), out);
-    }
-    fn input(&self, _partial: &mut Vec<u8>, read: &[u8], _reply: &mut BytesMut) -> Incoming {
-        if read.is_empty() {
-            Incoming::Leave(Ended::ClientLeft)
-        } else {
-            Incoming::Nothing
-        }
-    }
-}
-/// The maker's side of the stream.
-struct Out {
-    sender: mpsc::Sender<Chunk>,
-    cursor: Cursor,
-    class: Arc<Class>,
-    retry: u64,
+/// One client's stream of events, while it has a task of its own: until it has caught up, and when it ends.
+struct Events {
+    follower: Follower,
+    framing: &'static Sse,
+    heartbeat: Duration,
+    stall: Duration,
+    shards: Arc<Shards>,
     request_id: String,
+    /// The connection, where it is the stream's alone.
+    _open: Option<Box<dyn Any + Send>>,
 }
-impl Out {
-    async fn greet(&mut self) {
-        let mut out = BytesMut::new();
-        sse::retry(self.retry, &mut out);
-        // Nobody is there to be told if the client has gone.
-        let _gone = self.write(out.freeze(), 0).await;
-    }
-    async fn fail(&mut self, error: &Error) {
-        let problem = serde_json::to_vec(&Problem::new(error, Some(&self.request_id))).unwrap_or_default();
-        let mut out = BytesMut::new();
-        sse::event(None, Some("problem"), &problem, &mut out);
-        let _gone = self.write(out.freeze(), 0).await;
-    }
-    async fn write(&mut self, bytes: Bytes, messages: u64) -> Result<()> {
-        let offered = (messages > 0).then(|| self.class.offer(messages));
-        let left = |_| Error::new(Code::BadRequest, Fault::Client, "the client left");
-        self.sender.send(Chunk { bytes, offered }).await.map_err(left)
-    }
+/// What ends the task.
+enum Next {
+    /// The client has gone.
+    Gone,
+    /// It is one of many now.
+    Rest,
+    /// There is a last word.
+    Say(Bytes),
 }
-impl Outbound for Out {
-    async fn send(&mut self, delivery: Delivery) -> Result<()> {
-        let mut out = BytesMut::new();
-        if let Some(gap) = delivery.gap() {
-            self.cursor.pass(gap);
-            self.class.skip(gap.count());
-            Sse.gap(gap, &mut out);
-        }
-        let (items, mut ack) = delivery.into_parts();
-        // All of it before anything waits: a message may be a slice of much more, which a slow client must not keep in memory.
-        let mut chunks = Vec::new();
-        let mut messages = 0;
-        for item in items {
-            if let Some(position) = item.position {
-                self.cursor.advance(position);
+impl Events {
+    /// `first` goes before all else.
+    async fn run(mut self, io: Box<dyn Io>, first: Bytes, owed: Option<Offered>) {
+        let (mut reading, writing) = tokio::io::split(io);
+        let (mut line, waiting) = Line::new();
+        let mut written = Box::pin(waiting.write(writing, self.stall));
+        let next = tokio::select! {
+            biased;
+            next = self.talk(&line, first, owed) => next,
+            () = listen(&mut reading) => Next::Gone,
+            _ = &mut written => Next::Gone,
+        };
+        match next {
+            Next::Gone => {}
+            Next::Rest => {
+                drop(line);
+                // Nothing waits, so this is at once.
+                let Ok(writing) = written.await else { return };
+                let shards = self.shards.clone();
+                let (heartbeat, stall) = (self.heartbeat, self.stall);
+                let member = Member::new(reading.unsplit(writing), Box::new(self), heartbeat, false, stall);
+                if let Ok(member) = member {
+                    shards.attach(member);
+                }
             }
-            let at = if item.position.is_some() {
-                &self.cursor
-            } else {
-                &Cursor::default()
+            Next::Say(word) => {
+                line.last(word).await;
+                drop(line);
+                let going = async {
+                    let mut writing = written.await?;
+                    tokio::io::AsyncWriteExt::shutdown(&mut writing).await?;
+                    // Closing on what the client still sends would cost it the last word.
+                    listen(&mut reading).await;
+                    Ok::<_, std::io::Error>(())
+                };
+                let _late_or_gone = timeout(FAREWELL, going).await;
+            }
+        }
+    }
+    async fn talk(&mut self, line: &Line, first: Bytes, owed: Option<Offered>) -> Next {
+        if line.send(first, owed).await.is_err() {
+            return Next::Gone;
+        }
+        let mut quiet = Instant::now() + self.heartbeat;
+        loop {
+            if line.is_idle() && self.follower.is_seated() {
+                return Next::Rest;
+            }
+            let next = async {
+                // One step at a time: what a slow client has not taken waits on disk.
+                line.idle().await;
+                self.follower.next().await
             };
-            Sse.frame(&item, at, &mut out);
-            messages += 1;
-            if out.len() >= CHUNK {
-                chunks.push((out.split().freeze(), std::mem::take(&mut messages)));
+            let step = tokio::select! {
+                biased;
+                step = next => step,
+                () = sleep_until(quiet) => {
+                    let mut out = BytesMut::new();
+                    tidegate_core::framing::Framing::beat(self.framing, &mut out);
+                    line.try_send(out.freeze());
+                    quiet = Instant::now() + self.heartbeat;
+                    continue;
+                }
+            };
+            quiet = Instant::now() + self.heartbeat;
+            match step {
+                Ok(Step::Frames(bytes, offered)) => {
+                    if line.send(bytes, Some(offered)).await.is_err() {
+                        return Next::Gone;
+                    }
+                }
+                Ok(Step::Seated) => {}
+                // Events have a word for it.
+                Ok(Step::Gap(_)) => {}
+                Ok(Step::Ended(why)) => return Next::Say(self.goaway(why)),
+                Err(error) => return Next::Say(self.problem(&error)),
             }
         }
-        if !out.is_empty() {
-            chunks.push((out.freeze(), messages));
-        }
-        for (bytes, messages) in chunks {
-            self.write(bytes, messages).await?;
-        }
-        ack.settle_all(Outcome::Ack);
-        Ok(())
     }
-    async fn close(&mut self, why: Ended) {
+    fn goaway(&self, why: Ended) -> Bytes {
+        self.last("goaway", format!("{{\"reason\":\"{}\"}}", why.as_str()).as_bytes())
+    }
+    fn problem(&self, error: &Error) -> Bytes {
+        let problem = serde_json::to_vec(&Problem::new(error, Some(&self.request_id))).unwrap_or_default();
+        self.last("problem", &problem)
+    }
+    fn last(&self, event: &str, data: &[u8]) -> Bytes {
         let mut out = BytesMut::new();
-        Sse.end(why, &mut out);
-        let _gone = self.write(out.freeze(), 0).await;
+        self.framing.wrap(&mut out, |out| sse::event(None, Some(event), data, out));
+        self.framing.end(&mut out);
+        out.freeze()
     }
-    fn cursor(&self) -> Cursor {
-        self.cursor.clone()
+}
+/// Until the client has gone: nobody heeds what it says.
+async fn listen(reading: &mut (impl AsyncReadExt + Unpin)) {
+    let mut unheeded = [0; 512];
+    while reading.read(&mut unheeded).await.is_ok_and(|read| read > 0) {}
+}
+impl Keeper for Events {
+    fn follower(&mut self) -> &mut Follower {
+        &mut self.follower
+    }
+    fn take_back(self: Box<Self>, returned: Returned) -> BoxFuture<'static, ()> {
+        async move {
+            let Returned { io, rest, owed, stalled, .. } = returned;
+            // What it did not take for so long it will not take now.
+            if !stalled {
+                self.run(io, rest, owed).await;
+            }
+        }
+        .boxed()
     }
 }

@@ -1,28 +1,26 @@
 //! `GET path` with `Upgrade: websocket`: the connection becomes a session that publishes, reads, or both.
-mod line;
-mod out;
 mod session;
 mod words;
 
 use super::{
     body::Body,
-    call::{Call, Settings},
+    call::Call,
     cors,
-    flight::Flight,
+    framings::{Json, Plain},
     items, problem,
     query::Query,
     read,
+    service::Gateway,
 };
 use crate::listener::Connection;
 use http::{Response, StatusCode, request::Parts};
 use session::Session;
-use std::sync::Arc;
 use tidegate_core::{
-    drain::Watch,
     endpoint::Start,
     error::{Code, Error, Result},
+    framing::Framing,
 };
-use tidegate_gateway::{flow, handle::RouteHandle, world::World};
+use tidegate_gateway::{flow, handle::RouteHandle};
 use tidegate_wire::websocket::handshake::{self, Refusal};
 
 /// Messages as JSON objects, with acknowledgements, credit and places.
@@ -36,21 +34,22 @@ enum Form {
     /// [`SUBPROTOCOL`].
     Json(items::Parts),
 }
-/// What a session needs of the gateway.
-pub(super) struct House<'a> {
-    pub(super) world: &'a Arc<World>,
-    pub(super) flight: &'a Arc<Flight>,
-    pub(super) settings: &'a Settings,
-    pub(super) drain: &'a Watch,
+impl Form {
+    fn framing(self) -> &'static dyn Framing {
+        match self {
+            Self::Plain => &Plain,
+            Self::Json(parts) => Json::with(parts),
+        }
+    }
 }
 
 /// Answers 101, or says why not. What is wrong with the API or the place to begin is told before anything is upgraded.
-pub(super) async fn upgrade(call: &Call<'_>, parts: &Parts, house: House<'_>, connection: &Connection) -> Result<Response<Body>> {
+pub(super) async fn upgrade(call: &Call<'_>, parts: &Parts, gateway: &Gateway, connection: &Connection) -> Result<Response<Body>> {
     let Some(settings) = &call.route.api.websocket else {
         return Err(call.no_method());
     };
     // A page of another origin would speak with the rights of whoever looks at it (RFC 6455, section 10.2).
-    if let cors::From::Foreign(origin) = cors::from(parts, call.route, house.settings) {
+    if let cors::From::Foreign(origin) = cors::from(parts, call.route, &gateway.settings) {
         return Err(cors::refused(call, origin));
     }
     let accepted = match handshake::check(&parts.method, parts.version, &parts.headers, &[SUBPROTOCOL]) {
@@ -67,12 +66,12 @@ pub(super) async fn upgrade(call: &Call<'_>, parts: &Parts, house: House<'_>, co
     let mut x = call.exchange();
     flow::admit(call.route, &mut x).await?;
     let gone = || Error::client(Code::NotFound, "the api is gone");
-    let route = RouteHandle::new(house.world, call.host, call.path).ok_or_else(gone)?;
+    let route = RouteHandle::new(&gateway.world, call.host, call.path).ok_or_else(gone)?;
     let form = match accepted.subprotocol {
         Some(_) => Form::Json(read::shown(&query, call.route)?),
         None => Form::Plain,
     };
-    let mut session = Session::new(call, form, settings, &house, route, x);
+    let mut session = Session::new(call, form, settings, gateway, route, x);
     let start = query.start();
     match form {
         // Whoever speaks the subprotocol says when it wants to read.
@@ -85,7 +84,7 @@ pub(super) async fn upgrade(call: &Call<'_>, parts: &Parts, house: House<'_>, co
         Form::Plain if settings.subscribe => session.subscribe(start.unwrap_or(Start::Latest), None).await?,
         _ => {}
     }
-    connection.hand_over(Box::new(move |socket, read| Box::pin(session.run(socket, read))));
+    connection.hand_over(Box::new(move |client| Box::pin(session.begin(client))));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = accepted.headers();

@@ -1,6 +1,8 @@
 //! What one connection is at, seen from its socket, so that the sweeper can tell a slow client from a busy one.
-use super::guard::{Guard, Refusal, Then};
-use bytes::Bytes;
+use super::{
+    client::Client,
+    guard::{Guard, Refusal, Then},
+};
 use futures::{future::BoxFuture, task::AtomicWaker};
 use std::{
     io,
@@ -27,9 +29,8 @@ const BUSY: u8 = 2;
 /// The answer is made; what is left is writing it.
 const ANSWERED: u8 = 3;
 
-/// What a connection becomes once its last answer is out: it gets the socket, and what the client has sent already.
-pub type Successor = Box<dyn FnOnce(Socket, Bytes) -> BoxFuture<'static, ()> + Send>;
-
+/// What a connection becomes once its last answer is out.
+pub type Successor = Box<dyn FnOnce(Client) -> BoxFuture<'static, ()> + Send>;
 /// Shared by the connection's task, its requests and the sweeper.
 pub struct Connection {
     /// Who is calling.
@@ -48,6 +49,9 @@ pub struct Connection {
     waiting: AtomicWaker,
     successor: Mutex<Option<Successor>>,
     handing_over: AtomicBool,
+    /// The last body asked to be written by the successor; then its head is out.
+    asked: AtomicBool,
+    left: AtomicBool,
 }
 /// In ticks of the sweeper.
 #[derive(Clone, Copy, Debug)]
@@ -71,12 +75,22 @@ impl Connection {
             waiting: AtomicWaker::new(),
             successor: Mutex::default(),
             handing_over: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            left: AtomicBool::new(false),
         }
     }
-    /// After this answer, a 101, the connection is no longer HTTP.
+    /// After the head of this answer the connection is no longer HTTP.
     pub(crate) fn hand_over(&self, successor: Successor) {
         *self.successor.lock().unwrap_or_else(PoisonError::into_inner) = Some(successor);
         self.handing_over.store(true, Ordering::Release);
+    }
+    /// The body of the last answer is due: from the next flush on, its head is out.
+    pub(crate) fn leave(&self) {
+        self.asked.store(true, Ordering::Release);
+    }
+    /// All of HTTP is written.
+    pub(super) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
     }
     pub(super) fn successor(&self) -> Option<Successor> {
         self.successor.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -240,6 +254,9 @@ impl AsyncWrite for Socket {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         let connection = &self.connection;
+        if connection.asked.load(Ordering::Acquire) {
+            connection.left.store(true, Ordering::Release);
+        }
         let made = connection.made.load(Ordering::Acquire);
         if connection.written.swap(made, Ordering::Release) != made {
             connection.waiting.wake();

@@ -55,6 +55,7 @@ families! {
     DELIVERED: Counter "tidegate_delivered_messages"
         &[open("api"), open("entrypoint"), outcomes(&["written", "skipped", "cut"])], "what became of messages due to subscribers";
     DELIVERING: Gauge "tidegate_delivering_messages" READERS, "messages due to subscribers, of which nothing became yet";
+    UPSTREAM_CONSUMERS: Gauge "tidegate_upstream_consumers" API, "consumers that are open at endpoints: one for all who read the same live, one for each who reads alone";
     SUBSCRIBERS: Gauge "tidegate_subscribers" READERS, "clients that read now";
     CONNECTIONS: Gauge "tidegate_connections" LISTENER, "open connections";
     ACCEPTED_CONNECTIONS: Counter "tidegate_accepted_connections" LISTENER, "connections accepted";

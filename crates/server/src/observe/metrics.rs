@@ -103,7 +103,9 @@ impl Numbers {
         let mut outcomes = Vec::new();
         let mut flying = Vec::new();
         let mut open = Vec::new();
+        let mut upstream = Vec::new();
         for (api, metrics) in self.0.metrics.all() {
+            upstream.push((vec![api.to_string()], metrics.upstream.load(Ordering::Relaxed)));
             for (entrypoint, class) in metrics.classes() {
                 let now = class.now();
                 let label = || vec![api.to_string(), entrypoint.to_owned()];
@@ -118,6 +120,7 @@ impl Numbers {
         family(to, &all::OFFERED, offered)?;
         family(to, &all::DELIVERED, outcomes)?;
         family(to, &all::DELIVERING, flying)?;
+        family(to, &all::UPSTREAM_CONSUMERS, upstream)?;
         family(to, &all::SUBSCRIBERS, open)
     }
     fn edge(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -1,40 +1,43 @@
 //! One WebSocket, from its handshake to its close: what the client says, what it is told, and when it is given up.
 use super::{
-    Form, House,
-    line::{self, Line},
-    out::Out,
+    Form,
     words::{self, MOST_CREDIT, Reference, Word},
 };
 use crate::{
     http::{
         batch::Stamp,
-        body::Chunk,
         call::Call,
         flight::{Aboard, Flight},
         items,
+        line::Line,
         problem::Problem,
+        service::Gateway,
     },
-    listener::Socket,
+    listener::Client,
 };
 use bytes::{Buf, Bytes, BytesMut};
-use futures::{
-    FutureExt, StreamExt,
-    future::{BoxFuture, OptionFuture},
-    stream::FuturesOrdered,
-};
-use std::{sync::Arc, time::Duration};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use std::{any::Any, sync::Arc, time::Duration};
 use tidegate_core::{
-    clock::Rfc3339,
     drain::Watch,
+    ended::Ended,
     endpoint::{Publish, Start},
     error::{Code, Error, Fault, Result},
     exchange::Exchange,
     headers::Headers,
     message::Message,
-    outbound::Ended,
     receipt::{Kept, Level},
 };
-use tidegate_gateway::{flow, handle::RouteHandle, route::Route, settings::WebSocket, world::World};
+use tidegate_gateway::{
+    flow,
+    follower::{Follower, Step, Wish},
+    handle::RouteHandle,
+    metrics::Offered,
+    route::Route,
+    settings::WebSocket,
+    shard::{Io, Keeper, Member, Returned, Shards},
+    world::World,
+};
 use tidegate_wire::websocket::{
     Kind,
     close::CloseCode,
@@ -42,9 +45,8 @@ use tidegate_wire::websocket::{
     reader::{Event, Limits, Reader},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
-    sync::{Semaphore, mpsc},
-    time::{Instant, MissedTickBehavior, interval_at},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 
 /// Publishes of one client that wait for their receipts; with more it is not listened to.
@@ -58,8 +60,10 @@ pub(super) struct Session {
     form: Form,
     settings: WebSocket,
     message: usize,
+    stall: Duration,
     world: Arc<World>,
     flight: Arc<Flight>,
+    shards: Arc<Shards>,
     drain: Watch,
     route: RouteHandle,
     host: Box<str>,
@@ -67,11 +71,10 @@ pub(super) struct Session {
     rest: Box<str>,
     request_id: String,
     x: Exchange,
-    line: Line,
-    frames: Option<mpsc::Receiver<Chunk>>,
-    subscription: Option<BoxFuture<'static, Result<Ended>>>,
-    credit: Option<Arc<Semaphore>>,
+    subscription: Option<Follower>,
     receipts: FuturesOrdered<BoxFuture<'static, Answer>>,
+    /// The connection.
+    _open: Option<Box<dyn Any + Send>>,
 }
 /// What came of one publish.
 struct Answer {
@@ -80,34 +83,37 @@ struct Answer {
     kept: Result<Kept>,
     _aboard: Aboard,
 }
-/// Why the session is over.
+/// Why nobody listens to the client any more.
 enum Over {
-    /// The client has gone, or has been told already.
+    /// The client has gone.
     Gone,
     Close(CloseCode, String),
+    /// The client said goodbye, and has its answer.
+    Answered,
+    /// It only reads, as many do: a shard takes it.
+    Rest,
 }
 
 impl Session {
-    pub(super) fn new(call: &Call<'_>, form: Form, settings: &WebSocket, house: &House<'_>, route: RouteHandle, x: Exchange) -> Self {
-        let (line, frames) = Line::new();
+    pub(super) fn new(call: &Call<'_>, form: Form, settings: &WebSocket, gateway: &Gateway, route: RouteHandle, x: Exchange) -> Self {
         Self {
             form,
             settings: settings.clone(),
-            message: usize::try_from(house.settings.ws_message).unwrap_or(usize::MAX),
-            world: house.world.clone(),
-            flight: house.flight.clone(),
-            drain: house.drain.clone(),
+            message: usize::try_from(gateway.settings.ws_message).unwrap_or(usize::MAX),
+            stall: gateway.settings.stall,
+            world: gateway.world.clone(),
+            flight: gateway.flight.clone(),
+            shards: gateway.shards.clone(),
+            drain: gateway.drain.clone(),
             route,
             host: call.host.into(),
             path: call.path.into(),
             rest: call.rest.into(),
             request_id: call.request_id(),
             x,
-            line,
-            frames: Some(frames),
             subscription: None,
-            credit: None,
             receipts: FuturesOrdered::new(),
+            _open: None,
         }
     }
     /// From now on the client is given messages.
@@ -120,36 +126,31 @@ impl Session {
             return refused("there is a subscription already");
         }
         let gone = || Error::client(Code::NotFound, "the api is gone");
-        let mut route = RouteHandle::new(&self.world, &self.host, &self.path).ok_or_else(gone)?;
+        let route = RouteHandle::new(&self.world, &self.host, &self.path).ok_or_else(gone)?;
         let live = route.route().cloned().ok_or_else(gone)?;
-        let consumer = flow::consume(&live, &self.rest, start.clone()).await?;
-        let class = live.metrics.class("websocket");
-        let present = class.enter();
-        self.credit = credit.map(|credit| Arc::new(Semaphore::new(credit as usize)));
-        let mut out = Out {
-            line: self.line.clone(),
-            form: self.form,
-            cursor: consumer.cursor().unwrap_or_default(),
-            class,
-            credit: self.credit.clone(),
-            clock: Rfc3339::default(),
-        };
         let mut x = Exchange::new(live.name.clone());
         (x.peer, x.trace) = (self.x.peer, self.x.trace);
         flow::admit(&live, &mut x).await?;
-        let mut drain = self.drain.clone();
-        self.subscription = Some(Box::pin(async move {
-            let _present = present;
-            flow::subscribe(&mut route, &mut x, consumer, start, &mut out, &mut drain).await
-        }));
+        let wish = Wish {
+            route,
+            x,
+            start,
+            framing: self.form.framing(),
+            entrypoint: "websocket",
+            drain: self.drain.clone(),
+        };
+        self.subscription = Some(Follower::open(wish, credit.map(u64::from)).await?);
         Ok(())
     }
-    /// Until the client or the gateway ends it. `read` has come already.
-    pub(super) async fn run(mut self, socket: Socket, read: Bytes) {
-        let Some(frames) = self.frames.take() else { return };
-        let (mut reading, writing) = tokio::io::split(socket);
-        let written = write(writing, frames);
-        let mut written = std::pin::pin!(written);
+    pub(super) async fn begin(mut self, client: Client) {
+        self._open = Some(client.open);
+        self.run(client.io, client.read.to_vec(), Bytes::new(), None).await;
+    }
+    /// Until the client or the gateway ends it, or it needs no task of its own. `read` has come already, `rest` goes before all else.
+    async fn run(mut self, io: Box<dyn Io>, read: Vec<u8>, rest: Bytes, owed: Option<Offered>) {
+        let (mut reading, writing) = tokio::io::split(io);
+        let (mut line, waiting) = Line::new();
+        let mut written = Box::pin(waiting.write(writing, self.stall));
         let mut incoming = Incoming {
             buffer: BytesMut::from(&read[..]),
             reader: Reader::new(Limits {
@@ -157,103 +158,167 @@ impl Session {
                 ..Limits::default()
             }),
         };
-        let told = {
-            let serving = self.serve(&mut reading, &mut incoming);
-            tokio::select! {
-                biased;
-                () = serving => true,
-                () = &mut written => false,
-            }
+        let over = tokio::select! {
+            biased;
+            over = self.serve(&mut reading, &mut line, &mut incoming, rest, owed) => over,
+            _ = &mut written => Over::Gone,
         };
-        // What was published goes on without anybody waiting for it; who read is no longer there.
-        drop(self);
-        if told {
-            let going = async {
-                written.await;
-                // Closing on what the client still sends would cost it the close frame.
-                let mut thrown_away = [0; 1 << 10];
-                while reading.read(&mut thrown_away).await.is_ok_and(|read| read > 0) {}
-            };
-            let _late = tokio::time::timeout(FAREWELL, going).await;
-        }
-    }
-    async fn serve(&mut self, socket: &mut (impl AsyncRead + Unpin), incoming: &mut Incoming) {
-        let over = self.listen(socket, incoming).await;
-        let Over::Close(code, reason) = over else { return };
-        // Nothing that was taken is left unanswered.
-        while let Some(answer) = self.receipts.next().await {
-            if self.answer(answer).await.is_err() {
-                return;
+        drop(line);
+        match over {
+            Over::Gone => {}
+            Over::Rest => {
+                // Nothing waits, so this is at once.
+                if let (Ok(writing), Some(follower)) = (written.await, self.subscription.take()) {
+                    let (shards, heartbeat, stall) = (self.shards.clone(), self.settings.heartbeat, self.stall);
+                    let resting = Box::new(Resting { session: self, follower });
+                    if let Ok(member) = Member::new(reading.unsplit(writing), resting, heartbeat, true, stall) {
+                        shards.attach(member);
+                    }
+                }
+            }
+            Over::Close(..) | Over::Answered => {
+                // What was published goes on without anybody waiting for it; who read is no longer there.
+                drop((self.subscription.take(), std::mem::take(&mut self.receipts)));
+                let going = async {
+                    written.await?.shutdown().await?;
+                    // Closing on what the client still sends would cost it the close frame.
+                    let mut thrown_away = [0; 1 << 10];
+                    while reading.read(&mut thrown_away).await? > 0 {}
+                    Ok::<_, std::io::Error>(())
+                };
+                let _late_or_gone = timeout(FAREWELL, going).await;
             }
         }
-        self.line.close(Some(code), &reason).await;
     }
-    async fn listen(&mut self, socket: &mut (impl AsyncRead + Unpin), incoming: &mut Incoming) -> Over {
+    async fn serve(
+        &mut self,
+        socket: &mut (impl AsyncRead + Unpin),
+        line: &mut Line,
+        incoming: &mut Incoming,
+        rest: Bytes,
+        owed: Option<Offered>,
+    ) -> Over {
+        if line.send(rest, owed).await.is_err() {
+            return Over::Gone;
+        }
+        let over = self.listen(socket, line, incoming).await;
+        if let Over::Close(code, reason) = &over {
+            // Nothing that was taken is left unanswered.
+            while let Some(answer) = self.receipts.next().await {
+                if self.answer(answer, line).await.is_err() {
+                    return Over::Gone;
+                }
+            }
+            line.last(close(Some(*code), reason)).await;
+        }
+        over
+    }
+    async fn listen(&mut self, socket: &mut (impl AsyncRead + Unpin), line: &mut Line, incoming: &mut Incoming) -> Over {
         let every = self.settings.heartbeat;
         let mut heard = Instant::now();
         let mut beat = interval_at(heard + every, every);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Who talks is listened to here until it was silent for a while.
+        let mut silent = true;
         loop {
-            let subscribed = self.subscription.is_some();
-            let subscription: OptionFuture<_> = self.subscription.as_mut().into();
+            let waits = !line.is_idle();
+            if silent && !waits && incoming.is_at_rest() && self.receipts.is_empty() && self.subscription.as_ref().is_some_and(Follower::is_seated) {
+                return Over::Rest;
+            }
             let listening = self.receipts.len() < WAITING;
+            let subscribed = self.subscription.is_some();
+            let subscription = async {
+                match &mut self.subscription {
+                    // One step at a time: what a slow client has not taken waits on disk.
+                    Some(follower) => {
+                        line.idle().await;
+                        follower.next().await
+                    }
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 // With a subscription it is that which sees these two.
-                () = self.drain.started(), if !subscribed => return self.go_away(Ended::Draining).await,
+                () = self.drain.started(), if !subscribed => return self.go_away(line, Ended::Draining).await,
                 () = self.route.changed(), if !subscribed => {
-                    if let Some(over) = self.admitted_again().await {
+                    if let Some(over) = self.admitted_again(line).await {
                         return over;
                     }
                 }
-                Some(ended) = subscription => {
-                    self.subscription = None;
-                    match ended {
-                        // The word for it is said.
-                        Ok(why) => return Over::Close(code(why), why.as_str().to_owned()),
-                        Err(error) => return self.fail(None, &error).await.unwrap_or(closing(&error)),
-                    }
-                }
+                step = subscription => if let Err(over) = self.tell(step, line).await {
+                    return over;
+                },
                 Some(answer) = self.receipts.next(), if !self.receipts.is_empty() => {
-                    if let Err(over) = self.answer(answer).await {
+                    if let Err(over) = self.answer(answer, line).await {
                         return over;
                     }
                 }
                 event = incoming.next(socket), if listening => {
                     heard = Instant::now();
+                    silent = false;
                     let event = match event {
                         Ok(Some(event)) => event,
                         Ok(None) => continue,
                         Err(over) => return over,
                     };
-                    if let Err(over) = self.take(event).await {
+                    let reading = subscribed;
+                    if let Err(over) = self.take(event, line).await {
                         return over;
                     }
+                    // A subscription that has just begun is all that most have to say.
+                    silent = !reading && self.subscription.is_some();
                 }
+                () = line.idle(), if silent && waits => {}
                 _ = beat.tick() => {
                     // Two beats without a sign of life.
                     if heard.elapsed() >= every * 2 {
                         return Over::Gone;
                     }
                     if heard.elapsed() >= every / 2 {
-                        self.line.ping();
+                        silent = true;
+                        let mut out = BytesMut::new();
+                        frame::ping(b"", &mut out);
+                        line.try_send(out.freeze());
                     }
                 }
             }
         }
     }
-    async fn go_away(&mut self, why: Ended) -> Over {
+    /// One step of the subscription.
+    async fn tell(&mut self, step: Result<Step>, line: &mut Line) -> Result<(), Over> {
+        let step = match step {
+            Ok(step) => step,
+            Err(error) => {
+                self.subscription = None;
+                return Err(self.fail(None, &error, line).await.unwrap_or(closing(&error)));
+            }
+        };
+        match step {
+            Step::Frames(bytes, offered) => line.send(bytes, Some(offered)).await.map_err(|_| Over::Gone),
+            Step::Seated => Ok(()),
+            Step::Gap(gap) => {
+                let reason = format!("gap after {} up to {}: {}", gap.from, gap.to, gap.reason.as_str());
+                Err(Over::Close(CloseCode::TRY_LATER, reason))
+            }
+            Step::Ended(why) => {
+                self.subscription = None;
+                Err(self.go_away(line, why).await)
+            }
+        }
+    }
+    async fn go_away(&mut self, line: &Line, why: Ended) -> Over {
         if matches!(self.form, Form::Json(_)) {
             let goaway = format!("{{\"op\":\"goaway\",\"reason\":\"{}\"}}", why.as_str());
             // A client that is not there needs no word.
-            let _gone = self.line.text(&goaway).await;
+            let _gone = line.send(text(&goaway), None).await;
         }
         Over::Close(code(why), why.as_str().to_owned())
     }
     /// The route has changed: whether the client may stay.
-    async fn admitted_again(&mut self) -> Option<Over> {
+    async fn admitted_again(&mut self, line: &Line) -> Option<Over> {
         let Some(route) = self.route.route().cloned() else {
-            return Some(self.go_away(Ended::ApiGone).await);
+            return Some(self.go_away(line, Ended::ApiGone).await);
         };
         let refused = flow::admit(&route, &mut self.x).await.is_err();
         match &route.api.websocket {
@@ -264,7 +329,7 @@ impl Session {
             _ => Some(Over::Close(CloseCode::POLICY, Ended::Refused.as_str().to_owned())),
         }
     }
-    async fn take(&mut self, event: Event) -> Result<(), Over> {
+    async fn take(&mut self, event: Event, line: &mut Line) -> Result<(), Over> {
         match event {
             Event::Message { kind, payload } => match self.form {
                 Form::Plain => match self.publish(None, Message::new(self.topic()?, payload), None, None).await {
@@ -273,19 +338,19 @@ impl Session {
                 },
                 Form::Json(_) if kind == Kind::Binary => {
                     let error = Error::client(Code::BadFrame, "the subprotocol is spoken in text messages");
-                    self.fail(None, &error).await.map_or(Ok(()), Err)
+                    self.fail(None, &error, line).await.map_or(Ok(()), Err)
                 }
-                Form::Json(_) => self.hear(&payload).await,
+                Form::Json(_) => self.hear(&payload, line).await,
             },
             Event::Ping(payload) => {
                 let mut out = BytesMut::new();
                 frame::pong(&payload, &mut out);
-                self.line.send(out.freeze(), None).await.map_err(|_| Over::Gone)
+                line.send(out.freeze(), None).await.map_err(|_| Over::Gone)
             }
             Event::Pong(_) => Ok(()),
             Event::Close { code, .. } => {
-                self.line.close(code, "").await;
-                Err(Over::Gone)
+                line.last(close(code, "")).await;
+                Err(Over::Answered)
             }
         }
     }
@@ -296,7 +361,7 @@ impl Session {
             .ok_or_else(|| closing(&Error::client(Code::MethodNotAllowed, "this api takes no messages over WebSocket")))?;
         target.topic(&self.rest).map_err(|error| closing(&error))
     }
-    async fn hear(&mut self, text: &Bytes) -> Result<(), Over> {
+    async fn hear(&mut self, text: &Bytes, line: &Line) -> Result<(), Over> {
         let topic = self
             .route
             .route()
@@ -318,17 +383,18 @@ impl Session {
         };
         match done {
             Ok(()) => Ok(()),
-            Err(error) => self.fail(reference.as_deref(), &error).await.map_or(Ok(()), Err),
+            Err(error) => self.fail(reference.as_deref(), &error, line).await.map_or(Ok(()), Err),
         }
     }
-    fn grant(&self, n: u32) -> Result<()> {
-        let Some(credit) = &self.credit else {
+    fn grant(&mut self, n: u32) -> Result<()> {
+        let credit = self.subscription.as_mut().and_then(Follower::credit);
+        let Some(credit) = credit else {
             return Err(Error::client(Code::BadFrame, "there is no subscription with `credit`"));
         };
-        if credit.available_permits() + n as usize > MOST_CREDIT as usize {
+        if *credit + u64::from(n) > u64::from(MOST_CREDIT) {
             return Err(Error::client(Code::BadFrame, format!("more than {MOST_CREDIT} of credit")));
         }
-        credit.add_permits(n as usize);
+        *credit += u64::from(n);
         Ok(())
     }
     /// Hands it over; the receipt is waited for among those of the other publishes.
@@ -359,7 +425,7 @@ impl Session {
         self.receipts.push_back(answer.boxed());
         Ok(())
     }
-    async fn answer(&mut self, answer: Answer) -> Result<(), Over> {
+    async fn answer(&mut self, answer: Answer, line: &Line) -> Result<(), Over> {
         let kept = answer.kept.and_then(|kept| match kept.failed.first() {
             Some((_, error)) => Err(error.again()),
             None => Ok(kept),
@@ -368,26 +434,53 @@ impl Session {
             (Ok(_), Form::Plain) => Ok(()),
             (Ok(kept), Form::Json(_)) => {
                 let receipt = receipt(answer.reference.as_deref(), answer.id.as_deref(), &kept);
-                self.line.text(&receipt).await.map_err(|_| Over::Gone)
+                line.send(text(&receipt), None).await.map_err(|_| Over::Gone)
             }
-            (Err(error), _) => self.fail(answer.reference.as_deref(), &error).await.map_or(Ok(()), Err),
+            (Err(error), _) => self.fail(answer.reference.as_deref(), &error, line).await.map_or(Ok(()), Err),
         }
     }
     /// The subprotocol has words for it and goes on; plain frames have not, so the end must say it.
-    async fn fail(&mut self, reference: Option<&str>, error: &Error) -> Option<Over> {
+    async fn fail(&mut self, reference: Option<&str>, error: &Error, line: &Line) -> Option<Over> {
         if matches!(self.form, Form::Plain) {
             return Some(closing(error));
         }
         let problem = serde_json::to_string(&Problem::new(error, Some(&self.request_id))).unwrap_or_default();
         let reference = reference.map_or(String::new(), |reference| format!("\"ref\":{reference},"));
-        let text = format!("{{\"op\":\"problem\",{reference}{}", problem.get(1..).unwrap_or_default());
-        self.line.text(&text).await.is_err().then_some(Over::Gone)
+        let problem = format!("{{\"op\":\"problem\",{reference}{}", problem.get(1..).unwrap_or_default());
+        line.send(text(&problem), None).await.is_err().then_some(Over::Gone)
     }
 }
-async fn write(socket: impl AsyncWrite + Unpin, frames: mpsc::Receiver<Chunk>) {
-    if let Err(error) = line::write(socket, frames).await {
-        tracing::debug!(error = %error, "a WebSocket could not be written to");
+/// A session that only reads, while a shard writes.
+struct Resting {
+    session: Session,
+    follower: Follower,
+}
+impl Keeper for Resting {
+    fn follower(&mut self) -> &mut Follower {
+        &mut self.follower
     }
+    fn take_back(self: Box<Self>, returned: Returned) -> BoxFuture<'static, ()> {
+        let Self { mut session, follower } = *self;
+        let Returned { io, rest, owed, read, stalled } = returned;
+        async move {
+            // What it did not take for so long it will not take now.
+            if !stalled {
+                session.subscription = Some(follower);
+                session.run(io, read, rest, owed).await;
+            }
+        }
+        .boxed()
+    }
+}
+fn text(text: &str) -> Bytes {
+    let mut out = BytesMut::new();
+    frame::text(text, &mut out);
+    out.freeze()
+}
+fn close(code: Option<CloseCode>, reason: &str) -> Bytes {
+    let mut out = BytesMut::new();
+    frame::close(code, reason, &mut out);
+    out.freeze()
 }
 fn code(why: Ended) -> CloseCode {
     match why {
@@ -435,6 +528,10 @@ struct Incoming {
     buffer: BytesMut,
 }
 impl Incoming {
+    /// Nothing has begun.
+    fn is_at_rest(&self) -> bool {
+        self.buffer.is_empty() && self.reader.is_at_rest()
+    }
     /// The next event, or `None` after a read that did not complete one. Cancel-safe.
     async fn next(&mut self, socket: &mut (impl AsyncRead + Unpin)) -> Result<Option<Event>, Over> {
         if self.buffer.is_empty() {

@@ -1,0 +1,62 @@
+//! A client that is no longer spoken to in HTTP, and its socket.
+use bytes::Bytes;
+use std::{
+    any::Any,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tidegate_gateway::shard::Io;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    net::TcpStream,
+};
+
+/// What a successor of HTTP gets.
+pub struct Client {
+    /// The socket, or what stands for it.
+    pub io: Box<dyn Io>,
+    /// What came behind the last request.
+    pub read: Bytes,
+    /// Held as long as this counts as a connection.
+    pub open: Box<dyn Any + Send>,
+}
+/// A socket of its own.
+pub(super) struct Direct(pub(super) TcpStream);
+impl Io for Direct {
+    fn allow(&mut self, unacknowledged: Duration) {
+        // It fails only if the client has gone, and then so does the rest; elsewhere there is no such option.
+        #[cfg(target_os = "linux")]
+        let _gone = rustix::net::sockopt::set_tcp_user_timeout(&self.0, u32::try_from(unacknowledged.as_millis()).unwrap_or(u32::MAX));
+        #[cfg(not(target_os = "linux"))]
+        let _unused = unacknowledged;
+    }
+}
+/// A stream within a connection, which has its own ways to see that the client has gone.
+pub(crate) struct Within(pub(crate) DuplexStream);
+impl Io for Within {
+    fn allow(&mut self, _unacknowledged: Duration) {}
+}
+macro_rules! pass_on {
+    ($io:ty) => {
+        impl AsyncRead for $io {
+            fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.0).poll_read(cx, buf)
+            }
+        }
+        impl AsyncWrite for $io {
+            fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+                Pin::new(&mut self.0).poll_write(cx, bytes)
+            }
+            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.0).poll_flush(cx)
+            }
+            fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.0).poll_shutdown(cx)
+            }
+        }
+    };
+}
+pass_on!(Direct);
+pass_on!(Within);

@@ -1,0 +1,340 @@
+//! One upstream read for everybody who wants the same messages: a task reads, the ring keeps what came lately, seats stand in it.
+mod ring;
+
+pub(crate) use ring::{Taken, write};
+
+use crate::{
+    flow::{self, Upstream, WINDOW},
+    metrics::Class,
+    route::Route,
+};
+use ring::Ring;
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::Waker,
+};
+use tidegate_core::{
+    delivery::Delivery,
+    error::{Code, Error, Fault, Result},
+    exchange::Exchange,
+    framing::Framing,
+    position::Cursor,
+    tasks::{self, Task},
+};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// How much of one feed is kept, at most.
+const RING_BYTES: usize = 4 << 20;
+const RING_MESSAGES: u64 = 4_096;
+/// A seat that far behind is still far from being forgotten.
+const NEAR: u64 = RING_MESSAGES / 4;
+/// Those who come at once and wait for a look.
+const LOOKS: usize = 1_024;
+/// How often a look reads before it is enough: a publisher may be faster.
+const LOOKED_AT_ONCE: usize = 64;
+
+/// What all seats of a feed share. The reading ends when the last of them goes.
+pub struct Feed {
+    shared: Arc<Shared>,
+    looks: mpsc::Sender<Look>,
+    _reading: Task,
+}
+/// Asks for the head and the place there, once all that there is now has been read.
+type Look = oneshot::Sender<(u64, Cursor)>;
+struct Shared {
+    ring: Mutex<Ring>,
+    /// The number of the next message: stored when every lane has its frames.
+    head: AtomicU64,
+    /// For those who read on tasks of their own.
+    news: Notify,
+    bells: Mutex<Vec<Arc<Bell>>>,
+    ended: OnceLock<Option<Error>>,
+    /// Whether a place that is no longer in the ring can be read again.
+    resumes: bool,
+    held: Arc<AtomicUsize>,
+    most: usize,
+}
+/// Rung when there is something new; rings once until it is heard.
+pub(crate) struct Bell {
+    rung: AtomicBool,
+    wake: Waker,
+}
+impl Bell {
+    pub(crate) fn new(wake: Waker) -> Arc<Self> {
+        Arc::new(Self {
+            rung: AtomicBool::new(false),
+            wake,
+        })
+    }
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.wake.wake_by_ref();
+        }
+    }
+    /// Before looking: what comes from now on rings again.
+    pub(crate) fn heard(&self) {
+        self.rung.store(false, Ordering::Release);
+    }
+}
+impl Feed {
+    /// Reads what arrives from now on. `held` counts the bytes of all rings; with more than `most` this one keeps little.
+    pub(crate) fn open(route: Arc<Route>, from: Upstream, resumes: bool, held: Arc<AtomicUsize>, most: usize) -> Arc<Self> {
+        let (looks, asked) = mpsc::channel(LOOKS);
+        let shared = Arc::new(Shared {
+            ring: Mutex::new(Ring::new(from.cursor().unwrap_or_default())),
+            head: AtomicU64::new(0),
+            news: Notify::new(),
+            bells: Mutex::default(),
+            ended: OnceLock::new(),
+            resumes,
+            held,
+            most,
+        });
+        let reading = tasks::spawn(read(shared.clone(), route, from, asked));
+        Arc::new(Self {
+            shared,
+            looks,
+            _reading: reading,
+        })
+    }
+    /// A seat at the head, once everything that was there before the call is behind it.
+    pub(crate) async fn seat(self: &Arc<Self>, framing: &'static dyn Framing, class: Arc<Class>) -> Result<Seat> {
+        // In the lane first: what comes while we wait has its frames.
+        let mut seat = Seat::new(self.clone(), framing, class);
+        let (answer, looked) = oneshot::channel();
+        let asked = self.looks.send(answer).await;
+        match looked.await {
+            Ok((number, cursor)) if asked.is_ok() => {
+                seat.number = number;
+                seat.cursor = Some(cursor);
+                Ok(seat)
+            }
+            _ => Err(self.why()),
+        }
+    }
+    pub(crate) fn has_ended(&self) -> bool {
+        self.shared.ended.get().is_some()
+    }
+    /// The error it ended with.
+    fn why(&self) -> Error {
+        match self.shared.ended.get() {
+            Some(Some(error)) => error.again(),
+            _ => Error::new(Code::NotFound, Fault::Client, "the source has ended"),
+        }
+    }
+    pub(crate) fn head(&self) -> u64 {
+        self.shared.head.load(Ordering::Acquire)
+    }
+    pub(crate) fn resumes(&self) -> bool {
+        self.shared.resumes
+    }
+    pub(crate) fn take(&self, lane: &str, from: u64, to: u64, most: usize) -> Taken {
+        self.shared.ring().take(lane, from, to, most)
+    }
+    pub(crate) fn cursor_at(&self, number: u64) -> Option<Cursor> {
+        self.shared.ring().cursor_at(number)
+    }
+    pub(crate) fn add(&self, bell: Arc<Bell>) {
+        self.shared.bells().push(bell);
+    }
+    pub(crate) fn remove(&self, bell: &Arc<Bell>) {
+        self.shared.bells().retain(|other| !Arc::ptr_eq(other, bell));
+    }
+}
+impl Shared {
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn bells(&self) -> MutexGuard<'_, Vec<Arc<Bell>>> {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Ring and lanes first, then the head, then everybody is woken: no frame is seen that is not in every lane.
+    fn append(&self, delivery: Delivery, cursor: Option<Cursor>) {
+        let mut ring = self.ring();
+        let before = ring.bytes();
+        if let Some(gap) = delivery.gap() {
+            ring.gap(gap.clone());
+        }
+        ring.messages(delivery.items());
+        if let Some(cursor) = cursor {
+            ring.passed(cursor);
+        }
+        let others = self.held.load(Ordering::Relaxed).saturating_sub(before);
+        ring.shrink(RING_BYTES.min(self.most.saturating_sub(others)), RING_MESSAGES);
+        let (head, after) = (ring.head(), ring.bytes());
+        drop(ring);
+        delivery.accept();
+        self.held.fetch_add(after, Ordering::Relaxed);
+        self.held.fetch_sub(before, Ordering::Relaxed);
+        self.head.store(head, Ordering::Release);
+        self.tell();
+    }
+    fn tell(&self) {
+        self.bells().iter().for_each(|bell| bell.ring());
+        self.news.notify_waiters();
+    }
+}
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let held = self.ring.get_mut().unwrap_or_else(PoisonError::into_inner).bytes();
+        self.held.fetch_sub(held, Ordering::Relaxed);
+    }
+}
+async fn read(shared: Arc<Shared>, route: Arc<Route>, from: Upstream, asked: mpsc::Receiver<Look>) {
+    let ended = read_on(&shared, &route, from, asked).await.err();
+    let _only_here = shared.ended.set(ended);
+    shared.tell();
+}
+async fn read_on(shared: &Shared, route: &Route, mut from: Upstream, mut asked: mpsc::Receiver<Look>) -> Result<()> {
+    let nobody = Exchange::new(route.name.clone());
+    loop {
+        tokio::select! {
+            biased;
+            Some(look) = asked.recv() => {
+                // One look serves all who have come.
+                let mut looks = vec![look];
+                while let Ok(another) = asked.try_recv() {
+                    looks.push(another);
+                }
+                look_round(shared, route, &nobody, &mut from).await?;
+                for look in looks {
+                    let ring = shared.ring();
+                    let _gone = look.send((ring.head(), ring.cursor().clone()));
+                }
+            }
+            next = from.next(WINDOW) => match next? {
+                Some(delivery) => pass(shared, route, &nobody, delivery, from.cursor()).await?,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+/// Reads what there is now.
+async fn look_round(shared: &Shared, route: &Route, nobody: &Exchange, from: &mut Upstream) -> Result<()> {
+    for _ in 0..LOOKED_AT_ONCE {
+        let Some(delivery) = from.ready(WINDOW).await? else { break };
+        pass(shared, route, nobody, delivery, from.cursor()).await?;
+    }
+    Ok(())
+}
+async fn pass(shared: &Shared, route: &Route, nobody: &Exchange, mut delivery: Delivery, cursor: Option<Cursor>) -> Result<()> {
+    flow::deliver(route, nobody, &mut delivery).await?;
+    shared.append(delivery, cursor);
+    Ok(())
+}
+
+/// Somebody's place in a feed: all before it was written, or told as a gap.
+pub struct Seat {
+    feed: Arc<Feed>,
+    framing: &'static dyn Framing,
+    class: Arc<Class>,
+    /// The next message.
+    number: u64,
+    /// Behind all before it, where that is known; in the ring it can be asked for.
+    cursor: Option<Cursor>,
+    /// What is not taken of it is lost to its subscriber when it goes.
+    occupied: bool,
+}
+impl Seat {
+    fn new(feed: Arc<Feed>, framing: &'static dyn Framing, class: Arc<Class>) -> Self {
+        let mut ring = feed.shared.ring();
+        ring.join(framing);
+        let (number, cursor) = (ring.head(), Some(ring.cursor().clone()));
+        drop(ring);
+        Self {
+            feed,
+            framing,
+            class,
+            number,
+            cursor,
+            occupied: false,
+        }
+    }
+    /// From now on its subscriber reads here.
+    pub(crate) fn occupy(&mut self) {
+        self.occupied = true;
+    }
+    /// From now on it reads elsewhere; without a way back, what it has not taken is lost to it.
+    pub(crate) fn vacate(&mut self) {
+        self.occupied &= !self.feed.resumes();
+    }
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+    pub(crate) fn framing(&self) -> &'static dyn Framing {
+        self.framing
+    }
+    pub(crate) fn class(&self) -> &Arc<Class> {
+        &self.class
+    }
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+    /// Everything up to there is written, or on its way.
+    pub(crate) fn advance(&mut self, number: u64, cursor: Option<Cursor>) {
+        self.number = number;
+        self.cursor = cursor;
+    }
+    /// The place, kept: it may fall off the ring from now on.
+    pub(crate) fn pin(&mut self) -> Option<&Cursor> {
+        if self.cursor.is_none() {
+            self.cursor = self.feed.cursor_at(self.number);
+        }
+        self.cursor.as_ref()
+    }
+    /// All that was not taken will be in the ring for a while.
+    pub(crate) fn is_near_head(&self) -> bool {
+        self.feed.head() - self.number <= NEAR && !self.feed.has_ended()
+    }
+    /// At most so many messages and bytes.
+    pub(crate) fn take(&mut self, most: u64, bytes: usize) -> Taken {
+        let (to, ring) = (self.number.saturating_add(most), self.feed.shared.ring());
+        let taken = ring.take(self.framing.name(), self.number, to, bytes);
+        let number = match &taken {
+            Taken::Run(run) => run.to,
+            Taken::Gap(_) => self.number + 1,
+            Taken::Behind | Taken::Nothing => return taken,
+        };
+        let cursor = ring.cursor_at(number);
+        drop(ring);
+        self.advance(number, cursor);
+        taken
+    }
+    /// Gives up what is missing and goes on with what comes now: how many messages that were, and the place before and behind them.
+    pub(crate) fn skip(&mut self) -> (u64, Cursor, Cursor) {
+        let ring = self.feed.shared.ring();
+        let (head, to) = (ring.head(), ring.cursor().clone());
+        drop(ring);
+        let from = self.cursor.take().unwrap_or_default();
+        let missed = head - self.number;
+        self.advance(head, Some(to.clone()));
+        (missed, from, to)
+    }
+    /// Resolves when there may be something to take. The end of the source is an error, or `false`. Cancel-safe.
+    pub(crate) async fn more(&self) -> Result<bool> {
+        loop {
+            let mut news = std::pin::pin!(self.feed.shared.news.notified());
+            // Before looking: what comes in between must wake us.
+            news.as_mut().enable();
+            if self.feed.head() > self.number {
+                return Ok(true);
+            }
+            match self.feed.shared.ended.get() {
+                Some(Some(error)) => return Err(error.again()),
+                Some(None) => return Ok(false),
+                None => news.await,
+            }
+        }
+    }
+}
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.feed.shared.ring().leave(self.framing);
+        if self.occupied {
+            self.class.cut(self.feed.head() - self.number);
+        }
+    }
+}

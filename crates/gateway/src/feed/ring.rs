@@ -1,0 +1,256 @@
+//! What a feed has read lately, as the frames of every encoding that somebody wants. Numbers rise by one from message to message; a gap
+//! has a number of its own.
+use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
+use tidegate_core::{
+    delivery::Received,
+    framing::Framing,
+    position::{Cursor, Gap, Position},
+};
+
+/// What a block costs beside its frames, and a message in it.
+const BLOCK: usize = 192;
+const MESSAGE: usize = 56;
+
+pub(super) struct Ring {
+    blocks: VecDeque<Block>,
+    /// The number of the first entry that is still here.
+    first: u64,
+    /// The number of the next one.
+    head: u64,
+    /// Behind everything there was.
+    cursor: Cursor,
+    lanes: Vec<Lane>,
+    bytes: usize,
+}
+/// One delivery.
+struct Block {
+    first: u64,
+    /// Before its first entry.
+    before: Cursor,
+    entries: Entries,
+    framed: Vec<Framed>,
+    bytes: usize,
+}
+enum Entries {
+    Messages(Box<[Option<Position>]>),
+    Gap(Box<Gap>),
+}
+/// The messages of a block in one encoding.
+struct Framed {
+    lane: &'static str,
+    bytes: Bytes,
+    /// Where each frame ends.
+    ends: Box<[u32]>,
+}
+struct Lane {
+    framing: &'static dyn Framing,
+    users: usize,
+}
+/// Some frames in a row.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) bytes: Bytes,
+    /// Where each frame ends.
+    pub(crate) ends: Vec<u32>,
+    /// The number behind the last.
+    pub(crate) to: u64,
+}
+/// What there is from a number on.
+#[derive(Clone, Debug)]
+pub(crate) enum Taken {
+    Run(Run),
+    /// It is missing; reading goes on behind it.
+    Gap(Gap),
+    /// It was here and is no more.
+    Behind,
+    /// Nothing yet.
+    Nothing,
+}
+impl Entries {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Messages(places) => places.len() as u64,
+            Self::Gap(_) => 1,
+        }
+    }
+}
+impl Block {
+    fn end(&self) -> u64 {
+        self.first + self.entries.len()
+    }
+}
+impl Ring {
+    /// Nothing was read yet; `cursor` is where reading begins.
+    pub(super) fn new(cursor: Cursor) -> Self {
+        Self {
+            blocks: VecDeque::new(),
+            first: 0,
+            head: 0,
+            cursor,
+            lanes: Vec::new(),
+            bytes: 0,
+        }
+    }
+    pub(super) fn head(&self) -> u64 {
+        self.head
+    }
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+    pub(super) fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+    /// One more reader of that encoding, from the head on.
+    pub(super) fn join(&mut self, framing: &'static dyn Framing) {
+        match self.lanes.iter_mut().find(|lane| lane.framing.name() == framing.name()) {
+            Some(lane) => lane.users += 1,
+            None => self.lanes.push(Lane { framing, users: 1 }),
+        }
+    }
+    pub(super) fn leave(&mut self, framing: &'static dyn Framing) {
+        self.lanes.retain_mut(|lane| {
+            lane.users -= usize::from(lane.framing.name() == framing.name());
+            lane.users > 0
+        });
+    }
+    pub(super) fn gap(&mut self, gap: Gap) {
+        let before = self.cursor.clone();
+        self.cursor.pass(&gap);
+        self.push(before, Entries::Gap(Box::new(gap)), Vec::new());
+    }
+    /// Frames for every lane there is. `resumable`: the messages have places that a client may come back with.
+    pub(super) fn messages(&mut self, items: &[Received]) {
+        if items.is_empty() {
+            return;
+        }
+        let before = self.cursor.clone();
+        let places: Box<[_]> = items.iter().map(|item| item.position).collect();
+        let mut framed: Vec<_> = Vec::with_capacity(self.lanes.len());
+        for lane in &self.lanes {
+            let mut at = before.clone();
+            let mut out = BytesMut::new();
+            let frame = |item| {
+                write(lane.framing, item, &mut at, &mut out);
+                out.len() as u32
+            };
+            let ends = items.iter().map(frame).collect();
+            framed.push(Framed {
+                lane: lane.framing.name(),
+                bytes: out.freeze(),
+                ends,
+            });
+        }
+        places.iter().flatten().for_each(|place| self.cursor.advance(*place));
+        self.push(before, Entries::Messages(places), framed);
+    }
+    fn push(&mut self, before: Cursor, entries: Entries, framed: Vec<Framed>) {
+        let frames: usize = framed.iter().map(|framed| framed.bytes.len()).sum();
+        let bytes = BLOCK + frames + entries.len() as usize * MESSAGE;
+        let block = Block {
+            first: self.head,
+            before,
+            entries,
+            framed,
+            bytes,
+        };
+        self.head = block.end();
+        self.bytes += bytes;
+        self.blocks.push_back(block);
+    }
+    /// The reader stands there now: behind messages that nobody here wanted.
+    pub(super) fn passed(&mut self, cursor: Cursor) {
+        self.cursor = cursor;
+    }
+    /// Forgets the oldest until it holds no more than that; the newest block stays.
+    pub(super) fn shrink(&mut self, bytes: usize, messages: u64) {
+        while self.blocks.len() > 1 && (self.bytes > bytes || self.head - self.first > messages) {
+            let Some(oldest) = self.blocks.pop_front() else { break };
+            self.bytes -= oldest.bytes;
+            self.first = oldest.end();
+        }
+    }
+    /// Behind all before that number; `None`: that is no longer known.
+    pub(super) fn cursor_at(&self, number: u64) -> Option<Cursor> {
+        if number == self.head {
+            return Some(self.cursor.clone());
+        }
+        let block = self.blocks.get(self.block(number)?)?;
+        let mut cursor = block.before.clone();
+        if let Entries::Messages(places) = &block.entries {
+            let seen = places.iter().take((number - block.first) as usize);
+            seen.flatten().for_each(|place| cursor.advance(*place));
+        }
+        Some(cursor)
+    }
+    /// From that number to another, at most so many bytes; one frame always.
+    pub(super) fn take(&self, lane: &str, from: u64, to: u64, most: usize) -> Taken {
+        if from >= to.min(self.head) {
+            return Taken::Nothing;
+        }
+        let Some(found) = self.block(from) else { return Taken::Behind };
+        let mut run = Run {
+            bytes: Bytes::new(),
+            ends: Vec::new(),
+            to: from,
+        };
+        let mut together = BytesMut::new();
+        for block in self.blocks.range(found..) {
+            let Entries::Messages(places) = &block.entries else {
+                match &block.entries {
+                    Entries::Gap(gap) if run.ends.is_empty() => return Taken::Gap((**gap).clone()),
+                    Entries::Gap(_) | Entries::Messages(_) => break,
+                }
+            };
+            let Some(framed) = block.framed.iter().find(|framed| framed.lane == lane) else {
+                // Whoever reads a lane has joined it before its frames were made.
+                return Taken::Behind;
+            };
+            let skipped = (run.to - block.first) as usize;
+            let begin = skipped.checked_sub(1).and_then(|last| framed.ends.get(last)).copied().unwrap_or(0);
+            let before = run.bytes.len() + together.len();
+            let wanted = (to - run.to).min((places.len() - skipped) as u64) as usize;
+            let fits = |(i, end): &(usize, &u32)| (*i == 0 && before == 0) || before + (**end - begin) as usize <= most;
+            let ends = framed.ends.iter().skip(skipped).take(wanted).enumerate();
+            let taken: Vec<u32> = ends.take_while(fits).map(|(_, end)| *end).collect();
+            let Some(end) = taken.last().copied() else { break };
+            let bytes = framed.bytes.slice(begin as usize..end as usize);
+            run.ends.extend(taken.iter().map(|end| end - begin + before as u32));
+            run.to += taken.len() as u64;
+            // Nearly always one block alone, which is not copied.
+            if before == 0 {
+                run.bytes = bytes;
+            } else {
+                if together.is_empty() {
+                    together.extend_from_slice(&std::mem::take(&mut run.bytes));
+                }
+                together.extend_from_slice(&bytes);
+            }
+            if taken.len() < wanted || run.to >= to {
+                break;
+            }
+        }
+        if !together.is_empty() {
+            run.bytes = together.freeze();
+        }
+        Taken::Run(run)
+    }
+    /// Which block an entry is in.
+    fn block(&self, number: u64) -> Option<usize> {
+        if number < self.first {
+            return None;
+        }
+        let found = self.blocks.partition_point(|block| block.end() <= number);
+        (found < self.blocks.len()).then_some(found)
+    }
+}
+/// One frame behind the others, and the place behind it.
+pub(crate) fn write(framing: &'static dyn Framing, item: &Received, at: &mut Cursor, out: &mut BytesMut) {
+    match item.position {
+        Some(position) => {
+            at.advance(position);
+            framing.frame(item, at, out);
+        }
+        None => framing.frame(item, &Cursor::default(), out),
+    }
+}

@@ -1,0 +1,287 @@
+//! One socket of a shard: a seat, and at most the rest of a frame that was cut.
+use super::{
+    desk::Bell,
+    group::Runs,
+};
+use crate::{
+    feed::{Seat, Taken},
+    follower::Follower,
+    metrics::Offered,
+};
+use bytes::{Buf, Bytes, BytesMut};
+use futures::future::BoxFuture;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+use tidegate_core::{framing::Heard, tasks};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A client's socket.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {
+    /// How long bytes may be under way without the client's machine taking them, before the connection counts as broken.
+    fn allow(&mut self, unacknowledged: Duration);
+}
+/// What a socket is when a shard has no use for it.
+pub trait Keeper: Send + 'static {
+    /// The subscriber, whose seat the shard has.
+    fn follower(&mut self) -> &mut Follower;
+    /// Goes on with the connection, which then is nobody else's.
+    fn take_back(self: Box<Self>, returned: Returned) -> BoxFuture<'static, ()>;
+}
+/// A socket on its way into a shard.
+pub struct Member {
+    /// All that was to be written is written.
+    pub io: Box<dyn Io>,
+    /// Gets it back. Its follower must be seated.
+    pub keeper: Box<dyn Keeper>,
+    /// A sign of life is given after this long without one.
+    pub heartbeat: Duration,
+    /// The client has to answer that sign, and has gone if it does not for twice as long.
+    pub answers: bool,
+    /// How long a client may take nothing while there is something.
+    pub stall: Duration,
+    pub(super) seat: Seat,
+    pub(super) allowed: u64,
+}
+impl Member {
+    /// `None`: the follower is not at the head of a feed.
+    pub fn new(io: Box<dyn Io>, mut keeper: Box<dyn Keeper>, heartbeat: Duration, answers: bool, stall: Duration) -> Result<Self, (Box<dyn Io>, Box<dyn Keeper>)> {
+        match keeper.follower().leave() {
+            Some((seat, allowed)) => Ok(Self {
+                io,
+                keeper,
+                heartbeat,
+                answers,
+                stall,
+                seat,
+                allowed,
+            }),
+            None => Err((io, keeper)),
+        }
+    }
+}
+/// A socket on its way back.
+pub struct Returned {
+    /// As it is.
+    pub io: Box<dyn Io>,
+    /// What must be written before anything else: the rest of a frame.
+    pub rest: Bytes,
+    /// It counts as cut until it is written.
+    pub owed: Option<Offered>,
+    /// What the client has said.
+    pub read: Vec<u8>,
+    /// The client took nothing for too long.
+    pub stalled: bool,
+}
+
+/// What becomes of a socket.
+pub(super) enum Fate {
+    Stay,
+    /// The client has gone.
+    Gone,
+    /// Back to its keeper, with what the client has said.
+    Return(Vec<u8>),
+    /// It took nothing for too long.
+    Stalled,
+}
+pub(super) struct Resident {
+    io: Box<dyn Io>,
+    keeper: Box<dyn Keeper>,
+    seat: Seat,
+    allowed: u64,
+    group: usize,
+    bell: Arc<Bell>,
+    waker: Waker,
+    /// The rest of what was cut, and whether it is the end of a message.
+    rest: Bytes,
+    owed: Option<Offered>,
+    /// Since when nothing more could be written.
+    blocked: Option<Instant>,
+    /// Its socket was told to be patient.
+    patient: bool,
+    /// The client's last sign of life, and ours: any frame, or where it has to answer only what it has to answer.
+    heard: Instant,
+    spoken: Instant,
+    beaten: Instant,
+    heartbeat: Duration,
+    answers: bool,
+    stall: Duration,
+}
+impl Resident {
+    pub(super) fn new(member: Member, group: usize, bell: Arc<Bell>, now: Instant) -> Self {
+        let mut io = member.io;
+        io.allow(member.heartbeat * 2);
+        Self {
+            io,
+            keeper: member.keeper,
+            seat: member.seat,
+            allowed: member.allowed,
+            group,
+            waker: bell.clone().into(),
+            bell,
+            rest: Bytes::new(),
+            owed: None,
+            blocked: None,
+            patient: false,
+            heard: now,
+            spoken: now,
+            beaten: now,
+            heartbeat: member.heartbeat,
+            answers: member.answers,
+            stall: member.stall,
+        }
+    }
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+    pub(super) fn group(&self) -> usize {
+        self.group
+    }
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+    pub(super) fn is_current(&mut self) -> bool {
+        self.keeper.follower().is_current()
+    }
+    /// What the client has said, until there is no more for now.
+    pub(super) fn listen(&mut self, scratch: &mut [u8], now: Instant) -> Fate {
+        self.bell.heard();
+        let mut cx = Context::from_waker(&self.waker);
+        loop {
+            let mut buf = ReadBuf::new(scratch);
+            match Pin::new(&mut self.io).poll_read(&mut cx, &mut buf) {
+                Poll::Pending => return Fate::Stay,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                    self.heard = now;
+                    if self.seat.framing().heard(buf.filled()) == Heard::Words {
+                        return Fate::Return(buf.filled().to_vec());
+                    }
+                }
+                Poll::Ready(Ok(()) | Err(_)) => return Fate::Gone,
+            }
+        }
+    }
+    /// What is new, as far as the socket takes it.
+    pub(super) fn write(&mut self, head: u64, runs: &mut Runs, now: Instant) -> Fate {
+        if !self.finish_frame(now) {
+            return self.fate();
+        }
+        loop {
+            let to = head.min(self.allowed);
+            let run = match runs.of(&self.seat, to) {
+                Taken::Run(run) => run,
+                Taken::Nothing if self.seat.feed().has_ended() && self.seat.number() >= self.seat.feed().head() => {
+                    return Fate::Return(Vec::new());
+                }
+                Taken::Nothing => return Fate::Stay,
+                // It needs words of its own, or another reader.
+                Taken::Gap(_) | Taken::Behind => return Fate::Return(Vec::new()),
+            };
+            let (before, mut done) = (self.seat.number(), 0);
+            let mut cx = Context::from_waker(&self.waker);
+            while let Some(left) = run.bytes.get(done..).filter(|left| !left.is_empty()) {
+                match Pin::new(&mut self.io).poll_write(&mut cx, left) {
+                    Poll::Ready(Ok(written @ 1..)) => done += written,
+                    Poll::Ready(Ok(0) | Err(_)) => return Fate::Gone,
+                    Poll::Pending => {
+                        let whole = run.ends.partition_point(|end| *end as usize <= done);
+                        let cut = run.ends.get(whole).map_or(0, |end| *end as usize);
+                        let begun = whole.checked_sub(1).and_then(|last| run.ends.get(last)).map_or(0, |end| *end as usize) < done;
+                        self.seat.class().pass(whole as u64);
+                        let mut number = before + whole as u64;
+                        if begun {
+                            // Of memory of its own, so that nothing shared is kept for a client that may never read.
+                            self.rest = Bytes::copy_from_slice(run.bytes.get(done..cut).unwrap_or_default());
+                            self.owed = Some(self.seat.class().offer(1));
+                            number += 1;
+                        }
+                        // While it is still in the ring.
+                        let place = self.seat.feed().cursor_at(number);
+                        self.seat.advance(number, place);
+                        self.blocked = Some(now);
+                        return Fate::Stay;
+                    }
+                }
+            }
+            self.seat.class().pass(run.ends.len() as u64);
+            let to = run.to;
+            self.seat.advance(to, None);
+            self.spoken = now;
+        }
+    }
+    /// Whether nothing of a cut frame is left.
+    fn finish_frame(&mut self, now: Instant) -> bool {
+        let mut cx = Context::from_waker(&self.waker);
+        while !self.rest.is_empty() {
+            match Pin::new(&mut self.io).poll_write(&mut cx, &self.rest) {
+                Poll::Ready(Ok(written @ 1..)) => {
+                    self.rest.advance(written);
+                    self.blocked = Some(now);
+                }
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    self.blocked = None;
+                    return false;
+                }
+                Poll::Pending => {
+                    self.blocked.get_or_insert(now);
+                    return false;
+                }
+            }
+        }
+        self.owed.take().into_iter().for_each(Offered::written);
+        self.blocked = None;
+        true
+    }
+    /// After a frame that could not be finished.
+    fn fate(&self) -> Fate {
+        if self.blocked.is_some() { Fate::Stay } else { Fate::Gone }
+    }
+    /// Once in a while: a sign of life if it is time, and whether the client still gives any.
+    pub(super) fn beat(&mut self, now: Instant) -> Fate {
+        if let Some(since) = self.blocked {
+            if !self.patient {
+                // It reads slowly, which its machine may say by shutting its window: that is no broken line.
+                self.patient = true;
+                self.io.allow(self.stall);
+            }
+            if now.saturating_duration_since(since) >= self.stall {
+                return Fate::Stalled;
+            }
+        } else if self.patient {
+            self.patient = false;
+            self.io.allow(self.heartbeat * 2);
+        }
+        if self.answers && self.blocked.is_none() && now.saturating_duration_since(self.heard) >= self.heartbeat * 2 {
+            return Fate::Gone;
+        }
+        let last = self.beaten.max(if self.answers { self.heard } else { self.spoken });
+        if self.blocked.is_some() || now.saturating_duration_since(last) < self.heartbeat {
+            return Fate::Stay;
+        }
+        self.beaten = now;
+        let mut out = BytesMut::new();
+        self.seat.framing().beat(&mut out);
+        self.rest = out.freeze();
+        if self.finish_frame(now) { Fate::Stay } else { self.fate() }
+    }
+    /// Leaves the shard.
+    pub(super) fn go(mut self, fate: Fate) {
+        let (read, stalled) = match fate {
+            Fate::Return(read) => (read, false),
+            Fate::Stalled => (Vec::new(), true),
+            Fate::Stay | Fate::Gone => return,
+        };
+        self.seat.pin();
+        self.keeper.follower().take_back(self.seat, self.allowed);
+        tasks::detach(self.keeper.take_back(Returned {
+            io: self.io,
+            rest: self.rest,
+            owed: self.owed,
+            read,
+            stalled,
+        }));
+    }
+}
