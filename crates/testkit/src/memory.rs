@@ -13,7 +13,7 @@ use tidegate_core::{
     endpoint::{AckMode, Capabilities, Consumer, ConsumerSpec, Endpoint, GroupName, Limit, Producer, Publish, Start},
     error::{Code, Error, Result},
     message::Message,
-    position::Position,
+    position::{Cursor, Position},
     receipt::{Kept, Level, Place, Receipt, Span},
     settle::{Ack, Outcome, Returns, Settled},
 };
@@ -170,6 +170,17 @@ impl Consumer for MemoryConsumer {
     fn drain(&mut self) {
         self.draining = true;
     }
+    fn cursor(&self) -> Option<Cursor> {
+        let seen = lock(&self.group.state).next.checked_sub(1);
+        Some(seen.map(position).into_iter().collect())
+    }
+}
+fn position(seq: u64) -> Position {
+    Position {
+        source: SOURCE,
+        partition: 0,
+        offset: u128::from(seq),
+    }
 }
 impl Group {
     /// What is due first, one at a time; then fresh ones.
@@ -190,14 +201,9 @@ impl Group {
         };
         let item = |slot: u32| {
             let seq = first + u64::from(slot);
-            let position = Position {
-                source: SOURCE,
-                partition: 0,
-                offset: u128::from(seq),
-            };
             Received {
                 message: log.messages[seq as usize].clone(),
-                position: Some(position),
+                position: Some(position(seq)),
                 attempt: state.due.attempt(seq),
                 slot,
                 metadata: tidegate_core::headers::Headers::EMPTY,
