@@ -168,7 +168,8 @@ impl Events {
         }
         let mut quiet = Instant::now() + self.heartbeat;
         loop {
-            if line.is_idle() && self.follower.is_seated() {
+            let seated = self.follower.is_seated();
+            if seated && line.is_idle() {
                 return Next::Rest;
             }
             let next = async {
@@ -178,6 +179,7 @@ impl Events {
             };
             let step = tokio::select! {
                 biased;
+                () = line.idle(), if seated => continue,
                 step = next => step,
                 () = sleep_until(quiet) => {
                     let mut out = BytesMut::new();
