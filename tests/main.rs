@@ -7,6 +7,7 @@ mod clients;
 mod command_line;
 mod crash;
 mod documents;
+mod fanout;
 mod get;
 mod metrics;
 mod post;

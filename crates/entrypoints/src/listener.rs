@@ -190,7 +190,7 @@ impl<H: Handler> Serving<H> {
                     let client = parts.io.into_inner();
                     match successor {
                         Some(successor) => {
-                            let io = Box::new(Direct(client.into_socket()));
+                            let io = Box::new(Direct::new(client.into_socket()));
                             let client = Client { io, read: parts.read_buf, open: Box::new(open) };
                             // It may live for days, and needs nothing of this.
                             drop(connection);

@@ -104,14 +104,16 @@ impl Feed {
     pub(crate) async fn seat(self: &Arc<Self>, framing: &'static dyn Framing, class: Arc<Class>) -> Result<Seat> {
         // In the lane first: what comes while we wait has its frames.
         let mut seat = Seat::new(self.clone(), framing, class);
+        let (number, cursor) = self.look().await?;
+        seat.advance(number, Some(cursor));
+        Ok(seat)
+    }
+    /// The head and the place there, once everything that was there before the call is read. Cancel-safe.
+    pub(crate) async fn look(&self) -> Result<(u64, Cursor)> {
         let (answer, looked) = oneshot::channel();
         let asked = self.looks.send(answer).await;
         match looked.await {
-            Ok((number, cursor)) if asked.is_ok() => {
-                seat.number = number;
-                seat.cursor = Some(cursor);
-                Ok(seat)
-            }
+            Ok(place) if asked.is_ok() => Ok(place),
             _ => Err(self.why()),
         }
     }

@@ -81,6 +81,8 @@ struct Way {
     credit: Option<u64>,
     /// Read, and not handed out yet.
     pulled: Option<Pulled>,
+    /// The drain has begun: it ends at that number of its feed.
+    until: Option<u64>,
 }
 struct Pulled {
     delivery: Delivery,
@@ -114,10 +116,10 @@ enum Interrupt {
     Changed,
 }
 impl Gate {
-    async fn interrupted(&mut self) -> Interrupt {
+    async fn interrupted(&mut self, draining: bool) -> Interrupt {
         tokio::select! {
             biased;
-            () = self.drain.started() => Interrupt::Drain,
+            () = self.drain.started(), if !draining => Interrupt::Drain,
             () = self.route.changed() => Interrupt::Changed,
         }
     }
@@ -140,6 +142,7 @@ impl Follower {
             start: wish.start.clone(),
             credit,
             pulled: None,
+            until: None,
             live,
         };
         way.begin(wish.start).await?;
@@ -157,8 +160,8 @@ impl Follower {
         loop {
             tokio::select! {
                 biased;
-                interrupt = self.gate.interrupted() => match interrupt {
-                    Interrupt::Drain => return Ok(Step::Ended(Ended::Draining)),
+                interrupt = self.gate.interrupted(self.way.until.is_some()) => match interrupt {
+                    Interrupt::Drain => self.way.until = Some(self.way.last().await),
                     Interrupt::Changed => if let Some(why) = self.rerouted().await? {
                         return Ok(Step::Ended(why));
                     },
@@ -197,9 +200,11 @@ impl Follower {
     pub fn credit(&mut self) -> Option<&mut u64> {
         self.way.credit.as_mut()
     }
-    /// Whether it stands near the head of a feed, where others can do the rest.
+    /// Whether it stands near the head of a feed and nothing else is to be done, so that others can do the rest.
     pub fn is_seated(&self) -> bool {
-        matches!(&self.way.source, Source::Seated(seat) if seat.is_near_head()) && self.way.pulled.is_none()
+        let way = &self.way;
+        let near = matches!(&way.source, Source::Seated(seat) if seat.is_near_head());
+        near && way.pulled.is_none() && !self.gate.drain.is_draining() && self.is_current()
     }
     /// Its seat, and up to which number messages may be taken. Until it is given back there is nothing to follow.
     pub(crate) fn leave(&mut self) -> Option<(Seat, u64)> {
@@ -253,6 +258,19 @@ impl Way {
         self.cursor = self.seen();
         Ok(())
     }
+    /// Where it ends now that the gateway does: what is only live is handed out, for nobody can come back for it.
+    async fn last(&mut self) -> u64 {
+        match &mut self.source {
+            Source::Seated(seat) if !seat.feed().resumes() => seat.feed().look().await.map_or(0, |(number, _)| number),
+            _ => 0,
+        }
+    }
+    fn is_over(&self) -> bool {
+        match (&self.source, self.until) {
+            (Source::Seated(seat), Some(until)) => seat.number() >= until || self.credit == Some(0),
+            (_, until) => until.is_some(),
+        }
+    }
     fn sit(&mut self, mut seat: Seat) {
         seat.occupy();
         self.source = Source::Seated(seat);
@@ -267,6 +285,9 @@ impl Way {
     }
     /// `None`: look again. Cancel-safe: what was read waits until it is handed out.
     async fn next(&mut self) -> Result<Option<Step>> {
+        if self.is_over() {
+            return Ok(Some(Step::Ended(Ended::Draining)));
+        }
         if self.pulled.is_some() {
             return self.hand_out().await;
         }

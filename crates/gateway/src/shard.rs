@@ -125,7 +125,9 @@ impl Shard {
             let number = entry.key();
             let group = self.groups.join(number, &member.seat);
             entry.insert(Resident::new(member, group, self.desk.bell(number), now));
-            if self.draining {
+            // What happened while it was on its way here.
+            let changed = self.draining || self.residents.get_mut(number).is_some_and(|resident| !resident.is_current());
+            if changed {
                 self.settle(number, Fate::Return(Vec::new()));
             } else {
                 // Both arms the read side and writes what came since it left its task.

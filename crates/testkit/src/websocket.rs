@@ -87,6 +87,10 @@ impl WebSocket {
     pub fn shutdown(&self, how: std::net::Shutdown) {
         let _closed = self.client.socket().shutdown(how);
     }
+    /// What only the socket itself can do.
+    pub fn with<T>(&self, act: impl FnOnce(&std::net::TcpStream) -> T) -> T {
+        act(self.client.socket())
+    }
     /// Raw bytes.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.client.write(bytes);

@@ -18,16 +18,31 @@ pub(super) static CHUNKED: Sse = Sse { chunked: true };
 pub(super) static RAW: Sse = Sse { chunked: false };
 
 impl Sse {
-    /// One chunk each, so that a frame that is cut ends as itself (RFC 9112, section 7.1).
-    pub(super) fn wrap(&self, out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
+    /// One chunk each, so that a frame that is cut ends as itself (RFC 9112, section 7.1). It will have about that many bytes.
+    pub(super) fn wrap(&self, about: usize, out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
         if !self.chunked {
             return write(out);
         }
-        let mut event = BytesMut::new();
-        write(&mut event);
-        out.put_slice(format!("{:x}\r\n", event.len()).as_bytes());
-        out.put_slice(&event);
+        // Its length is known when it is written; the digits are there before, with a zero in front if they are too many.
+        let digits = format!("{:x}", about * 8 + 64).len();
+        out.reserve(about + 128);
+        let begin = out.len();
+        out.put_bytes(b'0', digits);
         out.put_slice(b"\r\n");
+        let event = out.len();
+        write(out);
+        let length = format!("{:0digits$x}", out.len() - event);
+        out.put_slice(b"\r\n");
+        if length.len() == digits {
+            out.iter_mut().skip(begin).zip(length.bytes()).for_each(|(place, digit)| *place = digit);
+        } else {
+            // Longer than anybody thought.
+            let written = out.split_off(event);
+            out.truncate(begin);
+            out.put_slice(length.as_bytes());
+            out.put_slice(b"\r\n");
+            out.unsplit(written);
+        }
     }
     /// No event comes any more.
     pub(super) fn end(&self, out: &mut BytesMut) {
@@ -43,7 +58,7 @@ impl Framing for Sse {
     fn frame(&self, r: &Received, at: &Cursor, out: &mut BytesMut) {
         let id = (!at.is_empty()).then(|| at.to_string());
         let payload = &r.message.payload;
-        self.wrap(out, |out| {
+        self.wrap(payload.len(), out, |out| {
             // A stream of events is UTF-8; what is not travels in base64, and its event says so.
             if simdutf8::basic::from_utf8(payload).is_ok() {
                 sse::event(id.as_deref(), None, payload, out);
@@ -56,11 +71,11 @@ impl Framing for Sse {
         let mut data = Vec::new();
         items::gap(gap, &mut data);
         let id = (!gap.to.is_empty()).then(|| gap.to.to_string());
-        self.wrap(out, |out| sse::event(id.as_deref(), Some("gap"), &data, out));
+        self.wrap(data.len(), out, |out| sse::event(id.as_deref(), Some("gap"), &data, out));
         true
     }
     fn beat(&self, out: &mut BytesMut) {
-        self.wrap(out, sse::comment);
+        self.wrap(0, out, sse::comment);
     }
     /// Nobody listens to what comes after the request.
     fn heard(&self, _bytes: &[u8]) -> Heard {
@@ -176,7 +191,15 @@ mod tests {
         let mut out = BytesMut::new();
         CHUNKED.beat(&mut out);
         CHUNKED.end(&mut out);
-        assert_eq!(&out[..], b"3\r\n:\n\n\r\n0\r\n\r\n");
+        assert_eq!(&out[..], b"03\r\n:\n\n\r\n0\r\n\r\n");
+        for (about, length) in [(0, 63), (0, 300), (0, 5_000), (128, 128), (128, 1_088), (128, 1_100)] {
+            let mut out = BytesMut::from(&b"before"[..]);
+            CHUNKED.wrap(about, &mut out, |out| out.put_bytes(b'x', length));
+            let text = String::from_utf8(out.to_vec()).unwrap();
+            let (digits, rest) = text.strip_prefix("before").unwrap().split_once("\r\n").unwrap();
+            assert_eq!(usize::from_str_radix(digits, 16), Ok(length));
+            assert_eq!(rest, format!("{}\r\n", "x".repeat(length)));
+        }
         let mut out = BytesMut::new();
         RAW.beat(&mut out);
         RAW.end(&mut out);

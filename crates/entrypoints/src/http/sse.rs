@@ -78,7 +78,7 @@ pub(super) async fn stream(call: &Call<'_>, parts: &Parts, gateway: &Gateway, co
     };
     let retry = RETRY.start + u64::from(call.trace[7]) * (RETRY.end - RETRY.start) / 256;
     let mut greeting = BytesMut::new();
-    framing.wrap(&mut greeting, |out| sse::retry(retry, out));
+    framing.wrap(0, &mut greeting, |out| sse::retry(retry, out));
     let greeting = greeting.freeze();
     let body = if leaves {
         connection.hand_over(Box::new(move |client| {
@@ -213,7 +213,7 @@ impl Events {
     }
     fn last(&self, event: &str, data: &[u8]) -> Bytes {
         let mut out = BytesMut::new();
-        self.framing.wrap(&mut out, |out| sse::event(None, Some(event), data, out));
+        self.framing.wrap(data.len(), &mut out, |out| sse::event(None, Some(event), data, out));
         self.framing.end(&mut out);
         out.freeze()
     }

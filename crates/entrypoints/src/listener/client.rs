@@ -1,5 +1,7 @@
 //! A client that is no longer spoken to in HTTP, and its socket.
 use bytes::Bytes;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use std::{
     any::Any,
     io,
@@ -22,16 +24,28 @@ pub struct Client {
     /// Held as long as this counts as a connection.
     pub open: Box<dyn Any + Send>,
 }
+/// What the system may hold unsent: a client that does not read costs the kernel little, and we see it soon.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 16 << 10;
+
 /// A socket of its own.
-pub(super) struct Direct(pub(super) TcpStream);
-impl Io for Direct {
-    fn allow(&mut self, unacknowledged: Duration) {
-        // It fails only if the client has gone, and then so does the rest; elsewhere there is no such option.
+pub(super) struct Direct(TcpStream);
+impl Direct {
+    pub(super) fn new(socket: TcpStream) -> Self {
+        // It fails only if the client has gone, and then so does the rest.
         #[cfg(target_os = "linux")]
-        let _gone = rustix::net::sockopt::set_tcp_user_timeout(&self.0, u32::try_from(unacknowledged.as_millis()).unwrap_or(u32::MAX));
-        #[cfg(not(target_os = "linux"))]
-        let _unused = unacknowledged;
+        let _gone = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT);
+        Self(socket)
     }
+}
+impl Io for Direct {
+    #[cfg(target_os = "linux")]
+    fn allow(&mut self, unacknowledged: Duration) {
+        let _gone = SockRef::from(&self.0).set_tcp_user_timeout(Some(unacknowledged));
+    }
+    /// Elsewhere there is no such option: the system's own patience counts.
+    #[cfg(not(target_os = "linux"))]
+    fn allow(&mut self, _unacknowledged: Duration) {}
 }
 /// A stream within a connection, which has its own ways to see that the client has gone.
 pub(crate) struct Within(pub(crate) DuplexStream);

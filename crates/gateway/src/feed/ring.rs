@@ -11,6 +11,8 @@ use tidegate_core::{
 /// What a block costs beside its frames, and a message in it.
 const BLOCK: usize = 192;
 const MESSAGE: usize = 56;
+/// What a frame nearly always needs beside its payload.
+const FRAME: usize = 64;
 
 pub(super) struct Ring {
     blocks: VecDeque<Block>,
@@ -129,7 +131,8 @@ impl Ring {
         let mut framed: Vec<_> = Vec::with_capacity(self.lanes.len());
         for lane in &self.lanes {
             let mut at = before.clone();
-            let mut out = BytesMut::new();
+            let payloads: usize = items.iter().map(|item| item.message.payload.len() + FRAME).sum();
+            let mut out = BytesMut::with_capacity(payloads);
             let frame = |item| {
                 write(lane.framing, item, &mut at, &mut out);
                 out.len() as u32
