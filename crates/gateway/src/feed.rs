@@ -27,7 +27,7 @@ use tidegate_core::{
 use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How much of one feed is kept, at most.
-const RING_BYTES: usize = 4 << 20;
+const RING_BYTES: usize = 1 << 20;
 const RING_MESSAGES: u64 = 4_096;
 /// A seat that far behind is still far from being forgotten.
 const NEAR: u64 = RING_MESSAGES / 4;
