@@ -183,6 +183,8 @@ pub(crate) struct State {
     pub(crate) failed: Option<Error>,
     /// Being written, for the zeros ahead: the file and its end.
     pub(crate) open: Option<(Arc<JournalFile>, u64)>,
+    /// Number of the last frame that was synced.
+    pub(crate) synced: u64,
 }
 /// A file that will not be written any more.
 #[derive(Clone)]
@@ -284,6 +286,8 @@ pub(crate) struct Writer {
     owed: bool,
     /// Of the next frame.
     pub(crate) seq: u64,
+    /// Of the last frame that was written. A file begins right behind it, so that a whole file that is lost shows.
+    good: u64,
 }
 impl Writer {
     pub(crate) fn new(file: Option<Arc<JournalFile>>, seq: u64) -> Self {
@@ -292,6 +296,7 @@ impl Writer {
             at: 0,
             first_seq: seq,
             seq,
+            good: seq.saturating_sub(1),
             owed: false,
         }
     }
@@ -319,12 +324,12 @@ impl Writer {
         };
         let closed = self.file.replace(next).map(|file| Closed {
             file,
-            last_seq: self.seq - 1,
+            last_seq: self.good,
             bytes: self.at,
             blank: false,
         });
         self.at = 0;
-        self.first_seq = self.seq;
+        self.first_seq = self.good + 1;
         shared.files.state().closed.extend(closed);
         shared.mover.wake();
         Ok(true)
@@ -364,9 +369,11 @@ impl Writer {
             shared.sync_journal(&*file.file)?;
         }
         self.at = end;
+        self.good = self.seq - 1;
         {
             let mut state = shared.files.state();
             state.open = Some((file.clone(), end));
+            state.synced = self.good;
         }
         if file.wants_zeros(end, limits) {
             shared.mover.wake();

@@ -24,6 +24,7 @@ mod mover;
 mod names;
 mod options;
 mod partition;
+mod reached;
 mod reader;
 mod record;
 mod recover;

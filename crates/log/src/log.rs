@@ -12,6 +12,7 @@ use crate::{
     le::Salt,
     marker,
     mover::Mover,
+    names,
     options::{Limits, Options, Sabotage},
     partition::Partition,
     reader::Reader,
@@ -95,6 +96,9 @@ pub struct Found {
     pub lost_tail: u64,
     /// The table file was damaged: segments were read to find out what they hold.
     pub slow: bool,
+    /// Files of the journal are gone, or all that was in them. Every partition that may have had records there goes on far behind the
+    /// last one that is known, and its readers are told.
+    pub lost_files: bool,
     /// From the lock to the first publish.
     pub took: Duration,
 }
@@ -311,11 +315,11 @@ pub(crate) fn start(disk: Arc<dyn Disk>, options: &Options, hooks: Hooks) -> Res
     })?;
     let space = disk.space().map_err(Error::disk("look at the free space"))?;
     let limits = Limits::of(options, space);
-    let value = marker::open(&*disk, limits.internal.salt, limits.now())?;
+    let (value, begun) = marker::open(&*disk, limits.internal.salt, limits.now())?;
     let blind = limits.sabotaged(Sabotage::NoChecksum);
     let salt = Salt { value, blind };
     let shared = Shared::new(disk, limits, hooks, salt, lock);
-    let recovered = recover::run(&shared)?;
+    let recovered = recover::run(&shared, begun)?;
     serve(shared, recovered)
 }
 fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Committer, Mover, Found), Error> {
@@ -334,6 +338,19 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
     shared.catalog.load(tables);
     let mut frame = vec![0; frame::HEADER];
     let mut records = 0;
+    let mut state_seq = state_seq;
+    if found.lost_files {
+        // Streams may be lost too, and their numbers are in cursors: nobody has given numbers as fast as the clock.
+        let seconds = u32::try_from(shared.limits.now() / 1_000_000).unwrap_or(0);
+        let mut row = shared.catalog.advance(seconds);
+        for _ in 0..2 {
+            state_seq += 1;
+            record::stamp(&mut row, names::table::COUNTERS, state_seq, shared.limits.now(), shared.salt);
+            frame.extend_from_slice(&row);
+            records += 1;
+        }
+        shared.catalog.tables().seq = state_seq;
+    }
     for stream in shared.catalog.all() {
         found.streams += 1;
         for partition in &stream.homes {
@@ -359,6 +376,7 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
         Err((Error::Full, opening)) => Some(opening),
         Err((error, _)) => return Err(error),
     };
+    shared.reached.note(&shared, false);
     retention::look_at_space(&shared);
     shared.counters.damaged.store(found.damaged, Relaxed);
     let dedupe = Dedupe::load(remembered(&shared, ids)?, shared.limits.dedupe);

@@ -113,6 +113,8 @@ impl Mover {
                 began = clock::instant();
             }
         }
+        // The journal is sealed: all of it must be there at the next start.
+        self.shared.reached.note(&self.shared, true);
         self.shared.life.end();
     }
     /// For so long, as long as nobody begins to wait for the move.
@@ -156,6 +158,7 @@ impl Mover {
                 self.shared.catalog.unsweep();
             }
         }
+        self.shared.reached.note(&self.shared, false);
         self.trim();
         if self.shared.files.state().spare.is_none() {
             self.prepare();
@@ -388,7 +391,7 @@ impl Mover {
         Ok(())
     }
     fn put(&self, job: &mut Job, home: &mut Home, offsets: std::ops::Range<u64>, time: i64, record: &[u8]) -> Result<(), Error> {
-        if home.is_full(offsets.start, record.len() as u64, time) {
+        if home.is_full(offsets.end, record.len() as u64, time) {
             self.roll(job, home)?;
         }
         if home.segments.last().is_none_or(|segment| segment.sealed) {

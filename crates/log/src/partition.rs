@@ -223,6 +223,17 @@ impl Places {
         }
         self.end
     }
+    /// The floor that takes so many messages away. Wide holes are passed over: by offsets alone it would never come to their ends.
+    pub(crate) fn fewer(&self, messages: u64) -> u64 {
+        let hole = self.segments.iter().find(|segment| segment.end > self.floor);
+        let from = match hole.filter(|segment| segment.records == 0) {
+            Some(segment) => segment.end,
+            None => self.skip_at(self.floor).map_or(self.floor, |skip| skip.to),
+        };
+        let next = self.skips.iter().find(|skip| skip.from >= from && skip.from < from + messages);
+        // Up to the next hole: what is too much still is taken at the next look.
+        next.map_or(from + messages, |skip| skip.to)
+    }
     /// Segments that hold nothing readers may have, the one that grows too.
     pub(crate) fn below_floor(&self) -> Vec<Segment> {
         let gone = self.segments.iter().take_while(|segment| segment.end <= self.floor);

@@ -28,6 +28,8 @@ pub(crate) struct Loaded {
     pub(crate) seq: u64,
     /// A batch with a later one behind it does not check.
     pub(crate) damaged: bool,
+    /// Something follows the last whole batch, or there is no whole one: what a crash left of a move, or damage.
+    pub(crate) ragged: bool,
     pub(crate) writer: Writer,
 }
 /// Where the next batch goes.
@@ -76,8 +78,10 @@ pub(crate) fn load(shared: &Shared, rescue: bool) -> Result<Loaded, Error> {
     }
     let newest = files.last().map(|(file, _)| file.number);
     let Some((file, handle)) = files.into_iter().rev().find(|(file, _)| !file.batches.is_empty()) else {
+        loaded.ragged = newest.is_some();
         return Ok(loaded);
     };
+    loaded.ragged = file.end != file.len || Some(file.number) != newest;
     loaded.damaged = file.damaged || !file.header;
     for (rows, seq) in file.batches {
         for (key, value) in rows {
