@@ -8,7 +8,7 @@ use crate::{
     frame,
     herald::Herald,
     intake::{Change, Submission},
-    journal::{self, Writer},
+    journal::{self, Closed, Writer},
     le::Salt,
     marker,
     mover::Mover,
@@ -331,7 +331,7 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
         state_seq,
         next_number,
         closed,
-        table,
+        mut table,
         covered,
         ids,
     } = recovered;
@@ -364,9 +364,18 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
         }
     }
     {
+        // The table must not lose what it covers to a power cut once the file is written over: who wrote it may have died before the sync.
+        let done = |closed: &Closed| closed.bytes > 0 && closed.last_seq <= covered;
+        let synced = closed.iter().any(done) && table.sync(&shared);
         let mut files = shared.files.state();
         files.next_number = next_number;
-        files.closed.extend(closed);
+        for closed in closed {
+            if synced && done(&closed) {
+                files.free.push(closed.file);
+            } else {
+                files.closed.push_back(closed);
+            }
+        }
     }
     let mut writer = Writer::new(journal::first(&shared)?, next_seq);
     let opening = journal::Opening { frame, records };

@@ -367,7 +367,9 @@ impl Scan<'_> {
                 homes.entry(home).or_default().gone = GONE;
             }
         }
-        homes.values_mut().for_each(|home| home.gone = GONE);
+        for home in homes.values_mut() {
+            home.gone = GONE;
+        }
     }
     /// Holes of a torn end were never acknowledged, as far as can be known.
     fn explain(&mut self, holes: Vec<(u32, u64, u64)>) {

@@ -174,6 +174,11 @@ impl Writer {
             Error::disk("write the table file")(error)
         })
     }
+    /// Whether what was found in the file is on the disk; if not, or if nothing more is written to it, the next batch begins a new one.
+    pub(crate) fn sync(&mut self, shared: &Shared) -> bool {
+        self.file = self.file.take().filter(|file| shared.sync_new(&**file).is_ok());
+        self.file.is_some()
+    }
     /// Everything into a new file; the one before stays as a fallback.
     fn renew(&mut self, shared: &Shared, seq: u64) -> std::io::Result<()> {
         self.number += 1;

@@ -165,3 +165,24 @@ fn p06_a_lost_file_of_the_journal_is_counted_and_told_and_its_offsets_are_not_us
         }
     }
 }
+#[test]
+fn a_start_uses_files_again_that_are_in_segments() {
+    let mut driver = Driver::new(Recorded::new(), &settings());
+    driver.create();
+    while journal(&driver.disk.image()).len() < 4 {
+        driver.append("a", 0, 3);
+        while driver.steps.commit() {}
+        driver.hear();
+    }
+    while driver.steps.mover() {}
+    let image = driver.disk.image();
+    assert_eq!(journal(&image).len(), 4, "two in segments, one not, one open");
+    let (_log, mut steps, found, disk) = start(&image);
+    assert_eq!(found.damaged, 0);
+    steps.tick();
+    assert_eq!(
+        journal(&disk.image()).len(),
+        4,
+        "two not in segments, one open, one kept to be used again"
+    );
+}
