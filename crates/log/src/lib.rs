@@ -15,6 +15,7 @@ mod frame;
 pub mod fuzz;
 mod hash;
 mod herald;
+mod ids;
 mod intake;
 mod journal;
 mod le;

@@ -90,7 +90,7 @@ pub struct Found {
     pub records: u64,
     /// Frames in the journal.
     pub frames: u64,
-    /// Records that do not check, at least.
+    /// Records that do not check, at least, and lists of message ids, which were read from the records instead.
     pub damaged: u64,
     /// Offsets left out by every home, because the end of the journal did not check; 0: it did.
     pub lost_tail: u64,
@@ -387,8 +387,10 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
     };
     shared.reached.note(&shared, false);
     retention::look_at_space(&shared);
+    let (ids, damaged_lists) = remembered(&shared, ids)?;
+    found.damaged += damaged_lists;
     shared.counters.damaged.store(found.damaged, Relaxed);
-    let dedupe = Dedupe::load(remembered(&shared, ids)?, shared.limits.dedupe);
+    let dedupe = Dedupe::load(ids, shared.limits.dedupe);
     let committer = Committer::new(shared.clone(), writer, opening, state_seq, dedupe);
     if !found.slow {
         shared.catalog.unsweep();
@@ -397,10 +399,11 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
     Ok((shared, committer, mover, found))
 }
 /// Ids within their streams' windows: of the journal, and of segments by their lists. A list has no times: all of a segment count as its
-/// newest record, so a window is never shorter than asked.
-fn remembered(shared: &Shared, journal: Vec<(u32, u64, i64, u128)>) -> Result<Vec<Id>, Error> {
+/// newest record, so a window is never shorter than asked. How many lists do not check, too.
+fn remembered(shared: &Shared, journal: Vec<(u32, u64, i64, u128)>) -> Result<(Vec<Id>, u64), Error> {
     let now = shared.limits.now();
     let mut ids = Vec::new();
+    let mut damaged = 0;
     for (home, offset, time, hash) in journal {
         if let Some((stream, partition)) = shared.catalog.by_home(home) {
             ids.push(Id {
@@ -419,10 +422,14 @@ fn remembered(shared: &Shared, journal: Vec<(u32, u64, i64, u128)>) -> Result<Ve
             let start = dedupe::start(window, now);
             for segment in segments.iter().filter(|segment| segment.last_time >= start) {
                 let folder = Folder::of(&stream, partition.number);
-                for (offset, hash) in segment
-                    .ids(&*shared.disk, &folder, shared.salt)
-                    .map_err(Error::disk("read message ids"))?
-                {
+                let listed = segment.ids(&*shared.disk, &folder, shared.salt);
+                let (known, bad_list) = listed.map_err(Error::disk("read message ids"))?;
+                if bad_list {
+                    damaged += 1;
+                    // Told once; from now on the records are read.
+                    let _told_again = shared.disk.remove(&folder.ids(segment.base));
+                }
+                for (offset, hash) in known {
                     ids.push(Id {
                         stream: stream.number(),
                         partition: partition.number,
@@ -434,7 +441,7 @@ fn remembered(shared: &Shared, journal: Vec<(u32, u64, i64, u128)>) -> Result<Ve
             }
         }
     }
-    Ok(ids)
+    Ok((ids, damaged))
 }
 /// Puts what was found in its place; writes the skip that explains what was not.
 fn fill(partition: &Partition, home: recover::Home, frame: &mut Vec<u8>, salt: Salt) -> u32 {

@@ -1,5 +1,6 @@
 //! The second thread: copies the oldest journal file into segments, then uses it again; keeps the next file ready.
 mod home;
+mod lists;
 
 use home::Home;
 pub(crate) use home::partition_row;
@@ -47,7 +48,6 @@ const SHARE: usize = 64 << 10;
 const WINDOW: usize = 1 << 20;
 /// Bytes of one file that wait for a sync: a sync of many would hold up the journal's.
 const UNSYNCED: u64 = 2 << 20;
-
 pub(crate) struct Mover {
     shared: Arc<Shared>,
     table: Writer,
@@ -464,28 +464,6 @@ impl Mover {
         Ok(())
     }
 
-    /// The place of a hash in the list is its offset; what has none is zeros.
-    fn write_ids(&self, job: &mut Job, home: &mut Home) -> Result<(), Error> {
-        let ids = std::mem::take(&mut home.ids);
-        let (Some(segment), Some((first, _)), Some((last, _))) = (home.segments.last(), ids.first(), ids.last()) else {
-            return Ok(());
-        };
-        // A hole larger than this is not worth a list: the segment is read instead.
-        if last - first > 1 << 20 || *first < segment.base {
-            return Ok(());
-        }
-        let mut bytes = vec![0; (last - first + 1) as usize * 16];
-        for (offset, hash) in &ids {
-            crate::le::put(&mut bytes, (offset - first) as usize * 16, &hash.to_le_bytes());
-        }
-        let path = home.folder.ids(segment.base);
-        let at = (first - segment.base) * 16;
-        let file = open(&self.shared, job, &path)?;
-        if at == 0 {
-            job.made.push(path);
-        }
-        file.write_at(&bytes, at).map_err(Error::disk("write message ids"))
-    }
     /// Everything the rows will speak of.
     fn sync(&self, job: &mut Job) -> Result<(), Error> {
         self.sync_files(job)?;

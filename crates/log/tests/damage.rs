@@ -248,6 +248,48 @@ fn p04_a_cursor_into_a_torn_end_is_damage() {
     }
 }
 #[test]
+fn a_list_of_ids_that_does_not_check_is_told_and_not_believed() {
+    let mut driver = Driver::new(Recorded::new(), &settings());
+    driver.create();
+    for _ in 0..60 {
+        driver.append("b", 0, 2);
+        while driver.steps.commit() {}
+        driver.hear();
+        while driver.steps.mover() {}
+    }
+    let image = driver.disk.image();
+    let lists: Vec<_> = image.paths().into_iter().filter(|path| kind(path) == "i").collect();
+    assert!(!lists.is_empty());
+    for path in lists {
+        let bytes = image.read(&path).unwrap();
+        let flipped = (0..bytes.len()).step_by(7).map(|at| {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << (at % 8);
+            bad
+        });
+        for bad in flipped.chain([Vec::new(), bytes[..bytes.len() / 2].to_vec(), vec![0; bytes.len()]]) {
+            let mut image = image.clone();
+            image.replace(&path, bad);
+            let (log, mut steps, found, disk) = start(&image);
+            assert_eq!((found.damaged, log.stats().damaged_records), (1, 1));
+            let stream = log.stream("b").unwrap();
+            let first = stream.range(0).unwrap().0;
+            let again = (first..120).map(|counter| {
+                let mut again = entry((counter - first) as u32, &stream, 0, payload(2, counter));
+                again.message.id = Some(counter.to_string().into());
+                again
+            });
+            let mut receipt = poll(support::append(&log, again.collect(), Level::Stored)).unwrap().unwrap();
+            while steps.commit() {}
+            steps.herald();
+            let kept = poll(&mut receipt).unwrap().unwrap();
+            assert_eq!(kept.duplicates.len() as u64, 120 - first, "each id is known still");
+            drop((log, steps));
+            assert_eq!(start(&disk.image()).2.damaged, 0, "told once");
+        }
+    }
+}
+#[test]
 fn p06_a_cut_costs_only_what_lay_behind_it() {
     let image = build();
     let payloads: Vec<_> = (0..RECORDS).map(|counter| payload(0, counter)).collect();

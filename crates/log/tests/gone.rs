@@ -5,7 +5,10 @@ mod model;
 mod support;
 
 use model::{Driver, hooks, options, poll, serve};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use support::MANY;
 use tidegate_core::{
     endpoint::Start,
@@ -31,7 +34,7 @@ fn journal(image: &Image) -> Vec<PathBuf> {
     image.paths().into_iter().filter(used).collect()
 }
 /// What can happen to a file: it is removed, emptied, or only its header is left.
-fn losses(image: &Image, path: &PathBuf) -> Vec<Image> {
+fn losses(image: &Image, path: &Path) -> Vec<Image> {
     let bytes = image.read(path).unwrap();
     let changed = [None, Some(Vec::new()), Some(bytes[..64].to_vec())];
     let lose = |bytes: Option<Vec<u8>>| {

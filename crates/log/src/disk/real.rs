@@ -70,6 +70,7 @@ impl Disk for Real {
             free: stat.f_bavail.saturating_mul(stat.f_frsize),
         })
     }
+    #[expect(clippy::disallowed_methods, reason = "the log's own disk")]
     fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
         let path = Path::new("log/lock");
         self.make_folders(path)?;

@@ -30,6 +30,8 @@ pub(super) struct Home {
     /// Hashes of what waits; empty without a dedupe window.
     pub(super) ids: Vec<(u64, u128)>,
     pub(super) dedupes: bool,
+    /// Offsets below are in the lists.
+    pub(super) listed: u64,
     pub(super) most: u64,
 }
 
@@ -51,6 +53,7 @@ impl Home {
                 .into_iter()
                 .collect(),
             next: places.moved_to,
+            listed: places.moved_to,
             floor: places.floor,
             buffer: Vec::new(),
             ids: Vec::new(),
