@@ -264,7 +264,8 @@ impl Log {
     fn push(&self, submission: Submission) -> Result<(), Error> {
         self.shared.intake.push(submission, clock::instant())
     }
-    /// Reads from a place on. A place of another stream's number, one that retention has passed, or one behind the end begins with a gap.
+    /// Reads from a place on. A place of another stream's number, one that retention has passed, or one behind the end begins with a gap;
+    /// behind the end, as in another stream, reading begins anew.
     /// Partitions that `After` does not name begin at their first record, as do those beside the one of `At`.
     pub fn reader(&self, stream: &Arc<Stream>, start: Start) -> Result<Reader> {
         Ok(Reader::new(self.shared.clone(), stream.clone(), start))

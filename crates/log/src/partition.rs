@@ -285,15 +285,16 @@ impl Places {
         }
         self.counted.insert(from)
     }
-    /// Where reading goes on from a place that this log no longer knows, though a reader has been there; and what happened.
-    pub(crate) fn beyond(&self, next: u64) -> Option<(u64, Reason)> {
+    /// Where reading goes on from a place that this log no longer knows, though a reader has been there; and what happened. No place:
+    /// what there is may be all new to that reader, as in another stream of the same number.
+    pub(crate) fn beyond(&self, next: u64) -> Option<(Option<u64>, Reason)> {
         if next > self.end {
             let reason = if self.torn { Reason::Damaged } else { Reason::Recreated };
-            return Some((self.end, reason));
+            return Some((None, reason));
         }
         // What was handed out was synced: its end was not torn, but damaged.
         let lost = self.skip_at(next).filter(|skip| skip.why == Missing::TailLost && next > skip.from);
-        lost.map(|skip| (skip.to, Reason::Damaged))
+        lost.map(|skip| (Some(skip.to), Reason::Damaged))
     }
     /// Whether a record of this offset is known to lie in the journal.
     pub(crate) fn holds(&self, offset: u64) -> bool {
