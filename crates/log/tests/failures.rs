@@ -338,7 +338,8 @@ async fn a_data_folder_that_is_none_is_named() {
     let told = tidegate_core::error::Error::from(refused);
     assert_eq!(
         (told.code(), told.retry(), told.hint().is_some()),
-        (Code::StorageFailed, Retry::No, true)
+        (Code::CommandFailed, Retry::No, true),
+        "the disk is as it should be"
     );
     let denied = Error::Folder("x".to_owned(), Arc::new(std::io::ErrorKind::PermissionDenied.into()));
     assert!(denied.to_string().starts_with("the data folder `x` cannot be written to"));
