@@ -288,6 +288,8 @@ pub(crate) struct Writer {
     pub(crate) seq: u64,
     /// Of the last frame that was written. A file begins right behind it, so that a whole file that is lost shows.
     good: u64,
+    /// What this file has added to the index in memory.
+    pub(crate) runs: usize,
 }
 impl Writer {
     pub(crate) fn new(file: Option<Arc<JournalFile>>, seq: u64) -> Self {
@@ -297,12 +299,14 @@ impl Writer {
             first_seq: seq,
             seq,
             good: seq.saturating_sub(1),
+            runs: 0,
             owed: false,
         }
     }
-    /// Where the next frame's header will lie, if it fits into the file.
+    /// Whether a frame fits into the file. One whose records lie in many small pieces is full before its bytes are: all files together
+    /// keep the index within its budget, and there are [`FILES`] of them.
     fn fits(&self, frame: usize, limits: &Limits) -> bool {
-        self.file.is_some() && self.at.max(HEADER as u64) + frame as u64 <= limits.journal_file
+        self.file.is_some() && self.runs < limits.internal.runs / FILES && self.at.max(HEADER as u64) + frame as u64 <= limits.journal_file
     }
     /// Writes the first frame of a start; gives it back if that fails.
     pub(crate) fn open(&mut self, shared: &Shared, mut opening: Opening) -> Result<(), (Error, Opening)> {
@@ -330,6 +334,7 @@ impl Writer {
         });
         self.at = 0;
         self.first_seq = self.good + 1;
+        self.runs = 0;
         shared.files.state().closed.extend(closed);
         shared.mover.wake();
         Ok(true)

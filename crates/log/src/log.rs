@@ -142,6 +142,8 @@ pub struct Stats {
     pub damaged_records: u64,
     /// Message ids remembered now.
     pub dedupe_ids: u64,
+    /// Entries of the index of the journal in memory now, a few dozen bytes each.
+    pub index_entries: u64,
     /// Of each stream: its number and its numbers.
     pub streams: Vec<(u32, StreamStats)>,
 }
@@ -288,6 +290,12 @@ impl Log {
             moved_records: counters.moved.load(Relaxed),
             damaged_records: counters.damaged.load(Relaxed),
             dedupe_ids: counters.dedupe_ids.load(Relaxed),
+            index_entries: self
+                .streams()
+                .iter()
+                .flat_map(|s| s.homes.iter())
+                .map(|home| home.places().runs.len() as u64)
+                .sum(),
             streams: self.streams().iter().map(|s| (s.number(), s.stats())).collect(),
         }
     }
@@ -455,7 +463,9 @@ fn fill(partition: &Partition, home: recover::Home, frame: &mut Vec<u8>, salt: S
         .any(|skip| matches!(skip.why, Missing::TailLost | Missing::Damaged));
     places.end = home.moved_to;
     places.moved(home.segments, home.moved_to);
-    home.runs.into_iter().for_each(|run| places.append(run, None));
+    for run in home.runs {
+        places.append(run, None);
+    }
     home.skips.into_iter().for_each(|skip| places.skip(skip));
     places.raise(home.floor);
     for lost in &home.lost {

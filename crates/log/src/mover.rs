@@ -13,7 +13,6 @@ use crate::{
     journal::{Closed, FILES, JournalFile},
     names::{FIRST_PARTITION, table},
     options::Sabotage,
-    partition::Run,
     record::{self},
     retention,
     segment::{self, Segment},
@@ -34,8 +33,6 @@ use tidegate_core::clock;
 const OPEN: usize = 256;
 /// Syncs at a time, once there are many: a disk does several for the price of one.
 const SYNCS: usize = 4;
-/// Bytes of runs in memory from which on moves are early.
-const RUNS: usize = 32 << 20;
 /// Closed files that wait before the oldest is moved: what dies young is never written twice.
 const LAZY: usize = 2;
 /// A move rests so many times as long as it worked, unless files run short: publishers need the processors and the disk more.
@@ -146,7 +143,7 @@ impl Mover {
             .flat_map(|s| s.homes.iter())
             .map(|home| home.places().runs.len())
             .sum();
-        self.early = runs * size_of::<Run>() > RUNS;
+        self.early = runs > self.shared.limits.internal.runs / 2;
         // A move has its own idea of segments and rows until it is published.
         if self.job.is_none() {
             let removed = retention::remove(&self.shared, &mut self.table, self.covered);

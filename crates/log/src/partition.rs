@@ -71,7 +71,7 @@ impl Run {
         self.first + u64::from(self.count)
     }
     /// Joins what directly follows in the same file, up to [`RUN`] bytes.
-    fn join(&mut self, next: &Self) -> bool {
+    pub(crate) fn join(&mut self, next: &Self) -> bool {
         let end = self.at + u64::from(self.bytes);
         let between = next.at.checked_sub(end);
         let follows = Arc::ptr_eq(&self.file, &next.file) && self.end() == next.first;
@@ -156,15 +156,17 @@ pub(crate) enum Where {
 }
 
 impl Places {
-    /// After the sync: records become visible.
-    pub(crate) fn append(&mut self, run: Run, recent: Option<Arc<Recent>>) {
+    /// After the sync: records become visible. Whether the index has grown.
+    pub(crate) fn append(&mut self, run: Run, recent: Option<Arc<Recent>>) -> bool {
         self.end = self.end.max(run.end());
         self.bytes += u64::from(run.data);
         self.records += u64::from(run.count);
         self.tail.extend(recent);
-        if !self.runs.back_mut().is_some_and(|last| last.join(&run)) {
+        let joined = self.runs.back_mut().is_some_and(|last| last.join(&run));
+        if !joined {
             self.runs.push_back(run);
         }
+        !joined
     }
     /// Explains offsets that will not come; the end moves behind them.
     pub(crate) fn skip(&mut self, skip: Skip) {
@@ -330,6 +332,9 @@ impl Places {
         }
         self.moved_to = self.moved_to.max(to);
         while self.runs.pop_front_if(|run| run.end() <= self.moved_to).is_some() {}
+        if self.runs.capacity() > 4 * self.runs.len() + 64 {
+            self.runs.shrink_to(2 * self.runs.len());
+        }
         self.skips.retain(|skip| skip.to > self.moved_to);
         self.count();
     }

@@ -11,7 +11,7 @@ use crate::{
         self, FIRST_PARTITION,
         table::{COUNTERS, PARTITIONS, SEGMENTS, STREAMS},
     },
-    partition::{RUN, Run, Skip},
+    partition::{Run, Skip},
     reached::Reached,
     record::{self, Missing},
     segment::Segment,
@@ -69,26 +69,18 @@ pub(crate) struct Home {
 impl Home {
     fn run(&mut self, file: &Arc<JournalFile>, at: u64, header: &record::Header) {
         self.last_time = self.last_time.max(header.time);
-        let bytes = header.stored();
-        if let Some(run) = self.runs.last_mut()
-            && Arc::ptr_eq(&run.file, file)
-            && run.end() == header.offset
-            && run.at + u64::from(run.bytes) == at
-            && run.bytes as usize + bytes <= RUN
-        {
-            run.count += 1;
-            run.bytes += bytes as u32;
-            run.data += bytes as u32;
-        } else {
-            self.runs.push(Run {
-                first: header.offset,
-                count: 1,
-                bytes: bytes as u32,
-                data: bytes as u32,
-                at,
-                time: header.time,
-                file: file.clone(),
-            });
+        let bytes = header.stored() as u32;
+        let run = Run {
+            first: header.offset,
+            count: 1,
+            bytes,
+            data: bytes,
+            at,
+            time: header.time,
+            file: file.clone(),
+        };
+        if !self.runs.last_mut().is_some_and(|last| last.join(&run)) {
+            self.runs.push(run);
         }
         self.next = header.offset + 1;
     }
