@@ -1,6 +1,8 @@
 //! The second thread: copies the oldest journal file into segments, then uses it again; keeps the next file ready.
 mod home;
 mod lists;
+#[cfg(test)]
+mod tests;
 
 use home::Home;
 pub(crate) use home::partition_row;
