@@ -110,6 +110,8 @@ struct Unchecked {
     holes: Vec<(u32, u64, u64)>,
     /// How many frames in a row are not there at all.
     absent: u64,
+    /// The first frame behind them is damaged: it may have been the first of a start.
+    unsure: bool,
 }
 
 struct Scan<'a> {
@@ -139,7 +141,7 @@ pub(crate) fn run(shared: &Shared, begun: bool) -> Result<Recovered, Error> {
     let first = sources.first().map_or(1, |source| source.first_seq);
     // A table file that is whole to its end says how far back the journal must reach.
     let headless = first > loaded.seq + 1 && !loaded.damaged && !loaded.ragged;
-    let nothing = sources.is_empty() && loaded.seq == 0;
+    let nothing = sources.is_empty();
     if loaded.damaged || first > loaded.seq + 1 {
         loaded = table::load(shared, true)?;
         (scan.slow, scan.out.found.slow) = (true, true);
@@ -152,13 +154,14 @@ pub(crate) fn run(shared: &Shared, begun: bool) -> Result<Recovered, Error> {
     scan.replay_from = if scan.slow { 0 } else { loaded.seq + 1 };
     scan.rows();
     if headless {
-        scan.gone();
+        scan.gone(first - loaded.seq - 1);
     }
     scan.journal(sources);
     let whole = scan.out.next_seq.saturating_sub(1).max(scan.out.covered);
     let short = reached.map_or(nothing && begun, |reached| reached.seq > whole);
     if short {
-        scan.gone();
+        // How many there were behind that one nobody knows.
+        scan.gone(u64::MAX);
         // Numbers of frames too are never used twice.
         scan.out.next_seq = scan.out.next_seq.max(reached.map_or(0, |reached| reached.seq) + 1);
     }
@@ -282,6 +285,7 @@ impl Scan<'_> {
                 at = end;
             } else if let Some((next, header)) = frame::find(bytes, at + 8, seq + 1..limit, salt) {
                 // Damage: a later frame is there.
+                self.open.unsure |= at == journal::HEADER;
                 if header.seq > self.replay_from {
                     self.records(source, at, next, false);
                     let mut rest = next - at;
@@ -298,17 +302,18 @@ impl Scan<'_> {
                 seq = header.seq;
                 at = next;
             } else {
+                // The end, or damage before the next file. Old frames of a recycled file may follow: their records are known.
+                let known = seq >= limit || limit <= self.replay_from;
+                let evidence = if known { 0 } else { self.records(source, at, bytes.len(), false).1 };
+                self.open.unknown |= evidence > 0;
+                // A frame of which only the header is damaged is there.
+                let there = evidence > 0 || bytes.get(at..).is_some_and(|rest| frame::Header::was(rest, seq, salt));
+                let seq = seq + u64::from(there && seq < limit);
                 self.out.next_seq = self.out.next_seq.max(seq);
                 if limit < u64::MAX {
                     let absent = limit.saturating_sub(seq.max(self.out.covered + 1));
                     self.open.absent = self.open.absent.max(absent);
                 }
-                if seq >= limit || limit <= self.replay_from {
-                    return at;
-                }
-                // The end, or damage before the next file. Old frames of a recycled file may follow: their records are known.
-                let (_, evidence) = self.records(source, at, bytes.len(), false);
-                self.open.unknown |= evidence > 0;
                 return if evidence > 0 { bytes.len() } else { at };
             }
             self.out.next_seq = self.out.next_seq.max(seq);
@@ -319,8 +324,9 @@ impl Scan<'_> {
         let open = std::mem::take(&mut self.open);
         let recovered = header.flags & frame::flag::RECOVERED != 0;
         // A start leaves one number out; all else that is missing was there.
-        if open.absent > u64::from(recovered) {
-            self.gone();
+        let absent = open.absent.saturating_sub(u64::from(recovered || open.unsure));
+        if absent > 0 {
+            self.gone(absent);
         }
         if recovered {
             self.explain(open.holes);
@@ -350,17 +356,18 @@ impl Scan<'_> {
             }
         }
     }
-    /// Files of the journal are missing, or all that was in them: which homes they told of is not known.
-    fn gone(&mut self) {
+    /// Files of the journal are missing, or what was in them: so many frames, of which homes is not known.
+    fn gone(&mut self, frames: u64) {
+        let most = frames.saturating_mul(UNKNOWN).min(GONE);
         self.out.found.lost_files = true;
         let Recovered { tables, homes, .. } = &mut self.out;
         for row in tables.of(STREAMS).filter_map(|(key, value)| Row::decode(key, value)) {
             for home in row.first_home..row.first_home + row.spec.partitions {
-                homes.entry(home).or_default().gone = GONE;
+                homes.entry(home).or_default();
             }
         }
         for home in homes.values_mut() {
-            home.gone = GONE;
+            home.gone = (home.gone + most).min(GONE);
         }
     }
     /// Holes of a torn end were never acknowledged, as far as can be known.
