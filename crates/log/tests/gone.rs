@@ -189,3 +189,36 @@ fn a_start_uses_files_again_that_are_in_segments() {
         "two not in segments, one open, one kept to be used again"
     );
 }
+#[test]
+fn p06_a_lost_file_is_told_beside_segments_too() {
+    let mut driver = Driver::new(Recorded::new(), &settings());
+    driver.create();
+    for round in 0..200 {
+        driver.append(if round % 5 == 0 { "b" } else { "a" }, 0, 3);
+        while driver.steps.commit() {}
+        driver.hear();
+        while driver.steps.mover() {}
+        driver.steps.tick();
+    }
+    // Forgetting is no loss.
+    let (before, _) = serve(&driver.log).unwrap();
+    let image = driver.disk.image();
+    let mut told = 0;
+    for path in journal(&image) {
+        for (how, image) in losses(&image, &path).iter().enumerate() {
+            let what = format!("{}, way {how}", path.display());
+            let (log, _steps, found, _) = start(image);
+            let (served, gaps) = serve(&log).unwrap();
+            let lost = |slot: usize| before[slot].iter().filter(|record| !served[slot].contains(record)).count();
+            let lost = lost(0) + lost(2);
+            assert_eq!(lost > 0, found.lost_files, "{what}: {lost} lost, {found:?}");
+            assert!(lost == 0 || found.damaged > 0 && !gaps.is_empty(), "{what}: {gaps:?}");
+            for (slot, name) in [(0, "a"), (2, "b")] {
+                let given = before[slot].last().unwrap().0;
+                assert!(log.stream(name).unwrap().range(0).unwrap().1 > given, "{what}: {name}");
+            }
+            told += u32::from(lost > 0);
+        }
+    }
+    assert!(told >= 3, "{told}");
+}
