@@ -13,6 +13,7 @@ use support::MANY;
 use tidegate_core::{
     endpoint::Start,
     position::{Position, Reason},
+    receipt::Level,
 };
 use tidegate_log::{
     Found, Log, Options, StreamSpec,
@@ -221,4 +222,39 @@ fn p06_a_lost_file_is_told_beside_segments_too() {
         }
     }
     assert!(told >= 3, "{told}");
+}
+#[test]
+fn a_wide_hole_does_not_keep_more_than_the_limit() {
+    let mut driver = Driver::new(Recorded::new(), &settings());
+    driver.create();
+    while journal(&driver.disk.image()).len() < 2 {
+        driver.append("b", 0, 3);
+        while driver.steps.commit() {}
+        driver.hear();
+        driver.steps.tick();
+    }
+    let image = driver.disk.image();
+    let newest = journal(&image).pop().unwrap();
+    let (log, mut steps, found, _) = start(&losses(&image, &newest)[0]);
+    assert!(found.lost_files);
+    let stream = log.stream("b").unwrap();
+    let mut stored = 0_u32;
+    // First the hole lies in the journal, later in segments.
+    for round in 0..100 {
+        let more = (0..5).map(|i| support::entry(i, &stream, 0, format!("{round}.{i}"))).collect();
+        let mut receipt = poll(support::append(&log, more, Level::Stored)).unwrap().unwrap();
+        while steps.commit() {}
+        steps.herald();
+        assert!(poll(&mut receipt).unwrap().is_ok());
+        stored += 5;
+        (0..round % 4).take_while(|_| steps.mover()).for_each(drop);
+        // The records that are left of before, the hole, and what came since: up to each of them in one look.
+        for _ in 0..3 {
+            steps.tick();
+        }
+        let records = stream.stats().records;
+        assert!(records <= 30, "{records} after {stored}");
+        assert!(stored < 30 || records == 30, "{records} after {stored}");
+    }
+    assert!(log.stats().moved_records > 0);
 }
