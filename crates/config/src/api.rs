@@ -268,8 +268,9 @@ impl Api {
             Some(listed) => listed.record(name).is_some(),
             None => true,
         };
+        let mut promises = Vec::new();
         if let Some(listed) = entrypoints {
-            backends.must_fit(listed, value, ledger);
+            backends.must_fit(listed, value, &mut promises, ledger);
         }
         check_plans(&api, ledger);
         let mut settings = |name: &str, table: &'static Table| match entrypoints.and_then(|listed| listed.record(name)) {
@@ -345,7 +346,12 @@ impl Api {
             keyless: plans.contains(&"keyless") || (mode == Mode::Dev && value.get("plans").is_none()),
             place: ledger.place(value.at),
         };
-        ReadApi { api, places, references }
+        ReadApi {
+            api,
+            places,
+            references,
+            promises,
+        }
     }
 }
 
@@ -356,6 +362,15 @@ pub(crate) struct ReadApi {
     /// Where each path stands.
     pub(crate) places: Vec<At>,
     pub(crate) references: Vec<Reference>,
+    pub(crate) promises: Vec<Promise>,
+}
+/// A level for a topic: whether it can be kept depends on the streams.
+#[derive(Debug)]
+pub(crate) struct Promise {
+    pub(crate) topic: String,
+    pub(crate) level: Level,
+    pub(crate) at: At,
+    pub(crate) path: Path,
 }
 /// Whether an unknown key was told to mean one of `keys`: then it is not also missing.
 fn misspelt(value: &Value, keys: &[&str]) -> bool {
@@ -449,7 +464,7 @@ impl Backends {
         }
     }
     /// A level nobody offers there would refuse each caller.
-    fn must_keep(&self, entrypoint: &Record, ledger: &mut Ledger) {
+    fn must_keep(&self, entrypoint: &Record, promises: &mut Vec<Promise>, ledger: &mut Ledger) {
         let offered: &[Level] = match &self.publish {
             Some(Backend::Stream(_)) => &[Level::Stored, Level::Accepted],
             // Which it is depends on the streams that capture the topic.
@@ -458,6 +473,14 @@ impl Backends {
         };
         let word = entrypoint.text("ack");
         if Level::parse(word).is_none_or(|level| offered.contains(&level)) {
+            if let (Some(level), Some(Backend::Topic(topic))) = (Level::parse(word), &self.publish) {
+                promises.push(Promise {
+                    topic: topic.clone(),
+                    level,
+                    at: entrypoint.at("ack"),
+                    path: entrypoint.path.key("ack"),
+                });
+            }
             return;
         }
         let fault = Fault::new(
@@ -470,7 +493,7 @@ impl Backends {
         ledger.tell(fault.expected(words.join(", ")));
     }
     /// A listed entrypoint that its backend cannot serve would answer nothing but errors.
-    fn must_fit(&self, listed: &Record, api: &Value, ledger: &mut Ledger) {
+    fn must_fit(&self, listed: &Record, api: &Value, promises: &mut Vec<Promise>, ledger: &mut Ledger) {
         let entries = api.get("entrypoints").map(|entry| entry.value.entries()).unwrap_or_default();
         if entries.is_empty() && api.get("entrypoints").is_some_and(|entry| entry.value.is_empty()) {
             let fault = Fault::new(
@@ -483,7 +506,7 @@ impl Backends {
         }
         for name in ["http_post", "websocket"].into_iter().filter(|_| self.sure) {
             if let Some(entrypoint) = listed.record(name) {
-                self.must_keep(entrypoint, ledger);
+                self.must_keep(entrypoint, promises, ledger);
             }
         }
         for entry in entries.iter().filter(|_| self.sure) {

@@ -1,7 +1,7 @@
 //! Documents → checked resources, and what holds between them: names, references, paths. Pure: everything was read before.
 use crate::{
     Checked,
-    api::{Api, ReadApi},
+    api::{Api, Promise, ReadApi},
     backend::Reference,
     endpoint::Endpoint,
     ledger::{At, Fault, Ledger, Path, shown},
@@ -13,7 +13,7 @@ use crate::{
     tree::{Data, Value},
 };
 use std::collections::HashMap;
-use tidegate_core::{check::Kind, error::Code};
+use tidegate_core::{check::Kind, error::Code, receipt::Level};
 
 /// The kinds there are; `station` is another word for `stream`.
 const KINDS: &[&str] = &["stream", "api", "endpoint", "station"];
@@ -89,6 +89,8 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
     let (mut streams, mut apis, mut endpoints) = (Vec::new(), Vec::new(), Vec::new());
     let mut node: Option<(Node, At)> = None;
     let mut partitions = 0_u64;
+    // A stream that was not read whole might capture anything.
+    let mut all_streams = true;
     for document in documents {
         let path = label(document);
         match declares(document) {
@@ -103,7 +105,9 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
             },
             Declares::Resource("stream") => {
                 names.add("stream", document, &path, ledger);
+                let told = ledger.faults();
                 let stream = Stream::check(document, &path, ledger);
+                all_streams &= told == ledger.faults();
                 let before = partitions;
                 partitions += u64::from(stream.partitions);
                 if let (true, Some(entry)) = ((before..partitions).contains(&MOST_PARTITIONS), document.get("partitions")) {
@@ -133,6 +137,9 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
         }
     }
     paths(&apis, ledger);
+    if all_streams && names.unread.is_empty() && !names.unsure && !ledger.incomplete {
+        promises(&apis, &streams, ledger);
+    }
     Checked {
         node: node.map(|(node, _)| node).unwrap_or_default(),
         streams,
@@ -237,6 +244,29 @@ impl Names {
             };
         }
         ledger.tell(fault);
+    }
+}
+/// A level for a topic that has a name: each publish would be refused where no stream captures it, or one does.
+fn promises(apis: &[ReadApi], streams: &[Stream], ledger: &mut Ledger) {
+    for promise in apis.iter().flat_map(|read| &read.promises) {
+        let Promise { topic, level, at, path } = promise;
+        if topic.contains("${rest}") {
+            continue;
+        }
+        let captures = |stream: &&Stream| *stream.name == **topic || stream.topics.iter().any(|filter| filter.matches(topic));
+        let (why, expected, hint) = match (level, streams.iter().find(captures)) {
+            (Level::Stored, None) => {
+                let hint = format!("declare one: `{{ kind: stream, name: NAME, topics: [\"{}\"] }}`", shown(topic));
+                (format!("no stream captures `{}`", shown(topic)), "`delivered` or `accepted`", hint)
+            }
+            (Level::Delivered, Some(stream)) => {
+                let why = format!("the stream `{}` stores `{}`", shown(&stream.name), shown(topic));
+                (why, "`stored` or `accepted`", "remove it: `stored` is the default there".to_owned())
+            }
+            _ => continue,
+        };
+        let message = format!("the backend does not offer `{}`: {why}", level.as_str());
+        ledger.tell(Fault::new(Code::Unkeepable, *at, path, message).expected(expected).hint(hint));
     }
 }
 /// One place for requests to go: equal path and host in two places is an error, also while one of them is switched off.

@@ -20,7 +20,7 @@ pub struct Listeners {
 /// One configured address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// What to bind: `localhost:8080` and `:8080` are 127.0.0.1 and ::1.
+    /// What to bind: `localhost:8080` and `:8080` are 127.0.0.1 and ::1; with port 0 it is one.
     pub address: Vec<SocketAddr>,
     /// The operator says that a public address without TLS is meant.
     pub insecure: bool,
@@ -39,7 +39,7 @@ static LISTENER: Table = Table {
         key(
             "address",
             Shape::Text(&ADDRESS),
-            "Where to listen; `localhost:8080` and `:8080` are 127.0.0.1 and ::1.",
+            "Where to listen; `localhost:8080` and `:8080` are 127.0.0.1 and ::1, `:0` is a free port of 127.0.0.1.",
         )
         .required()
         .example("127.0.0.1:8080"),
@@ -143,5 +143,24 @@ fn addresses(text: &str) -> Option<Vec<SocketAddr>> {
         return None;
     }
     let port: u16 = port.parse().ok()?;
+    if port == 0 {
+        // The system chooses one for each address, and a listener with two ports is two listeners.
+        return Some(vec![(Ipv4Addr::LOCALHOST, port).into()]);
+    }
     Some(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_free_port_is_one_port() {
+        let of = |text| addresses(text).map(|all| all.len());
+        assert_eq!([of(":8080"), of("localhost:8080"), of("127.0.0.1:0")], [Some(2), Some(2), Some(1)]);
+        assert_eq!(
+            [of(":0"), of("localhost:0"), of("LOCALHOST:00"), of("example.com:1")],
+            [Some(1), Some(1), Some(1), None]
+        );
+    }
 }

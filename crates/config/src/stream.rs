@@ -45,6 +45,8 @@ const FILTER: Text = Text {
     good: |text| text.len() <= 65_535 && !text.contains('\0') && Filter::new(text).is_some(),
     pattern: None,
 };
+/// A cursor names a place in each partition, and a request target has 8 KiB.
+const PARTITIONS_MOST: u64 = 128;
 static RETENTION: Table = Table {
     title: "retention",
     doc: "When messages leave. `none` lifts a limit.",
@@ -115,8 +117,11 @@ pub(crate) static STREAM: Table = Table {
         .example("[orders, \"orders/#\"]"),
         key(
             "partitions",
-            Shape::Count { min: 1, max: 65_536 },
-            "Messages with the same key stay in order inside one partition; fixed after creation.",
+            Shape::Count {
+                min: 1,
+                max: PARTITIONS_MOST,
+            },
+            "Messages with the same key stay in order inside one partition; fixed after creation. So few that a cursor of all of them fits into a URL.",
         )
         .default("1"),
         key("retention", Shape::Record(&RETENTION), "When messages leave.")
@@ -181,5 +186,28 @@ impl Stream {
                 _ => WhenFull::DropOldest,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_core::position::{Cursor, Position};
+
+    #[test]
+    fn a_cursor_of_all_partitions_fits_into_a_request() {
+        let place = |partition: u64| Position {
+            source: u32::MAX,
+            partition: partition as u32,
+            offset: u64::MAX.into(),
+        };
+        let cursor: Cursor = (0..PARTITIONS_MOST).map(place).collect();
+        // As a careful client writes it, below the longest path.
+        let target = format!(
+            "/{}?cursor={}&limit=10000&wait=300s",
+            "x".repeat(1_024),
+            cursor.to_string().replace(',', "%2C")
+        );
+        assert!(target.len() < 8 << 10, "{}", target.len());
     }
 }

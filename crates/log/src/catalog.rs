@@ -179,6 +179,18 @@ impl Catalog {
             .for_each(|row| self.add(Arc::new(Stream::new(&row))));
         *self.tables() = tables;
     }
+    /// Numbers below this are not given any more; the row that says so.
+    pub(crate) fn advance(&self, least: u32) -> Vec<u8> {
+        let next = {
+            let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+            streams.next_stream = streams.next_stream.max(least);
+            streams.next_home = streams.next_home.max(least);
+            [streams.next_stream.to_le_bytes(), streams.next_home.to_le_bytes()].concat()
+        };
+        let row = encode_row(NEXT, Some(&next));
+        self.tables().set((table::COUNTERS, NEXT.to_vec()), Some(next.into()));
+        row
+    }
     /// A row read back from its record.
     pub(crate) fn row_of(home: u32, key: &[u8], value: Option<&[u8]>) -> ((u32, Vec<u8>), Option<Bytes>) {
         ((home, key.to_vec()), value.map(Bytes::copy_from_slice))

@@ -394,7 +394,7 @@ impl Committer {
                 let count = run.len() as u32;
                 let records = rest.split_to(bytes);
                 let recent = Arc::new(Recent::new(stream.clone(), number, first, count, records, self.shared.salt));
-                places.append(
+                let more = places.append(
                     Run {
                         first,
                         count,
@@ -406,6 +406,7 @@ impl Committer {
                     },
                     Some(recent.clone()),
                 );
+                self.writer.runs += usize::from(more);
                 self.tail.add(recent.clone());
                 package.committed.push(Committed {
                     stream: stream.number(),

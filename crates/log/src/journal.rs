@@ -183,6 +183,8 @@ pub(crate) struct State {
     pub(crate) failed: Option<Error>,
     /// Being written, for the zeros ahead: the file and its end.
     pub(crate) open: Option<(Arc<JournalFile>, u64)>,
+    /// Number of the last frame that was synced.
+    pub(crate) synced: u64,
 }
 /// A file that will not be written any more.
 #[derive(Clone)]
@@ -284,6 +286,10 @@ pub(crate) struct Writer {
     owed: bool,
     /// Of the next frame.
     pub(crate) seq: u64,
+    /// Of the last frame that was written. A file begins right behind it, so that a whole file that is lost shows.
+    good: u64,
+    /// What this file has added to the index in memory.
+    pub(crate) runs: usize,
 }
 impl Writer {
     pub(crate) fn new(file: Option<Arc<JournalFile>>, seq: u64) -> Self {
@@ -292,12 +298,15 @@ impl Writer {
             at: 0,
             first_seq: seq,
             seq,
+            good: seq.saturating_sub(1),
+            runs: 0,
             owed: false,
         }
     }
-    /// Where the next frame's header will lie, if it fits into the file.
+    /// Whether a frame fits into the file. One whose records lie in many small pieces is full before its bytes are: all files together
+    /// keep the index within its budget, and there are [`FILES`] of them.
     fn fits(&self, frame: usize, limits: &Limits) -> bool {
-        self.file.is_some() && self.at.max(HEADER as u64) + frame as u64 <= limits.journal_file
+        self.file.is_some() && self.runs < limits.internal.runs / FILES && self.at.max(HEADER as u64) + frame as u64 <= limits.journal_file
     }
     /// Writes the first frame of a start; gives it back if that fails.
     pub(crate) fn open(&mut self, shared: &Shared, mut opening: Opening) -> Result<(), (Error, Opening)> {
@@ -319,12 +328,13 @@ impl Writer {
         };
         let closed = self.file.replace(next).map(|file| Closed {
             file,
-            last_seq: self.seq - 1,
+            last_seq: self.good,
             bytes: self.at,
             blank: false,
         });
         self.at = 0;
-        self.first_seq = self.seq;
+        self.first_seq = self.good + 1;
+        self.runs = 0;
         shared.files.state().closed.extend(closed);
         shared.mover.wake();
         Ok(true)
@@ -364,9 +374,11 @@ impl Writer {
             shared.sync_journal(&*file.file)?;
         }
         self.at = end;
+        self.good = self.seq - 1;
         {
             let mut state = shared.files.state();
             state.open = Some((file.clone(), end));
+            state.synced = self.good;
         }
         if file.wants_zeros(end, limits) {
             shared.mover.wake();

@@ -8,10 +8,11 @@ use crate::{
     frame,
     herald::Herald,
     intake::{Change, Submission},
-    journal::{self, Writer},
+    journal::{self, Closed, Writer},
     le::Salt,
     marker,
     mover::Mover,
+    names,
     options::{Limits, Options, Sabotage},
     partition::Partition,
     reader::Reader,
@@ -89,12 +90,15 @@ pub struct Found {
     pub records: u64,
     /// Frames in the journal.
     pub frames: u64,
-    /// Records that do not check, at least.
+    /// Records that do not check, at least, and lists of message ids, which were read from the records instead.
     pub damaged: u64,
     /// Offsets left out by every home, because the end of the journal did not check; 0: it did.
     pub lost_tail: u64,
     /// The table file was damaged: segments were read to find out what they hold.
     pub slow: bool,
+    /// Files of the journal are gone, or all that was in them. Every partition that may have had records there goes on far behind the
+    /// last one that is known, and its readers are told.
+    pub lost_files: bool,
     /// From the lock to the first publish.
     pub took: Duration,
 }
@@ -138,6 +142,8 @@ pub struct Stats {
     pub damaged_records: u64,
     /// Message ids remembered now.
     pub dedupe_ids: u64,
+    /// Entries of the index of the journal in memory now, a few dozen bytes each.
+    pub index_entries: u64,
     /// Of each stream: its number and its numbers.
     pub streams: Vec<(u32, StreamStats)>,
 }
@@ -260,7 +266,8 @@ impl Log {
     fn push(&self, submission: Submission) -> Result<(), Error> {
         self.shared.intake.push(submission, clock::instant())
     }
-    /// Reads from a place on. A place of another stream's number, one that retention has passed, or one behind the end begins with a gap.
+    /// Reads from a place on. A place of another stream's number, one that retention has passed, or one behind the end begins with a gap;
+    /// behind the end, as in another stream, reading begins anew.
     /// Partitions that `After` does not name begin at their first record, as do those beside the one of `At`.
     pub fn reader(&self, stream: &Arc<Stream>, start: Start) -> Result<Reader> {
         Ok(Reader::new(self.shared.clone(), stream.clone(), start))
@@ -283,6 +290,12 @@ impl Log {
             moved_records: counters.moved.load(Relaxed),
             damaged_records: counters.damaged.load(Relaxed),
             dedupe_ids: counters.dedupe_ids.load(Relaxed),
+            index_entries: self
+                .streams()
+                .iter()
+                .flat_map(|s| s.homes.iter())
+                .map(|home| home.places().runs.len() as u64)
+                .sum(),
             streams: self.streams().iter().map(|s| (s.number(), s.stats())).collect(),
         }
     }
@@ -311,11 +324,11 @@ pub(crate) fn start(disk: Arc<dyn Disk>, options: &Options, hooks: Hooks) -> Res
     })?;
     let space = disk.space().map_err(Error::disk("look at the free space"))?;
     let limits = Limits::of(options, space);
-    let value = marker::open(&*disk, limits.internal.salt, limits.now())?;
+    let (value, begun) = marker::open(&*disk, limits.internal.salt, limits.now())?;
     let blind = limits.sabotaged(Sabotage::NoChecksum);
     let salt = Salt { value, blind };
     let shared = Shared::new(disk, limits, hooks, salt, lock);
-    let recovered = recover::run(&shared)?;
+    let recovered = recover::run(&shared, begun)?;
     serve(shared, recovered)
 }
 fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Committer, Mover, Found), Error> {
@@ -327,13 +340,26 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
         state_seq,
         next_number,
         closed,
-        table,
+        mut table,
         covered,
         ids,
     } = recovered;
     shared.catalog.load(tables);
     let mut frame = vec![0; frame::HEADER];
     let mut records = 0;
+    let mut state_seq = state_seq;
+    if found.lost_files {
+        // Streams may be lost too, and their numbers are in cursors: nobody has given numbers as fast as the clock.
+        let seconds = u32::try_from(shared.limits.now() / 1_000_000).unwrap_or(0);
+        let mut row = shared.catalog.advance(seconds);
+        for _ in 0..2 {
+            state_seq += 1;
+            record::stamp(&mut row, names::table::COUNTERS, state_seq, shared.limits.now(), shared.salt);
+            frame.extend_from_slice(&row);
+            records += 1;
+        }
+        shared.catalog.tables().seq = state_seq;
+    }
     for stream in shared.catalog.all() {
         found.streams += 1;
         for partition in &stream.homes {
@@ -347,9 +373,18 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
         }
     }
     {
+        // The table must not lose what it covers to a power cut once the file is written over: who wrote it may have died before the sync.
+        let done = |closed: &Closed| closed.bytes > 0 && closed.last_seq <= covered;
+        let synced = closed.iter().any(done) && table.sync(&shared);
         let mut files = shared.files.state();
         files.next_number = next_number;
-        files.closed.extend(closed);
+        for closed in closed {
+            if synced && done(&closed) {
+                files.free.push(closed.file);
+            } else {
+                files.closed.push_back(closed);
+            }
+        }
     }
     let mut writer = Writer::new(journal::first(&shared)?, next_seq);
     let opening = journal::Opening { frame, records };
@@ -359,9 +394,12 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
         Err((Error::Full, opening)) => Some(opening),
         Err((error, _)) => return Err(error),
     };
+    shared.reached.note(&shared, false);
     retention::look_at_space(&shared);
+    let (ids, damaged_lists) = remembered(&shared, ids)?;
+    found.damaged += damaged_lists;
     shared.counters.damaged.store(found.damaged, Relaxed);
-    let dedupe = Dedupe::load(remembered(&shared, ids)?, shared.limits.dedupe);
+    let dedupe = Dedupe::load(ids, shared.limits.dedupe);
     let committer = Committer::new(shared.clone(), writer, opening, state_seq, dedupe);
     if !found.slow {
         shared.catalog.unsweep();
@@ -370,10 +408,11 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
     Ok((shared, committer, mover, found))
 }
 /// Ids within their streams' windows: of the journal, and of segments by their lists. A list has no times: all of a segment count as its
-/// newest record, so a window is never shorter than asked.
-fn remembered(shared: &Shared, journal: Vec<(u32, u64, i64, u128)>) -> Result<Vec<Id>, Error> {
+/// newest record, so a window is never shorter than asked. How many lists do not check, too.
+fn remembered(shared: &Shared, journal: Vec<(u32, u64, i64, u128)>) -> Result<(Vec<Id>, u64), Error> {
     let now = shared.limits.now();
     let mut ids = Vec::new();
+    let mut damaged = 0;
     for (home, offset, time, hash) in journal {
         if let Some((stream, partition)) = shared.catalog.by_home(home) {
             ids.push(Id {
@@ -392,10 +431,14 @@ fn remembered(shared: &Shared, journal: Vec<(u32, u64, i64, u128)>) -> Result<Ve
             let start = dedupe::start(window, now);
             for segment in segments.iter().filter(|segment| segment.last_time >= start) {
                 let folder = Folder::of(&stream, partition.number);
-                for (offset, hash) in segment
-                    .ids(&*shared.disk, &folder, shared.salt)
-                    .map_err(Error::disk("read message ids"))?
-                {
+                let listed = segment.ids(&*shared.disk, &folder, shared.salt);
+                let (known, bad_list) = listed.map_err(Error::disk("read message ids"))?;
+                if bad_list {
+                    damaged += 1;
+                    // Told once; from now on the records are read.
+                    let _told_again = shared.disk.remove(&folder.ids(segment.base));
+                }
+                for (offset, hash) in known {
                     ids.push(Id {
                         stream: stream.number(),
                         partition: partition.number,
@@ -407,7 +450,7 @@ fn remembered(shared: &Shared, journal: Vec<(u32, u64, i64, u128)>) -> Result<Ve
             }
         }
     }
-    Ok(ids)
+    Ok((ids, damaged))
 }
 /// Puts what was found in its place; writes the skip that explains what was not.
 fn fill(partition: &Partition, home: recover::Home, frame: &mut Vec<u8>, salt: Salt) -> u32 {
@@ -420,7 +463,9 @@ fn fill(partition: &Partition, home: recover::Home, frame: &mut Vec<u8>, salt: S
         .any(|skip| matches!(skip.why, Missing::TailLost | Missing::Damaged));
     places.end = home.moved_to;
     places.moved(home.segments, home.moved_to);
-    home.runs.into_iter().for_each(|run| places.append(run, None));
+    for run in home.runs {
+        places.append(run, None);
+    }
     home.skips.into_iter().for_each(|skip| places.skip(skip));
     places.raise(home.floor);
     for lost in &home.lost {

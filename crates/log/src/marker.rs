@@ -2,7 +2,9 @@
 use crate::{
     disk::{Disk, Open, read_range, read_whole},
     error::Error,
-    journal, names, segment, table,
+    journal, names,
+    reached::Reached,
+    segment, table,
 };
 use std::{
     hash::{BuildHasher, RandomState},
@@ -10,8 +12,8 @@ use std::{
 };
 use tidegate_core::clock;
 
-/// Reads the salt; makes the marker if the folder is new, or writes it again if it was damaged.
-pub(crate) fn open(disk: &dyn Disk, salt: Option<u64>, now: i64) -> Result<u64, Error> {
+/// Reads the salt; makes the marker if the folder is new, or writes it again if it was damaged. Whether it was there.
+pub(crate) fn open(disk: &dyn Disk, salt: Option<u64>, now: i64) -> Result<(u64, bool), Error> {
     let found = match disk.open(&names::marker(), Open::Existing) {
         Ok(file) => Some(read_whole(&*file).map_err(Error::disk("read the marker"))?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -23,10 +25,11 @@ pub(crate) fn open(disk: &dyn Disk, salt: Option<u64>, now: i64) -> Result<u64, 
         return if marker.format > u64::from(names::FORMAT) || !marker.needs.is_empty() {
             Err(Error::NewerFormat(marker.version))
         } else {
-            Ok(marker.salt)
+            Ok((marker.salt, true))
         };
     }
-    let salt = match rescue(disk)? {
+    let rescued = rescue(disk)?;
+    let salt = match rescued {
         Some(salt) => salt,
         None if found
             .as_ref()
@@ -36,8 +39,11 @@ pub(crate) fn open(disk: &dyn Disk, salt: Option<u64>, now: i64) -> Result<u64, 
         }
         None => salt.unwrap_or_else(|| RandomState::new().hash_one(now)),
     };
+    if rescued.is_none() {
+        Reached::begin(disk, salt).map_err(Error::disk("begin the log"))?;
+    }
     write(disk, salt, now)?;
-    Ok(salt)
+    Ok((salt, rescued.is_some()))
 }
 struct Marker {
     /// All ones: a number too large for any version so far.
@@ -88,6 +94,7 @@ fn write(disk: &dyn Disk, salt: u64, now: i64) -> Result<(), Error> {
 fn rescue(disk: &dyn Disk) -> Result<Option<u64>, Error> {
     let list = |dir: &Path| disk.list(dir).map_err(Error::disk("list the folder"));
     let mut files = list(&names::journals())?;
+    files.extend(list(names::root())?.into_iter().filter(|path| *path == names::end()));
     files.extend(list(&names::tables())?);
     for stream in list(&names::streams())? {
         for partition in list(&stream)? {
@@ -100,11 +107,12 @@ fn rescue(disk: &dyn Disk) -> Result<Option<u64>, Error> {
             .and_then(|file| read_range(&*file, 0, journal::HEADER));
         let head = head.unwrap_or_default();
         let salt = journal::Header::read(&head).map(|header| header.salt);
-        if let Some(salt) = salt.or_else(|| segment::salt_of(&head)).or_else(|| table::salt_of(&head)) {
+        let state = || table::salt_of(&head).or_else(|| Reached::parse(&head).map(|reached| reached.salt));
+        if let Some(salt) = salt.or_else(|| segment::salt_of(&head)).or_else(state) {
             return Ok(Some(salt));
         }
     }
-    let ours = ["LOG", "LOG.tmp", "lock", "journal", "state", "streams"];
+    let ours = ["LOG", "LOG.tmp", "lock", "end", "journal", "state", "streams"];
     let foreign = |path: &Path| path.file_name().and_then(|n| n.to_str()).is_none_or(|name| !ours.contains(&name));
     if list(names::root())?.iter().any(|path| foreign(path)) {
         return Err(Error::NotALog);

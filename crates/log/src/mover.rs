@@ -1,5 +1,8 @@
 //! The second thread: copies the oldest journal file into segments, then uses it again; keeps the next file ready.
 mod home;
+mod lists;
+#[cfg(test)]
+mod tests;
 
 use home::Home;
 pub(crate) use home::partition_row;
@@ -12,7 +15,6 @@ use crate::{
     journal::{Closed, FILES, JournalFile},
     names::{FIRST_PARTITION, table},
     options::Sabotage,
-    partition::Run,
     record::{self},
     retention,
     segment::{self, Segment},
@@ -33,8 +35,6 @@ use tidegate_core::clock;
 const OPEN: usize = 256;
 /// Syncs at a time, once there are many: a disk does several for the price of one.
 const SYNCS: usize = 4;
-/// Bytes of runs in memory from which on moves are early.
-const RUNS: usize = 32 << 20;
 /// Closed files that wait before the oldest is moved: what dies young is never written twice.
 const LAZY: usize = 2;
 /// A move rests so many times as long as it worked, unless files run short: publishers need the processors and the disk more.
@@ -47,7 +47,6 @@ const SHARE: usize = 64 << 10;
 const WINDOW: usize = 1 << 20;
 /// Bytes of one file that wait for a sync: a sync of many would hold up the journal's.
 const UNSYNCED: u64 = 2 << 20;
-
 pub(crate) struct Mover {
     shared: Arc<Shared>,
     table: Writer,
@@ -113,6 +112,8 @@ impl Mover {
                 began = clock::instant();
             }
         }
+        // The journal is sealed: all of it must be there at the next start.
+        self.shared.reached.note(&self.shared, true);
         self.shared.life.end();
     }
     /// For so long, as long as nobody begins to wait for the move.
@@ -144,7 +145,7 @@ impl Mover {
             .flat_map(|s| s.homes.iter())
             .map(|home| home.places().runs.len())
             .sum();
-        self.early = runs * size_of::<Run>() > RUNS;
+        self.early = runs > self.shared.limits.internal.runs / 2;
         // A move has its own idea of segments and rows until it is published.
         if self.job.is_none() {
             let removed = retention::remove(&self.shared, &mut self.table, self.covered);
@@ -156,6 +157,7 @@ impl Mover {
                 self.shared.catalog.unsweep();
             }
         }
+        self.shared.reached.note(&self.shared, false);
         self.trim();
         if self.shared.files.state().spare.is_none() {
             self.prepare();
@@ -388,7 +390,7 @@ impl Mover {
         Ok(())
     }
     fn put(&self, job: &mut Job, home: &mut Home, offsets: std::ops::Range<u64>, time: i64, record: &[u8]) -> Result<(), Error> {
-        if home.is_full(offsets.start, record.len() as u64, time) {
+        if home.is_full(offsets.end, record.len() as u64, time) {
             self.roll(job, home)?;
         }
         if home.segments.last().is_none_or(|segment| segment.sealed) {
@@ -461,28 +463,6 @@ impl Mover {
         Ok(())
     }
 
-    /// The place of a hash in the list is its offset; what has none is zeros.
-    fn write_ids(&self, job: &mut Job, home: &mut Home) -> Result<(), Error> {
-        let ids = std::mem::take(&mut home.ids);
-        let (Some(segment), Some((first, _)), Some((last, _))) = (home.segments.last(), ids.first(), ids.last()) else {
-            return Ok(());
-        };
-        // A hole larger than this is not worth a list: the segment is read instead.
-        if last - first > 1 << 20 || *first < segment.base {
-            return Ok(());
-        }
-        let mut bytes = vec![0; (last - first + 1) as usize * 16];
-        for (offset, hash) in &ids {
-            crate::le::put(&mut bytes, (offset - first) as usize * 16, &hash.to_le_bytes());
-        }
-        let path = home.folder.ids(segment.base);
-        let at = (first - segment.base) * 16;
-        let file = open(&self.shared, job, &path)?;
-        if at == 0 {
-            job.made.push(path);
-        }
-        file.write_at(&bytes, at).map_err(Error::disk("write message ids"))
-    }
     /// Everything the rows will speak of.
     fn sync(&self, job: &mut Job) -> Result<(), Error> {
         self.sync_files(job)?;

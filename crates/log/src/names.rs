@@ -33,6 +33,10 @@ pub(crate) fn number_of(path: &Path, extension: &str) -> Option<u64> {
     let fits = path.extension()?.to_str()? == extension && stem.len() <= 16;
     fits.then(|| u64::from_str_radix(stem, 16).ok()).flatten()
 }
+/// How far the journal has come.
+pub(crate) fn end() -> PathBuf {
+    root().join("end")
+}
 pub(crate) fn tables() -> PathBuf {
     root().join("state")
 }

@@ -59,6 +59,8 @@ pub struct Internal {
     pub move_window: usize,
     /// When the table file is worth being written anew.
     pub table_waste: u64,
+    /// Entries of the index of the journal in memory: half of 32 MiB, for a list that grows takes twice its entries.
+    pub runs: usize,
 }
 impl Default for Internal {
     fn default() -> Self {
@@ -74,6 +76,7 @@ impl Default for Internal {
             segment_most: 64 << 20,
             move_window: 8 << 20,
             table_waste: 1 << 20,
+            runs: (16 << 20) / size_of::<crate::partition::Run>(),
         }
     }
 }

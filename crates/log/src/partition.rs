@@ -71,7 +71,7 @@ impl Run {
         self.first + u64::from(self.count)
     }
     /// Joins what directly follows in the same file, up to [`RUN`] bytes.
-    fn join(&mut self, next: &Self) -> bool {
+    pub(crate) fn join(&mut self, next: &Self) -> bool {
         let end = self.at + u64::from(self.bytes);
         let between = next.at.checked_sub(end);
         let follows = Arc::ptr_eq(&self.file, &next.file) && self.end() == next.first;
@@ -156,15 +156,17 @@ pub(crate) enum Where {
 }
 
 impl Places {
-    /// After the sync: records become visible.
-    pub(crate) fn append(&mut self, run: Run, recent: Option<Arc<Recent>>) {
+    /// After the sync: records become visible. Whether the index has grown.
+    pub(crate) fn append(&mut self, run: Run, recent: Option<Arc<Recent>>) -> bool {
         self.end = self.end.max(run.end());
         self.bytes += u64::from(run.data);
         self.records += u64::from(run.count);
         self.tail.extend(recent);
-        if !self.runs.back_mut().is_some_and(|last| last.join(&run)) {
+        let joined = self.runs.back_mut().is_some_and(|last| last.join(&run));
+        if !joined {
             self.runs.push_back(run);
         }
+        !joined
     }
     /// Explains offsets that will not come; the end moves behind them.
     pub(crate) fn skip(&mut self, skip: Skip) {
@@ -223,6 +225,17 @@ impl Places {
         }
         self.end
     }
+    /// The floor that takes so many messages away. Wide holes are passed over: by offsets alone it would never come to their ends.
+    pub(crate) fn fewer(&self, messages: u64) -> u64 {
+        let hole = self.segments.iter().find(|segment| segment.end > self.floor);
+        let from = match hole.filter(|segment| segment.records == 0) {
+            Some(segment) => segment.end,
+            None => self.skip_at(self.floor).map_or(self.floor, |skip| skip.to),
+        };
+        let next = self.skips.iter().find(|skip| skip.from >= from && skip.from < from + messages);
+        // Up to the next hole: what is too much still is taken at the next look.
+        next.map_or(from + messages, |skip| skip.to)
+    }
     /// Segments that hold nothing readers may have, the one that grows too.
     pub(crate) fn below_floor(&self) -> Vec<Segment> {
         let gone = self.segments.iter().take_while(|segment| segment.end <= self.floor);
@@ -274,15 +287,16 @@ impl Places {
         }
         self.counted.insert(from)
     }
-    /// Where reading goes on from a place that this log no longer knows, though a reader has been there; and what happened.
-    pub(crate) fn beyond(&self, next: u64) -> Option<(u64, Reason)> {
+    /// Where reading goes on from a place that this log no longer knows, though a reader has been there; and what happened. No place:
+    /// what there is may be all new to that reader, as in another stream of the same number.
+    pub(crate) fn beyond(&self, next: u64) -> Option<(Option<u64>, Reason)> {
         if next > self.end {
             let reason = if self.torn { Reason::Damaged } else { Reason::Recreated };
-            return Some((self.end, reason));
+            return Some((None, reason));
         }
         // What was handed out was synced: its end was not torn, but damaged.
         let lost = self.skip_at(next).filter(|skip| skip.why == Missing::TailLost && next > skip.from);
-        lost.map(|skip| (skip.to, Reason::Damaged))
+        lost.map(|skip| (Some(skip.to), Reason::Damaged))
     }
     /// Whether a record of this offset is known to lie in the journal.
     pub(crate) fn holds(&self, offset: u64) -> bool {
@@ -318,6 +332,9 @@ impl Places {
         }
         self.moved_to = self.moved_to.max(to);
         while self.runs.pop_front_if(|run| run.end() <= self.moved_to).is_some() {}
+        if self.runs.capacity() > 4 * self.runs.len() + 64 {
+            self.runs.shrink_to(2 * self.runs.len());
+        }
         self.skips.retain(|skip| skip.to > self.moved_to);
         self.count();
     }

@@ -132,7 +132,7 @@ impl Reader {
             missed: None,
         });
     }
-    /// Places that the stream does not reach: told at once, then reading goes on at the end.
+    /// Places that the stream does not reach: told at once. Reading goes on behind what was lost there, or begins anew.
     fn beyond(&mut self, places: impl Iterator<Item = Position>) {
         let (mut from, mut to) = (Cursor::default(), Cursor::default());
         let mut found = None;
@@ -141,15 +141,15 @@ impl Reader {
             let (Some(home), Some(next)) = (self.stream.homes.get(partition), self.next.get(partition).copied()) else {
                 continue;
             };
-            let Some((end, reason)) = home.places().beyond(next) else {
+            let Some((behind, reason)) = home.places().beyond(next) else {
                 continue;
             };
             from.advance(position);
-            if let Some(offset) = end.checked_sub(1) {
+            if let Some(offset) = behind.and_then(|end| end.checked_sub(1)) {
                 to.advance(self.position(partition, offset));
             }
             if let Some(slot) = self.next.get_mut(partition) {
-                *slot = end;
+                *slot = behind.unwrap_or_else(|| home.range().0);
             }
             found = if found == Some(Reason::Damaged) { found } else { Some(reason) };
         }

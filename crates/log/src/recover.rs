@@ -9,19 +9,24 @@ use crate::{
     le,
     names::{
         self, FIRST_PARTITION,
-        table::{COUNTERS, PARTITIONS, SEGMENTS},
+        table::{COUNTERS, PARTITIONS, SEGMENTS, STREAMS},
     },
-    partition::{RUN, Run, Skip},
+    partition::{Run, Skip},
+    reached::Reached,
     record::{self, Missing},
     segment::Segment,
     shared::Shared,
-    slow, table,
+    slow,
+    stream::Row,
+    table,
     tables::Tables,
 };
 use std::{collections::HashMap, sync::Arc};
 
 /// How many offsets each home leaves out when it is not known how many records a torn end had.
 const UNKNOWN: u64 = 8_192;
+/// The same when whole files are gone: more than all files of a journal can hold.
+const GONE: u64 = 1 << 27;
 
 /// What was found.
 #[derive(Default)]
@@ -58,30 +63,24 @@ pub(crate) struct Home {
     suspect: u64,
     /// All offsets below were given: a header says so whose body does not check.
     given: u64,
+    /// How many offsets of it may have lain in a file that is gone.
+    gone: u64,
 }
 impl Home {
     fn run(&mut self, file: &Arc<JournalFile>, at: u64, header: &record::Header) {
         self.last_time = self.last_time.max(header.time);
-        let bytes = header.stored();
-        if let Some(run) = self.runs.last_mut()
-            && Arc::ptr_eq(&run.file, file)
-            && run.end() == header.offset
-            && run.at + u64::from(run.bytes) == at
-            && run.bytes as usize + bytes <= RUN
-        {
-            run.count += 1;
-            run.bytes += bytes as u32;
-            run.data += bytes as u32;
-        } else {
-            self.runs.push(Run {
-                first: header.offset,
-                count: 1,
-                bytes: bytes as u32,
-                data: bytes as u32,
-                at,
-                time: header.time,
-                file: file.clone(),
-            });
+        let bytes = header.stored() as u32;
+        let run = Run {
+            first: header.offset,
+            count: 1,
+            bytes,
+            data: bytes,
+            at,
+            time: header.time,
+            file: file.clone(),
+        };
+        if !self.runs.last_mut().is_some_and(|last| last.join(&run)) {
+            self.runs.push(run);
         }
         self.next = header.offset + 1;
     }
@@ -109,6 +108,10 @@ struct Unchecked {
     named: Vec<(u32, u64, bool)>,
     /// Offsets before records that did check.
     holes: Vec<(u32, u64, u64)>,
+    /// How many frames in a row are not there at all.
+    absent: u64,
+    /// The first frame behind them is damaged: it may have been the first of a start.
+    unsure: bool,
 }
 
 struct Scan<'a> {
@@ -118,20 +121,27 @@ struct Scan<'a> {
     slow: bool,
     /// Earlier frames are in segments and rows.
     replay_from: u64,
+    /// Records of files that are gone, as far as later ones tell.
+    lost: u64,
 }
 
-/// Reads the table file and the journal; segments only if those two do not fit together.
-pub(crate) fn run(shared: &Shared) -> Result<Recovered, Error> {
+/// Reads the table file and the journal; segments only if those two do not fit together. `begun`: the folder was a log before this start.
+pub(crate) fn run(shared: &Shared, begun: bool) -> Result<Recovered, Error> {
+    let reached = Reached::read(&*shared.disk).map_err(Error::disk("read the journal"))?;
     let mut scan = Scan {
         shared,
         out: Recovered::default(),
         open: Unchecked::default(),
         slow: false,
         replay_from: 0,
+        lost: 0,
     };
     let sources = scan.sources()?;
     let mut loaded = table::load(shared, false)?;
     let first = sources.first().map_or(1, |source| source.first_seq);
+    // A table file that is whole to its end says how far back the journal must reach.
+    let headless = first > loaded.seq + 1 && !loaded.damaged && !loaded.ragged;
+    let nothing = sources.is_empty();
     if loaded.damaged || first > loaded.seq + 1 {
         loaded = table::load(shared, true)?;
         (scan.slow, scan.out.found.slow) = (true, true);
@@ -143,11 +153,30 @@ pub(crate) fn run(shared: &Shared) -> Result<Recovered, Error> {
     // On the slow path everything is looked at again: what the table has already is harmless.
     scan.replay_from = if scan.slow { 0 } else { loaded.seq + 1 };
     scan.rows();
+    if headless {
+        scan.gone(first - loaded.seq - 1);
+    }
     scan.journal(sources);
+    let whole = scan.out.next_seq.saturating_sub(1).max(scan.out.covered);
+    let short = reached.map_or(nothing && begun, |reached| reached.seq > whole);
+    if short {
+        // How many there were behind that one nobody knows.
+        scan.gone(u64::MAX);
+        // Numbers of frames too are never used twice.
+        scan.out.next_seq = scan.out.next_seq.max(reached.map_or(0, |reached| reached.seq) + 1);
+    }
     scan.tail();
     scan.out.tables.seq = scan.out.state_seq;
     if scan.slow {
         slow::rebuild(shared, &mut scan.out)?;
+    }
+    if scan.out.found.lost_files {
+        scan.out.found.damaged += scan.lost.max(1);
+    }
+    for home in scan.out.homes.values_mut().filter(|home| home.gone > 0) {
+        // Readers are told once; how much it was nobody knows. A cursor that lies behind the first is told for itself.
+        home.lose(home.next + 1, Missing::Damaged);
+        home.lose(home.next + home.gone, Missing::TailLost);
     }
     Ok(scan.out)
 }
@@ -256,6 +285,7 @@ impl Scan<'_> {
                 at = end;
             } else if let Some((next, header)) = frame::find(bytes, at + 8, seq + 1..limit, salt) {
                 // Damage: a later frame is there.
+                self.open.unsure |= at == journal::HEADER;
                 if header.seq > self.replay_from {
                     self.records(source, at, next, false);
                     let mut rest = next - at;
@@ -272,13 +302,18 @@ impl Scan<'_> {
                 seq = header.seq;
                 at = next;
             } else {
-                self.out.next_seq = self.out.next_seq.max(seq);
-                if seq >= limit || limit <= self.replay_from {
-                    return at;
-                }
                 // The end, or damage before the next file. Old frames of a recycled file may follow: their records are known.
-                let (_, evidence) = self.records(source, at, bytes.len(), false);
+                let known = seq >= limit || limit <= self.replay_from;
+                let evidence = if known { 0 } else { self.records(source, at, bytes.len(), false).1 };
                 self.open.unknown |= evidence > 0;
+                // A frame of which only the header is damaged is there.
+                let there = evidence > 0 || bytes.get(at..).is_some_and(|rest| frame::Header::was(rest, seq, salt));
+                let seq = seq + u64::from(there && seq < limit);
+                self.out.next_seq = self.out.next_seq.max(seq);
+                if limit < u64::MAX {
+                    let absent = limit.saturating_sub(seq.max(self.out.covered + 1));
+                    self.open.absent = self.open.absent.max(absent);
+                }
                 return if evidence > 0 { bytes.len() } else { at };
             }
             self.out.next_seq = self.out.next_seq.max(seq);
@@ -287,7 +322,13 @@ impl Scan<'_> {
     /// A sound frame tells what the bytes before it were: a torn end that an earlier recovery has dealt with, or damage.
     fn settle(&mut self, header: &frame::Header) {
         let open = std::mem::take(&mut self.open);
-        if header.flags & frame::flag::RECOVERED != 0 {
+        let recovered = header.flags & frame::flag::RECOVERED != 0;
+        // A start leaves one number out; all else that is missing was there.
+        let absent = open.absent.saturating_sub(u64::from(recovered || open.unsure));
+        if absent > 0 {
+            self.gone(absent);
+        }
+        if recovered {
             self.explain(open.holes);
         } else {
             let named = open.named.len() as u64;
@@ -315,6 +356,20 @@ impl Scan<'_> {
             }
         }
     }
+    /// Files of the journal are missing, or what was in them: so many frames, of which homes is not known.
+    fn gone(&mut self, frames: u64) {
+        let most = frames.saturating_mul(UNKNOWN).min(GONE);
+        self.out.found.lost_files = true;
+        let Recovered { tables, homes, .. } = &mut self.out;
+        for row in tables.of(STREAMS).filter_map(|(key, value)| Row::decode(key, value)) {
+            for home in row.first_home..row.first_home + row.spec.partitions {
+                homes.entry(home).or_default();
+            }
+        }
+        for home in homes.values_mut() {
+            home.gone = (home.gone + most).min(GONE);
+        }
+    }
     /// Holes of a torn end were never acknowledged, as far as can be known.
     fn explain(&mut self, holes: Vec<(u32, u64, u64)>) {
         for (number, from, to) in holes {
@@ -333,7 +388,7 @@ impl Scan<'_> {
         let (mut sound, mut evidence) = (0, 0);
         let out = &mut self.out;
         let Unchecked { holes, named, placed, .. } = &mut self.open;
-        let slow = self.slow;
+        let (slow, lost) = (self.slow, &mut self.lost);
         // Without trusted rows an old record of a recycled file looks new.
         let strict = self.slow && !framed;
         frame::walk(bytes, self.shared.salt, |met| match met {
@@ -345,8 +400,11 @@ impl Scan<'_> {
                 let hole = out.homes.get(&header.home).map_or((0, false, false), |home| {
                     (home.next, home.seen, home.suspect > 0 || home.given > home.next)
                 });
+                let gone = out.homes.get(&header.home).is_some_and(|home| home.gone > 0);
                 let new = take(out, &source.file, (from + at) as u64, &header, body);
-                if new && header.home >= FIRST_PARTITION && hole.0 < header.offset && (hole.1 || !slow) {
+                if new && gone {
+                    *lost += header.offset.saturating_sub(hole.0);
+                } else if new && header.home >= FIRST_PARTITION && hole.0 < header.offset && (hole.1 || !slow) {
                     holes.push((header.home, hole.0, header.offset));
                     // What an earlier frame has lost is no loss of this one.
                     *placed += if framed && !hole.2 { header.offset - hole.0 } else { 0 };
@@ -402,7 +460,7 @@ fn take(out: &mut Recovered, file: &Arc<JournalFile>, at: u64, header: &record::
         return false;
     }
     home.seen = true;
-    home.suspect = 0;
+    (home.suspect, home.gone) = (0, 0);
     match header.kind {
         record::kind::MESSAGE => {
             home.run(file, at, header);

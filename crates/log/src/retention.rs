@@ -37,7 +37,7 @@ pub(crate) fn apply(shared: &Shared) {
                 &stream,
                 spec.retention.messages,
                 |home| home.held().0,
-                |places, drop| places.floor + drop,
+                crate::partition::Places::fewer,
             );
             level(
                 &stream,

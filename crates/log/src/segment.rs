@@ -2,6 +2,7 @@
 use crate::{
     disk::{Disk, DiskFile, Open, read_range, read_whole},
     frame::{self, Met},
+    ids,
     le::{self, Salt},
     names,
 };
@@ -158,22 +159,16 @@ impl Segment {
         sound.then(|| entries.chunks_exact(ENTRY).map_while(mark).collect())
     }
 
-    /// Offsets and hashes of its message ids: by its list, else by reading it.
-    pub(crate) fn ids(&self, disk: &dyn Disk, folder: &Folder, salt: Salt) -> io::Result<Vec<(u64, u128)>> {
+    /// Offsets and hashes of its message ids: by its list, else by reading it; and whether there is a list that does not check.
+    pub(crate) fn ids(&self, disk: &dyn Disk, folder: &Folder, salt: Salt) -> io::Result<(Vec<(u64, u128)>, bool)> {
         let open = |path: &PathBuf| match disk.open(path, Open::Existing) {
             Ok(file) => read_whole(&*file).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         };
-        let list = open(&folder.ids(self.base))?.unwrap_or_default();
-        let (hashes, _) = list.as_chunks::<16>();
-        let known = |(i, hash): (usize, &[u8; 16])| (self.base + i as u64, u128::from_le_bytes(*hash));
-        if hashes.len() as u64 >= self.end - self.base {
-            let all = hashes.iter().enumerate().map(known);
-            return Ok(all
-                .take_while(|(offset, _)| *offset < self.end)
-                .filter(|(_, hash)| *hash != 0)
-                .collect());
+        let list = open(&folder.ids(self.base))?;
+        if let Some(ids) = list.as_ref().and_then(|list| ids::decode(list, self, salt)) {
+            return Ok((ids, false));
         }
         let mut found = Vec::new();
         let bytes = open(&folder.segment(self.base))?.unwrap_or_default();
@@ -185,7 +180,7 @@ impl Segment {
                 found.push((header.offset, hash));
             }
         });
-        Ok(found)
+        Ok((found, list.is_some()))
     }
     pub(crate) fn key(&self, home: u32) -> Vec<u8> {
         [&home.to_le_bytes()[..], &self.base.to_le_bytes()[..]].concat()

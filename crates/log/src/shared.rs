@@ -10,6 +10,7 @@ use crate::{
     journal,
     le::Salt,
     options::{Limits, Sabotage},
+    reached::Keeper,
 };
 use std::{
     any::Any,
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) herald: Herald,
     pub(crate) catalog: Catalog,
     pub(crate) files: journal::Files,
+    pub(crate) reached: Keeper,
     pub(crate) mover: Bell,
     pub(crate) cold: Semaphore,
     pub(crate) counters: Counters,
@@ -63,6 +65,7 @@ impl Shared {
             herald: Herald::default(),
             catalog: Catalog::default(),
             files: journal::Files::default(),
+            reached: Keeper::default(),
             mover: Bell::default(),
             cold: Semaphore::new(COLD),
             counters: Counters::default(),

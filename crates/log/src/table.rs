@@ -28,6 +28,8 @@ pub(crate) struct Loaded {
     pub(crate) seq: u64,
     /// A batch with a later one behind it does not check.
     pub(crate) damaged: bool,
+    /// Something follows the last whole batch, or there is no whole one: what a crash left of a move, or damage.
+    pub(crate) ragged: bool,
     pub(crate) writer: Writer,
 }
 /// Where the next batch goes.
@@ -76,8 +78,10 @@ pub(crate) fn load(shared: &Shared, rescue: bool) -> Result<Loaded, Error> {
     }
     let newest = files.last().map(|(file, _)| file.number);
     let Some((file, handle)) = files.into_iter().rev().find(|(file, _)| !file.batches.is_empty()) else {
+        loaded.ragged = newest.is_some();
         return Ok(loaded);
     };
+    loaded.ragged = file.end != file.len || Some(file.number) != newest;
     loaded.damaged = file.damaged || !file.header;
     for (rows, seq) in file.batches {
         for (key, value) in rows {
@@ -169,6 +173,11 @@ impl Writer {
             self.file = None;
             Error::disk("write the table file")(error)
         })
+    }
+    /// Whether what was found in the file is on the disk; if not, or if nothing more is written to it, the next batch begins a new one.
+    pub(crate) fn sync(&mut self, shared: &Shared) -> bool {
+        self.file = self.file.take().filter(|file| shared.sync_new(&**file).is_ok());
+        self.file.is_some()
     }
     /// Everything into a new file; the one before stays as a fallback.
     fn renew(&mut self, shared: &Shared, seq: u64) -> std::io::Result<()> {

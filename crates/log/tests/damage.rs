@@ -55,6 +55,7 @@ struct Seen {
     /// As metrics see it.
     damaged: u64,
     slow: bool,
+    lost_files: bool,
 }
 fn open(image: &Image) -> Result<Seen, String> {
     let disk = Recorded::from_image(image);
@@ -70,6 +71,7 @@ fn open(image: &Image) -> Result<Seen, String> {
         counted: found.damaged + found.lost_tail + stats.damaged,
         damaged: log.stats().damaged_records,
         slow: found.slow,
+        lost_files: found.lost_files,
     })
 }
 fn kind(path: &Path) -> String {
@@ -93,6 +95,7 @@ fn p06_a_flipped_byte_costs_at_most_its_record() {
             let what = format!("{} byte {at}", path.display());
             let seen = open(&image).unwrap_or_else(|error| panic!("{what}: {error}"));
             let records = &seen.served[0];
+            assert!(!seen.lost_files, "{what}: no file is lost");
             assert!(
                 records.iter().all(|(offset, counter)| offset == counter),
                 "{what}: under another name"
@@ -115,6 +118,29 @@ fn p06_a_flipped_byte_costs_at_most_its_record() {
     }
     println!("flips, records lost, slow path: {tally:?}");
     assert!(tally["s"].1 > 10_000 && tally["j"].1 > 1_000, "most flips hit a record: {tally:?}");
+}
+#[test]
+fn p06_a_flipped_byte_at_the_border_of_two_starts_is_no_lost_file() {
+    let (log, steps, _, disk) = start(&build());
+    drop((log, steps));
+    let (log, mut steps, _, disk) = start(&disk.image());
+    steps.seal();
+    drop((log, steps));
+    let image = disk.image();
+    for path in image.paths().into_iter().filter(|path| kind(path) == "j") {
+        let bytes = image.read(&path).unwrap();
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << (at % 8);
+            let mut image = image.clone();
+            image.replace(&path, bad);
+            let what = format!("{} byte {at}", path.display());
+            let seen = open(&image).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert!(!seen.lost_files, "{what}");
+            let lost = RECORDS - seen.served[0].len() as u64;
+            assert!(lost == 0 || lost == 1 && seen.gaps > 0 && seen.damaged > 0, "{what}: {lost} lost");
+        }
+    }
 }
 /// Records of two streams, sealed; one bit of one record flips.
 fn flipped(text: &[u8], back: usize) -> Image {
@@ -196,9 +222,12 @@ fn p04_a_cursor_behind_the_end_is_told_at_once() {
     for from in [Start::After([at(9)].into_iter().collect()), Start::At(at(9))] {
         let end = stream.range(0).unwrap().1;
         let mut reader = log.reader(&stream, from).unwrap();
-        let gap = poll(reader.ready(MANY)).unwrap().unwrap().unwrap().gap.unwrap();
+        let chunk = poll(reader.ready(MANY)).unwrap().unwrap().unwrap();
+        let gap = chunk.gap.unwrap();
+        // What is there may be all new to whoever has seen more than there is.
         let told = (gap.reason, gap.from.to_string(), gap.to.to_string());
-        assert_eq!(told, (Reason::Recreated, "1.9".into(), format!("1.{}", end - 1)));
+        assert_eq!(told, (Reason::Recreated, "1.9".into(), String::new()));
+        assert_eq!((gap.count(), chunk.items.len() as u64), (0, end));
         let receipt = poll(support::append(&log, vec![entry(0, &stream, 0, "next")], Level::Stored))
             .unwrap()
             .unwrap();
@@ -245,6 +274,52 @@ fn p04_a_cursor_into_a_torn_end_is_damage() {
             .0
             .expect("it was there");
         assert_eq!((gap.reason, gap.from.to_string()), (Reason::Damaged, format!("1.{offset}")));
+        // Either behind what was lost, or anew; never back to before where the reader stood.
+        let to = gap.to.iter().next();
+        assert_eq!(to.is_none(), offset == 1 << 40);
+        assert!(to.is_none_or(|to| to.offset >= offset), "{to:?}");
+    }
+}
+#[test]
+fn a_list_of_ids_that_does_not_check_is_told_and_not_believed() {
+    let mut driver = Driver::new(Recorded::new(), &settings());
+    driver.create();
+    for _ in 0..60 {
+        driver.append("b", 0, 2);
+        while driver.steps.commit() {}
+        driver.hear();
+        while driver.steps.mover() {}
+    }
+    let image = driver.disk.image();
+    let lists: Vec<_> = image.paths().into_iter().filter(|path| kind(path) == "i").collect();
+    assert!(!lists.is_empty());
+    for path in lists {
+        let bytes = image.read(&path).unwrap();
+        let flipped = (0..bytes.len()).step_by(7).map(|at| {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << (at % 8);
+            bad
+        });
+        for bad in flipped.chain([Vec::new(), bytes[..bytes.len() / 2].to_vec(), vec![0; bytes.len()]]) {
+            let mut image = image.clone();
+            image.replace(&path, bad);
+            let (log, mut steps, found, disk) = start(&image);
+            assert_eq!((found.damaged, log.stats().damaged_records), (1, 1));
+            let stream = log.stream("b").unwrap();
+            let first = stream.range(0).unwrap().0;
+            let again = (first..120).map(|counter| {
+                let mut again = entry((counter - first) as u32, &stream, 0, payload(2, counter));
+                again.message.id = Some(counter.to_string().into());
+                again
+            });
+            let mut receipt = poll(support::append(&log, again.collect(), Level::Stored)).unwrap().unwrap();
+            while steps.commit() {}
+            steps.herald();
+            let kept = poll(&mut receipt).unwrap().unwrap();
+            assert_eq!(kept.duplicates.len() as u64, 120 - first, "each id is known still");
+            drop((log, steps));
+            assert_eq!(start(&disk.image()).2.damaged, 0, "told once");
+        }
     }
 }
 #[test]

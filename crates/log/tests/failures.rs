@@ -306,6 +306,44 @@ async fn p09_the_intake_holds_no_more_than_its_budget() {
     log.close().await;
 }
 #[tokio::test]
+async fn p09_what_was_accepted_and_is_not_written_keeps_the_budget_of_the_intake() {
+    const BUDGET: u64 = 16 << 10;
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Failing::new(Arc::new(Real::new(folder.path())));
+    let options = Options { intake: BUDGET, ..small() };
+    let (log, _) = try_open_on(Arc::new(disk.clone()), options).unwrap();
+    let stream = one(&log).await;
+    disk.hold_syncs(true);
+    // Nobody waits for a receipt, so only the intake can slow them down.
+    let (done, mut accepted) = tokio::sync::mpsc::unbounded_channel();
+    let publisher = tokio::spawn({
+        let (log, stream) = (log.clone(), stream.clone());
+        async move {
+            for _ in 0..50 {
+                let receipt = support::append(&log, entries(&stream, batch(1)), tidegate_core::receipt::Level::Accepted);
+                receipt.await.unwrap().await.unwrap();
+                done.send(()).unwrap();
+            }
+        }
+    });
+    let mut count = 0_u64;
+    while log.stats().intake_bytes + 2_000 < BUDGET {
+        accepted.recv().await.unwrap();
+        count += 1;
+    }
+    for _ in 0..1_000 {
+        support::turn().await;
+        assert!(log.stats().intake_bytes <= BUDGET);
+    }
+    count += std::iter::from_fn(|| accepted.try_recv().ok()).count() as u64;
+    assert!(count * 1_000 <= BUDGET, "{count} messages of 1000 bytes were accepted");
+    assert!(!publisher.is_finished());
+    disk.hold_syncs(false);
+    publisher.await.unwrap();
+    log.close().await;
+    assert_eq!(log.stats().appended_records, 50);
+}
+#[tokio::test]
 async fn other_peoples_folders_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Real::new(folder.path());
@@ -338,7 +376,8 @@ async fn a_data_folder_that_is_none_is_named() {
     let told = tidegate_core::error::Error::from(refused);
     assert_eq!(
         (told.code(), told.retry(), told.hint().is_some()),
-        (Code::StorageFailed, Retry::No, true)
+        (Code::CommandFailed, Retry::No, true),
+        "the disk is as it should be"
     );
     let denied = Error::Folder("x".to_owned(), Arc::new(std::io::ErrorKind::PermissionDenied.into()));
     assert!(denied.to_string().starts_with("the data folder `x` cannot be written to"));

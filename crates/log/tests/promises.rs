@@ -136,3 +136,38 @@ fn p12_a_start_reads_the_table_file_and_the_journal() {
     assert!(gaps.iter().all(|gap| gap.reason == Reason::Damaged) && !gaps.is_empty());
     assert_eq!(left[0].last(), whole[0].last());
 }
+#[test]
+fn p09_the_index_of_the_journal_keeps_its_budget() {
+    let mut settings = options(None);
+    settings.journal_file = Some(1 << 20);
+    settings.internal.runs = 400;
+    let disk = Recorded::new();
+    let (log, mut steps, _) = Steps::open(Arc::new(disk.clone()), &settings, hooks()).unwrap();
+    let spec = StreamSpec {
+        partitions: 2,
+        ..StreamSpec::default()
+    };
+    let mut create = Box::pin(log.create_stream("s", spec));
+    assert!(poll(create.as_mut()).is_none());
+    steps.commit();
+    steps.herald();
+    let stream = poll(create).unwrap().unwrap();
+    // The worst there is: frames of one record, and never two of a partition side by side.
+    let mut stored = 0;
+    for i in 0..2_000 {
+        let one = vec![support::entry(0, &stream, i % 2, "x")];
+        let mut receipt = poll(support::append(&log, one, Level::Stored)).unwrap().unwrap();
+        while poll(&mut receipt).is_none() {
+            steps.commit();
+            steps.herald();
+        }
+        stored += 1;
+        let entries = log.stats().index_entries;
+        assert!(entries <= 400, "{entries} entries after {stored} records");
+    }
+    assert_eq!(log.stats().appended_records, stored);
+    drop((log, steps));
+    let (log, _steps, _) = Steps::open(Arc::new(disk), &settings, hooks()).unwrap();
+    assert!(log.stats().index_entries <= 400, "after a start too");
+    assert_eq!(log.stats().streams[0].1.records, stored);
+}

@@ -261,6 +261,11 @@ async fn a_folder_has_one_log_at_a_time() {
     let log = open(folder.path());
     let second = try_open(folder.path(), small());
     assert!(matches!(second, Err(Error::Locked(holder)) if holder == std::process::id().to_string()));
+    // Somebody thinks the file is left over from a crash.
+    std::fs::remove_file(folder.path().join("log/lock")).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(try_open(folder.path(), small()), Err(Error::Locked(_))));
+    }
     log.close().await;
     open(folder.path()).close().await;
 }

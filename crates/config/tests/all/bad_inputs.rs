@@ -141,10 +141,10 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "`when_full` cannot be `drop`",
     ),
     (
-        "kind: stream\nname: a\npartitions: 65536\n---\nkind: stream\nname: b\npartitions: 1\n",
+        "kind: stream\nname: a\npartitions: 129\n",
         "TG5004",
-        "7:13",
-        "more than 65536 partitions",
+        "3:13",
+        "`partitions` cannot be `129`",
     ),
     // Endpoints.
     ("kind: endpoint\nname: a\ntype: \"\"\n", "TG5004", "3:7", "`type` cannot be ``"),
@@ -367,6 +367,18 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "the backend does not offer `delivered`",
     ),
     (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { http_post: { ack: stored } }\n",
+        "TG5008",
+        "5:34",
+        "the backend does not offer `stored`: no stream captures `t`",
+    ),
+    (
+        "kind: stream\nname: s\ntopics: [\"t/#\"]\n---\nkind: api\nname: a\npaths: [/a]\nbackend: { topic: t/x }\nentrypoints: { websocket: { ack: delivered } }\n",
+        "TG5008",
+        "9:34",
+        "the backend does not offer `delivered`: the stream `s` stores `t/x`",
+    ),
+    (
         "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { websocket: { ack: replicated } }\n",
         "TG5008",
         "5:34",
@@ -467,6 +479,18 @@ fn each_fault_is_one_error_at_its_place() {
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), ROWS.len(), wrong.join("\n"));
+}
+
+#[test]
+fn all_streams_together_have_so_many_partitions() {
+    let streams = |count: u32| {
+        let all: Vec<_> = (0..count).map(|i| format!("kind: stream\nname: s{i}\npartitions: 128\n")).collect();
+        check(Mode::Dev, &all.join("---\n"))
+    };
+    assert_eq!(streams(511).unwrap().streams.len(), 511);
+    let report = streams(513).unwrap_err();
+    let [one] = report.diagnostics.as_slice() else { panic!("{report}") };
+    assert!(one.message.contains("more than 65536 partitions"), "{report}");
 }
 
 #[test]

@@ -1,4 +1,8 @@
 //! One body to many messages: each keeps its own bytes and its own verdict.
+mod why;
+
+pub(super) use why::told as without_place;
+
 use base64_simd::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
@@ -159,7 +163,7 @@ fn items(body: &Bytes, stamp: &Stamp, most: u32) -> Result<Batch> {
 }
 fn item(raw: &RawValue, number: u32, body: &Bytes, stamp: &Stamp) -> Result<Message> {
     let wrong = |what: &str| Error::client(Code::BadItem, format!("item {number}: {what}"));
-    let item: Item<'_> = serde_json::from_str(raw.get()).map_err(|error| wrong(&without_place(&error)))?;
+    let item: Item<'_> = serde_json::from_str(raw.get()).map_err(|error| wrong(&why::item(raw, &error)))?;
     let said = Said {
         later: item.ttl.is_some() || item.delay.is_some(),
         payload: item.payload,
@@ -183,9 +187,12 @@ impl Said<'_> {
         let text = self.payload.get();
         let payload = match (self.encoding.as_deref(), text.starts_with('"')) {
             (None, false) => body.slice_ref(text.as_bytes()),
-            (None, true) => string(text).map_err(|error| wrong(&without_place(&error)))?.into_bytes().into(),
+            (None, true) => string(text)
+                .map_err(|error| wrong(&format!("`payload`: {}", without_place(&error))))?
+                .into_bytes()
+                .into(),
             (Some("base64"), true) => {
-                let text = string(text).map_err(|error| wrong(&without_place(&error)))?;
+                let text = string(text).map_err(|error| wrong(&format!("`payload`: {}", without_place(&error))))?;
                 STANDARD.decode_to_vec(text).map_err(|_| wrong("`payload` is not base64"))?.into()
             }
             (Some("base64"), false) => return Err(wrong("`payload` must be a string with `\"encoding\":\"base64\"`")),
@@ -283,12 +290,6 @@ fn not_json(place: &str, error: &serde_json::Error) -> Error {
         format!("{line}not JSON at byte {}: {}", error.column(), without_place(error)),
     )
 }
-/// The library ends its texts with a place inside the part it was given, which is not the client's.
-pub(super) fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,6 +359,46 @@ mod tests {
     #[test]
     fn an_error_says_where() {
         let error = split(Kind::Array, "[1,\n2,}]".into(), &stamp(), 2).unwrap_err();
-        assert_eq!(error.to_string(), "line 2: not JSON at byte 3: expected value");
+        assert_eq!(error.to_string(), "line 2: not JSON at byte 3: expected a value");
+    }
+    #[test]
+    fn an_item_is_refused_in_words_of_the_api() {
+        for (text, told) in [
+            ("7", "expected an object such as `{\"payload\":…}`, not a number"),
+            ("\"x\"", "expected an object such as `{\"payload\":…}`, not a string"),
+            ("{}", "`payload` is missing"),
+            ("{\"payload\":1,\"key\":{}}", "`key` must be a string, not an object"),
+            ("{\"payload\":1,\"id\":7}", "`id` must be a string, not a number"),
+            (
+                "{\"payload\":1,\"id\":null,\"encoding\":true}",
+                "`encoding` must be a string, not `true` or `false`",
+            ),
+            ("{\"payload\":1,\"headers\":[]}", "`headers` must be an object, not a list"),
+            (
+                "{\"payload\":1,\"headers\":{\"a\":\"b\",\"x\":[\"y\",1]}}",
+                "the header `x` must be a string or a list of strings, not a list",
+            ),
+            (
+                "{\"payload\":1,\"headers\":{\"x\":1}}",
+                "the header `x` must be a string or a list of strings, not a number",
+            ),
+            ("{\"payload\":1,\"payload\":2}", "`payload` is there twice"),
+            ("{\"payload\":\"\\ud800\"}", "`payload`: half a character in a string"),
+            ("{\"payload\":1,\"key\":\"\\ud800\"}", "`key`: half a character in a string"),
+        ] {
+            let body = Bytes::from(text);
+            let raw: &RawValue = serde_json::from_slice(&body).unwrap();
+            let error = super::item(raw, 4, &body, &stamp()).unwrap_err();
+            assert_eq!(error.to_string(), format!("item 4: {told}"), "{text}");
+        }
+        let told = |kind, body: &'static str| split(kind, body.into(), &stamp(), 2).unwrap_err().to_string();
+        assert_eq!(
+            told(Kind::Items, "{\"items\":{}}"),
+            "expected `{\"items\":[{\"payload\":…}]}`: an object instead of a list"
+        );
+        assert_eq!(told(Kind::Array, "\"x\""), "expected a JSON array: a string instead of a list");
+        assert_eq!(told(Kind::Array, "[1,"), "line 1: not JSON at byte 3: it ends too early");
+        let unknown = told(Kind::Items, "{\"itms\":[]}");
+        assert!(unknown.contains(": unknown member `itms`, expected "), "{unknown}");
     }
 }

@@ -26,9 +26,30 @@ pub(super) fn write(page: &Page<'_>, limit: u32) -> Vec<u8> {
         name("gap", &mut out);
         gap(told, &mut out);
     }
-    if let Some(next) = page.next {
+    // Also without items: who pages on reads the cursor without asking whether it is there. Empty is the beginning.
+    let next = page.next.map(ToString::to_string).or(page.items.is_empty().then(String::new));
+    if let Some(next) = next {
         out.extend_from_slice(format!(",\"pagination\":{{\"nextCursor\":\"{next}\",\"limit\":\"{limit}\"}}").as_bytes());
     }
     out.push(b'}');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_without_items_says_where_to_go_on() {
+        let page = |next| Page {
+            items: &[],
+            gap: None,
+            next,
+            parts: super::super::items::Parts::default(),
+        };
+        let text = |next| String::from_utf8(write(&page(next), 5)).unwrap();
+        assert_eq!(text(None), r#"{"items":[],"pagination":{"nextCursor":"","limit":"5"}}"#);
+        let next = "1.7".parse().unwrap();
+        assert_eq!(text(Some(&next)), r#"{"items":[],"pagination":{"nextCursor":"1.7","limit":"5"}}"#);
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{
             AtomicBool, AtomicI64,
             Ordering::{Relaxed, SeqCst},
@@ -24,6 +24,9 @@ struct Told {
     full: AtomicBool,
     failing_syncs: AtomicI64,
     failing_reads: AtomicI64,
+    /// Syncs wait as long as this holds.
+    held: Mutex<bool>,
+    let_go: Condvar,
 }
 impl Failing {
     /// Nothing fails yet.
@@ -40,6 +43,11 @@ impl Failing {
     /// How many of the next syncs fail with an input/output error.
     pub fn fail_syncs(&self, count: i64) {
         self.told.failing_syncs.store(count, SeqCst);
+    }
+    /// While held, syncs do not return: the slowest disk there is.
+    pub fn hold_syncs(&self, hold: bool) {
+        *self.told.held.lock().unwrap_or_else(PoisonError::into_inner) = hold;
+        self.told.let_go.notify_all();
     }
     /// How many of the next reads fail with an input/output error.
     pub fn fail_reads(&self, count: i64) {
@@ -119,6 +127,8 @@ impl DiskFile for File {
     }
     fn sync(&self) -> io::Result<()> {
         count_down(&self.told.failing_syncs)?;
+        let held = self.told.held.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.told.let_go.wait_while(held, |held| *held));
         self.inner.sync()
     }
     fn len(&self) -> io::Result<u64> {

@@ -70,9 +70,16 @@ impl Disk for Real {
             free: stat.f_bavail.saturating_mul(stat.f_frsize),
         })
     }
+    #[expect(clippy::disallowed_methods, reason = "the log's own disk")]
     fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
         let path = Path::new("log/lock");
         self.make_folders(path)?;
+        // The folder itself too: the file can be deleted and made again. A disk that knows no locks of folders has the file's.
+        let folder = File::open(self.root.join("log"))?;
+        if let Err(TryLockError::WouldBlock) = folder.try_lock() {
+            let holder = File::open(self.root.join(path)).and_then(holder).unwrap_or_default();
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, holder));
+        }
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -82,18 +89,20 @@ impl Disk for Real {
             .open(self.root.join(path))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                Read::by_ref(&mut file).take(64).read_to_string(&mut holder)?;
-                return Err(io::Error::new(io::ErrorKind::WouldBlock, holder));
-            }
+            Err(TryLockError::WouldBlock) => return Err(io::Error::new(io::ErrorKind::WouldBlock, holder(file)?)),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // Only a help for people: a full disk has no room for it.
         let holder = std::process::id().to_string();
         let _told = file.write_all(holder.as_bytes()).and_then(|()| file.set_len(holder.len() as u64));
-        Ok(Box::new(file))
+        Ok(Box::new((folder, file)))
     }
+}
+/// Who wrote itself into the file.
+fn holder(file: File) -> io::Result<String> {
+    let mut holder = String::new();
+    file.take(64).read_to_string(&mut holder)?;
+    Ok(holder)
 }
 
 struct RealFile(File);

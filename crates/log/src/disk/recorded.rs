@@ -220,6 +220,10 @@ impl Image {
     pub fn read(&self, path: &Path) -> Option<Vec<u8>> {
         self.files.get(self.names.get(path)?).map(|bytes| bytes.to_vec())
     }
+    /// Somebody takes a file away.
+    pub fn remove(&mut self, path: &Path) {
+        self.names.remove(path);
+    }
     /// Other bytes for a file that is there.
     pub fn replace(&mut self, path: &Path, bytes: Vec<u8>) {
         if let Some(id) = self.names.get(path) {

@@ -12,6 +12,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+/// Offsets of one segment at most.
+const WIDE: u64 = 1 << 24;
+
 /// One partition during a move.
 pub(super) struct Home {
     pub(super) stream: Arc<Stream>,
@@ -27,6 +30,8 @@ pub(super) struct Home {
     /// Hashes of what waits; empty without a dedupe window.
     pub(super) ids: Vec<(u64, u128)>,
     pub(super) dedupes: bool,
+    /// Offsets below are in the lists.
+    pub(super) listed: u64,
     pub(super) most: u64,
 }
 
@@ -48,6 +53,7 @@ impl Home {
                 .into_iter()
                 .collect(),
             next: places.moved_to,
+            listed: places.moved_to,
             floor: places.floor,
             buffer: Vec::new(),
             ids: Vec::new(),
@@ -55,7 +61,8 @@ impl Home {
             most: most.clamp(internal.segment_least.min(internal.segment_most), internal.segment_most),
         })
     }
-    pub(super) fn is_full(&self, offset: u64, bytes: u64, time: i64) -> bool {
+    /// `end` is where the next record's offsets end: a hole too wide for an index of four bytes gets a segment of its own.
+    pub(super) fn is_full(&self, end: u64, bytes: u64, time: i64) -> bool {
         let age = self
             .stream
             .spec()
@@ -63,7 +70,7 @@ impl Home {
             .age
             .map_or(i64::MAX, |age| (age.as_micros() / 8) as i64);
         self.segments.last().is_some_and(|segment| {
-            let large = segment.len + bytes > self.most || offset - segment.base > u64::from(u32::MAX / 2);
+            let large = segment.len + bytes > self.most || end - segment.base > WIDE;
             let old = time.saturating_sub(segment.first_time) > age;
             !segment.sealed && segment.len > segment::HEADER && (large || old)
         })

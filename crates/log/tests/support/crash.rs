@@ -374,6 +374,9 @@ pub fn recover(image: &Image, options: &Options, promised: &Promised, calls: usi
     let opened = Steps::open(Arc::new(disk.clone()), options, hooks());
     let (log, steps, found) = opened.map_err(|error| format!("does not open: {error}"))?;
     let served = check(&log, promised, calls)?;
+    if found.lost_files {
+        return Err("a crash takes no files away".to_owned());
+    }
     let mut driver = Driver {
         disk,
         log,
