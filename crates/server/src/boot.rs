@@ -134,6 +134,7 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
         tracing::warn!(
             damaged = found.damaged,
             lost_tail = found.lost_tail,
+            lost_files = found.lost_files,
             "the log has records that do not check; readers are told where"
         );
     }

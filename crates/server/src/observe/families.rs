@@ -73,6 +73,7 @@ families! {
     LOG_MOVED_RECORDS: Counter "tidegate_log_moved_records" &[], "records moved into segments";
     LOG_DAMAGED_RECORDS: Counter "tidegate_log_damaged_records" &[], "records that do not check";
     LOG_DEDUPE_IDS: Gauge "tidegate_log_dedupe_ids" &[], "message ids remembered";
+    LOG_INDEX_ENTRIES: Gauge "tidegate_log_index_entries" &[], "entries of the journal's index in memory";
     STREAM_RECORDS: Gauge "tidegate_stream_records" STREAM, "records that can be read";
     STREAM_BYTES: Gauge "tidegate_stream_bytes" STREAM, "bytes of the records that can be read";
 }

@@ -152,6 +152,7 @@ impl Numbers {
         single(to, &all::LOG_MOVED_RECORDS, stats.moved_records)?;
         single(to, &all::LOG_DAMAGED_RECORDS, stats.damaged_records)?;
         single(to, &all::LOG_DEDUPE_IDS, stats.dedupe_ids)?;
+        single(to, &all::LOG_INDEX_ENTRIES, stats.index_entries)?;
         let mut records = Vec::new();
         let mut bytes = Vec::new();
         for (number, stream) in stats.streams {
