@@ -52,7 +52,10 @@ fn all_forms_share_the_upstream_and_each_gets_its_own_spelling() {
     assert_eq!(events(&mut chunked, 1), ["id: 1.0\ndata: x"]);
     assert_eq!(plain.heard(), "x");
     let message = json.json();
-    assert_eq!((&message["op"], &message["position"], &message["payload"]), (&json!("message"), &json!("1.0"), &json!("x")));
+    assert_eq!(
+        (&message["op"], &message["position"], &message["payload"]),
+        (&json!("message"), &json!("1.0"), &json!("x"))
+    );
     let mut seen = String::new();
     while !seen.ends_with("id: 1.0\ndata: x\n\n") {
         let mut byte = [0];
@@ -141,7 +144,10 @@ fn who_stops_reading_what_nobody_stores_is_told_how_much_it_missed() {
             other => panic!("{other:?}"),
         }
     };
-    assert!(code == 1013 && reason.contains("too_slow") && seen < MANY, "{code} {reason} after {seen}");
+    assert!(
+        code == 1013 && reason.contains("too_slow") && seen < MANY,
+        "{code} {reason} after {seen}"
+    );
     drop((stopped, healthy, plain));
     node.until("tidegate_upstream_consumers{api=\"topics\"}", |open| open == 0);
     balance(&node);
@@ -232,10 +238,20 @@ fn who_falls_silent_is_released_within_two_heartbeats() {
         "kind: stream\nname: orders\n---\nkind: api\nname: orders\npaths: [/orders]\nbackend: { stream: orders }\n\
          entrypoints: { sse: { heartbeat: 500ms }, websocket: { heartbeat: 500ms } }\n",
     );
-    for (form, class) in [("sse", SSE), ("websocket", "tidegate_subscribers{api=\"orders\",entrypoint=\"websocket\"}")] {
+    for (form, class) in [
+        ("sse", SSE),
+        ("websocket", "tidegate_subscribers{api=\"orders\",entrypoint=\"websocket\"}"),
+    ] {
         let address = node.gateway;
         let mut client = Command::new("python3")
-            .args(["-c", SILENT, &address.ip().to_string(), &address.port().to_string(), "/orders", form])
+            .args([
+                "-c",
+                SILENT,
+                &address.ip().to_string(),
+                &address.port().to_string(),
+                "/orders",
+                form,
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

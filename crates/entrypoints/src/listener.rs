@@ -188,22 +188,20 @@ impl<H: Handler> Serving<H> {
                     }
                     let parts = serving.into_parts();
                     let client = parts.io.into_inner();
-                    match successor {
-                        Some(successor) => {
-                            let io = Box::new(Direct::new(client.into_socket()));
-                            let client = Client { io, read: parts.read_buf, open: Box::new(open) };
-                            // It may live for days, and needs nothing of this.
-                            drop(connection);
-                            tasks::detach(successor(client));
-                            return;
-                        }
-                        None => {
-                            let refused = client.unanswered();
-                            let word = refused.map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));
-                            farewell(client.into_socket(), word, LINGER).await;
-                        }
-                    }
-                    break;
+                    let Some(successor) = successor else {
+                        let refused = client.unanswered();
+                        let word = refused.map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));
+                        farewell(client.into_socket(), word, LINGER).await;
+                        break;
+                    };
+                    let client = Client {
+                        io: Box::new(Direct::new(client.into_socket())),
+                        read: parts.read_buf,
+                        open: Box::new(open),
+                    };
+                    // It may live for days, and needs nothing of this.
+                    drop(connection);
+                    return tasks::detach(successor(client));
                 }
                 () = connection.state.overdue() => {
                     self.seen.timed_out.fetch_add(1, Ordering::Relaxed);

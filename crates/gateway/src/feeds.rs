@@ -49,7 +49,11 @@ impl Key {
         let filters = target.filters(rest)?;
         Ok(Self {
             endpoint: Arc::as_ptr(&target.endpoint).cast::<()>() as usize,
-            policies: route.policies.iter().map(|policy| Arc::as_ptr(policy).cast::<()>() as usize).collect(),
+            policies: route
+                .policies
+                .iter()
+                .map(|policy| Arc::as_ptr(policy).cast::<()>() as usize)
+                .collect(),
             topics: filters.iter().map(|filter| filter.as_str().into()).collect(),
         })
     }
@@ -60,15 +64,14 @@ impl Feeds {
         let slot = self.slot(Key::of(route, rest)?);
         let feed = {
             let mut open = slot.lock().await;
-            match open.upgrade().filter(|feed| !feed.has_ended()) {
-                Some(feed) => feed,
-                None => {
-                    let from = flow::consume(route, rest, Start::Latest).await?;
-                    let resumes = from.cursor().is_some();
-                    let feed = Feed::open(route.clone(), from, resumes, self.held.clone(), RINGS);
-                    *open = Arc::downgrade(&feed);
-                    feed
-                }
+            if let Some(feed) = open.upgrade().filter(|feed| !feed.has_ended()) {
+                feed
+            } else {
+                let from = flow::consume(route, rest, Start::Latest).await?;
+                let resumes = from.cursor().is_some();
+                let feed = Feed::open(route.clone(), from, resumes, self.held.clone(), RINGS);
+                *open = Arc::downgrade(&feed);
+                feed
             }
         };
         feed.seat(framing, class.clone()).await

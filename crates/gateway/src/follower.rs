@@ -187,7 +187,11 @@ impl Follower {
             // What was read and not handed out is read again.
             self.way.pulled = None;
             let seen = self.way.seen();
-            let again = if seen.is_empty() { self.way.start.clone() } else { Start::After(seen) };
+            let again = if seen.is_empty() {
+                self.way.start.clone()
+            } else {
+                Start::After(seen)
+            };
             self.way.begin(again).await?;
         }
         Ok(None)

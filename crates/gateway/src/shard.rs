@@ -177,7 +177,11 @@ impl Shard {
         }
     }
     fn return_all(&mut self, which: impl Fn(&mut Resident) -> bool) {
-        let chosen: Vec<usize> = self.residents.iter_mut().filter_map(|(number, resident)| which(resident).then_some(number)).collect();
+        let chosen: Vec<usize> = self
+            .residents
+            .iter_mut()
+            .filter_map(|(number, resident)| which(resident).then_some(number))
+            .collect();
         for number in chosen {
             self.settle(number, Fate::Return(Vec::new()));
         }

@@ -259,8 +259,15 @@ async fn who_falls_behind_reads_on_from_where_it_was() {
     publish(&endpoint, "last").await;
     assert_eq!(lines(&mut slow, 1).await, ["last"]);
     let class = metrics.api(&"t".into()).class("test").now();
-    assert_eq!((class.written, class.cut, class.skipped, class.in_flight), (2 * MANY as u64 + 1, 0, 0, 0));
+    assert_eq!(
+        (class.written, class.cut, class.skipped, class.in_flight),
+        (2 * MANY as u64 + 1, 0, 0, 0)
+    );
     drop((slow, quick));
     let class = metrics.api(&"t".into()).class("test").now();
-    assert_eq!((class.offered, class.cut), (2 * MANY as u64 + 2, 1), "what the quick one did not take is cut");
+    assert_eq!(
+        (class.offered, class.cut),
+        (2 * MANY as u64 + 2, 1),
+        "what the quick one did not take is cut"
+    );
 }

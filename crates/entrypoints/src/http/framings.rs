@@ -34,7 +34,10 @@ impl Sse {
         let length = format!("{:0digits$x}", out.len() - event);
         out.put_slice(b"\r\n");
         if length.len() == digits {
-            out.iter_mut().skip(begin).zip(length.bytes()).for_each(|(place, digit)| *place = digit);
+            out.iter_mut()
+                .skip(begin)
+                .zip(length.bytes())
+                .for_each(|(place, digit)| *place = digit);
         } else {
             // Longer than anybody thought.
             let written = out.split_off(event);
@@ -182,7 +185,14 @@ mod tests {
     #[test]
     fn only_whole_pongs_are_mere_life() {
         let life: [&[u8]; 3] = [b"", b"\x8a\x80mask", b"\x8a\x82maskab\x8a\x80mask"];
-        let words: [&[u8]; 6] = [b"\x8a", b"\x8a\x80mas", b"\x8a\x00", b"\x89\x80mask", b"\x8a\xffmask", b"\x8a\x80mask\x81"];
+        let words: [&[u8]; 6] = [
+            b"\x8a",
+            b"\x8a\x80mas",
+            b"\x8a\x00",
+            b"\x89\x80mask",
+            b"\x8a\xffmask",
+            b"\x8a\x80mask\x81",
+        ];
         assert!(life.iter().all(|bytes| pongs(bytes) == Heard::Life));
         assert!(words.iter().all(|bytes| pongs(bytes) == Heard::Words));
     }

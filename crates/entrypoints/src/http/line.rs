@@ -112,13 +112,20 @@ impl Waiting {
             offered.extend(first);
             let mut chunks = 1;
             // Nearly always one alone, which is not copied.
-            while let Some(chunk) = (bytes.len() + together.len() < TOGETHER).then(|| self.chunks.try_recv().ok()).flatten() {
+            while let Some(chunk) = (bytes.len() + together.len() < TOGETHER)
+                .then(|| self.chunks.try_recv().ok())
+                .flatten()
+            {
                 together.extend_from_slice(&std::mem::take(&mut bytes));
                 together.extend_from_slice(&chunk.bytes);
                 offered.extend(chunk.offered);
                 chunks += 1;
             }
-            let bytes = if together.is_empty() { bytes } else { std::mem::take(&mut together).freeze() };
+            let bytes = if together.is_empty() {
+                bytes
+            } else {
+                std::mem::take(&mut together).freeze()
+            };
             write_all(&mut socket, &bytes, stall).await?;
             offered.drain(..).for_each(Offered::written);
             self.under_way.done(chunks);

@@ -6,8 +6,7 @@ use super::{
     cors,
     flight::Flight,
     head::{self},
-    problem, publish, read, sse,
-    websocket,
+    problem, publish, read, sse, websocket,
 };
 use crate::listener::{Connection, Handler};
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};

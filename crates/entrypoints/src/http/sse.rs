@@ -144,7 +144,7 @@ impl Events {
                 let shards = self.shards.clone();
                 let (heartbeat, stall) = (self.heartbeat, self.stall);
                 let member = Member::new(reading.unsplit(writing), Box::new(self), heartbeat, false, stall);
-                if let Ok(member) = member {
+                if let Some(member) = member {
                     shards.attach(member);
                 }
             }
@@ -196,9 +196,8 @@ impl Events {
                         return Next::Gone;
                     }
                 }
-                Ok(Step::Seated) => {}
-                // Events have a word for it.
-                Ok(Step::Gap(_)) => {}
+                // There is an event for gaps.
+                Ok(Step::Seated | Step::Gap(_)) => {}
                 Ok(Step::Ended(why)) => return Next::Say(self.goaway(why)),
                 Err(error) => return Next::Say(self.problem(&error)),
             }
@@ -213,7 +212,8 @@ impl Events {
     }
     fn last(&self, event: &str, data: &[u8]) -> Bytes {
         let mut out = BytesMut::new();
-        self.framing.wrap(data.len(), &mut out, |out| sse::event(None, Some(event), data, out));
+        self.framing
+            .wrap(data.len(), &mut out, |out| sse::event(None, Some(event), data, out));
         self.framing.end(&mut out);
         out.freeze()
     }
@@ -229,7 +229,9 @@ impl Keeper for Events {
     }
     fn take_back(self: Box<Self>, returned: Returned) -> BoxFuture<'static, ()> {
         async move {
-            let Returned { io, rest, owed, stalled, .. } = returned;
+            let Returned {
+                io, rest, owed, stalled, ..
+            } = returned;
             // What it did not take for so long it will not take now.
             if !stalled {
                 self.run(io, rest, owed).await;

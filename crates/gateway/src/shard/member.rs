@@ -1,8 +1,5 @@
 //! One socket of a shard: a seat, and at most the rest of a frame that was cut.
-use super::{
-    desk::Bell,
-    group::Runs,
-};
+use super::{desk::Bell, group::Runs};
 use crate::{
     feed::{Seat, Taken},
     follower::Follower,
@@ -47,20 +44,18 @@ pub struct Member {
     pub(super) allowed: u64,
 }
 impl Member {
-    /// `None`: the follower is not at the head of a feed.
-    pub fn new(io: Box<dyn Io>, mut keeper: Box<dyn Keeper>, heartbeat: Duration, answers: bool, stall: Duration) -> Result<Self, (Box<dyn Io>, Box<dyn Keeper>)> {
-        match keeper.follower().leave() {
-            Some((seat, allowed)) => Ok(Self {
-                io,
-                keeper,
-                heartbeat,
-                answers,
-                stall,
-                seat,
-                allowed,
-            }),
-            None => Err((io, keeper)),
-        }
+    /// `None`: the follower is not near the head of a feed, as it says of itself.
+    pub fn new(io: Box<dyn Io>, mut keeper: Box<dyn Keeper>, heartbeat: Duration, answers: bool, stall: Duration) -> Option<Self> {
+        let (seat, allowed) = keeper.follower().leave()?;
+        Some(Self {
+            io,
+            keeper,
+            heartbeat,
+            answers,
+            stall,
+            seat,
+            allowed,
+        })
     }
 }
 /// A socket on its way back.
@@ -189,7 +184,11 @@ impl Resident {
                     Poll::Pending => {
                         let whole = run.ends.partition_point(|end| *end as usize <= done);
                         let cut = run.ends.get(whole).map_or(0, |end| *end as usize);
-                        let begun = whole.checked_sub(1).and_then(|last| run.ends.get(last)).map_or(0, |end| *end as usize) < done;
+                        let begun = whole
+                            .checked_sub(1)
+                            .and_then(|last| run.ends.get(last))
+                            .map_or(0, |end| *end as usize)
+                            < done;
                         self.seat.class().pass(whole as u64);
                         let mut number = before + whole as u64;
                         if begun {

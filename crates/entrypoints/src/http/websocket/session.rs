@@ -142,9 +142,10 @@ impl Session {
         self.subscription = Some(Follower::open(wish, credit.map(u64::from)).await?);
         Ok(())
     }
-    pub(super) async fn begin(mut self, client: Client) {
-        self._open = Some(client.open);
-        self.run(client.io, client.read.to_vec(), Bytes::new(), None).await;
+    pub(super) async fn begin(self, client: Client) {
+        let open = Some(client.open);
+        let session = Self { _open: open, ..self };
+        session.run(client.io, client.read.to_vec(), Bytes::new(), None).await;
     }
     /// Until the client or the gateway ends it, or it needs no task of its own. `read` has come already, `rest` goes before all else.
     async fn run(mut self, io: Box<dyn Io>, read: Vec<u8>, rest: Bytes, owed: Option<Offered>) {
@@ -171,7 +172,7 @@ impl Session {
                 if let (Ok(writing), Some(follower)) = (written.await, self.subscription.take()) {
                     let (shards, heartbeat, stall) = (self.shards.clone(), self.settings.heartbeat, self.stall);
                     let resting = Box::new(Resting { session: self, follower });
-                    if let Ok(member) = Member::new(reading.unsplit(writing), resting, heartbeat, true, stall) {
+                    if let Some(member) = Member::new(reading.unsplit(writing), resting, heartbeat, true, stall) {
                         shards.attach(member);
                     }
                 }
@@ -222,7 +223,12 @@ impl Session {
         let mut silent = true;
         loop {
             let waits = !line.is_idle();
-            if silent && !waits && incoming.is_at_rest() && self.receipts.is_empty() && self.subscription.as_ref().is_some_and(Follower::is_seated) {
+            if silent
+                && !waits
+                && incoming.is_at_rest()
+                && self.receipts.is_empty()
+                && self.subscription.as_ref().is_some_and(Follower::is_seated)
+            {
                 return Over::Rest;
             }
             let listening = self.receipts.len() < WAITING;
@@ -461,7 +467,13 @@ impl Keeper for Resting {
     }
     fn take_back(self: Box<Self>, returned: Returned) -> BoxFuture<'static, ()> {
         let Self { mut session, follower } = *self;
-        let Returned { io, rest, owed, read, stalled } = returned;
+        let Returned {
+            io,
+            rest,
+            owed,
+            read,
+            stalled,
+        } = returned;
         async move {
             // What it did not take for so long it will not take now.
             if !stalled {
