@@ -415,10 +415,10 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "`sse` on a backend that cannot be read from",
     ),
     (
-        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nslow: gap\n",
-        "TG1020",
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nslow: gone\n",
+        "TG5004",
         "5:7",
-        "`slow: gap` comes with",
+        "`slow` cannot be `gone`",
     ),
     (
         "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\npolicies: []\n",
@@ -562,7 +562,7 @@ fn words_of_later_versions_are_told_as_such() {
         .map(str::to_owned),
     );
     texts.extend(["pull"].map(|key| format!("{api}entrypoints: {{ {key}: {{}} }}\n")));
-    texts.extend(["slow: close", "policies: []", "plans: [keyless, gold]"].map(|line| format!("{api}{line}\n")));
+    texts.extend(["policies: []", "plans: [keyless, gold]"].map(|line| format!("{api}{line}\n")));
     texts.extend(["dead_letters: {}", "schema: {}", "retention: { keep: until_acked }"].map(|line| format!("{stream}{line}\n")));
     texts.extend(
         ["kafka", "nats", "rabbitmq", "mqtt", "redis", "http"].map(|kind| format!("kind: endpoint\nname: a\ntype: {kind}\nurl: x\n")),
