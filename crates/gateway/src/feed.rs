@@ -28,9 +28,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How much of one feed is kept, at most.
 const RING_BYTES: usize = 1 << 20;
-const RING_MESSAGES: u64 = 4_096;
-/// A seat that far behind is still far from being forgotten.
-const NEAR: u64 = RING_MESSAGES / 4;
+const RING_MESSAGES: usize = 4_096;
 /// Those who come at once and wait for a look.
 const LOOKS: usize = 1_024;
 /// How often a look reads before it is enough: a publisher may be faster.
@@ -287,9 +285,9 @@ impl Seat {
         }
         self.cursor.as_ref()
     }
-    /// All that was not taken will be in the ring for a while.
+    /// All that it has not taken is in the ring, as frames.
     pub(crate) fn is_near_head(&self) -> bool {
-        self.feed.head() - self.number <= NEAR && !self.feed.has_ended()
+        !self.feed.has_ended() && self.feed.shared.ring().holds(self.number)
     }
     /// At most so many messages and bytes.
     pub(crate) fn take(&mut self, most: u64, bytes: usize) -> Taken {
@@ -297,7 +295,7 @@ impl Seat {
         let taken = ring.take(self.framing.name(), self.number, to, bytes);
         let number = match &taken {
             Taken::Run(run) => run.to,
-            Taken::Gap(_) => self.number + 1,
+            Taken::Gap(_, to) => *to,
             Taken::Behind | Taken::Nothing => return taken,
         };
         let cursor = ring.cursor_at(number);

@@ -355,7 +355,7 @@ impl Way {
                     self.spend(messages);
                     Ok(Some(Step::Frames(run.bytes, self.class.offer(messages))))
                 }
-                Taken::Gap(gap) => Ok(Some(self.missing(gap))),
+                Taken::Gap(gap, _) => Ok(Some(self.missing(gap))),
                 Taken::Nothing => Ok((!seat.more().await?).then_some(Step::Ended(Ended::SourceEnded))),
                 Taken::Behind => self.fell_behind().await,
             },

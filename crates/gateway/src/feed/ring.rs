@@ -1,5 +1,5 @@
 //! What a feed has read lately, as the frames of every encoding that somebody wants. Numbers rise by one from message to message; a gap
-//! has a number of its own.
+//! has as many as it has messages, so that two numbers tell how many lie between.
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use tidegate_core::{
@@ -24,6 +24,7 @@ pub(super) struct Ring {
     cursor: Cursor,
     lanes: Vec<Lane>,
     bytes: usize,
+    messages: usize,
 }
 /// One delivery.
 struct Block {
@@ -33,6 +34,7 @@ struct Block {
     entries: Entries,
     framed: Vec<Framed>,
     bytes: usize,
+    messages: usize,
 }
 enum Entries {
     Messages(Box<[Option<Position>]>),
@@ -62,8 +64,8 @@ pub(crate) struct Run {
 #[derive(Clone, Debug)]
 pub(crate) enum Taken {
     Run(Run),
-    /// It is missing; reading goes on behind it.
-    Gap(Gap),
+    /// It is missing; reading goes on at that number.
+    Gap(Gap, u64),
     /// It was here and is no more.
     Behind,
     /// Nothing yet.
@@ -73,7 +75,7 @@ impl Entries {
     fn len(&self) -> u64 {
         match self {
             Self::Messages(places) => places.len() as u64,
-            Self::Gap(_) => 1,
+            Self::Gap(gap) => gap.count().max(1),
         }
     }
 }
@@ -92,6 +94,7 @@ impl Ring {
             cursor,
             lanes: Vec::new(),
             bytes: 0,
+            messages: 0,
         }
     }
     pub(super) fn head(&self) -> u64 {
@@ -149,16 +152,22 @@ impl Ring {
     }
     fn push(&mut self, before: Cursor, entries: Entries, framed: Vec<Framed>) {
         let frames: usize = framed.iter().map(|framed| framed.bytes.len()).sum();
-        let bytes = BLOCK + frames + entries.len() as usize * MESSAGE;
+        let messages = match &entries {
+            Entries::Messages(places) => places.len(),
+            Entries::Gap(_) => 0,
+        };
+        let bytes = BLOCK + frames + messages * MESSAGE;
         let block = Block {
             first: self.head,
             before,
             entries,
             framed,
             bytes,
+            messages,
         };
         self.head = block.end();
         self.bytes += bytes;
+        self.messages += messages;
         self.blocks.push_back(block);
     }
     /// The reader stands there now: behind messages that nobody here wanted.
@@ -166,10 +175,11 @@ impl Ring {
         self.cursor = cursor;
     }
     /// Forgets the oldest until it holds no more than that; the newest block stays.
-    pub(super) fn shrink(&mut self, bytes: usize, messages: u64) {
-        while self.blocks.len() > 1 && (self.bytes > bytes || self.head - self.first > messages) {
+    pub(super) fn shrink(&mut self, bytes: usize, messages: usize) {
+        while self.blocks.len() > 1 && (self.bytes > bytes || self.messages > messages) {
             let Some(oldest) = self.blocks.pop_front() else { break };
             self.bytes -= oldest.bytes;
+            self.messages -= oldest.messages;
             self.first = oldest.end();
         }
     }
@@ -186,6 +196,11 @@ impl Ring {
         }
         Some(cursor)
     }
+    /// Whether reading can go on there: with frames, or with what comes next.
+    pub(super) fn holds(&self, number: u64) -> bool {
+        let is_frame = |block: &Block| matches!(block.entries, Entries::Messages(_));
+        number == self.head || self.block(number).and_then(|found| self.blocks.get(found)).is_some_and(is_frame)
+    }
     /// From that number to another, at most so many bytes; one frame always.
     pub(super) fn take(&self, lane: &str, from: u64, to: u64, most: usize) -> Taken {
         if from >= to.min(self.head) {
@@ -201,7 +216,7 @@ impl Ring {
         for block in self.blocks.range(found..) {
             let Entries::Messages(places) = &block.entries else {
                 match &block.entries {
-                    Entries::Gap(gap) if run.ends.is_empty() => return Taken::Gap((**gap).clone()),
+                    Entries::Gap(gap) if run.ends.is_empty() => return Taken::Gap((**gap).clone(), block.end()),
                     Entries::Gap(_) | Entries::Messages(_) => break,
                 }
             };

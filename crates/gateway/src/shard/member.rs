@@ -173,7 +173,7 @@ impl Resident {
                 }
                 Taken::Nothing => return Fate::Stay,
                 // It needs words of its own, or another reader.
-                Taken::Gap(_) | Taken::Behind => return Fate::Return(Vec::new()),
+                Taken::Gap(..) | Taken::Behind => return Fate::Return(Vec::new()),
             };
             let (before, mut done) = (self.seat.number(), 0);
             let mut cx = Context::from_waker(&self.waker);
