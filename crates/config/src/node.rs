@@ -51,6 +51,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// Time without a byte of the body.
     pub body_stall: Duration,
+    /// Bytes a second that a body must come with on average.
+    pub body_rate: u64,
     /// Time a connection may wait for its next request.
     pub idle: Duration,
     /// Time without progress on writing.
@@ -164,6 +166,16 @@ static LIMITS: Table = Table {
         .default("256MiB"),
         key("head_timeout", TIMEOUT, "Time for the request head to arrive.").default("10s"),
         key("body_stall", TIMEOUT, "Time a body may stand still.").default("30s"),
+        key(
+            "body_rate",
+            Shape::Size {
+                min: 1,
+                max: MIB,
+                off: false,
+            },
+            "Bytes a second a body must bring on average, beside one `body_stall`; slower ones are answered 408.",
+        )
+        .default("1KiB"),
         key("idle", TIMEOUT, "Time a connection may wait for its next request.").default("75s"),
         key(
             "write_stall",
@@ -362,6 +374,7 @@ impl Node {
                 in_flight_bytes: limits.number("in_flight_bytes"),
                 head_timeout: limits.time("head_timeout"),
                 body_stall: limits.time("body_stall"),
+                body_rate: limits.number("body_rate"),
                 idle: limits.time("idle"),
                 write_stall: limits.time("write_stall"),
                 ws_message: limits.number("ws_message"),

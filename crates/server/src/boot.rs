@@ -20,7 +20,7 @@ use tidegate_endpoints::{
 };
 use tidegate_entrypoints::{
     http::{
-        call::Settings,
+        call::{Pace, Settings},
         flight::Flight,
         head::HeadLimits,
         service::{Gateway, Page},
@@ -156,7 +156,10 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
         body: node.limits.body,
         batch_body: node.limits.batch_body,
         batch_items: node.limits.batch_items,
-        body_stall: node.limits.body_stall,
+        body_pace: Pace {
+            stall: node.limits.body_stall,
+            rate: node.limits.body_rate,
+        },
         ws_message: node.limits.ws_message,
         hints: manners.hints,
     };

@@ -205,7 +205,7 @@ pub(super) async fn post(call: Call<'_>, parts: &Parts, body: Incoming, settings
     } else {
         settings.batch_body
     };
-    let body = upload::read(body, most, settings.body_stall, &mut aboard).await?;
+    let body = upload::read(body, most, settings.body_pace, &mut aboard).await?;
     let batch = batch::split(wish.kind, body, &stamp, settings.batch_items)?;
     let items = batch.items();
     let ids: Vec<_> = batch
