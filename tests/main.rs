@@ -8,6 +8,7 @@ mod command_line;
 mod crash;
 mod documents;
 mod get;
+mod http2;
 mod metrics;
 mod post;
 mod shutdown;

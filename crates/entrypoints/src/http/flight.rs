@@ -1,10 +1,17 @@
 //! How many requests and how many of their bytes are in memory at once: over it, 503 rather than death.
+use crate::listener::{Connection, Owed};
+use bytes::Bytes;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 use std::time::Duration;
 use tidegate_core::error::{Code, Error, Fault, Result, Retry};
+
+/// Answers below it are not worth counting.
+const SMALL: usize = 4 << 10;
+/// What one connection may be owed in answers beside the one it is taking: with HTTP/2 it can ask for many pages and take none.
+const MOST_OWED: usize = 8 << 20;
 
 /// Shared by every listener of the gateway.
 #[derive(Debug)]
@@ -56,13 +63,60 @@ pub struct Aboard {
 impl Aboard {
     /// That many more bytes of it are in memory.
     pub fn load(&mut self, bytes: u64) -> Result<()> {
-        let flight = &self.flight;
-        let before = flight.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > flight.most_bytes {
-            flight.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(flight.full(format!("requests hold {before} of {} bytes", flight.most_bytes)));
-        }
+        self.flight.load(bytes)?;
         self.bytes += bytes;
+        Ok(())
+    }
+}
+/// An answer that is made and not taken: counted like a body until the last byte of it is let go.
+pub(crate) struct Carried {
+    bytes: Vec<u8>,
+    _load: Load,
+    _owed: Owed,
+}
+impl AsRef<[u8]> for Carried {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+/// Bytes in memory that no request stands for any more.
+#[derive(Debug)]
+struct Load {
+    flight: Arc<Flight>,
+    bytes: u64,
+}
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.flight.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+impl Flight {
+    /// An answer whose client takes it in its own time. Refused when all of them hold too much, or this client's connection does.
+    pub(super) fn carry(self: &Arc<Self>, answer: Vec<u8>, connection: &Arc<Connection>) -> Result<Bytes> {
+        let length = answer.len();
+        if length < SMALL {
+            return Ok(answer.into());
+        }
+        let Some(owed) = connection.owe(length, MOST_OWED) else {
+            return Err(self.full(format!("this connection has not taken {MOST_OWED} bytes of its answers yet")));
+        };
+        self.load(length as u64)?;
+        let load = Load {
+            flight: self.clone(),
+            bytes: length as u64,
+        };
+        Ok(Bytes::from_owner(Carried {
+            bytes: answer,
+            _load: load,
+            _owed: owed,
+        }))
+    }
+    fn load(&self, bytes: u64) -> Result<()> {
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > self.most_bytes {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(self.full(format!("requests hold {before} of {} bytes", self.most_bytes)));
+        }
         Ok(())
     }
 }

@@ -69,7 +69,8 @@ impl Gateway {
         page: &mut Option<HeaderValue>,
     ) -> Result<Response<Body>> {
         let aboard = self.flight.enter()?;
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        head::name_the_host(&mut parts)?;
         let host = head::check(&parts, self.settings.head)?;
         if self.drain.is_draining() {
             return Err(Error::new(Code::Draining, Fault::Operator, "the gateway is shutting down")
@@ -107,7 +108,7 @@ impl Gateway {
             _ => Err(call.no_method()),
         }
     }
-    async fn get(&self, call: Call<'_>, parts: &Parts, connection: &Connection) -> Result<Response<Body>> {
+    async fn get(&self, call: Call<'_>, parts: &Parts, connection: &Arc<Connection>) -> Result<Response<Body>> {
         if handshake::is_asked(&parts.headers) {
             let house = House {
                 world: &self.world,
@@ -128,7 +129,10 @@ impl Gateway {
         match accept::format(&parts.headers, api.sse.is_some())? {
             Format::EventStream => sse::stream(&call, parts, &self.world, self.drain.clone()).await,
             format => match &api.http_get {
-                Some(get) => read::get(&call, parts, get, format, self.drain.clone()).await,
+                Some(get) => {
+                    let carry = |page| self.flight.carry(page, connection);
+                    read::get(&call, parts, get, format, self.drain.clone(), carry).await
+                }
                 None => Err(Error::client(Code::NotAcceptable, "this api only streams").with_hint("send `Accept: text/event-stream`")),
             },
         }
