@@ -7,6 +7,7 @@ mod clients;
 mod command_line;
 mod crash;
 mod documents;
+mod floods;
 mod get;
 mod http2;
 mod metrics;

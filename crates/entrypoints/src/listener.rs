@@ -13,7 +13,6 @@ use crate::http::{body::Body, problem};
 use bytes::Bytes;
 use farewell::{LINGER, farewell};
 use http::{Request, Response};
-use http2::Drained as _;
 use hyper::{
     body::Incoming,
     server::conn::http1,
@@ -25,7 +24,6 @@ use std::{
     convert::Infallible,
     future::poll_fn,
     net::SocketAddr,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -217,12 +215,7 @@ impl<H: Handler> Serving<H> {
     }
     async fn http2(&mut self, socket: TcpStream, connection: &Arc<Connection>) {
         let peer = connection.peer;
-        let mut serving = pin!(http2::serve(
-            socket,
-            self.handler.clone(),
-            self.sweeper.limits(),
-            connection.clone()
-        ));
+        let mut serving = http2::serve(socket, self.handler.clone(), self.sweeper.limits(), connection.clone());
         let mut draining = false;
         loop {
             tokio::select! {
@@ -239,7 +232,7 @@ impl<H: Handler> Serving<H> {
                 }
                 () = self.drain.started(), if !draining => {
                     draining = true;
-                    serving.as_mut().drain();
+                    serving.drain();
                 }
                 // It was told, and has nothing open: whether it answers that or not, it has had its time.
                 () = tokio::time::sleep(LINGER), if draining => {

@@ -1,6 +1,7 @@
 //! How many requests and how many of their bytes are in memory at once: over it, 503 rather than death.
 use crate::listener::{Connection, Owed};
 use bytes::Bytes;
+use http::request::Parts;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -10,6 +11,8 @@ use tidegate_core::error::{Code, Error, Fault, Result, Retry};
 
 /// Answers below it are not worth counting.
 const SMALL: usize = 4 << 10;
+/// The same for heads, which are kept until their request is answered.
+const MOST_HEADS: usize = 4 << 20;
 /// What one connection may be owed in answers beside the one it is taking: with HTTP/2 it can ask for many pages and take none.
 const MOST_OWED: usize = 8 << 20;
 
@@ -110,6 +113,17 @@ impl Flight {
             _load: load,
             _owed: owed,
         }))
+    }
+    /// A head of HTTP/2, which may be one of many on its connection. Small ones are not worth counting.
+    pub(super) fn keep(&self, parts: &Parts, connection: &Arc<Connection>) -> Result<Option<Owed>> {
+        let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        let length = fields.sum::<usize>() + parts.uri.path().len() + parts.uri.query().map_or(0, str::len);
+        if length < SMALL {
+            return Ok(None);
+        }
+        let owed = connection.owe(length, MOST_HEADS);
+        owed.map(Some)
+            .ok_or_else(|| self.full(format!("the requests of this connection hold {MOST_HEADS} bytes of heads")))
     }
     fn load(&self, bytes: u64) -> Result<()> {
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use super::{
     websocket::{self, House},
 };
 use crate::listener::{Connection, Handler};
-use http::{HeaderValue, Method, Request, Response, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
 use hyper::body::Incoming;
 use std::{
     hash::RandomState,
@@ -72,6 +72,10 @@ impl Gateway {
         let (mut parts, body) = request.into_parts();
         head::name_the_host(&mut parts)?;
         let host = head::check(&parts, self.settings.head)?;
+        let _head = match parts.version {
+            Version::HTTP_2 => self.flight.keep(&parts, connection)?,
+            _ => None,
+        };
         if self.drain.is_draining() {
             return Err(Error::new(Code::Draining, Fault::Operator, "the gateway is shutting down")
                 .with_retry(Retry::After(Duration::from_secs(1))));

@@ -4,11 +4,23 @@ mod line;
 mod pace;
 
 use super::{Handler, Limits, connection::Connection};
-use hyper::{server::conn::http2, service::service_fn};
+use crate::http::body::BoxError;
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    rt::bounds::Http2ServerConnExec,
+    server::conn::http2,
+    service::{HttpService, service_fn},
+};
 use hyper_util::rt::TokioIo;
-use line::Line;
+use line::{Line, Turn};
 use pace::{Opened, Pieces, Streams};
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 use tokio::net::TcpStream;
 
 /// Requests at once. One more is refused, which a client may repeat without harm.
@@ -30,7 +42,7 @@ pub(super) fn serve<H: Handler>(
     handler: Arc<H>,
     limits: Limits,
     state: Arc<Connection>,
-) -> impl Future<Output = hyper::Result<()>> + Drained + Send {
+) -> Serving<impl Future<Output = hyper::Result<()>> + Drain + Send> {
     state.many();
     let streams = Streams::new(limits.write_stall);
     let mut http = http2::Builder::new(streams.clone());
@@ -43,7 +55,8 @@ pub(super) fn serve<H: Handler>(
         .max_send_buf_size(pace::PIECE)
         .max_pending_accept_reset_streams(RESET_UNSEEN)
         .max_local_error_reset_streams(RESET_FOR_FAULTS);
-    let line = Line::new(socket, state.clone());
+    let turn = Turn::default();
+    let line = Line::new(socket, turn.clone(), state.clone());
     let service = service_fn(move |request| {
         let (handler, state) = (handler.clone(), state.clone());
         let (pace, opened) = (streams.pace(), Opened::new(&state));
@@ -52,22 +65,43 @@ pub(super) fn serve<H: Handler>(
             Ok::<_, Infallible>(response.map(|body| Pieces::new(body, pace, opened)))
         }
     });
-    http.serve_connection(TokioIo::new(line), service)
+    Serving {
+        connection: Box::pin(http.serve_connection(TokioIo::new(line), service)),
+        turn,
+    }
 }
-/// A connection that can be told to take no more requests and to end with those it has.
-pub(super) trait Drained {
-    /// GOAWAY; what is begun goes on.
-    fn drain(self: std::pin::Pin<&mut Self>);
+/// A connection that is served while it is polled.
+pub(super) struct Serving<C> {
+    connection: Pin<Box<C>>,
+    turn: Turn,
 }
-impl<S, B> Drained for http2::Connection<TokioIo<Line>, S, Streams>
+impl<C: Drain> Serving<C> {
+    /// Takes no more requests (GOAWAY), and ends with those it has.
+    pub(super) fn drain(&mut self) {
+        self.connection.as_mut().drain();
+    }
+}
+impl<C: Future> Future for Serving<C> {
+    type Output = C::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
+        self.turn.begins();
+        self.connection.as_mut().poll(cx)
+    }
+}
+/// What hyper can do, without the names of its types.
+pub(super) trait Drain {
+    fn drain(self: Pin<&mut Self>);
+}
+impl<S, B> Drain for http2::Connection<TokioIo<Line>, S, Streams>
 where
-    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: http_body::Body + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    Streams: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+    Streams: Http2ServerConnExec<S::Future, B>,
 {
-    fn drain(self: std::pin::Pin<&mut Self>) {
+    fn drain(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
 }

@@ -27,6 +27,7 @@ pub(super) struct Frames {
     /// The header block of a stream has begun and is not whole.
     block: bool,
     data: bool,
+    heads: bool,
     spent: u64,
     since: Instant,
 }
@@ -38,6 +39,7 @@ impl Frames {
             left: 0,
             block: false,
             data: false,
+            heads: false,
             spent: 0,
             since: clock::instant(),
         }
@@ -71,6 +73,10 @@ impl Frames {
     pub(super) fn paid(&mut self, bytes: usize) {
         self.spent = self.spent.saturating_sub(bytes as u64);
     }
+    /// Whether heads came since this was asked.
+    pub(super) fn take_heads(&mut self) -> bool {
+        std::mem::take(&mut self.heads)
+    }
     /// A frame, or a header block, has begun and is not whole. Of content only the header counts: how fast it must come is not told by frames.
     pub(super) fn is_partial(&self) -> bool {
         self.have > 0 || self.block || self.left > 0 && !self.data
@@ -82,6 +88,7 @@ impl Frames {
         self.data = kind == DATA;
         if matches!(kind, HEADERS | CONTINUATION) {
             self.block = flags & END_HEADERS == 0;
+            self.heads = true;
         }
         self.spent += COST;
     }

@@ -4,7 +4,10 @@ use crate::listener::{connection::Connection, guard::PREFACE};
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 use tokio::{
@@ -17,12 +20,29 @@ pub(super) struct Line {
     /// Of the preface, which was read already, what the parser has not seen.
     preface: &'static [u8],
     frames: Frames,
+    turn: Turn,
     connection: Arc<Connection>,
+}
+/// The parser would read all there is before it hands on the first request, and a head of a kilobyte may unfold to a hundred in memory.
+/// So once heads have come nothing more is read in this turn of the connection's task: they are begun, and the bad ones refused, first.
+#[derive(Clone, Default)]
+pub(super) struct Turn(Arc<AtomicBool>);
+impl Turn {
+    pub(super) fn begins(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+    fn is_over(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+    fn may_read(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 impl Line {
     /// Its preface has been read.
-    pub(super) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(stream: TcpStream, turn: Turn, connection: Arc<Connection>) -> Self {
         Self {
+            turn,
             stream,
             preface: PREFACE,
             frames: Frames::new(),
@@ -49,10 +69,17 @@ impl AsyncRead for Line {
             this.preface = later;
             return Poll::Ready(Ok(()));
         }
+        if !this.turn.may_read() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         let good = this.frames.read(buf.filled().get(before..).unwrap_or_default());
         this.connection.partial(this.frames.is_partial());
+        if this.frames.take_heads() {
+            this.turn.is_over();
+        }
         if !good {
             return Poll::Ready(Err(io::Error::other("a flood of frames")));
         }
