@@ -13,6 +13,7 @@ mod http2;
 mod metrics;
 mod post;
 mod shutdown;
+mod slow;
 mod sse;
 mod strict;
 mod vanish;

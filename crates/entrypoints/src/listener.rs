@@ -36,7 +36,10 @@ use tidegate_core::{
     error::{Code, Error, Fault, Result},
     tasks::{self, Task},
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// Connections the system keeps for us until they are accepted: when a thousand clients come back at once none of them should have to try again.
+const BACKLOG: u32 = 4_096;
 
 /// Answers requests. The future may be dropped at any await: the client left.
 pub trait Handler: Send + Sync + 'static {
@@ -77,7 +80,7 @@ pub struct Listener {
 }
 impl Listener {
     /// Listens. What holds the port is named if the system tells.
-    pub async fn bind(address: SocketAddr) -> Result<Self> {
+    pub fn bind(address: SocketAddr) -> Result<Self> {
         let failed = |error: std::io::Error| {
             let code = if error.kind() == std::io::ErrorKind::AddrInUse {
                 Code::AddressInUse
@@ -86,7 +89,18 @@ impl Listener {
             };
             Error::new(code, Fault::Operator, format!("cannot listen on {address}: {error}")).because(error)
         };
-        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let socket = socket
+            .and_then(|socket| {
+                // A restart takes the port again although connections of the last process linger.
+                socket.set_reuseaddr(true)?;
+                socket.bind(address)?;
+                socket.listen(BACKLOG)
+            })
+            .map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         Ok(Self { socket, address })
     }

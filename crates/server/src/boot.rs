@@ -107,8 +107,8 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
     let flight = Flight::new(node.limits.in_flight, node.limits.in_flight_bytes);
 
     // Both are bound before anything else is done, so that a busy port costs nothing; the admin one answers from here on.
-    let admin_listeners = bind(&node.listeners.admin, "listeners.admin", manners).await;
-    let gateway_listeners = bind(&node.listeners.gateway, "listeners.gateway", manners).await;
+    let admin_listeners = bind(&node.listeners.admin, "listeners.admin", manners);
+    let gateway_listeners = bind(&node.listeners.gateway, "listeners.gateway", manners);
     let (gateway_listeners, admin_listeners) = match (gateway_listeners, admin_listeners) {
         (Ok(gateway), Ok(admin)) => (gateway, admin),
         (gateway, admin) => return Err(Failures(gateway.err().into_iter().chain(admin.err()).collect())),
@@ -217,19 +217,19 @@ impl Node {
         }
     }
 }
-async fn bind(listeners: &[tidegate_config::Listener], setting: &str, manners: Manners) -> Result<Vec<Listener>> {
+fn bind(listeners: &[tidegate_config::Listener], setting: &str, manners: Manners) -> Result<Vec<Listener>> {
     let mut bound = Vec::new();
     for address in listeners.iter().flat_map(|listener| &listener.address) {
         let tries = if manners.next_port && address.port() != 0 { TRIES } else { 1 };
         // `localhost` is two addresses and one port: the second follows the first.
         let first = bound.first().map(Listener::address).filter(|_| address.ip().is_loopback());
         let from = first.map_or(address.port(), |first| first.port());
-        let mut result = Listener::bind(SocketAddr::new(address.ip(), from)).await;
+        let mut result = Listener::bind(SocketAddr::new(address.ip(), from));
         for port in (1..tries).map(|more| from.saturating_add(more)) {
             if result.as_ref().err().is_none_or(|error| error.code() != Code::AddressInUse) {
                 break;
             }
-            result = Listener::bind(SocketAddr::new(address.ip(), port)).await;
+            result = Listener::bind(SocketAddr::new(address.ip(), port));
         }
         match result {
             Ok(listener) => bound.push(listener),
