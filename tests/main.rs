@@ -10,6 +10,7 @@ mod documents;
 mod floods;
 mod get;
 mod http2;
+mod memory;
 mod metrics;
 mod post;
 mod shutdown;

@@ -132,7 +132,10 @@ fn a_body_that_trickles_is_ended_in_time() {
     slow.write(&head("POST", "/orders", &[], Some(1 << 20)));
     let mut two = Http2::new(node.gateway);
     let mut sent = two.send("POST", "/orders", &[], None).unwrap();
-    while node.metric(REQUESTS) == 2 || node.metric(BYTES) == 0 {
+    slow.write(b"x");
+    two.more(&mut sent, b"x", false);
+    node.until(BYTES, |bytes| bytes > 0);
+    while node.metric(REQUESTS) > 0 {
         good.ask();
         slow.write(b"x");
         two.more(&mut sent, b"x", false);

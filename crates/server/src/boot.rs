@@ -2,6 +2,7 @@
 use crate::{
     cli::count,
     holder::holder,
+    memory,
     observe::{Health, Seen, admin},
     reconcile::reconcile,
     rlimit,
@@ -97,14 +98,15 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::default());
     let seen = Arc::new(Seen::default());
+    let caps = memory::caps(node, rlimit::connections(node.limits.connections));
     let limits = Limits {
-        connections: rlimit::connections(node.limits.connections),
+        connections: caps.connections,
         head: node.limits.head as usize,
         head_timeout: node.limits.head_timeout,
         idle: node.limits.idle,
         write_stall: node.limits.write_stall,
     };
-    let flight = Flight::new(node.limits.in_flight, node.limits.in_flight_bytes);
+    let flight = Flight::new(node.limits.in_flight, caps.in_flight_bytes);
 
     // Both are bound before anything else is done, so that a busy port costs nothing; the admin one answers from here on.
     let admin_listeners = bind(&node.listeners.admin, "listeners.admin", manners);

@@ -11,10 +11,10 @@ use tidegate_core::error::{Code, Error, Fault, Result, Retry};
 
 /// Answers below it are not worth counting.
 const SMALL: usize = 4 << 10;
-/// The same for heads, which are kept until their request is answered.
-const MOST_HEADS: usize = 4 << 20;
 /// What one connection may be owed in answers beside the one it is taking: with HTTP/2 it can ask for many pages and take none.
 const MOST_OWED: usize = 8 << 20;
+/// And what the heads of its requests may come to, which are kept until they are answered; in memory they take up to twice as much.
+const MOST_HEADS: usize = 2 << 20;
 
 /// Shared by every listener of the gateway.
 #[derive(Debug)]
