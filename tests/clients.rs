@@ -89,6 +89,19 @@ fn curl_speaks_http_2() {
         &url(&node, "/orders"),
     ]));
     assert!(upload.contains("\"position\":\"1.1\"") && upload.ends_with('2'), "{upload}");
+    // An answer that comes before the end of the body is not lost by what follows it.
+    large.as_file().set_len(9 << 20).unwrap();
+    for (path, code) in [("/orders", "TG1003"), ("/nowhere", "TG1001")] {
+        for _ in 0..5 {
+            let refused = said(&curl(&[
+                "--data-binary",
+                &format!("@{}", large.path().display()),
+                &url(&node, path),
+            ]));
+            assert!(refused.contains(code), "{refused}");
+        }
+    }
+    assert!(said(&curl(&["-I", &url(&node, "/")])).contains("content-length"));
     node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"sse\"}", |open| open == 0);
     balance(&node);
 }

@@ -303,6 +303,38 @@ fn a_body_that_stops_coming_is_told_and_the_others_go_on() {
     balance(&node);
 }
 #[test]
+fn an_answer_that_is_not_taken_is_reset_and_the_others_go_on() {
+    let node = dev().set("limits.write_stall", "250ms").start();
+    // No window for anybody, until it says so.
+    let mut raw = Raw::new(node.gateway, &[(4, 0)]);
+    raw.write(&frame(
+        kind::HEADERS,
+        HEADERS_END,
+        1,
+        &request("GET", "/orders?from=earliest", &[STREAM]),
+    ));
+    node.until(SSE, |open| open == 1);
+    let reset = raw.until(kind::RST_STREAM).unwrap();
+    assert_eq!(reset.stream, 1);
+    node.until(SSE, |open| open == 0);
+    raw.write(&frame(kind::HEADERS, HEADERS_END, 3, &get("/orders?wait=0")));
+    raw.write(&frame(kind::WINDOW_UPDATE, 0, 3, &[0, 0, 4, 0]));
+    let page = raw.until(kind::DATA).unwrap();
+    assert_eq!(page.stream, 3);
+    goes_on(&node);
+}
+#[test]
+fn an_answer_to_head_has_no_body() {
+    let node = dev().start();
+    let mut client = Http2::new(node.gateway);
+    let page = client.request("GET", "/", &[], b"");
+    let head = client.request("HEAD", "/", &[], b"");
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("content-length"), Some(&*page.body.len().to_string()));
+    assert_eq!(client.request("HEAD", "/nowhere", &[], b"").status, 404);
+    goes_on(&node);
+}
+#[test]
 fn over_a_cap_is_503_with_retry_after() {
     let node = dev()
         .set("limits.in_flight", "2")

@@ -147,7 +147,7 @@ static LIMITS: Table = Table {
             "Bytes of the path and query.",
         )
         .default("8KiB"),
-        key("connections", Shape::Count { min: 1, max: 10_000_000 }, "Open connections.").default("20000"),
+        key("connections", Shape::Count { min: 1, max: 10_000_000 }, "Open connections. Lowered where there are not the descriptors or the memory for them.").default("20000"),
         key(
             "in_flight",
             Shape::Count { min: 1, max: 1_000_000 },
@@ -161,7 +161,7 @@ static LIMITS: Table = Table {
                 max: TIB,
                 off: false,
             },
-            "Bytes of bodies being worked on; more are answered 503.",
+            "Bytes of bodies being worked on and of pages not yet taken; more are answered 503. Lowered where there is not the memory for it.",
         )
         .default("256MiB"),
         key("head_timeout", TIMEOUT, "Time for the request head to arrive.").default("10s"),

@@ -26,6 +26,7 @@ pub struct Stream {
     /// Status and headers.
     pub head: Answer,
     body: RecvStream,
+    broken: bool,
 }
 /// A request that is sent, or half of it.
 pub struct Sent {
@@ -116,10 +117,11 @@ impl Http2 {
                     body: Vec::new(),
                 },
                 body,
+                broken: false,
             })
         })
     }
-    /// An answer whole.
+    /// An answer whole; status 0 if it was reset in the middle.
     pub fn answer(&self, sent: Option<Sent>) -> Answer {
         let Some(mut stream) = self.begun(sent) else {
             return Answer::default();
@@ -128,13 +130,19 @@ impl Http2 {
         while let Some(bytes) = self.chunk(&mut stream) {
             body.extend_from_slice(&bytes);
         }
+        if stream.broken {
+            return Answer::default();
+        }
         Answer { body, ..stream.head }
     }
     /// More of an answer; `None`: its end, or it was reset.
     pub fn chunk(&self, stream: &mut Stream) -> Option<Bytes> {
         self.runtime.block_on(async {
             let next = tokio::time::timeout(PATIENCE, stream.body.data()).await.expect("in time");
-            let bytes = next?.ok()?;
+            let Ok(bytes) = next? else {
+                stream.broken = true;
+                return None;
+            };
             // Of a stream that has ended meanwhile there is nothing to give back.
             let _ended = stream.body.flow_control().release_capacity(bytes.len());
             Some(bytes)

@@ -183,7 +183,13 @@ fn kind(content_type: &str) -> Kind {
     }
 }
 
-pub(super) async fn post(call: Call<'_>, parts: &Parts, body: Incoming, settings: &Settings, mut aboard: Aboard) -> Result<Response<Body>> {
+pub(super) async fn post(
+    call: Call<'_>,
+    parts: &Parts,
+    body: &mut Option<Incoming>,
+    settings: &Settings,
+    mut aboard: Aboard,
+) -> Result<Response<Body>> {
     let route = call.route;
     let (Some(post), Some(target)) = (&route.api.http_post, &route.publish) else {
         return Err(call.no_method());

@@ -6,7 +6,7 @@ use super::{
     cors,
     flight::Flight,
     head::{self},
-    problem, publish, read, sse,
+    problem, publish, read, sse, upload,
     websocket::{self, House},
 };
 use crate::listener::{Connection, Handler};
@@ -63,17 +63,18 @@ impl Gateway {
     /// `page` is set to the origin of a page that may read the answer, whatever it is.
     async fn answer(
         &self,
-        request: Request<Incoming>,
+        parts: &mut Parts,
+        body: &mut Option<Incoming>,
         connection: &Arc<Connection>,
         trace: [u8; 16],
         page: &mut Option<HeaderValue>,
     ) -> Result<Response<Body>> {
         let aboard = self.flight.enter()?;
-        let (mut parts, body) = request.into_parts();
-        head::name_the_host(&mut parts)?;
-        let host = head::check(&parts, self.settings.head)?;
+        head::name_the_host(parts)?;
+        let parts = &*parts;
+        let host = head::check(parts, self.settings.head)?;
         let _head = match parts.version {
-            Version::HTTP_2 => self.flight.keep(&parts, connection)?,
+            Version::HTTP_2 => self.flight.keep(parts, connection)?,
             _ => None,
         };
         if self.drain.is_draining() {
@@ -85,7 +86,7 @@ impl Gateway {
             let now = self.world.now();
             match now.paths.find(host, path) {
                 Some((route, rest)) => (route.clone(), rest),
-                None => return self.no_route(&parts, host, path),
+                None => return self.no_route(parts, host, path),
             }
         };
         let call = Call {
@@ -96,18 +97,18 @@ impl Gateway {
             peer: connection.peer,
             trace,
         };
-        let from = cors::from(&parts, &route, &self.settings);
+        let from = cors::from(parts, &route, &self.settings);
         if let cors::From::Allowed(origin) = from {
             *page = Some(origin.clone());
         }
         match parts.method {
-            Method::OPTIONS if cors::is_preflight(&parts) => cors::preflight(&call, &parts, from),
-            Method::POST => publish::post(call, &parts, body, &self.settings, aboard).await,
+            Method::OPTIONS if cors::is_preflight(parts) => cors::preflight(&call, parts, from),
+            Method::POST => publish::post(call, parts, body, &self.settings, aboard).await,
             Method::GET => {
                 // Nothing of a GET's body is looked at, so that no upload hides in it.
-                drop(body);
+                *body = None;
                 // Large, and not the path that is walked most: the request's own future stays small.
-                Box::pin(self.get(call, &parts, connection)).await
+                Box::pin(self.get(call, parts, connection)).await
             }
             _ => Err(call.no_method()),
         }
@@ -207,7 +208,9 @@ impl Handler for Gateway {
         }
         let headers = request.headers().get(header::ACCEPT).cloned();
         let mut page = None;
-        let mut response = match self.answer(request, &connection, trace, &mut page).await {
+        let (mut parts, body) = request.into_parts();
+        let mut body = Some(body);
+        let mut response = match self.answer(&mut parts, &mut body, &connection, trace, &mut page).await {
             Ok(response) => response,
             Err(error) => {
                 let request_id = hex(trace);
@@ -224,6 +227,9 @@ impl Handler for Gateway {
                 response
             }
         };
+        if parts.version == Version::HTTP_2 {
+            body.into_iter().for_each(upload::pass_over);
+        }
         if let Some(origin) = page {
             cors::tell(origin, response.headers_mut());
         }

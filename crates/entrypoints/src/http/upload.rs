@@ -4,15 +4,25 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tidegate_core::error::{Code, Error, Result};
+use std::time::Duration;
+use tidegate_core::{
+    error::{Code, Error, Result},
+    tasks,
+};
 use tokio::time::{Instant, timeout_at};
 
 /// A slice this small would keep hyper's whole read buffer alive: copied.
 const COPY_BELOW: usize = 4 << 10;
+/// How much, and for how long, of a body that nobody wants.
+const PASSED_OVER: usize = 8 << 20;
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// The whole body. Trailers are passed over. Dropped: what came is forgotten.
-pub(super) async fn read(mut body: Incoming, most: u64, pace: Pace, aboard: &mut Aboard) -> Result<Bytes> {
-    let announced = body.size_hint().lower();
+pub(super) async fn read(body: &mut Option<Incoming>, most: u64, pace: Pace, aboard: &mut Aboard) -> Result<Bytes> {
+    let Some(incoming) = body.as_mut() else {
+        return Ok(Bytes::new());
+    };
+    let announced = incoming.size_hint().lower();
     if announced > most {
         return Err(too_large(most));
     }
@@ -21,7 +31,7 @@ pub(super) async fn read(mut body: Incoming, most: u64, pace: Pace, aboard: &mut
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     let mut waiting = Waiting { pace, since: None };
-    while let Some(frame) = waiting.next(&mut body, loaded).await? {
+    while let Some(frame) = waiting.next(incoming, loaded).await? {
         let Ok(data) = frame.into_data() else { continue };
         let length = (first.len() + rest.len() + data.len()) as u64;
         if length > most {
@@ -43,6 +53,8 @@ pub(super) async fn read(mut body: Incoming, most: u64, pace: Pace, aboard: &mut
             rest.extend_from_slice(&data);
         }
     }
+    // All of it came: nothing is held of it while its message is stored.
+    *body = None;
     if !rest.is_empty() {
         return Ok(rest.freeze());
     }
@@ -51,6 +63,25 @@ pub(super) async fn read(mut body: Incoming, most: u64, pace: Pace, aboard: &mut
     } else {
         first
     })
+}
+/// What the client of HTTP/2 still sends behind its answer is thrown away for a moment. To drop it would reset the stream, on which some clients
+/// forget the answer, though they must not (RFC 9113, section 8.1).
+pub(super) fn pass_over(mut body: Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    tasks::detach(async move {
+        let passing = async {
+            let mut left = PASSED_OVER;
+            while let Some(Ok(frame)) = body.frame().await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        let _late = tokio::time::timeout(MOMENT, passing).await;
+    });
 }
 /// How long a body is waited for.
 struct Waiting {

@@ -4,8 +4,9 @@ mod line;
 mod pace;
 
 use super::{Handler, Limits, connection::Connection};
-use crate::http::body::BoxError;
-use http_body::Body;
+use crate::http::body::{Body, BoxError};
+use http::{Method, Response, header};
+use http_body::Body as HttpBody;
 use hyper::{
     body::Incoming,
     rt::bounds::Http2ServerConnExec,
@@ -60,14 +61,28 @@ pub(super) fn serve<H: Handler>(
     let service = service_fn(move |request| {
         let (handler, state) = (handler.clone(), state.clone());
         let (pace, opened) = (streams.pace(), Opened::new(&state));
+        let head = request.method() == Method::HEAD;
         async move {
-            let response = handler.handle(request, state).await;
+            let mut response = handler.handle(request, state).await;
+            if head {
+                only_head(&mut response);
+            }
             Ok::<_, Infallible>(response.map(|body| Pieces::new(body, pace, opened)))
         }
     });
     Serving {
         connection: Box::pin(http.serve_connection(TokioIo::new(line), service)),
         turn,
+    }
+}
+/// Of HTTP/1.1 hyper leaves the body of an answer to HEAD out, of HTTP/2 it does not.
+fn only_head(response: &mut Response<Body>) {
+    let body = std::mem::replace(response.body_mut(), Body::empty());
+    if let Some(length) = body.size_hint().exact() {
+        response
+            .headers_mut()
+            .entry(header::CONTENT_LENGTH)
+            .or_insert_with(|| length.into());
     }
 }
 /// A connection that is served while it is polled.
@@ -97,7 +112,7 @@ impl<S, B> Drain for http2::Connection<TokioIo<Line>, S, Streams>
 where
     S: HttpService<Incoming, ResBody = B>,
     S::Error: Into<BoxError>,
-    B: Body + 'static,
+    B: HttpBody + 'static,
     B::Error: Into<BoxError>,
     Streams: Http2ServerConnExec<S::Future, B>,
 {
