@@ -21,6 +21,8 @@ const MOST_HEADS: usize = 2 << 20;
 pub struct Flight {
     requests: AtomicU64,
     bytes: AtomicU64,
+    /// Those of them that are pages.
+    pages: AtomicU64,
     shed: AtomicU64,
     most_requests: u64,
     most_bytes: u64,
@@ -31,6 +33,7 @@ impl Flight {
         Arc::new(Self {
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            pages: AtomicU64::new(0),
             shed: AtomicU64::new(0),
             most_requests: u64::from(requests),
             most_bytes: bytes,
@@ -90,11 +93,13 @@ struct Load {
 }
 impl Drop for Load {
     fn drop(&mut self) {
+        self.flight.pages.fetch_sub(self.bytes, Ordering::Relaxed);
         self.flight.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 impl Flight {
-    /// An answer whose client takes it in its own time. Refused when all of them hold too much, or this client's connection does.
+    /// An answer whose client takes it in its own time. Refused when all of them hold half of what there is, so that who reads slowly keeps
+    /// nobody from publishing, or when this client's connection is owed too much. One at a time always passes, however large it is.
     pub(super) fn carry(self: &Arc<Self>, answer: Vec<u8>, connection: &Arc<Connection>) -> Result<Bytes> {
         let length = answer.len();
         if length < SMALL {
@@ -103,11 +108,19 @@ impl Flight {
         let Some(owed) = connection.owe(length, MOST_OWED) else {
             return Err(self.full(format!("this connection has not taken {MOST_OWED} bytes of its answers yet")));
         };
-        self.load(length as u64)?;
+        let bytes = length as u64;
+        let before = self.pages.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let load = Load {
             flight: self.clone(),
-            bytes: length as u64,
+            bytes,
         };
+        if before > 0 && before.saturating_add(bytes) > self.most_bytes / 2 {
+            return Err(self.full(format!(
+                "pages that are not taken yet hold {before} of {} bytes",
+                self.most_bytes / 2
+            )));
+        }
         Ok(Bytes::from_owner(Carried {
             bytes: answer,
             _load: load,
@@ -154,6 +167,30 @@ mod tests {
         one.load(100).unwrap();
         assert_eq!(one.load(1).unwrap_err().code(), Code::Overloaded);
         drop((one, two));
+        assert_eq!(flight.now(), (0, 0, 2));
+    }
+    #[test]
+    fn pages_count_until_they_are_let_go_and_leave_half_to_others() {
+        let flight = Flight::new(2, 100_000);
+        let connection = || Arc::new(Connection::new(([127, 0, 0, 1], 1).into(), Arc::default()));
+        let carry = |bytes: usize| flight.carry(vec![b'x'; bytes], &connection());
+        let small = carry(SMALL - 1).unwrap();
+        assert_eq!(flight.now().1, 0);
+        let large = carry(200_000).unwrap();
+        assert_eq!(
+            carry(SMALL).unwrap_err().code(),
+            Code::Overloaded,
+            "one at a time is always let pass"
+        );
+        let part = large.slice(..10);
+        drop(large);
+        assert_eq!(flight.now().1, 200_000, "a part of it keeps all of it");
+        drop(part);
+        let one = carry(40_000).unwrap();
+        assert_eq!(carry(20_000).unwrap_err().code(), Code::Overloaded);
+        assert_eq!(flight.now().1, 40_000);
+        flight.enter().unwrap().load(60_000).unwrap();
+        drop((one, small));
         assert_eq!(flight.now(), (0, 0, 2));
     }
 }

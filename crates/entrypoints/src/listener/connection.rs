@@ -65,7 +65,7 @@ pub(super) struct Allowed {
     pub(super) write: u32,
 }
 impl Connection {
-    pub(super) fn new(peer: SocketAddr, tick: Arc<AtomicU32>) -> Self {
+    pub(crate) fn new(peer: SocketAddr, tick: Arc<AtomicU32>) -> Self {
         let since = AtomicU32::new(tick.load(Ordering::Relaxed));
         Self {
             peer,
