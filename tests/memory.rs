@@ -103,8 +103,9 @@ fn in_a_small_cgroup_ten_times_the_load_is_shed_and_nobody_is_killed() {
             asked
         });
         std::thread::scope(|scope| {
-            // Bodies: 800 MiB at once, again and again.
-            for _ in 0..200 {
+            // Bodies: 400 MiB at once where 14 fit, again and again. Not more: what the node does not read lies in the system's own buffers, and
+            // when those come to an end the system loses segments of everybody.
+            for _ in 0..100 {
                 scope.spawn(|| {
                     for _ in 0..3 {
                         let mut client = Client::new(node.gateway);
@@ -114,9 +115,9 @@ fn in_a_small_cgroup_ten_times_the_load_is_shed_and_nobody_is_killed() {
                     }
                 });
             }
-            // Pages: 8 MiB each, to be read by nobody.
+            // Pages: 8 MiB each, to be read by nobody; those over HTTP/2 have no window, so that the node has to keep what it made.
             scope.spawn(|| {
-                let mut readers: Vec<_> = (0..300).map(|_| Client::new(node.gateway)).collect();
+                let mut readers: Vec<_> = (0..30).map(|_| Client::new(node.gateway)).collect();
                 for client in &mut readers {
                     client.write(&head("GET", "/orders?limit=2", &[], None));
                 }

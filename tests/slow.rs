@@ -170,8 +170,7 @@ fn a_page_that_is_not_read_is_ended_in_time() {
     for _ in 0..2 {
         assert_eq!(node.post("/orders", &[], &large).status, 202);
     }
-    let mut good = Good::new(&node);
-    let alone = good.asked(ASKED);
+    let alone = Good::new(&node).asked(ASKED);
     // 8 MiB each, of which the kernel takes a part; all of it counts until it is taken.
     let readers: Vec<_> = (0..8)
         .map(|_| {
@@ -185,10 +184,9 @@ fn a_page_that_is_not_read_is_ended_in_time() {
         client.write(&frame(kind::HEADERS, 5, 1, &request("GET", "/orders", &[])));
     }
     node.until(BYTES, |bytes| bytes > 32 << 20);
-    as_before(alone, good.asked(ASKED));
+    as_before(alone, Good::new(&node).asked(ASKED));
     // Nobody reads, and nobody leaves.
     node.until(BYTES, |bytes| bytes == 0);
-    drop(good);
     // A reader of HTTP/1.1 loses its connection, one of HTTP/2 that stream of it.
     node.until(OPEN, |open| open == others.len() as u64);
     drop((readers, others));
@@ -197,9 +195,8 @@ fn a_page_that_is_not_read_is_ended_in_time() {
 }
 #[test]
 fn thousands_of_idle_connections_hold_up_nobody_and_are_closed_in_time() {
-    let node = dev().set("limits.idle", "5s").set("limits.head_timeout", "5s").start();
-    let mut good = Good::new(&node);
-    let alone = good.asked(ASKED);
+    let node = dev().set("limits.idle", "10s").set("limits.head_timeout", "10s").start();
+    let alone = Good::new(&node).asked(ASKED);
     let hello = [PREFACE, &frame(kind::SETTINGS, 0, 0, b"")].concat();
     // Silent from the start, within a head, and idle by HTTP/2.
     let words: [&[u8]; 3] = [b"", b"GET /orders", &hello];
@@ -214,11 +211,11 @@ fn thousands_of_idle_connections_hold_up_nobody_and_are_closed_in_time() {
             node.until(OPEN, |open| open >= idle.len() as u64);
         }
     }
-    as_before(alone, good.asked(ASKED));
+    as_before(alone, Good::new(&node).asked(ASKED));
     // Each within its time, though it never leaves.
-    node.until(OPEN, |open| open < 3);
-    good.ask();
-    drop((idle, good));
+    node.until(OPEN, |open| open == 0);
+    Good::new(&node).ask();
+    drop(idle);
     balance(&node);
 }
 /// How many sockets this process may open, and leave as many to the other tests.
