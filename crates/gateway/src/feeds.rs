@@ -12,8 +12,6 @@ use std::{
 use tidegate_core::{endpoint::Start, error::Result, framing::Framing};
 use tokio::sync::{Mutex as Turn, Semaphore};
 
-/// What all rings hold together, at most.
-const RINGS: usize = 256 << 20;
 /// Readers of what is no longer in a ring, at once: the others wait their turn on disk, not in memory.
 const CATCHING_UP: usize = 8;
 /// So often the ends of feeds that are gone are looked for, in feeds opened.
@@ -22,17 +20,10 @@ const SWEEP: usize = 256;
 /// One for all that is shared in a world.
 pub struct Feeds {
     open: Mutex<HashMap<Key, Arc<Slot>>>,
+    /// Bytes of all rings, and how many they may be.
     held: Arc<AtomicUsize>,
+    most: usize,
     catching_up: Semaphore,
-}
-impl Default for Feeds {
-    fn default() -> Self {
-        Self {
-            open: Mutex::default(),
-            held: Arc::default(),
-            catching_up: Semaphore::new(CATCHING_UP),
-        }
-    }
 }
 /// An endpoint and the policies on the way from it, by where they are in memory, and the topics.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -59,6 +50,15 @@ impl Key {
     }
 }
 impl Feeds {
+    /// None is open. All rings together hold so many bytes, each of them its newest block beside.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            open: Mutex::default(),
+            held: Arc::default(),
+            most,
+            catching_up: Semaphore::new(CATCHING_UP),
+        }
+    }
     /// A seat behind everything there is now; opens the feed if nobody has.
     pub(crate) async fn seat(&self, route: &Arc<Route>, rest: &str, framing: &'static dyn Framing, class: &Arc<Class>) -> Result<Seat> {
         let slot = self.slot(Key::of(route, rest)?);
@@ -69,7 +69,7 @@ impl Feeds {
             } else {
                 let from = flow::consume(route, rest, Start::Latest).await?;
                 let resumes = from.cursor().is_some();
-                let feed = Feed::open(route.clone(), from, resumes, self.held.clone(), RINGS);
+                let feed = Feed::open(route.clone(), from, resumes, self.held.clone(), self.most);
                 *open = Arc::downgrade(&feed);
                 feed
             }

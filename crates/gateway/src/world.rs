@@ -19,13 +19,13 @@ pub struct World {
     feeds: Arc<Feeds>,
 }
 impl World {
-    /// A world with its first snapshot.
-    pub fn new(snapshot: Snapshot) -> Arc<Self> {
+    /// A world with its first snapshot; its feeds keep so many bytes of recent messages.
+    pub fn new(snapshot: Snapshot, fan_out_bytes: usize) -> Arc<Self> {
         let changed = watch::Sender::new(snapshot.revision);
         Arc::new(Self {
             now: ArcSwap::from_pointee(snapshot),
             changed,
-            feeds: Arc::default(),
+            feeds: Arc::new(Feeds::new(fan_out_bytes)),
         })
     }
     /// What holds now. A request keeps the routes it started with.

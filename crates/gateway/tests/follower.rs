@@ -65,6 +65,9 @@ fn snapshot(endpoint: Option<&Arc<dyn Endpoint>>, metrics: &Metrics, revision: u
     }
     Snapshot { paths, revision }
 }
+/// What feeds may keep.
+const FAN_OUT: usize = 16 << 20;
+
 /// What a client saw.
 #[derive(Default)]
 struct Seen {
@@ -128,7 +131,7 @@ async fn subscriber(world: &Arc<World>, drain: &Drain) -> (Arc<Seen>, oneshot::R
 async fn nothing_is_lost_or_doubled_over_fifty_reloads() {
     let (metrics, drain) = (Metrics::default(), Drain::new());
     let endpoint: Arc<dyn Endpoint> = Arc::new(Memory::default());
-    let world = World::new(snapshot(Some(&endpoint), &metrics, 0));
+    let world = World::new(snapshot(Some(&endpoint), &metrics, 0), FAN_OUT);
     let (seen, end, _task) = subscriber(&world, &drain).await;
     for i in 0..500_u32 {
         if i % 10 == 0 {
@@ -157,7 +160,7 @@ async fn nothing_is_lost_or_doubled_over_fifty_reloads() {
 async fn an_api_that_goes_says_goodbye_to_its_streams() {
     let (metrics, drain) = (Metrics::default(), Drain::new());
     let endpoint: Arc<dyn Endpoint> = Arc::new(Memory::default());
-    let world = World::new(snapshot(Some(&endpoint), &metrics, 0));
+    let world = World::new(snapshot(Some(&endpoint), &metrics, 0), FAN_OUT);
     let (_seen, end, _task) = subscriber(&world, &drain).await;
     world.swap(snapshot(None, &metrics, 1));
     assert_eq!(end.await, Ok(Ended::ApiGone));
@@ -172,7 +175,7 @@ async fn another_endpoint_is_opened_at_the_cursor() {
             endpoint.producer().send(publish).await.expect("accepted").await.expect("kept");
         }
     }
-    let world = World::new(snapshot(Some(&one), &metrics, 0));
+    let world = World::new(snapshot(Some(&one), &metrics, 0), FAN_OUT);
     let (seen, _end, _task) = subscriber(&world, &drain).await;
     while seen.payloads.lock().expect("a lock").len() < 3 {
         seen.more.notified().await;
@@ -214,7 +217,7 @@ async fn seated(follower: &mut Follower) {
 async fn one_upstream_serves_all_who_read_the_same() {
     let (metrics, drain) = (Metrics::default(), Drain::new());
     let endpoint: Arc<dyn Endpoint> = Arc::new(Memory::default());
-    let world = World::new(snapshot(Some(&endpoint), &metrics, 0));
+    let world = World::new(snapshot(Some(&endpoint), &metrics, 0), FAN_OUT);
     publish(&endpoint, "before").await;
     let mut latest = follower(&world, &drain, Start::Latest).await;
     let mut all = Vec::new();
@@ -244,7 +247,7 @@ const MANY: usize = 10_000;
 async fn who_falls_behind_reads_on_from_where_it_was() {
     let (metrics, drain) = (Metrics::default(), Drain::new());
     let endpoint: Arc<dyn Endpoint> = Arc::new(Memory::default());
-    let world = World::new(snapshot(Some(&endpoint), &metrics, 0));
+    let world = World::new(snapshot(Some(&endpoint), &metrics, 0), FAN_OUT);
     let mut slow = follower(&world, &drain, Start::Latest).await;
     let mut quick = follower(&world, &drain, Start::Latest).await;
     let wanted: Vec<String> = (0..MANY).map(|i| i.to_string()).collect();

@@ -2,6 +2,7 @@
 use crate::{
     cli::count,
     holder::holder,
+    memory,
     observe::{Health, Seen, admin},
     reconcile::reconcile,
     rlimit,
@@ -20,7 +21,7 @@ use tidegate_endpoints::{
 };
 use tidegate_entrypoints::{
     http::{
-        call::Settings,
+        call::{Pace, Settings},
         flight::Flight,
         head::HeadLimits,
         service::{Gateway, Page},
@@ -97,18 +98,19 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::default());
     let seen = Arc::new(Seen::default());
+    let caps = memory::caps(node, rlimit::connections(node.limits.connections));
     let limits = Limits {
-        connections: rlimit::connections(node.limits.connections),
+        connections: caps.connections,
         head: node.limits.head as usize,
         head_timeout: node.limits.head_timeout,
         idle: node.limits.idle,
         write_stall: node.limits.write_stall,
     };
-    let flight = Flight::new(node.limits.in_flight, node.limits.in_flight_bytes);
+    let flight = Flight::new(node.limits.in_flight, caps.in_flight_bytes);
 
     // Both are bound before anything else is done, so that a busy port costs nothing; the admin one answers from here on.
-    let admin_listeners = bind(&node.listeners.admin, "listeners.admin", manners).await;
-    let gateway_listeners = bind(&node.listeners.gateway, "listeners.gateway", manners).await;
+    let admin_listeners = bind(&node.listeners.admin, "listeners.admin", manners);
+    let gateway_listeners = bind(&node.listeners.gateway, "listeners.gateway", manners);
     let (gateway_listeners, admin_listeners) = match (gateway_listeners, admin_listeners) {
         (Ok(gateway), Ok(admin)) => (gateway, admin),
         (gateway, admin) => return Err(Failures(gateway.err().into_iter().chain(admin.err()).collect())),
@@ -147,7 +149,7 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
     });
     let mut instances = Instances::new(kinds(), local);
     let snapshot = deployed(compile(&checked.apis, &mut instances, &metrics, 1).await?)?;
-    let world = World::new(snapshot);
+    let world = World::new(snapshot, usize::try_from(caps.fan_out_bytes).unwrap_or(usize::MAX));
 
     let settings = Settings {
         head: HeadLimits {
@@ -157,8 +159,11 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
         body: node.limits.body,
         batch_body: node.limits.batch_body,
         batch_items: node.limits.batch_items,
-        body_stall: node.limits.body_stall,
         stall: node.limits.write_stall,
+        body_pace: Pace {
+            stall: node.limits.body_stall,
+            rate: node.limits.body_rate,
+        },
         ws_message: node.limits.ws_message,
         hints: manners.hints,
     };
@@ -216,19 +221,19 @@ impl Node {
         }
     }
 }
-async fn bind(listeners: &[tidegate_config::Listener], setting: &str, manners: Manners) -> Result<Vec<Listener>> {
+fn bind(listeners: &[tidegate_config::Listener], setting: &str, manners: Manners) -> Result<Vec<Listener>> {
     let mut bound = Vec::new();
     for address in listeners.iter().flat_map(|listener| &listener.address) {
         let tries = if manners.next_port && address.port() != 0 { TRIES } else { 1 };
         // `localhost` is two addresses and one port: the second follows the first.
         let first = bound.first().map(Listener::address).filter(|_| address.ip().is_loopback());
         let from = first.map_or(address.port(), |first| first.port());
-        let mut result = Listener::bind(SocketAddr::new(address.ip(), from)).await;
+        let mut result = Listener::bind(SocketAddr::new(address.ip(), from));
         for port in (1..tries).map(|more| from.saturating_add(more)) {
             if result.as_ref().err().is_none_or(|error| error.code() != Code::AddressInUse) {
                 break;
             }
-            result = Listener::bind(SocketAddr::new(address.ip(), port)).await;
+            result = Listener::bind(SocketAddr::new(address.ip(), port));
         }
         match result {
             Ok(listener) => bound.push(listener),

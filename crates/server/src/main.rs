@@ -3,6 +3,7 @@
 mod boot;
 mod cli;
 mod holder;
+mod memory;
 mod observe;
 mod reconcile;
 mod rlimit;

@@ -216,8 +216,19 @@ impl Node {
     }
     /// Resident memory, in bytes.
     pub fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+    /// The most resident memory there was since the last [`Node::forget_peak`], in bytes.
+    pub fn peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+    /// The peak begins anew at what there is now.
+    pub fn forget_peak(&self) {
+        fs::write_all(format!("/proc/{}/clear_refs", self.pid()).into(), "5");
+    }
+    fn status(&self, name: &str) -> u64 {
         let status = fs::read(format!("/proc/{}/status", self.pid()).into());
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") << 10
     }
     /// Asks for its metrics until its resident memory is so.

@@ -33,6 +33,7 @@ fn says_the_documented_defaults_when_nobody_says_anything() {
     );
     let seconds = [limits.head_timeout, limits.body_stall, limits.idle, limits.write_stall].map(|time| time.as_secs());
     assert_eq!(seconds, [10, 30, 75, 60]);
+    assert_eq!(limits.body_rate, 1 << 10);
     let log = &node.log;
     assert_eq!(
         (log.max_bytes, log.journal_file, log.reserve, log.segment),

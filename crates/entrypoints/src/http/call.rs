@@ -24,14 +24,29 @@ pub struct Settings {
     pub batch_body: u64,
     /// Items of a batch.
     pub batch_items: u32,
-    /// Without a byte of a body that has begun.
-    pub body_stall: Duration,
+    /// How fast a body must come.
+    pub body_pace: Pace,
     /// Without a byte taken by a client that reads a stream, while there is something to write.
     pub stall: Duration,
     /// Bytes of a WebSocket message.
     pub ws_message: u64,
     /// Hints may name other paths, and pages of another local origin may open a WebSocket: for `dev` only.
     pub hints: bool,
+}
+/// How fast a body must come. Both are needed: a byte now and then is no standstill, yet it would hold its place for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Without any byte.
+    pub stall: Duration,
+    /// Bytes a second on average; one `stall` is given beside it, so that a pause costs nobody a body that is fast otherwise.
+    pub rate: u64,
+}
+impl Pace {
+    /// How long all of a body may have taken of which so much has come.
+    pub(super) fn allowed(&self, bytes: u64) -> Duration {
+        let millis = bytes.saturating_mul(1_000) / self.rate.max(1);
+        self.stall.saturating_add(Duration::from_millis(millis))
+    }
 }
 /// One request and where it goes.
 pub(super) struct Call<'a> {

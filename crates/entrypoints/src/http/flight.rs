@@ -1,4 +1,7 @@
 //! How many requests and how many of their bytes are in memory at once: over it, 503 rather than death.
+use crate::listener::{Connection, Owed};
+use bytes::Bytes;
+use http::request::Parts;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -6,11 +9,20 @@ use std::sync::{
 use std::time::Duration;
 use tidegate_core::error::{Code, Error, Fault, Result, Retry};
 
+/// Answers below it are not worth counting.
+const SMALL: usize = 4 << 10;
+/// What one connection may be owed in answers beside the one it is taking: with HTTP/2 it can ask for many pages and take none.
+const MOST_OWED: usize = 8 << 20;
+/// And what the heads of its requests may come to, which are kept until they are answered; in memory they take up to twice as much.
+const MOST_HEADS: usize = 2 << 20;
+
 /// Shared by every listener of the gateway.
 #[derive(Debug)]
 pub struct Flight {
     requests: AtomicU64,
     bytes: AtomicU64,
+    /// Those of them that are pages.
+    pages: AtomicU64,
     shed: AtomicU64,
     most_requests: u64,
     most_bytes: u64,
@@ -21,6 +33,7 @@ impl Flight {
         Arc::new(Self {
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            pages: AtomicU64::new(0),
             shed: AtomicU64::new(0),
             most_requests: u64::from(requests),
             most_bytes: bytes,
@@ -56,13 +69,81 @@ pub struct Aboard {
 impl Aboard {
     /// That many more bytes of it are in memory.
     pub fn load(&mut self, bytes: u64) -> Result<()> {
-        let flight = &self.flight;
-        let before = flight.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > flight.most_bytes {
-            flight.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(flight.full(format!("requests hold {before} of {} bytes", flight.most_bytes)));
-        }
+        self.flight.load(bytes)?;
         self.bytes += bytes;
+        Ok(())
+    }
+}
+/// An answer that is made and not taken: counted like a body until the last byte of it is let go.
+pub(crate) struct Carried {
+    bytes: Vec<u8>,
+    _load: Load,
+    _owed: Owed,
+}
+impl AsRef<[u8]> for Carried {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+/// Bytes in memory that no request stands for any more.
+#[derive(Debug)]
+struct Load {
+    flight: Arc<Flight>,
+    bytes: u64,
+}
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.flight.pages.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.flight.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+impl Flight {
+    /// An answer whose client takes it in its own time. Refused when all of them hold half of what there is, so that who reads slowly keeps
+    /// nobody from publishing, or when this client's connection is owed too much. One at a time always passes, however large it is.
+    pub(super) fn carry(self: &Arc<Self>, answer: Vec<u8>, connection: &Arc<Connection>) -> Result<Bytes> {
+        let length = answer.len();
+        if length < SMALL {
+            return Ok(answer.into());
+        }
+        let Some(owed) = connection.owe(length, MOST_OWED) else {
+            return Err(self.full(format!("this connection has not taken {MOST_OWED} bytes of its answers yet")));
+        };
+        let bytes = length as u64;
+        let before = self.pages.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let load = Load {
+            flight: self.clone(),
+            bytes,
+        };
+        if before > 0 && before.saturating_add(bytes) > self.most_bytes / 2 {
+            return Err(self.full(format!(
+                "pages that are not taken yet hold {before} of {} bytes",
+                self.most_bytes / 2
+            )));
+        }
+        Ok(Bytes::from_owner(Carried {
+            bytes: answer,
+            _load: load,
+            _owed: owed,
+        }))
+    }
+    /// A head of HTTP/2, which may be one of many on its connection. Small ones are not worth counting.
+    pub(super) fn keep(&self, parts: &Parts, connection: &Arc<Connection>) -> Result<Option<Owed>> {
+        let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        let length = fields.sum::<usize>() + parts.uri.path().len() + parts.uri.query().map_or(0, str::len);
+        if length < SMALL {
+            return Ok(None);
+        }
+        let owed = connection.owe(length, MOST_HEADS);
+        owed.map(Some)
+            .ok_or_else(|| self.full(format!("the requests of this connection hold {MOST_HEADS} bytes of heads")))
+    }
+    fn load(&self, bytes: u64) -> Result<()> {
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > self.most_bytes {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(self.full(format!("requests hold {before} of {} bytes", self.most_bytes)));
+        }
         Ok(())
     }
 }
@@ -86,6 +167,30 @@ mod tests {
         one.load(100).unwrap();
         assert_eq!(one.load(1).unwrap_err().code(), Code::Overloaded);
         drop((one, two));
+        assert_eq!(flight.now(), (0, 0, 2));
+    }
+    #[test]
+    fn pages_count_until_they_are_let_go_and_leave_half_to_others() {
+        let flight = Flight::new(2, 100_000);
+        let connection = || Arc::new(Connection::new(([127, 0, 0, 1], 1).into(), Arc::default()));
+        let carry = |bytes: usize| flight.carry(vec![b'x'; bytes], &connection());
+        let small = carry(SMALL - 1).unwrap();
+        assert_eq!(flight.now().1, 0);
+        let large = carry(200_000).unwrap();
+        assert_eq!(
+            carry(SMALL).unwrap_err().code(),
+            Code::Overloaded,
+            "one at a time is always let pass"
+        );
+        let part = large.slice(..10);
+        drop(large);
+        assert_eq!(flight.now().1, 200_000, "a part of it keeps all of it");
+        drop(part);
+        let one = carry(40_000).unwrap();
+        assert_eq!(carry(20_000).unwrap_err().code(), Code::Overloaded);
+        assert_eq!(flight.now().1, 40_000);
+        flight.enter().unwrap().load(60_000).unwrap();
+        drop((one, small));
         assert_eq!(flight.now(), (0, 0, 2));
     }
 }

@@ -70,6 +70,30 @@ pub(crate) fn last(error: &Error) -> Vec<u8> {
     out.extend_from_slice(&body);
     out
 }
+/// The same for HTTP/2: a block of head fields, none of them from a table (RFC 7541, section 6.2.2), and the body.
+pub(crate) fn last_of_http2(error: &Error) -> (Vec<u8>, Vec<u8>) {
+    let mut body = serde_json::to_vec(&Problem::new(error, None)).unwrap_or_default();
+    body.push(b'\n');
+    let mut headers = HeaderMap::new();
+    told(error, &mut headers);
+    // HTTP/2 has no such header: its GOAWAY says it.
+    headers.remove(header::CONNECTION);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    let mut block = Vec::new();
+    let mut literal = |name: &str, value: &[u8]| {
+        block.push(0);
+        for text in [name.as_bytes(), value] {
+            // Ours are short: one byte for a length below 127, and plain text.
+            block.push(text.len().min(126) as u8);
+            block.extend_from_slice(text.get(..text.len().min(126)).unwrap_or_default());
+        }
+    };
+    literal(":status", outcome::status(error.code()).as_str().as_bytes());
+    for (name, value) in &headers {
+        literal(name.as_str(), value.as_bytes());
+    }
+    (block, body)
+}
 pub(super) fn with_type(body: Body, content_type: &'static str) -> Response<Body> {
     let mut response = Response::new(body);
     response

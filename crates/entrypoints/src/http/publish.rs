@@ -183,7 +183,13 @@ fn kind(content_type: &str) -> Kind {
     }
 }
 
-pub(super) async fn post(call: Call<'_>, parts: &Parts, body: Incoming, settings: &Settings, mut aboard: Aboard) -> Result<Response<Body>> {
+pub(super) async fn post(
+    call: Call<'_>,
+    parts: &Parts,
+    body: &mut Option<Incoming>,
+    settings: &Settings,
+    mut aboard: Aboard,
+) -> Result<Response<Body>> {
     let route = call.route;
     let (Some(post), Some(target)) = (&route.api.http_post, &route.publish) else {
         return Err(call.no_method());
@@ -205,7 +211,7 @@ pub(super) async fn post(call: Call<'_>, parts: &Parts, body: Incoming, settings
     } else {
         settings.batch_body
     };
-    let body = upload::read(body, most, settings.body_stall, &mut aboard).await?;
+    let body = upload::read(body, most, settings.body_pace, &mut aboard).await?;
     let batch = batch::split(wish.kind, body, &stamp, settings.batch_items)?;
     let items = batch.items();
     let ids: Vec<_> = batch

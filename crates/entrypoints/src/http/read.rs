@@ -8,6 +8,7 @@ use super::{
     problem::with_type,
     query::Query,
 };
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header, request::Parts};
 use std::{sync::Arc, time::Duration};
 use tidegate_core::{
@@ -43,7 +44,15 @@ struct Collected {
     offered: tidegate_gateway::metrics::Offered,
 }
 
-pub(super) async fn get(call: &Call<'_>, parts: &Parts, get: &HttpGet, format: Format, drain: Watch) -> Result<Response<Body>> {
+/// `carry` takes the page on board until the client has it.
+pub(super) async fn get(
+    call: &Call<'_>,
+    parts: &Parts,
+    get: &HttpGet,
+    format: Format,
+    drain: Watch,
+    carry: impl FnOnce(Vec<u8>) -> Result<Bytes>,
+) -> Result<Response<Body>> {
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
     let shown = shown(&query, call.route)?;
     let limit = query.limit.unwrap_or(get.limit).min(get.limit);
@@ -86,7 +95,7 @@ pub(super) async fn get(call: &Call<'_>, parts: &Parts, get: &HttpGet, format: F
         class.skip(gap.count());
     }
     let next = page.next.map(|next| next.to_string()).filter(|next| !next.is_empty());
-    let mut response = with_type(Body::offered(bytes.into(), page.offered), format.content_type());
+    let mut response = with_type(Body::offered(carry(bytes)?, page.offered), format.content_type());
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(gap) = page

@@ -6,10 +6,10 @@ use super::{
     cors,
     flight::Flight,
     head::{self},
-    problem, publish, read, sse, websocket,
+    problem, publish, read, sse, upload, websocket,
 };
 use crate::listener::{Connection, Handler};
-use http::{HeaderValue, Method, Request, Response, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
 use hyper::body::Incoming;
 use std::{
     hash::RandomState,
@@ -64,14 +64,20 @@ impl Gateway {
     /// `page` is set to the origin of a page that may read the answer, whatever it is.
     async fn answer(
         &self,
-        request: Request<Incoming>,
+        parts: &mut Parts,
+        body: &mut Option<Incoming>,
         connection: &Arc<Connection>,
         trace: [u8; 16],
         page: &mut Option<HeaderValue>,
     ) -> Result<Response<Body>> {
         let aboard = self.flight.enter()?;
-        let (parts, body) = request.into_parts();
-        let host = head::check(&parts, self.settings.head)?;
+        head::name_the_host(parts)?;
+        let parts = &*parts;
+        let host = head::check(parts, self.settings.head)?;
+        let _head = match parts.version {
+            Version::HTTP_2 => self.flight.keep(parts, connection)?,
+            _ => None,
+        };
         if self.drain.is_draining() {
             return Err(Error::new(Code::Draining, Fault::Operator, "the gateway is shutting down")
                 .with_retry(Retry::After(Duration::from_secs(1))));
@@ -81,7 +87,7 @@ impl Gateway {
             let now = self.world.now();
             match now.paths.find(host, path) {
                 Some((route, rest)) => (route.clone(), rest),
-                None => return self.no_route(&parts, host, path),
+                None => return self.no_route(parts, host, path),
             }
         };
         let call = Call {
@@ -92,18 +98,18 @@ impl Gateway {
             peer: connection.peer,
             trace,
         };
-        let from = cors::from(&parts, &route, &self.settings);
+        let from = cors::from(parts, &route, &self.settings);
         if let cors::From::Allowed(origin) = from {
             *page = Some(origin.clone());
         }
         match parts.method {
-            Method::OPTIONS if cors::is_preflight(&parts) => cors::preflight(&call, &parts, from),
-            Method::POST => publish::post(call, &parts, body, &self.settings, aboard).await,
+            Method::OPTIONS if cors::is_preflight(parts) => cors::preflight(&call, parts, from),
+            Method::POST => publish::post(call, parts, body, &self.settings, aboard).await,
             Method::GET => {
                 // Nothing of a GET's body is looked at, so that no upload hides in it.
-                drop(body);
+                *body = None;
                 // Large, and not the path that is walked most: the request's own future stays small.
-                Box::pin(self.get(call, &parts, connection)).await
+                Box::pin(self.get(call, parts, connection)).await
             }
             _ => Err(call.no_method()),
         }
@@ -123,7 +129,10 @@ impl Gateway {
         match accept::format(&parts.headers, api.sse.is_some())? {
             Format::EventStream => sse::stream(&call, parts, self, connection).await,
             format => match &api.http_get {
-                Some(get) => read::get(&call, parts, get, format, self.drain.clone()).await,
+                Some(get) => {
+                    let carry = |page| self.flight.carry(page, connection);
+                    read::get(&call, parts, get, format, self.drain.clone(), carry).await
+                }
                 None => Err(Error::client(Code::NotAcceptable, "this api only streams").with_hint("send `Accept: text/event-stream`")),
             },
         }
@@ -194,7 +203,9 @@ impl Handler for Gateway {
         }
         let headers = request.headers().get(header::ACCEPT).cloned();
         let mut page = None;
-        let mut response = match self.answer(request, &connection, trace, &mut page).await {
+        let (mut parts, body) = request.into_parts();
+        let mut body = Some(body);
+        let mut response = match self.answer(&mut parts, &mut body, &connection, trace, &mut page).await {
             Ok(response) => response,
             Err(error) => {
                 let request_id = hex(trace);
@@ -211,6 +222,9 @@ impl Handler for Gateway {
                 response
             }
         };
+        if parts.version == Version::HTTP_2 {
+            body.into_iter().for_each(upload::pass_over);
+        }
         if let Some(origin) = page {
             cors::tell(origin, response.headers_mut());
         }

@@ -1,18 +1,28 @@
 //! The body of a request, with its limits: counted as it comes, never larger in memory than it may be.
-use super::flight::Aboard;
+use super::{call::Pace, flight::Aboard};
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::time::Duration;
-use tidegate_core::error::{Code, Error, Result};
+use tidegate_core::{
+    error::{Code, Error, Result},
+    tasks,
+};
+use tokio::time::{Instant, timeout_at};
 
 /// A slice this small would keep hyper's whole read buffer alive: copied.
 const COPY_BELOW: usize = 4 << 10;
+/// How much, and for how long, of a body that nobody wants.
+const PASSED_OVER: usize = 8 << 20;
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// The whole body. Trailers are passed over. Dropped: what came is forgotten.
-pub(super) async fn read(mut body: Incoming, most: u64, stall: Duration, aboard: &mut Aboard) -> Result<Bytes> {
-    let announced = body.size_hint().lower();
+pub(super) async fn read(body: &mut Option<Incoming>, most: u64, pace: Pace, aboard: &mut Aboard) -> Result<Bytes> {
+    let Some(incoming) = body.as_mut() else {
+        return Ok(Bytes::new());
+    };
+    let announced = incoming.size_hint().lower();
     if announced > most {
         return Err(too_large(most));
     }
@@ -20,7 +30,8 @@ pub(super) async fn read(mut body: Incoming, most: u64, stall: Duration, aboard:
     let mut loaded = 0;
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(frame) = next(&mut body, stall).await? {
+    let mut waiting = Waiting { pace, since: None };
+    while let Some(frame) = waiting.next(incoming, loaded).await? {
         let Ok(data) = frame.into_data() else { continue };
         let length = (first.len() + rest.len() + data.len()) as u64;
         if length > most {
@@ -42,6 +53,8 @@ pub(super) async fn read(mut body: Incoming, most: u64, stall: Duration, aboard:
             rest.extend_from_slice(&data);
         }
     }
+    // All of it came: nothing is held of it while its message is stored.
+    *body = None;
     if !rest.is_empty() {
         return Ok(rest.freeze());
     }
@@ -51,17 +64,56 @@ pub(super) async fn read(mut body: Incoming, most: u64, stall: Duration, aboard:
         first
     })
 }
-/// A timer is made only for a body that has not come yet.
-async fn next(body: &mut Incoming, stall: Duration) -> Result<Option<http_body::Frame<Bytes>>> {
-    let mut frame = body.frame();
-    let come = match futures::poll!(&mut frame) {
-        std::task::Poll::Ready(come) => come,
-        std::task::Poll::Pending => tokio::time::timeout(stall, frame)
-            .await
-            .map_err(|_late| Error::client(Code::BodyTimeout, format!("no byte of the body came for {} ms", stall.as_millis())))?,
-    };
-    come.transpose()
-        .map_err(|error| Error::client(Code::BadRequest, "the body is cut or badly framed").because(error))
+/// What the client of HTTP/2 still sends behind its answer is thrown away for a moment. To drop it would reset the stream, on which some clients
+/// forget the answer, though they must not (RFC 9113, section 8.1).
+pub(super) fn pass_over(mut body: Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    tasks::detach(async move {
+        let passing = async {
+            let mut left = PASSED_OVER;
+            while let Some(Ok(frame)) = body.frame().await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        let _late = tokio::time::timeout(MOMENT, passing).await;
+    });
+}
+/// How long a body is waited for.
+struct Waiting {
+    pace: Pace,
+    /// The first time it had not come yet.
+    since: Option<Instant>,
+}
+impl Waiting {
+    /// A timer is made, and the clock asked, only for a body that has not come yet.
+    async fn next(&mut self, body: &mut Incoming, loaded: u64) -> Result<Option<http_body::Frame<Bytes>>> {
+        let mut frame = body.frame();
+        let come = match futures::poll!(&mut frame) {
+            std::task::Poll::Ready(come) => come,
+            std::task::Poll::Pending => {
+                let now = Instant::now();
+                let since = *self.since.get_or_insert(now);
+                let (stalled, slow) = (now + self.pace.stall, since + self.pace.allowed(loaded));
+                let come = timeout_at(stalled.min(slow), frame).await;
+                come.map_err(|_late| self.late(slow < stalled))?
+            }
+        };
+        come.transpose()
+            .map_err(|error| Error::client(Code::BadRequest, "the body is cut or badly framed").because(error))
+    }
+    fn late(&self, slow: bool) -> Error {
+        let Pace { stall, rate } = self.pace;
+        if slow {
+            let text = format!("the body comes slower than {rate} bytes a second");
+            return Error::client(Code::BodyTimeout, text).with_hint("`limits.body_rate` says how fast it must come");
+        }
+        Error::client(Code::BodyTimeout, format!("no byte of the body came for {} ms", stall.as_millis()))
+    }
 }
 fn too_large(most: u64) -> Error {
     Error::client(Code::TooLarge, format!("the body is larger than {most} bytes"))

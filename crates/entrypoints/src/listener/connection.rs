@@ -3,6 +3,7 @@ use super::{
     client::Client,
     guard::{Guard, Refusal, Then},
 };
+use bytes::Bytes;
 use futures::{future::BoxFuture, task::AtomicWaker};
 use std::{
     io,
@@ -10,7 +11,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -28,6 +29,8 @@ const HEAD: u8 = 1;
 const BUSY: u8 = 2;
 /// The answer is made; what is left is writing it.
 const ANSWERED: u8 = 3;
+/// HTTP/2: many requests at once, so the streams that are open are counted instead.
+const MANY: u8 = 4;
 
 /// What a connection becomes once its last answer is out.
 pub type Successor = Box<dyn FnOnce(Client) -> BoxFuture<'static, ()> + Send>;
@@ -52,6 +55,12 @@ pub struct Connection {
     /// The last body asked to be written by the successor; then its head is out.
     asked: AtomicBool,
     left: AtomicBool,
+    /// HTTP/2: requests that are not answered to their end.
+    streams: AtomicU32,
+    /// HTTP/2: the tick at which a frame began that is not whole yet; 0: none.
+    partial: AtomicU32,
+    /// Bytes of pages that the client has not taken yet.
+    owed: AtomicUsize,
 }
 /// In ticks of the sweeper.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +70,7 @@ pub(super) struct Allowed {
     pub(super) write: u32,
 }
 impl Connection {
-    pub(super) fn new(peer: SocketAddr, tick: Arc<AtomicU32>) -> Self {
+    pub(crate) fn new(peer: SocketAddr, tick: Arc<AtomicU32>) -> Self {
         let since = AtomicU32::new(tick.load(Ordering::Relaxed));
         Self {
             peer,
@@ -77,7 +86,46 @@ impl Connection {
             handing_over: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             left: AtomicBool::new(false),
+            streams: AtomicU32::new(0),
+            partial: AtomicU32::new(0),
+            owed: AtomicUsize::new(0),
         }
+    }
+    /// The first bytes have come, of whatever protocol.
+    pub(super) fn begun(&self) {
+        self.enter(HEAD);
+    }
+    /// It speaks HTTP/2 from here on.
+    pub(super) fn many(&self) {
+        self.enter(MANY);
+    }
+    /// A stream of HTTP/2 begins.
+    pub(super) fn begin(&self) {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        self.progress();
+    }
+    /// One of them has ended.
+    pub(super) fn finish(&self) {
+        self.progress();
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+    /// Streams of HTTP/2 that are open.
+    pub(super) fn streams(&self) -> u32 {
+        self.streams.load(Ordering::Relaxed)
+    }
+    /// HTTP/2: whether a frame has begun and is not whole.
+    pub(super) fn partial(&self, is: bool) {
+        if !is {
+            self.partial.store(0, Ordering::Relaxed);
+        } else if self.partial.load(Ordering::Relaxed) == 0 {
+            self.partial.store(self.tick.load(Ordering::Relaxed).max(1), Ordering::Relaxed);
+        }
+    }
+    /// So many bytes more are made for a client that takes them in its own time; `None`: with its other streams it is owed too much already.
+    pub(crate) fn owe(self: &Arc<Self>, bytes: usize, most: usize) -> Option<Owed> {
+        let before = self.owed.fetch_add(bytes, Ordering::Relaxed);
+        let owed = Owed(self.clone(), bytes);
+        (self.streams() <= 1 || before == 0 || before.saturating_add(bytes) <= most).then_some(owed)
     }
     /// After the head of this answer the connection is no longer HTTP.
     pub(crate) fn hand_over(&self, successor: Successor) {
@@ -118,15 +166,39 @@ impl Connection {
             HEAD => waited > allowed.head,
             // An answer that is still being written makes progress, or is blocked.
             IDLE | ANSWERED => waited > allowed.idle,
+            MANY => {
+                let partial = self.partial.load(Ordering::Relaxed);
+                self.streams() == 0 && waited > allowed.idle || partial != 0 && now.wrapping_sub(partial) > allowed.head
+            }
             _ => false,
         };
         if late || blocked != 0 && now.wrapping_sub(blocked) > allowed.write {
             self.close.notify_one();
         }
     }
+    /// What became of a write.
+    pub(super) fn wrote<T>(&self, result: &Poll<io::Result<T>>) {
+        if result.is_ready() {
+            self.blocked.store(0, Ordering::Relaxed);
+            // Of HTTP/2 an answer to a ping would count, too.
+            if !matches!(self.phase.load(Ordering::Relaxed), HEAD | MANY) {
+                self.progress();
+            }
+        } else if self.blocked.load(Ordering::Relaxed) == 0 {
+            self.blocked.store(self.tick.load(Ordering::Relaxed).max(1), Ordering::Relaxed);
+        }
+    }
     /// Resolves when the client made no progress for longer than it may. Cancel-safe.
     pub(super) async fn overdue(&self) {
         self.close.notified().await;
+    }
+}
+
+/// Bytes that are made and not taken; dropped with the last of them.
+pub(crate) struct Owed(Arc<Connection>, usize);
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.0.owed.fetch_sub(self.1, Ordering::Relaxed);
     }
 }
 
@@ -144,10 +216,13 @@ pub struct Socket {
     guard: Guard,
     refused: Option<Refusal>,
     connection: Arc<Connection>,
+    /// What was read to learn which protocol the client speaks.
+    early: Bytes,
 }
 impl Socket {
-    pub(super) fn new(socket: TcpStream, head: usize, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(socket: TcpStream, early: Bytes, head: usize, connection: Arc<Connection>) -> Self {
         Self {
+            early,
             stream: socket,
             guard: Guard::new(head),
             refused: None,
@@ -187,19 +262,6 @@ impl Socket {
             self.guard.release();
         }
     }
-    fn wrote<T>(&self, result: &Poll<io::Result<T>>) {
-        let connection = &self.connection;
-        if result.is_ready() {
-            connection.blocked.store(0, Ordering::Relaxed);
-            if connection.phase.load(Ordering::Relaxed) != HEAD {
-                connection.progress();
-            }
-        } else if connection.blocked.load(Ordering::Relaxed) == 0 {
-            connection
-                .blocked
-                .store(connection.tick.load(Ordering::Relaxed).max(1), Ordering::Relaxed);
-        }
-    }
 }
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -216,7 +278,13 @@ impl AsyncRead for Socket {
                 return this.end(refusal, cx);
             }
             let before = buf.filled().len();
-            let result = Pin::new(&mut this.stream).poll_read(cx, buf);
+            let result = if this.early.is_empty() {
+                Pin::new(&mut this.stream).poll_read(cx, buf)
+            } else {
+                let early = this.early.split_to(this.early.len().min(buf.remaining()));
+                buf.put_slice(&early);
+                Poll::Ready(Ok(()))
+            };
             let bytes = buf.filled().len() - before;
             this.read(bytes);
             ready!(result)?;
@@ -238,13 +306,13 @@ impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.step_aside();
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(&result);
+        self.connection.wrote(&result);
         result
     }
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.step_aside();
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        self.wrote(&result);
+        self.connection.wrote(&result);
         result
     }
     fn is_write_vectored(&self) -> bool {

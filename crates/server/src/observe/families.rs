@@ -62,7 +62,7 @@ families! {
     SHED_CONNECTIONS: Counter "tidegate_shed_connections" LISTENER, "connections refused over the cap";
     TIMED_OUT_CONNECTIONS: Counter "tidegate_timed_out_connections" LISTENER, "connections closed for want of progress";
     IN_FLIGHT_REQUESTS: Gauge "tidegate_in_flight_requests" &[], "requests being answered";
-    IN_FLIGHT_BYTES: Gauge "tidegate_in_flight_bytes" &[], "bytes of the bodies of requests being answered";
+    IN_FLIGHT_BYTES: Gauge "tidegate_in_flight_bytes" &[], "bytes of the bodies of requests being answered, and of pages their clients have not taken";
     SHED_REQUESTS: Counter "tidegate_shed_requests" &[], "requests refused over a cap";
     LOG_RECORDS: Counter "tidegate_log_records" &[], "records appended to the log";
     LOG_BYTES: Counter "tidegate_log_bytes" &[], "bytes appended to the log";
