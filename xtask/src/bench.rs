@@ -1,9 +1,12 @@
 //! `cargo xtask bench`: interleaved rounds of a bare control and Tidegate on this machine. Only ratios of one run count.
+mod crowd;
 mod load;
 mod machine;
+mod peers;
 mod report;
 mod scenarios;
 mod server;
+mod streams;
 
 use crate::repository::Repository;
 use report::Row;
@@ -67,7 +70,17 @@ fn build(repository: &Repository, rounds: usize, seconds: u32) -> Result<Bench, 
     )?;
     done(
         Command::new("cargo")
-            .args(["build", "--release", "--bin", "bare", "--target-dir"])
+            .args([
+                "build",
+                "--release",
+                "--bin",
+                "bare",
+                "--bin",
+                "peerfan",
+                "--bin",
+                "upgrade",
+                "--target-dir",
+            ])
             .arg(&made)
             .current_dir(&controls),
     )?;

@@ -5,6 +5,7 @@ use super::{
     machine,
     report::Row,
     server::{Server, What},
+    streams,
 };
 use std::{fmt::Write as _, fs, time::Duration};
 
@@ -59,6 +60,36 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         about: "1 against 1,000 APIs, 1 against 10,000 streams",
         run: breadth,
     },
+    Scenario {
+        name: "fan-out",
+        about: "1 publisher to 1,000 subscribers, beside nats-server and nchan",
+        run: streams::fan_out,
+    },
+    Scenario {
+        name: "topics",
+        about: "100 topics with 10 subscribers each against one with 1,000",
+        run: streams::topics,
+    },
+    Scenario {
+        name: "idle-streams",
+        about: "memory of 9,000 idle subscribers",
+        run: streams::idle_streams,
+    },
+    Scenario {
+        name: "upgrades",
+        about: "WebSocket handshakes, 64 at a time",
+        run: streams::handshakes,
+    },
+    Scenario {
+        name: "stalled",
+        about: "100 of 1,000 subscribers stop reading",
+        run: streams::stalled,
+    },
+    Scenario {
+        name: "reconnect",
+        about: "9,000 clients come back at once with their cursors",
+        run: streams::reconnect,
+    },
 ];
 /// The body of the control's own script, and its content type.
 const POST: &str = "controls/post.lua";
@@ -66,7 +97,7 @@ const POST: &str = "controls/post.lua";
 fn api(name: &str, stream: &str, path: &str) -> String {
     format!("---\nkind: api\nname: {name}\npaths: [{path}]\nbackend: {{ stream: {stream} }}\n")
 }
-fn one_stream() -> String {
+pub(super) fn one_stream() -> String {
     format!("kind: stream\nname: t\n{}", api("t", "t", "/topics/t"))
 }
 fn post(connections: u32) -> Load {
@@ -256,7 +287,7 @@ fn read(bench: &Bench) -> Result<Vec<Row>, String> {
         0.4,
     )?])
 }
-fn curl(arguments: &[&str]) -> Result<Vec<u8>, String> {
+pub(super) fn curl(arguments: &[&str]) -> Result<Vec<u8>, String> {
     let output = std::process::Command::new("curl")
         .args(arguments)
         .output()

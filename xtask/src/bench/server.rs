@@ -107,12 +107,12 @@ impl Drop for Server {
     }
 }
 /// With autogroup the scheduler is fair to sessions: server and load are not to compete thread by thread. The process stays the child.
-fn in_its_session(program: &Path) -> Command {
+pub(super) fn in_its_session(program: &Path) -> Command {
     let mut command = Command::new("setsid");
     command.arg(program);
     command
 }
-fn free() -> Result<u16, String> {
+pub(super) fn free() -> Result<u16, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     listener
         .local_addr()
