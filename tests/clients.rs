@@ -152,8 +152,8 @@ page = json.load(connection.getresponse())
 assert [json.loads(item["payload"])["i"] for item in page["items"]] == list(range(100))
 connection.request("GET", "/orders?from=last:1", headers={"Accept": "text/event-stream"})
 stream = connection.getresponse()
-lines = [stream.readline() for _ in range(4)]
-assert lines[2] == b"id: 1.99\n", lines
+lines = [stream.readline() for _ in range(5)]
+assert lines[3] == b"id: 1.99\n", lines
 print("ok")
 "#;
     assert_eq!(said(&run("python3", &["-c", script, &node.gateway.to_string()])), "ok\n");

@@ -42,6 +42,20 @@ fn begins_with_what_comes_unless_told() {
     balance(&node);
 }
 #[test]
+fn who_is_cut_before_the_first_event_knows_where_it_stood() {
+    let node = dev().start();
+    node.post("/orders", &[], b"before");
+    let mut stream = node.stream("/orders", &[]);
+    let greeting = String::from_utf8(stream.chunk().unwrap()).unwrap();
+    let id = greeting.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+    drop(stream);
+    node.post("/orders", &[], b"meanwhile");
+    let mut stream = node.stream("/orders", &[("last-event-id", &id)]);
+    assert_eq!(stream.event(&mut String::new()).unwrap(), "id: 1.1\ndata: meanwhile");
+    drop(stream);
+    balance(&node);
+}
+#[test]
 fn a_live_topic_has_no_ids() {
     let node = dev().start();
     let mut stream = node.stream("/topics/a%20b", &[]);

@@ -31,4 +31,5 @@ fn over(folder: &str, target: fn(&[u8])) -> usize {
 fn nothing_of_the_corpus_panics() {
     assert!(over("batch", fuzz::batch) > 1_000);
     assert!(over("query", fuzz::query) > 500);
+    assert!(over("words", fuzz::words) > 1_000);
 }

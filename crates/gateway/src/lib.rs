@@ -1,4 +1,5 @@
 //! The data plane: routes, and the two flows through them. Names no broker and no protocol.
+#![doc = include_str!("../FANOUT.md")]
 
 pub mod compile;
 pub mod feed;

@@ -120,7 +120,7 @@ impl Client {
         chunk.truncate(size);
         (size > 0).then_some(chunk)
     }
-    /// The next event of a stream whose head was read: its lines, without comments and `retry`.
+    /// The next event of a stream whose head was read: its lines, without comments; what carries no data is none.
     pub fn event(&mut self, rest: &mut String) -> Option<String> {
         loop {
             if let Some((event, after)) = rest.split_once("\n\n") {
@@ -128,9 +128,10 @@ impl Client {
                     .lines()
                     .filter(|line| !line.starts_with(':') && !line.starts_with("retry:"))
                     .collect();
+                let is_event = lines.iter().any(|line| line.starts_with("data:"));
                 let event = lines.join("\n");
                 *rest = after.to_owned();
-                if event.is_empty() {
+                if !is_event {
                     continue;
                 }
                 return Some(event);

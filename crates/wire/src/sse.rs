@@ -30,9 +30,14 @@ pub fn event(id: Option<&str>, event: Option<&str>, data: &[u8], out: &mut Bytes
 pub fn comment(out: &mut BytesMut) {
     out.put_slice(b":\n\n");
 }
-/// How long the client waits before it connects again, in milliseconds.
-pub fn retry(millis: u64, out: &mut BytesMut) {
-    out.put_slice(format!("retry: {millis}\n\n").as_bytes());
+/// What comes before all events: how long the client waits before it connects again, in milliseconds, and the id it then comes back with if
+/// no event brought another. `id` must not contain CR, LF or NUL.
+pub fn greeting(retry: u64, id: Option<&str>, out: &mut BytesMut) {
+    out.put_slice(format!("retry: {retry}\n").as_bytes());
+    if let Some(id) = id.filter(|id| !id.contains(['\r', '\n', '\0'])) {
+        out.put_slice(format!("id: {id}\n").as_bytes());
+    }
+    out.put_u8(b'\n');
 }
 
 #[cfg(test)]

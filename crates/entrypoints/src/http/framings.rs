@@ -178,6 +178,18 @@ fn pongs(mut bytes: &[u8]) -> Heard {
     if bytes.is_empty() { Heard::Life } else { Heard::Words }
 }
 
+/// For fuzzing: mere life is pongs and nothing else, as the codec sees them too.
+pub(super) fn fuzz(bytes: &[u8]) {
+    use tidegate_wire::websocket::reader::{Event, Limits, Reader};
+    let mut reader = Reader::new(Limits::default());
+    let mut input = bytes;
+    let mut only_pongs = true;
+    while let (true, false) = (only_pongs, input.is_empty()) {
+        only_pongs = matches!(reader.next(&mut input), Ok(Some(Event::Pong(_))));
+    }
+    assert_eq!(pongs(bytes) == Heard::Life, only_pongs && reader.is_at_rest(), "{bytes:?}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

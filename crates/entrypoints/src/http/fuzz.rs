@@ -1,7 +1,9 @@
 //! Decoders of foreign bytes as plain functions: none may panic, whatever comes.
 use super::{
     batch::{Kind, Stamp, split},
+    framings,
     query::Query,
+    websocket,
 };
 use bytes::Bytes;
 use tidegate_core::{headers::Headers, topic::Topic};
@@ -15,15 +17,31 @@ pub fn batch(bytes: &[u8]) {
         2 => Kind::Array,
         _ => Kind::Items,
     };
-    let stamp = Stamp {
+    let stamp = stamp();
+    if let Ok(batch) = split(kind, Bytes::copy_from_slice(body), &stamp, 1_000) {
+        assert!(batch.items() <= 1_000);
+    }
+}
+fn stamp() -> Stamp {
+    Stamp {
         topic: Topic::from_static("t"),
         key: None,
         id: Some(Bytes::from_static(b"id")),
         headers: Headers::EMPTY,
-    };
-    if let Ok(batch) = split(kind, Bytes::copy_from_slice(body), &stamp, 1_000) {
-        assert!(batch.items() <= 1_000);
     }
+}
+/// A message of `tidegate.v1.json`: its reference comes back as it stood there, and credit is never more than there may be.
+pub fn words(bytes: &[u8]) {
+    let text = Bytes::copy_from_slice(bytes);
+    let (reference, word) = websocket::heard(&text, &stamp());
+    if let Some(reference) = &reference {
+        assert!(text.windows(reference.len()).any(|part| part == reference.as_bytes()));
+        assert!(serde_json::from_str::<serde::de::IgnoredAny>(reference).is_ok());
+    }
+    if let Ok(Some(credit)) = word {
+        assert!(credit <= websocket::MOST_CREDIT);
+    }
+    framings::fuzz(bytes);
 }
 /// A query string.
 pub fn query(bytes: &[u8]) {

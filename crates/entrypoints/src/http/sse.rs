@@ -67,8 +67,10 @@ pub(super) async fn stream(call: &Call<'_>, parts: &Parts, gateway: &Gateway, co
         entrypoint: "sse",
         drain: gateway.drain.clone(),
     };
+    let mut follower = Follower::open(wish, None).await?;
+    let cursor = follower.cursor();
     let events = Events {
-        follower: Follower::open(wish, None).await?,
+        follower,
         framing,
         heartbeat: settings.heartbeat,
         stall: gateway.settings.stall,
@@ -78,7 +80,9 @@ pub(super) async fn stream(call: &Call<'_>, parts: &Parts, gateway: &Gateway, co
     };
     let retry = RETRY.start + u64::from(call.trace[7]) * (RETRY.end - RETRY.start) / 256;
     let mut greeting = BytesMut::new();
-    framing.wrap(0, &mut greeting, |out| sse::retry(retry, out));
+    // Without data it is no event, but a client that is cut before the first one knows where it stood.
+    let id = (!cursor.is_empty()).then(|| cursor.to_string());
+    framing.wrap(0, &mut greeting, |out| sse::greeting(retry, id.as_deref(), out));
     let greeting = greeting.freeze();
     let body = if leaves {
         connection.hand_over(Box::new(move |client| {

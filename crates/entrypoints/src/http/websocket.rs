@@ -22,6 +22,7 @@ use tidegate_core::{
 };
 use tidegate_gateway::{flow, handle::RouteHandle};
 use tidegate_wire::websocket::handshake::{self, Refusal};
+pub(super) use words::MOST_CREDIT;
 
 /// Messages as JSON objects, with acknowledgements, credit and places.
 const SUBPROTOCOL: &str = "tidegate.v1.json";
@@ -101,4 +102,14 @@ fn refused(refusal: Refusal, call: &Call<'_>, parts: &Parts) -> Response<Body> {
     *response.status_mut() = refusal.status();
     response.headers_mut().extend(refusal.headers());
     response
+}
+/// For fuzzing: what a message of the subprotocol says, as far as its reference and its credit.
+pub(super) fn heard(text: &bytes::Bytes, stamp: &super::batch::Stamp) -> (words::Reference, Result<Option<u32>>) {
+    let (reference, word) = words::parse(text, stamp);
+    let credit = word.map(|word| match word {
+        words::Word::Subscribe(_, credit) => credit,
+        words::Word::Credit(credit) => Some(credit),
+        words::Word::Publish(..) => None,
+    });
+    (reference, credit)
 }

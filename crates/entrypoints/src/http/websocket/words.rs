@@ -17,7 +17,7 @@ use tidegate_core::{
 /// The longest `ref`, as it stands there.
 const LONGEST_REFERENCE: usize = 256;
 /// More credit than anybody can use.
-pub(super) const MOST_CREDIT: u32 = 1_000_000;
+pub(in crate::http) const MOST_CREDIT: u32 = 1_000_000;
 
 /// One wish.
 pub(super) enum Word {
@@ -26,7 +26,7 @@ pub(super) enum Word {
     Credit(u32),
 }
 /// What is echoed so that the client knows which of its messages is meant: JSON, as it came.
-pub(super) type Reference = Option<Box<str>>;
+pub(in crate::http) type Reference = Option<Box<str>>;
 
 #[derive(Deserialize)]
 struct Op<'a> {
