@@ -184,7 +184,12 @@ impl<H: Handler> Serving<H> {
                     // It may live for days, and needs nothing else of this.
                     drop(connection);
                     let open = Box::new(open);
-                    return tasks::detach(successor(Client { io, read, open }));
+                    let mut next = successor(Client { io, read, open });
+                    // Most need no task of their own.
+                    if futures::poll!(&mut next).is_pending() {
+                        tasks::detach(next);
+                    }
+                    return;
                 }
             }
             // Boxed: its state is the larger one, and no HTTP/1.1 client should pay for it.

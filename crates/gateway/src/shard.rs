@@ -5,7 +5,7 @@ mod desk;
 mod group;
 mod member;
 
-pub use member::{Io, Keeper, Member, Returned};
+pub use member::{Io, Keeper, Manners, Member, Returned};
 
 use crate::world::World;
 use desk::{Desk, Mail};
@@ -120,7 +120,7 @@ impl Shard {
     /// What came in; answers which groups have something new.
     fn sort(&mut self, mail: Mail, now: Instant) -> Vec<usize> {
         for member in mail.new {
-            self.tick = self.tick.min((member.heartbeat / 4).clamp(*TICKS.start(), *TICKS.end()));
+            self.tick = self.tick.min((member.manners.heartbeat / 4).clamp(*TICKS.start(), *TICKS.end()));
             let entry = self.residents.vacant_entry();
             let number = entry.key();
             let group = self.groups.join(number, &member.seat);

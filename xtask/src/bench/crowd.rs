@@ -151,10 +151,7 @@ impl Crowd {
         self.latencies.clear();
         while began.elapsed() < time {
             for group in 0..self.groups.len() {
-                while self
-                    .groups
-                    .get(group)
-                    .is_some_and(|g| g.sent * g.readers < g.got + window * g.readers)
+                while self.groups.get(group).is_some_and(|found| self.may_publish(found, window))
                     && rate.is_none_or(|rate| published < began.elapsed().as_secs_f64() * rate)
                 {
                     self.publish(group, published as usize)?;
@@ -171,6 +168,20 @@ impl Crowd {
         }
         Ok((self.delivered() - before) as f64 / began.elapsed().as_secs_f64())
     }
+    /// Where nobody reads, as fast as it is answered.
+    fn may_publish(&self, group: &Group, window: u64) -> bool {
+        if group.readers == 0 {
+            return self
+                .publishers
+                .iter()
+                .any(|publisher| !publisher.busy && publisher.waiting.is_empty());
+        }
+        group.sent * group.readers < group.got + window * group.readers
+    }
+    /// Messages there were.
+    pub(super) fn published(&self) -> u64 {
+        self.groups.iter().map(|group| group.sent).sum()
+    }
     fn delivered(&self) -> u64 {
         self.groups.iter().map(|group| group.got).sum()
     }
@@ -179,7 +190,11 @@ impl Crowd {
             found.sent += 1;
             found.under_way.push_back(Instant::now());
         }
-        let number = turn % PUBLISHERS;
+        let idle = self
+            .publishers
+            .iter()
+            .position(|publisher| !publisher.busy && publisher.waiting.is_empty());
+        let number = idle.unwrap_or(turn % PUBLISHERS);
         if let Some(publisher) = self.publishers.get_mut(number) {
             publisher.waiting.push_back(group);
         }

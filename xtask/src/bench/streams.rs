@@ -79,26 +79,30 @@ pub(super) fn fan_out(bench: &Bench) -> Result<Vec<Row>, String> {
     }
     Ok(rows)
 }
-/// As many deliveries under way in both.
+/// As many deliveries under way in both. What a delivery costs is what the server needs less what the same publishes cost that nobody reads.
 pub(super) fn topics(bench: &Bench) -> Result<Vec<Row>, String> {
     let server = demo(bench)?;
-    let run = |groups: usize, readers: usize| -> Result<(f64, f64), String> {
+    let run = |groups: usize, readers: usize, publish: f64| -> Result<(f64, f64), String> {
         let mut crowd = Crowd::new(server.port)?;
         for group in 0..groups {
             crowd.group(server.port, Form::WebSocket, &format!("/topics/{groups}/{group}"), readers, 0)?;
         }
         crowd.run(4, time(bench) / 4, None)?;
-        let before = machine::cpu(server.pid());
+        let (before, published) = (machine::cpu(server.pid()), crowd.published());
         let rate = crowd.run(4, time(bench), None)?;
-        Ok((
-            rate,
-            (machine::cpu(server.pid()) - before) * 1e6 / (rate * time(bench).as_secs_f64()),
-        ))
+        let published = (crowd.published() - published) as f64;
+        let used = (machine::cpu(server.pid()) - before) * 1e6;
+        if readers == 0 {
+            return Ok((published, used / published));
+        }
+        Ok((rate, (used - publish * published) / (rate * time(bench).as_secs_f64())))
     };
-    let (mut one, mut many) = (Vec::new(), Vec::new());
+    let (mut alone, mut one, mut many) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bench.rounds {
-        one.push(run(1, 1_000)?);
-        many.push(run(100, 10)?);
+        let publish = run(100, 0, 0.0)?.1;
+        alone.push(publish);
+        one.push(run(1, 1_000, publish)?);
+        many.push(run(100, 10, publish)?);
     }
     let of = |rounds: &[(f64, f64)]| {
         let (rates, costs) = rounds.iter().copied().unzip();
@@ -106,12 +110,12 @@ pub(super) fn topics(bench: &Bench) -> Result<Vec<Row>, String> {
     };
     let ((one, one_cost), (many, many_cost)) = (of(&one), of(&many));
     Ok(vec![Row {
-        name: "100 topics with 10 WebSocket subscribers each, against one with 1,000, window 4 each".into(),
-        control: format!("{one:.0} deliveries/s, {one_cost:.2} us"),
-        own: format!("{many:.0} deliveries/s, {many_cost:.2} us"),
-        figure: format!("{:.2}", many / one),
-        wanted: "0.70".into(),
-        met: many / one >= 0.7,
+        name: "100 topics with 10 WebSocket subscribers each, against one with 1,000, window 4 each: CPU per delivery".into(),
+        control: format!("{one_cost:.2} us, {one:.0} deliveries/s"),
+        own: format!("{many_cost:.2} us, {many:.0} deliveries/s; a publish {:.1} us", median(alone)),
+        figure: format!("{:.2}", many_cost / one_cost),
+        wanted: "1.30 at most".into(),
+        met: many_cost <= one_cost * 1.3,
     }])
 }
 pub(super) fn idle_streams(bench: &Bench) -> Result<Vec<Row>, String> {

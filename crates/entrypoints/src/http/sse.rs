@@ -25,7 +25,7 @@ use tidegate_gateway::{
     follower::{Follower, Step, Wish},
     handle::RouteHandle,
     metrics::Offered,
-    shard::{Io, Keeper, Member, Returned, Shards},
+    shard::{Io, Keeper, Manners, Member, Returned, Shards},
 };
 use tidegate_wire::sse;
 use tokio::{
@@ -91,12 +91,12 @@ pub(super) async fn stream(call: &Call<'_>, parts: &Parts, gateway: &Gateway, co
                 _open: Some(open),
                 ..events
             };
-            events.run(io, greeting, None).boxed()
+            events.begin(io, greeting).boxed()
         }));
         Body::leaving(connection.clone())
     } else {
         let (ours, theirs) = tokio::io::duplex(WITHIN);
-        tasks::detach(events.run(Box::new(Within(ours)), greeting, None));
+        tasks::detach(events.begin(Box::new(Within(ours)), greeting));
         Body::pipe(theirs)
     };
     let mut response = with_type(body, "text/event-stream");
@@ -128,6 +128,25 @@ enum Next {
     Say(Bytes),
 }
 impl Events {
+    async fn begin(self, io: Box<dyn Io>, greeting: Bytes) {
+        if self.follower.is_seated() {
+            self.rest(io, greeting);
+        } else {
+            self.run(io, greeting, None).await;
+        }
+    }
+    /// It is one of many from now on.
+    fn rest(self, io: Box<dyn Io>, first: Bytes) {
+        let shards = self.shards.clone();
+        let manners = Manners {
+            heartbeat: self.heartbeat,
+            answers: false,
+            stall: self.stall,
+        };
+        if let Some(member) = Member::new(io, first, Box::new(self), manners) {
+            shards.attach(member);
+        }
+    }
     /// `first` goes before all else.
     async fn run(mut self, io: Box<dyn Io>, first: Bytes, owed: Option<Offered>) {
         let (mut reading, writing) = tokio::io::split(io);
@@ -144,12 +163,8 @@ impl Events {
             Next::Rest => {
                 drop(line);
                 // Nothing waits, so this is at once.
-                let Ok(writing) = written.await else { return };
-                let shards = self.shards.clone();
-                let (heartbeat, stall) = (self.heartbeat, self.stall);
-                let member = Member::new(reading.unsplit(writing), Box::new(self), heartbeat, false, stall);
-                if let Some(member) = member {
-                    shards.attach(member);
+                if let Ok(writing) = written.await {
+                    self.rest(reading.unsplit(writing), Bytes::new());
                 }
             }
             Next::Say(word) => {

@@ -30,29 +30,36 @@ pub trait Keeper: Send + 'static {
 }
 /// A socket on its way into a shard.
 pub struct Member {
-    /// All that was to be written is written.
+    /// Nothing else is being written.
     pub io: Box<dyn Io>,
+    /// Goes before all frames.
+    pub first: Bytes,
     /// Gets it back. Its follower must be seated.
     pub keeper: Box<dyn Keeper>,
+    /// What is expected of the client.
+    pub manners: Manners,
+    pub(super) seat: Seat,
+    pub(super) allowed: u64,
+}
+/// What is expected of a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
     /// A sign of life is given after this long without one.
     pub heartbeat: Duration,
     /// The client has to answer that sign, and has gone if it does not for twice as long.
     pub answers: bool,
     /// How long a client may take nothing while there is something.
     pub stall: Duration,
-    pub(super) seat: Seat,
-    pub(super) allowed: u64,
 }
 impl Member {
     /// `None`: the follower is not near the head of a feed, as it says of itself.
-    pub fn new(io: Box<dyn Io>, mut keeper: Box<dyn Keeper>, heartbeat: Duration, answers: bool, stall: Duration) -> Option<Self> {
+    pub fn new(io: Box<dyn Io>, first: Bytes, mut keeper: Box<dyn Keeper>, manners: Manners) -> Option<Self> {
         let (seat, allowed) = keeper.follower().leave()?;
         Some(Self {
             io,
+            first,
             keeper,
-            heartbeat,
-            answers,
-            stall,
+            manners,
             seat,
             allowed,
         })
@@ -101,14 +108,12 @@ pub(super) struct Resident {
     heard: Instant,
     spoken: Instant,
     beaten: Instant,
-    heartbeat: Duration,
-    answers: bool,
-    stall: Duration,
+    manners: Manners,
 }
 impl Resident {
     pub(super) fn new(member: Member, group: usize, bell: Arc<Bell>, now: Instant) -> Self {
         let mut io = member.io;
-        io.allow(member.heartbeat * 2);
+        io.allow(member.manners.heartbeat * 2);
         Self {
             io,
             keeper: member.keeper,
@@ -117,16 +122,14 @@ impl Resident {
             group,
             waker: bell.clone().into(),
             bell,
-            rest: Bytes::new(),
+            rest: member.first,
             owed: None,
             blocked: None,
             patient: false,
             heard: now,
             spoken: now,
             beaten: now,
-            heartbeat: member.heartbeat,
-            answers: member.answers,
-            stall: member.stall,
+            manners: member.manners,
         }
     }
     pub(super) fn seat(&self) -> &Seat {
@@ -244,20 +247,20 @@ impl Resident {
             if !self.patient {
                 // It reads slowly, which its machine may say by shutting its window: that is no broken line.
                 self.patient = true;
-                self.io.allow(self.stall);
+                self.io.allow(self.manners.stall);
             }
-            if now.saturating_duration_since(since) >= self.stall {
+            if now.saturating_duration_since(since) >= self.manners.stall {
                 return Fate::Stalled;
             }
         } else if self.patient {
             self.patient = false;
-            self.io.allow(self.heartbeat * 2);
+            self.io.allow(self.manners.heartbeat * 2);
         }
-        if self.answers && self.blocked.is_none() && now.saturating_duration_since(self.heard) >= self.heartbeat * 2 {
+        if self.manners.answers && self.blocked.is_none() && now.saturating_duration_since(self.heard) >= self.manners.heartbeat * 2 {
             return Fate::Gone;
         }
-        let last = self.beaten.max(if self.answers { self.heard } else { self.spoken });
-        if self.blocked.is_some() || now.saturating_duration_since(last) < self.heartbeat {
+        let last = self.beaten.max(if self.manners.answers { self.heard } else { self.spoken });
+        if self.blocked.is_some() || now.saturating_duration_since(last) < self.manners.heartbeat {
             return Fate::Stay;
         }
         self.beaten = now;

@@ -35,7 +35,7 @@ use tidegate_gateway::{
     metrics::Offered,
     route::Route,
     settings::WebSocket,
-    shard::{Io, Keeper, Member, Returned, Shards},
+    shard::{Io, Keeper, Manners, Member, Returned, Shards},
     world::World,
 };
 use tidegate_wire::websocket::{
@@ -144,8 +144,28 @@ impl Session {
     }
     pub(super) async fn begin(self, client: Client) {
         let open = Some(client.open);
-        let session = Self { _open: open, ..self };
-        session.run(client.io, client.read.to_vec(), Bytes::new(), None).await;
+        let mut session = Self { _open: open, ..self };
+        match session.subscription.take() {
+            // All that most ever do.
+            Some(follower) if client.read.is_empty() && follower.is_seated() => session.rest(follower, client.io),
+            follower => {
+                session.subscription = follower;
+                session.run(client.io, client.read.to_vec(), Bytes::new(), None).await;
+            }
+        }
+    }
+    /// It is one of many from now on.
+    fn rest(self, follower: Follower, io: Box<dyn Io>) {
+        let shards = self.shards.clone();
+        let manners = Manners {
+            heartbeat: self.settings.heartbeat,
+            answers: true,
+            stall: self.stall,
+        };
+        let resting = Box::new(Resting { session: self, follower });
+        if let Some(member) = Member::new(io, Bytes::new(), resting, manners) {
+            shards.attach(member);
+        }
     }
     /// Until the client or the gateway ends it, or it needs no task of its own. `read` has come already, `rest` goes before all else.
     async fn run(mut self, io: Box<dyn Io>, read: Vec<u8>, rest: Bytes, owed: Option<Offered>) {
@@ -170,11 +190,7 @@ impl Session {
             Over::Rest => {
                 // Nothing waits, so this is at once.
                 if let (Ok(writing), Some(follower)) = (written.await, self.subscription.take()) {
-                    let (shards, heartbeat, stall) = (self.shards.clone(), self.settings.heartbeat, self.stall);
-                    let resting = Box::new(Resting { session: self, follower });
-                    if let Some(member) = Member::new(reading.unsplit(writing), resting, heartbeat, true, stall) {
-                        shards.attach(member);
-                    }
+                    self.rest(follower, reading.unsplit(writing));
                 }
             }
             Over::Close(..) | Over::Answered => {
