@@ -247,10 +247,13 @@ async def main():
             assert receipt["op"] == "receipt" and receipt["ref"] == i and receipt["ack"] == "stored", receipt
     ws = await connect()
     await ws.send(json.dumps({"op": "subscribe", "from": "earliest", "credit": 10}))
+    assert json.loads(await ws.recv())["op"] == "subscribed"
     seen = [json.loads(await ws.recv()) for _ in range(10)]
     ws.transport.abort()
     async with connect() as ws:
         await ws.send(json.dumps({"op": "subscribe", "cursor": seen[-1]["position"], "credit": 40}))
+        begun = json.loads(await ws.recv())
+        assert begun == {"op": "subscribed", "cursor": seen[-1]["position"]}, begun
         while len(seen) < 100:
             seen.append(json.loads(await ws.recv()))
             if len(seen) == 50:
@@ -274,7 +277,7 @@ fn a_browser_speaks_websocket() {
              socket.send(JSON.stringify({op: 'publish', ref: 'r', payload: 'from the browser'})); };\
          socket.onmessage = event => window.told.push(JSON.parse(event.data))",
     );
-    let told = browser.until("return window.told", |told| told.as_array().is_some_and(|told| told.len() == 2));
+    let told = browser.until("return window.told", |told| told.as_array().is_some_and(|told| told.len() == 3));
     let of = |op: &str| told.as_array().unwrap().iter().find(|word| word["op"] == op).cloned().unwrap();
     assert_eq!(of("receipt")["ack"], "stored");
     assert_eq!(of("message")["payload"], "from the browser");

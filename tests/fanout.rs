@@ -41,7 +41,10 @@ fn all_forms_share_the_upstream_and_each_gets_its_own_spelling() {
     let mut chunked = node.stream("/orders", &[]);
     let mut plain = WebSocket::open(node.gateway, "/orders", None);
     let mut json = WebSocket::open(node.gateway, "/orders", Some("tidegate.v1.json"));
-    json.say(&json!({"op": "subscribe"}));
+    assert_eq!(
+        json.subscribe(&json!({"op": "subscribe", "ref": [1]})),
+        json!({"op": "subscribed", "ref": [1]})
+    );
     let mut raw = Client::new(node.gateway);
     raw.write(b"GET /orders HTTP/1.0\r\naccept: text/event-stream\r\n\r\n");
     assert_eq!(raw.head().unwrap().status, 200);
@@ -278,7 +281,7 @@ fn who_goes_is_released_with_no_message_flowing() {
         let stream = node.stream("/orders", &[]);
         let socket = WebSocket::open(node.gateway, "/orders", None);
         let mut json = WebSocket::open(node.gateway, "/orders", Some("tidegate.v1.json"));
-        json.say(&json!({"op": "subscribe", "credit": 1}));
+        json.subscribe(&json!({"op": "subscribe", "credit": 1}));
         node.until(SSE, |open| open == 1);
         node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"websocket\"}", |open| open == 2);
         node.until(UPSTREAM, |open| open == 1);

@@ -123,7 +123,7 @@ fn messages_come_as_far_as_credit_goes() {
         node.post("/orders", &[("tidegate-key", "k")], i.to_string().as_bytes());
     }
     let mut socket = WebSocket::open(node.gateway, "/orders", JSON);
-    socket.say(&json!({ "op": "subscribe", "from": "earliest", "credit": 2 }));
+    socket.subscribe(&json!({ "op": "subscribe", "from": "earliest", "credit": 2 }));
     let first = socket.json();
     assert_eq!(
         (&first["op"], &first["position"], &first["payload"], &first["key"]),
@@ -155,7 +155,7 @@ fn a_client_resumes_behind_what_it_saw_after_a_crash() {
     }
     let node = node.crash();
     let mut socket = WebSocket::open(node.gateway, "/orders", JSON);
-    socket.say(&json!({ "op": "subscribe", "cursor": "1.0" }));
+    socket.subscribe(&json!({ "op": "subscribe", "cursor": "1.0" }));
     assert_eq!(
         (socket.json()["position"].clone(), socket.json()["position"].clone()),
         (json!("1.1"), json!("1.2"))
@@ -172,12 +172,12 @@ fn with_several_partitions_each_message_says_where_to_resume() {
         node.post("/orders", &[("tidegate-partition", &(i % 3).to_string())], i.to_string().as_bytes());
     }
     let mut socket = WebSocket::open(node.gateway, "/orders", JSON);
-    socket.say(&json!({ "op": "subscribe", "from": "earliest" }));
+    socket.subscribe(&json!({ "op": "subscribe", "from": "earliest" }));
     let mut seen: Vec<Value> = (0..4).map(|_| socket.json()).collect();
     let cursor = seen[3]["cursor"].clone();
     drop(socket);
     let mut socket = WebSocket::open(node.gateway, "/orders", JSON);
-    socket.say(&json!({ "op": "subscribe", "cursor": cursor }));
+    socket.subscribe(&json!({ "op": "subscribe", "cursor": cursor }));
     seen.extend((0..5).map(|_| socket.json()));
     let mut payloads: Vec<_> = seen.iter().map(|message| message["payload"].as_str().unwrap().to_owned()).collect();
     payloads.sort();
@@ -191,7 +191,7 @@ fn a_gap_is_told_and_ends_a_plain_client() {
     node.post("/orders", &[], b"x");
     // Of a stream that is no more.
     let mut socket = WebSocket::open(node.gateway, "/orders", JSON);
-    socket.say(&json!({ "op": "subscribe", "cursor": "999.7" }));
+    socket.subscribe(&json!({ "op": "subscribe", "cursor": "999.7" }));
     let gap = socket.json();
     assert_eq!(
         (&gap["op"], &gap["from"], &gap["reason"]),
@@ -318,7 +318,7 @@ fn who_leaves_is_released_with_nothing_flowing() {
 fn a_drain_answers_what_it_took_and_says_goodbye() {
     let node = dev().start();
     let mut reader = WebSocket::open(node.gateway, "/orders", JSON);
-    reader.say(&json!({ "op": "subscribe" }));
+    reader.subscribe(&json!({ "op": "subscribe" }));
     let mut plain = WebSocket::open(node.gateway, "/orders", None);
     let mut writer = WebSocket::open(node.gateway, "/orders", JSON);
     node.until(SUBSCRIBERS, |open| open == 2);
@@ -359,7 +359,7 @@ fn a_drain_answers_what_it_took_and_says_goodbye() {
 fn a_client_that_does_not_read_costs_a_bounded_amount() {
     let node = dev().start();
     let mut slow = WebSocket::open(node.gateway, "/orders", JSON);
-    slow.say(&json!({ "op": "subscribe" }));
+    slow.subscribe(&json!({ "op": "subscribe" }));
     node.until(SUBSCRIBERS, |open| open == 1);
     let before = node.memory();
     let body = vec![b'x'; 1 << 20];

@@ -79,6 +79,13 @@ impl WebSocket {
     pub fn say(&mut self, object: &Value) {
         self.text(&object.to_string());
     }
+    /// The subprotocol's wish to read, and the word that it is granted.
+    pub fn subscribe(&mut self, wish: &Value) -> Value {
+        self.say(wish);
+        let granted = self.json();
+        assert_eq!(granted["op"], "subscribed", "{granted}");
+        granted
+    }
     /// A close frame.
     pub fn close(&mut self, code: u16) {
         self.frame(0x88, &code.to_be_bytes());

@@ -320,7 +320,13 @@ impl Session {
             Step::Frames(bytes, offered) => line.send(bytes, Some(offered)).await.map_err(|_| Over::Gone),
             Step::Seated => Ok(()),
             Step::Gap(gap) => {
-                let reason = format!("gap after {} up to {}: {}", gap.from, gap.to, gap.reason.as_str());
+                // Coming back with the same place would meet the same gap: the reason says where to go on.
+                let on = if gap.to.is_empty() {
+                    "the beginning".to_owned()
+                } else {
+                    gap.to.to_string()
+                };
+                let reason = format!("gap ({}): messages are missing, go on after {on}", gap.reason.as_str());
                 Err(Over::Close(CloseCode::TRY_LATER, reason))
             }
             Step::Ended(why) => {
@@ -399,7 +405,10 @@ impl Session {
         let (reference, word) = words::parse(text, &stamp);
         let done = match word {
             Ok(Word::Publish(message, level, partition)) => self.publish(reference.clone(), *message, level, partition).await,
-            Ok(Word::Subscribe(start, credit)) => self.subscribe(start, credit).await,
+            Ok(Word::Subscribe(start, credit)) => match self.subscribe(start, credit).await {
+                Ok(()) => return self.begun(reference.as_deref(), line).await,
+                Err(error) => Err(error),
+            },
             Ok(Word::Credit(n)) => self.grant(n),
             Err(error) => Err(error),
         };
@@ -407,6 +416,22 @@ impl Session {
             Ok(()) => Ok(()),
             Err(error) => self.fail(reference.as_deref(), &error, line).await.map_or(Ok(()), Err),
         }
+    }
+    /// Where the subscription begins: who is cut before the first message comes back with that.
+    async fn begun(&mut self, reference: Option<&str>, line: &Line) -> Result<(), Over> {
+        let cursor = self.subscription.as_mut().map(Follower::cursor).unwrap_or_default();
+        let mut out = b"{\"op\":\"subscribed\"".to_vec();
+        if let Some(reference) = reference {
+            items::name("ref", &mut out);
+            out.extend_from_slice(reference.as_bytes());
+        }
+        if !cursor.is_empty() {
+            items::name("cursor", &mut out);
+            items::string(&cursor.to_string(), &mut out);
+        }
+        out.push(b'}');
+        let word = text(&String::from_utf8_lossy(&out));
+        line.send(word, None).await.map_err(|_| Over::Gone)
     }
     fn grant(&mut self, n: u32) -> Result<()> {
         let credit = self.subscription.as_mut().and_then(Follower::credit);

@@ -25,6 +25,19 @@ pub(super) enum Word {
     Subscribe(Start, Option<u32>),
     Credit(u32),
 }
+/// A count in JSON. Other numbers are refused by name, not by how a computer keeps them.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "serde_json::Number")]
+struct Count(u32);
+impl TryFrom<serde_json::Number> for Count {
+    type Error = String;
+    fn try_from(number: serde_json::Number) -> std::result::Result<Self, String> {
+        let count = number.as_u64().and_then(|number| u32::try_from(number).ok());
+        count
+            .map(Self)
+            .ok_or_else(|| format!("{number} is no whole number from 0 to {}", u32::MAX))
+    }
+}
 /// What is echoed so that the client knows which of its messages is meant: JSON, as it came.
 pub(in crate::http) type Reference = Option<Box<str>>;
 
@@ -54,7 +67,7 @@ struct Publish<'a> {
     headers: BTreeMap<Cow<'a, str>, Values>,
     #[serde(borrow)]
     ack: Option<Cow<'a, str>>,
-    partition: Option<u32>,
+    partition: Option<Count>,
     ttl: Option<IgnoredAny>,
     delay: Option<IgnoredAny>,
 }
@@ -70,7 +83,7 @@ struct Subscribe<'a> {
     #[serde(borrow)]
     cursor: Option<Cow<'a, str>>,
     group: Option<IgnoredAny>,
-    credit: Option<u32>,
+    credit: Option<Count>,
 }
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,7 +92,7 @@ struct Credit {
     _op: IgnoredAny,
     #[serde(default, rename = "ref")]
     _reference: IgnoredAny,
-    n: u32,
+    n: Count,
 }
 
 /// Reads one message; the reference comes back whatever became of the rest.
@@ -132,7 +145,11 @@ fn publish(text: &Bytes, stamp: &Stamp) -> Result<Word> {
         headers: publish.headers,
     };
     let message = said.message("", 0, text, stamp)?;
-    Ok(Word::Publish(Box::new(message), level.transpose()?, publish.partition))
+    Ok(Word::Publish(
+        Box::new(message),
+        level.transpose()?,
+        publish.partition.map(|count| count.0),
+    ))
 }
 fn subscribe(text: &Bytes) -> Result<Word> {
     let subscribe: Subscribe<'_> = read(text, "`{\"op\":\"subscribe\"}`")?;
@@ -148,7 +165,7 @@ fn subscribe(text: &Bytes) -> Result<Word> {
     };
     Ok(Word::Subscribe(start, subscribe.credit.map(credit).transpose()?))
 }
-fn credit(n: u32) -> Result<u32> {
+fn credit(Count(n): Count) -> Result<u32> {
     if n <= MOST_CREDIT {
         return Ok(n);
     }
@@ -218,6 +235,8 @@ mod tests {
             (r#"{"op":"subscribe","ref":"r","cursor":"abc"}"#, Code::BadCursor),
             (r#"{"op":"subscribe","ref":"r","from":"tomorrow"}"#, Code::BadQuery),
             (r#"{"op":"credit","ref":"r","n":-1}"#, Code::BadFrame),
+            (r#"{"op":"credit","ref":"r","n":1.5}"#, Code::BadFrame),
+            (r#"{"op":"publish","ref":"r","payload":1,"partition":4294967296}"#, Code::BadFrame),
             (r#"{"op":"credit","ref":"r","n":2000000}"#, Code::BadFrame),
             (r#"{"op":"settle","ref":"r","ack":[]}"#, Code::NotYet),
         ] {
@@ -226,6 +245,9 @@ mod tests {
             assert_eq!(error.code(), code, "{text}: {error}");
             assert_eq!(reference.is_some(), text.contains("\"op\""), "{text}");
         }
+        let (_, word) = parsed(r#"{"op":"credit","n":-1}"#);
+        let error = word.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("-1 is no whole number from 0 to 4294967295"), "{error}");
         let long = format!("{{\"op\":\"credit\",\"n\":1,\"ref\":\"{}\"}}", "r".repeat(300));
         let (reference, word) = parsed(long.leak());
         assert!(reference.is_none() && word.is_err());
