@@ -61,6 +61,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: breadth,
     },
     Scenario {
+        name: "guard",
+        about: "what the strict guard adds to a POST of 128 bytes",
+        run: guard,
+    },
+    Scenario {
         name: "fan-out",
         about: "1 publisher to 1,000 subscribers, beside nats-server and nchan",
         run: streams::fan_out,
@@ -165,6 +170,44 @@ fn accepted(bench: &Bench) -> Result<Vec<Row>, String> {
         [light.clone(), light],
         0.85,
     )?])
+}
+/// The guard alone over the bytes of one request, against what the server spends on the whole request.
+fn guard(bench: &Bench) -> Result<Vec<Row>, String> {
+    let output = std::process::Command::new("cargo")
+        .args([
+            "run",
+            "--release",
+            "--quiet",
+            "--package",
+            "tidegate-entrypoints",
+            "--example",
+            "guard",
+        ])
+        .current_dir(&bench.root)
+        .output()
+        .map_err(|error| format!("cargo: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let nanos: f64 = said.trim().parse().map_err(|_| format!("guard said `{said}`"))?;
+    let own = What {
+        resources: Some(one_stream()),
+        ..What::default()
+    };
+    let server = Server::start(bench, &own)?;
+    let light = Load {
+        headers: vec!["Tidegate-Ack: accepted"],
+        ..post(64)
+    };
+    let (rounds, _) = interleave(bench, &[(server.port, server.pid(), light)])?;
+    let request = rounds.first().map_or(0.0, |round| round.cpu) * 1e3;
+    let share = nanos / (request - nanos) * 100.0;
+    Ok(vec![Row {
+        name: "the guard, of the CPU of a POST of 128 B without it".into(),
+        control: format!("{:.0} ns without", request - nanos),
+        own: format!("{nanos:.0} ns more"),
+        figure: format!("{share:.1} %"),
+        wanted: "3 % at most".into(),
+        met: share <= 3.0,
+    }])
 }
 fn durable(slow: Option<u32>) -> [What; 2] {
     let control = What {
