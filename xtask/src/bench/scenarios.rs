@@ -91,6 +91,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: streams::stalled,
     },
     Scenario {
+        name: "slow-clients",
+        about: "good clients beside thousands that are slow",
+        run: streams::slow_clients,
+    },
+    Scenario {
         name: "reconnect",
         about: "9,000 clients come back at once with their cursors",
         run: streams::reconnect,

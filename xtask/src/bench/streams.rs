@@ -2,6 +2,7 @@
 use super::{
     Bench,
     crowd::{Crowd, Form, subscribe, upgrades},
+    load::open_loop,
     machine,
     peers::Peer,
     report::Row,
@@ -9,7 +10,10 @@ use super::{
     server::{Server, What, free},
 };
 use std::{
+    io::Write as _,
+    net::TcpStream,
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -280,5 +284,64 @@ pub(super) fn reconnect(bench: &Bench) -> Result<Vec<Row>, String> {
         figure: format!("{right} of {all} got each once"),
         wanted: "all".into(),
         met: right == all,
+    }])
+}
+/// The tail of good clients beside thousands that do nothing, or do it slowly.
+pub(super) fn slow_clients(bench: &Bench) -> Result<Vec<Row>, String> {
+    const RATE: f64 = 5_000.0;
+    let text = |error: std::io::Error| error.to_string();
+    let server = Server::start(
+        bench,
+        &What {
+            resources: Some(one_stream()),
+            ..What::default()
+        },
+    )?;
+    let body = format!("\"{}\"\n", "a".repeat(1_000)).repeat(5_000);
+    let url = format!("http://127.0.0.1:{}/topics/t", server.port);
+    super::scenarios::curl(&["-sf", "-H", "Content-Type: application/x-ndjson", "--data-binary", &body, &url])?;
+    let connect = |said: &str| -> Result<TcpStream, String> {
+        let mut socket = TcpStream::connect(("127.0.0.1", server.port)).map_err(text)?;
+        socket.write_all(said.as_bytes()).map_err(text)?;
+        Ok(socket)
+    };
+    let tail = || open_loop(server.port, "/topics/t", RATE, bench.seconds);
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for _ in 0..bench.rounds {
+        without.push(tail()?);
+        let idle: Vec<_> = (0..5_000).map(|_| connect("")).collect::<Result<_, _>>()?;
+        let unread = "GET /topics/t?limit=5000 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        let readers: Vec<_> = (0..20).map(|_| connect(unread)).collect::<Result<_, _>>()?;
+        let mut trickling: Vec<_> = (0..200)
+            .map(|_| connect("POST /topics/t HTTP/1.1\r\nx-slow: "))
+            .collect::<Result<_, _>>()?;
+        let begun = "POST /topics/t HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n";
+        trickling.extend((0..200).map(|_| connect(begun)).collect::<Result<Vec<_>, _>>()?);
+        let done = AtomicBool::new(false);
+        let measured = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    for socket in &mut trickling {
+                        // One that was closed for being slow stays so.
+                        let _closed = socket.write(b"x");
+                    }
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            });
+            let measured = tail();
+            done.store(true, Ordering::Relaxed);
+            measured
+        });
+        with.push(measured?);
+        drop((idle, readers));
+    }
+    let (without, with) = (median(without), median(with));
+    Ok(vec![Row {
+        name: "stored at 5,000/s beside 5,000 idle connections, 400 that trickle and 20 that do not read: p99".into(),
+        control: format!("alone: {without:.2} ms"),
+        own: format!("{with:.2} ms"),
+        figure: format!("{:.2}", with / without),
+        wanted: "2.00 at most".into(),
+        met: with <= without * 2.0,
     }])
 }
