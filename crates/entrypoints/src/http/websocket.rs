@@ -1,5 +1,6 @@
 //! `GET path` with `Upgrade: websocket`: the connection becomes a session that publishes, reads, or both.
 mod session;
+mod told;
 mod words;
 
 use super::{

@@ -1,6 +1,6 @@
 //! One WebSocket, from its handshake to its close: what the client says, what it is told, and when it is given up.
 use super::{
-    Form,
+    Form, told,
     words::{self, MOST_CREDIT, Reference, Word},
 };
 use crate::{
@@ -8,9 +8,7 @@ use crate::{
         batch::Stamp,
         call::Call,
         flight::{Aboard, Flight},
-        items,
         line::Line,
-        problem::Problem,
         service::Gateway,
     },
     listener::Client,
@@ -226,7 +224,7 @@ impl Session {
                     return Over::Gone;
                 }
             }
-            line.last(close(Some(*code), reason)).await;
+            line.last(told::close(Some(*code), reason)).await;
         }
         over
     }
@@ -337,9 +335,8 @@ impl Session {
     }
     async fn go_away(&mut self, line: &Line, why: Ended) -> Over {
         if matches!(self.form, Form::Json(_)) {
-            let goaway = format!("{{\"op\":\"goaway\",\"reason\":\"{}\"}}", why.as_str());
             // A client that is not there needs no word.
-            let _gone = line.send(text(&goaway), None).await;
+            let _gone = line.send(told::goaway(why), None).await;
         }
         Over::Close(code(why), why.as_str().to_owned())
     }
@@ -377,7 +374,7 @@ impl Session {
             }
             Event::Pong(_) => Ok(()),
             Event::Close { code, .. } => {
-                line.last(close(code, "")).await;
+                line.last(told::close(code, "")).await;
                 Err(Over::Answered)
             }
         }
@@ -420,18 +417,7 @@ impl Session {
     /// Where the subscription begins: who is cut before the first message comes back with that.
     async fn begun(&mut self, reference: Option<&str>, line: &Line) -> Result<(), Over> {
         let cursor = self.subscription.as_mut().map(Follower::cursor).unwrap_or_default();
-        let mut out = b"{\"op\":\"subscribed\"".to_vec();
-        if let Some(reference) = reference {
-            items::name("ref", &mut out);
-            out.extend_from_slice(reference.as_bytes());
-        }
-        if !cursor.is_empty() {
-            items::name("cursor", &mut out);
-            items::string(&cursor.to_string(), &mut out);
-        }
-        out.push(b'}');
-        let word = text(&String::from_utf8_lossy(&out));
-        line.send(word, None).await.map_err(|_| Over::Gone)
+        line.send(told::subscribed(reference, &cursor), None).await.map_err(|_| Over::Gone)
     }
     fn grant(&mut self, n: u32) -> Result<()> {
         let credit = self.subscription.as_mut().and_then(Follower::credit);
@@ -480,8 +466,8 @@ impl Session {
         match (kept, self.form) {
             (Ok(_), Form::Plain) => Ok(()),
             (Ok(kept), Form::Json(_)) => {
-                let receipt = receipt(answer.reference.as_deref(), answer.id.as_deref(), &kept);
-                line.send(text(&receipt), None).await.map_err(|_| Over::Gone)
+                let receipt = told::receipt(answer.reference.as_deref(), answer.id.as_deref(), &kept);
+                line.send(receipt, None).await.map_err(|_| Over::Gone)
             }
             (Err(error), _) => self.fail(answer.reference.as_deref(), &error, line).await.map_or(Ok(()), Err),
         }
@@ -491,10 +477,8 @@ impl Session {
         if matches!(self.form, Form::Plain) {
             return Some(closing(error));
         }
-        let problem = serde_json::to_string(&Problem::new(error, Some(&self.request_id))).unwrap_or_default();
-        let reference = reference.map_or(String::new(), |reference| format!("\"ref\":{reference},"));
-        let problem = format!("{{\"op\":\"problem\",{reference}{}", problem.get(1..).unwrap_or_default());
-        line.send(text(&problem), None).await.is_err().then_some(Over::Gone)
+        let problem = told::problem(reference, error, &self.request_id);
+        line.send(problem, None).await.is_err().then_some(Over::Gone)
     }
 }
 /// A session that only reads, while a shard writes.
@@ -525,16 +509,6 @@ impl Keeper for Resting {
         .boxed()
     }
 }
-fn text(text: &str) -> Bytes {
-    let mut out = BytesMut::new();
-    frame::text(text, &mut out);
-    out.freeze()
-}
-fn close(code: Option<CloseCode>, reason: &str) -> Bytes {
-    let mut out = BytesMut::new();
-    frame::close(code, reason, &mut out);
-    out.freeze()
-}
 fn code(why: Ended) -> CloseCode {
     match why {
         Ended::SourceEnded | Ended::ClientLeft => CloseCode::NORMAL,
@@ -549,32 +523,6 @@ fn closing(error: &Error) -> Over {
     };
     Over::Close(code, format!("{} {error}", error.code()))
 }
-fn receipt(reference: Option<&str>, id: Option<&[u8]>, kept: &Kept) -> String {
-    let mut out = b"{\"op\":\"receipt\"".to_vec();
-    if let Some(reference) = reference {
-        items::name("ref", &mut out);
-        out.extend_from_slice(reference.as_bytes());
-    }
-    let position = (!kept.places.is_empty()).then(|| kept.to_string());
-    let id = id.map(String::from_utf8_lossy).or_else(|| position.as_deref().map(Into::into));
-    for (name, value) in [
-        ("id", id.as_deref()),
-        ("position", position.as_deref()),
-        ("ack", Some(kept.level.as_str())),
-    ] {
-        if let Some(value) = value {
-            items::name(name, &mut out);
-            items::string(value, &mut out);
-        }
-    }
-    if !kept.duplicates.is_empty() {
-        items::name("duplicate", &mut out);
-        out.extend_from_slice(b"true");
-    }
-    out.push(b'}');
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 /// What has come and is not understood yet.
 struct Incoming {
     reader: Reader,
