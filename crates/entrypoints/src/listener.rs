@@ -12,16 +12,13 @@ use client::Direct;
 
 use crate::http::{body::Body, problem};
 use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    server::conn::http1,
-    service::{Service as _, service_fn},
-};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
     convert::Infallible,
     future::poll_fn,
     net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -106,7 +103,7 @@ impl Listener {
     pub async fn serve<H: Handler>(self, handler: Arc<H>, limits: Limits, seen: Arc<Seen>, mut drain: Watch) {
         let sweeper = Sweeper::new(limits);
         // Held by every connection: a slow client has no more time during a drain than before.
-        let sweeping = Arc::new(tasks::spawn(sweeper.clone().run()));
+        let sweeping = Arc::new(tasks::spawn(sweeper.clone().run(drain.clone())));
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -148,22 +145,23 @@ struct Serving<H> {
     drain: Watch,
 }
 impl<H: Handler> Serving<H> {
-    async fn run(mut self, socket: TcpStream, peer: SocketAddr) {
+    async fn run(self, socket: TcpStream, peer: SocketAddr) {
         let open = (Open::new(&self.seen), self.drain.guard());
         // Before the first byte: a delayed acknowledgement would cost 40 ms. It fails only if the client has gone, and then so does the rest.
         let _gone = socket.set_nodelay(true);
         let connection = self.sweeper.enter(peer);
         let limits = self.sweeper.limits();
         let (handler, state) = (self.handler.clone(), connection.state.clone());
+        // Boxed, so that the socket can be taken back from the connection.
         let service = service_fn(move |request| {
             let (handler, state) = (handler.clone(), state.clone());
-            async move {
+            Box::pin(async move {
                 state.busy();
                 // Dropped with a request whose client has gone, too.
                 let answered = Answered(state.clone());
                 let response = handler.handle(request, state).await;
                 Ok::<_, Infallible>(response.map(|body| body.until(answered)))
-            }
+            })
         });
         let mut http = http1::Builder::new();
         http.pipeline_flush(false)
@@ -171,17 +169,21 @@ impl<H: Handler> Serving<H> {
             .header_read_timeout(None)
             .max_buf_size(limits.head.max(8 << 10));
         let client = Socket::new(socket, limits.head, connection.state.clone());
-        // Boxed, so that the socket can be taken back from the connection.
-        let service = service_fn(move |request| Box::pin(service.call(request)));
         let mut serving = http.serve_connection(TokioIo::new(client), service);
         let mut draining = false;
         loop {
-            tokio::select! {
-                biased;
-                result = poll_fn(|cx| match serving.poll_without_shutdown(cx) {
-                    Poll::Pending if connection.state.has_left() => Poll::Ready(Ok(())),
-                    result => result,
-                }) => {
+            let turn = poll_fn(|cx| {
+                connection.state.is_watched_by(cx);
+                match serving.poll_without_shutdown(cx) {
+                    Poll::Ready(result) => Poll::Ready(Turn::Ended(result)),
+                    Poll::Pending if connection.state.has_left() => Poll::Ready(Turn::Ended(Ok(()))),
+                    Poll::Pending if connection.state.is_late() => Poll::Ready(Turn::Late),
+                    Poll::Pending if !draining && self.drain.is_draining() => Poll::Ready(Turn::Draining),
+                    Poll::Pending => Poll::Pending,
+                }
+            });
+            match turn.await {
+                Turn::Ended(result) => {
                     let successor = connection.state.successor().filter(|_| result.is_ok());
                     if let Err(error) = result {
                         tracing::debug!(peer = %peer, error = %error, "connection ended");
@@ -191,7 +193,11 @@ impl<H: Handler> Serving<H> {
                     match successor {
                         Some(successor) => {
                             let io = Box::new(Direct::new(client.into_socket()));
-                            let client = Client { io, read: parts.read_buf, open: Box::new(open) };
+                            let client = Client {
+                                io,
+                                read: parts.read_buf,
+                                open: Box::new(open),
+                            };
                             // It may live for days, and needs nothing of this.
                             drop(connection);
                             tasks::detach(successor(client));
@@ -205,12 +211,12 @@ impl<H: Handler> Serving<H> {
                     }
                     break;
                 }
-                () = connection.state.overdue() => {
+                Turn::Late => {
                     self.seen.timed_out.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!(peer = %peer, "connection closed: no progress in time");
                     break;
                 }
-                () = self.drain.started(), if !draining => {
+                Turn::Draining => {
                     draining = true;
                     Pin::new(&mut serving).graceful_shutdown();
                 }
@@ -218,6 +224,13 @@ impl<H: Handler> Serving<H> {
         }
         drop(open);
     }
+}
+/// Why a connection's task looks round.
+enum Turn {
+    /// It closes, or is somebody else's from here on.
+    Ended(hyper::Result<()>),
+    Late,
+    Draining,
 }
 /// Counts one open connection.
 struct Open(Arc<Seen>);

@@ -17,7 +17,6 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::Notify,
 };
 
 /// Between two requests.
@@ -41,7 +40,9 @@ pub struct Connection {
     /// The tick at which the client stopped taking bytes; 0: it takes them.
     blocked: AtomicU32,
     tick: Arc<AtomicU32>,
-    close: Notify,
+    late: AtomicBool,
+    /// The connection's own task.
+    task: AtomicWaker,
     /// Answers that are made, and those of them that are written.
     made: AtomicU32,
     written: AtomicU32,
@@ -69,7 +70,8 @@ impl Connection {
             since,
             blocked: AtomicU32::new(0),
             tick,
-            close: Notify::new(),
+            late: AtomicBool::new(false),
+            task: AtomicWaker::new(),
             made: AtomicU32::new(0),
             written: AtomicU32::new(0),
             waiting: AtomicWaker::new(),
@@ -121,12 +123,21 @@ impl Connection {
             _ => false,
         };
         if late || blocked != 0 && now.wrapping_sub(blocked) > allowed.write {
-            self.close.notify_one();
+            self.late.store(true, Ordering::Release);
+            self.wake();
         }
     }
-    /// Resolves when the client made no progress for longer than it may. Cancel-safe.
-    pub(super) async fn overdue(&self) {
-        self.close.notified().await;
+    /// Has its task look round: it is late, or a drain has begun.
+    pub(super) fn wake(&self) {
+        self.task.wake();
+    }
+    /// Of the task that [`Connection::wake`] is to wake; before it looks round.
+    pub(super) fn is_watched_by(&self, cx: &Context<'_>) {
+        self.task.register(cx.waker());
+    }
+    /// The client made no progress for longer than it may.
+    pub(super) fn is_late(&self) -> bool {
+        self.late.load(Ordering::Acquire)
     }
 }
 
