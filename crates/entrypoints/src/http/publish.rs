@@ -380,10 +380,16 @@ fn result(verdict: &Verdict<'_>, ids: &[(u32, Bytes)], out: &mut Vec<u8>) {
             if let Some((_, id)) = own {
                 items::name("id", out);
                 items::string(&String::from_utf8_lossy(id), out);
+                places("position", positions, out);
             } else {
-                places("id", positions, out);
+                match &positions[..] {
+                    [one] => items::places(*one, out),
+                    _ => {
+                        places("id", positions, out);
+                        places("position", positions, out);
+                    }
+                }
             }
-            places("position", positions, out);
             if verdict.duplicate {
                 items::name("duplicate", out);
                 out.extend_from_slice(b"true");

@@ -195,6 +195,10 @@ impl Collected {
         let (items, mut ack) = delivery.into_parts();
         ack.settle_all(tidegate_core::settle::Outcome::Ack);
         self.bytes += items.iter().map(|item| item.message.size()).sum::<usize>();
-        self.items.extend(items);
+        if self.items.is_empty() {
+            self.items = items;
+        } else {
+            self.items.extend(items);
+        }
     }
 }
