@@ -86,7 +86,10 @@ pub(super) async fn get(call: &Call<'_>, parts: &Parts, get: &HttpGet, format: F
         class.skip(gap.count());
     }
     let next = page.next.map(|next| next.to_string()).filter(|next| !next.is_empty());
-    let mut response = with_type(Body::offered(bytes.into(), page.offered), format.content_type());
+    let mut response = with_type(
+        Body::offered(bytes.into(), page.offered),
+        HeaderValue::from_static(format.content_type()),
+    );
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(gap) = page

@@ -6,8 +6,7 @@ use super::{
     cors,
     flight::Flight,
     head::{self},
-    problem, publish, read, sse,
-    websocket,
+    problem, publish, read, sse, websocket,
 };
 use crate::listener::{Connection, Handler};
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
@@ -65,14 +64,14 @@ impl Gateway {
     /// `page` is set to the origin of a page that may read the answer, whatever it is.
     async fn answer(
         &self,
-        request: Request<Incoming>,
+        parts: &Parts,
+        body: Incoming,
         connection: &Arc<Connection>,
         trace: [u8; 16],
         page: &mut Option<HeaderValue>,
     ) -> Result<Response<Body>> {
         let aboard = self.flight.enter()?;
-        let (parts, body) = request.into_parts();
-        let host = head::check(&parts, self.settings.head)?;
+        let host = head::check(parts, self.settings.head)?;
         if self.drain.is_draining() {
             return Err(Error::new(Code::Draining, Fault::Operator, "the gateway is shutting down")
                 .with_retry(Retry::After(Duration::from_secs(1))));
@@ -82,7 +81,7 @@ impl Gateway {
             let now = self.world.now();
             match now.paths.find(host, path) {
                 Some((route, rest)) => (route.clone(), rest),
-                None => return self.no_route(&parts, host, path),
+                None => return self.no_route(parts, host, path),
             }
         };
         let call = Call {
@@ -93,18 +92,18 @@ impl Gateway {
             peer: connection.peer,
             trace,
         };
-        let from = cors::from(&parts, &route, &self.settings);
+        let from = cors::from(parts, &route, &self.settings);
         if let cors::From::Allowed(origin) = from {
             *page = Some(origin.clone());
         }
         match parts.method {
-            Method::OPTIONS if cors::is_preflight(&parts) => cors::preflight(&call, &parts, from),
-            Method::POST => publish::post(call, &parts, body, &self.settings, aboard).await,
+            Method::OPTIONS if cors::is_preflight(parts) => cors::preflight(&call, parts, from),
+            Method::POST => publish::post(call, parts, body, &self.settings, aboard).await,
             Method::GET => {
                 // Nothing of a GET's body is looked at, so that no upload hides in it.
                 drop(body);
                 // Large, and not the path that is walked most: the request's own future stays small.
-                Box::pin(self.get(call, &parts, connection)).await
+                Box::pin(self.get(call, parts, connection)).await
             }
             _ => Err(call.no_method()),
         }
@@ -134,7 +133,7 @@ impl Gateway {
             if parts.method != Method::GET && parts.method != Method::HEAD {
                 return Err(Error::client(Code::MethodNotAllowed, format!("`{path}` is a page")).with_hint("allowed: GET"));
             }
-            let mut response = problem::with_type(Body::full(page.bytes), page.content_type);
+            let mut response = problem::with_type(Body::full(page.bytes), HeaderValue::from_static(page.content_type));
             response
                 .headers_mut()
                 .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -188,21 +187,14 @@ fn edits(a: &str, b: &str) -> usize {
 impl Handler for Gateway {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
         let trace = trace(&self.seed, self.requests.fetch_add(1, Ordering::Relaxed));
-        // Only errors and the log at debug need these as text.
-        let mut asked = None;
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            asked = Some((request.method().clone(), request.uri().path().to_owned()));
-        }
-        let headers = request.headers().get(header::ACCEPT).cloned();
+        let (parts, body) = request.into_parts();
         let mut page = None;
-        let mut response = match self.answer(request, &connection, trace, &mut page).await {
+        let mut response = match self.answer(&parts, body, &connection, trace, &mut page).await {
             Ok(response) => response,
             Err(error) => {
                 let request_id = hex(trace);
                 tell(&error, &request_id, &connection);
-                let mut accept = http::HeaderMap::new();
-                accept.extend(headers.map(|value| (header::ACCEPT, value)));
-                let mut response = problem::answer(&error, &request_id, &accept);
+                let mut response = problem::answer(&error, &request_id, &parts.headers);
                 if error.code() == Code::MethodNotAllowed
                     && let Some(allow) = error.hint().and_then(|hint| hint.strip_prefix("allowed: "))
                     && let Ok(allow) = HeaderValue::from_str(allow)
@@ -215,8 +207,9 @@ impl Handler for Gateway {
         if let Some(origin) = page {
             cors::tell(origin, response.headers_mut());
         }
-        if let Some((method, path)) = asked {
-            tracing::debug!(request_id = %hex(trace), peer = %connection.peer, method = %method, path = %path, status = response.status().as_u16(), "request");
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let (method, path, status) = (&parts.method, parts.uri.path(), response.status().as_u16());
+            tracing::debug!(request_id = %hex(trace), peer = %connection.peer, method = %method, path = %path, status, "request");
         }
         response
     }
