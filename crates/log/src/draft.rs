@@ -9,6 +9,7 @@ use crate::{
 use std::sync::Arc;
 use tidegate_core::receipt::{Keep, Kept, Place, Span};
 
+#[expect(clippy::large_enum_variant, reason = "changes are rare")]
 pub(crate) enum Work {
     Append(Owner),
     Change(Change, Keep),

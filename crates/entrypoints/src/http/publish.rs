@@ -383,14 +383,11 @@ fn result(verdict: &Verdict<'_>, ids: &[(u32, Bytes)], out: &mut Vec<u8>) {
                 items::name("id", out);
                 items::string(&String::from_utf8_lossy(id), out);
                 places("position", positions, out);
+            } else if let [one] = &positions[..] {
+                items::places(*one, out);
             } else {
-                match &positions[..] {
-                    [one] => items::places(*one, out),
-                    _ => {
-                        places("id", positions, out);
-                        places("position", positions, out);
-                    }
-                }
+                places("id", positions, out);
+                places("position", positions, out);
             }
             if verdict.duplicate {
                 items::name("duplicate", out);
