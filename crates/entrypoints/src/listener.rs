@@ -35,6 +35,7 @@ use tidegate_core::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    runtime::Handle,
 };
 
 /// How long, and for how many bytes, a client that is still sending is listened to after the last word.
@@ -61,6 +62,25 @@ pub struct Limits {
     pub idle: Duration,
     /// Without a byte taken by the client while there is something to write.
     pub write_stall: Duration,
+}
+/// Threads with a runtime each, to which connections are given in turn. Without any they run where they are accepted.
+#[derive(Clone, Debug, Default)]
+pub struct Pinned {
+    threads: Arc<[Handle]>,
+    turn: Arc<AtomicUsize>,
+}
+impl Pinned {
+    /// On these.
+    pub fn new(threads: impl IntoIterator<Item = Handle>) -> Self {
+        Self {
+            threads: threads.into_iter().collect(),
+            turn: Arc::default(),
+        }
+    }
+    fn next(&self) -> Option<&Handle> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.threads.get(turn % self.threads.len().max(1))
+    }
 }
 /// What a listener has seen.
 #[derive(Debug, Default)]
@@ -100,7 +120,7 @@ impl Listener {
         self.address
     }
     /// Accepts until the drain begins; connections then finish what they are at.
-    pub async fn serve<H: Handler>(self, handler: Arc<H>, limits: Limits, seen: Arc<Seen>, mut drain: Watch) {
+    pub async fn serve<H: Handler>(self, handler: Arc<H>, limits: Limits, seen: Arc<Seen>, mut drain: Watch, threads: Pinned) {
         let sweeper = Sweeper::new(limits);
         // Held by every connection: a slow client has no more time during a drain than before.
         let sweeping = Arc::new(tasks::spawn(sweeper.clone().run(drain.clone())));
@@ -125,7 +145,10 @@ impl Listener {
                         seen: seen.clone(),
                         drain: drain.clone(),
                     };
-                    tasks::detach(serving.run(socket, peer));
+                    match threads.next() {
+                        None => tasks::detach(serving.run(socket, peer)),
+                        Some(thread) => serving.run_on(thread, socket, peer),
+                    }
                 }
                 // Out of descriptors, or the client gave up: neither may end the loop, nor spin it.
                 Err(error) => {
@@ -145,6 +168,16 @@ struct Serving<H> {
     drain: Watch,
 }
 impl<H: Handler> Serving<H> {
+    /// Its socket is watched by that thread's runtime, and all it starts stays there.
+    fn run_on(self, thread: &Handle, socket: TcpStream, peer: SocketAddr) {
+        let socket = socket.into_std();
+        tasks::detach_on(thread, async move {
+            match socket.and_then(TcpStream::from_std) {
+                Ok(socket) => self.run(socket, peer).await,
+                Err(error) => tracing::warn!(error = %error, "a connection could not be handed to its thread"),
+            }
+        });
+    }
     async fn run(self, socket: TcpStream, peer: SocketAddr) {
         let open = (Open::new(&self.seen), self.drain.guard());
         // Before the first byte: a delayed acknowledgement would cost 40 ms. It fails only if the client has gone, and then so does the rest.
@@ -190,25 +223,21 @@ impl<H: Handler> Serving<H> {
                     }
                     let parts = serving.into_parts();
                     let client = parts.io.into_inner();
-                    match successor {
-                        Some(successor) => {
-                            let io = Box::new(Direct::new(client.into_socket()));
-                            let client = Client {
-                                io,
-                                read: parts.read_buf,
-                                open: Box::new(open),
-                            };
-                            // It may live for days, and needs nothing of this.
-                            drop(connection);
-                            tasks::detach(successor(client));
-                            return;
-                        }
-                        None => {
-                            let refused = client.unanswered();
-                            let word = refused.map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));
-                            farewell(client.into_socket(), word, LINGER).await;
-                        }
+                    if let Some(successor) = successor {
+                        let io = Box::new(Direct::new(client.into_socket()));
+                        let client = Client {
+                            io,
+                            read: parts.read_buf,
+                            open: Box::new(open),
+                        };
+                        // It may live for days, and needs nothing of this.
+                        drop(connection);
+                        tasks::detach(successor(client));
+                        return;
                     }
+                    let refused = client.unanswered();
+                    let word = refused.map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));
+                    farewell(client.into_socket(), word, LINGER).await;
                     break;
                 }
                 Turn::Late => {
