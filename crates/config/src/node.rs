@@ -351,7 +351,7 @@ pub(crate) static NODE: Table = Table {
                 later: &[],
             },
             "How threads share the connections. `steal`: an idle thread takes work from a busy one. `pinned`: a connection stays on the \
-             thread it was given, in turn; that takes less CPU, where many clients ask for about as much each.",
+             thread it was given, in turn; that may take less CPU, where many clients ask for about as much each.",
         )
         .default("steal"),
     ],
