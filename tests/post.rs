@@ -24,6 +24,17 @@ fn a_message_is_stored_before_the_answer_and_comes_out_again() {
     balance(&node);
 }
 #[test]
+fn connections_may_stay_on_the_thread_they_were_given() {
+    let node = dev().set("runtime", "pinned").start();
+    for n in 0..8 {
+        assert_eq!(node.post("/orders", &[], format!("{n}").as_bytes()).status, 202);
+    }
+    assert_eq!(payloads(&node), ["0", "1", "2", "3", "4", "5", "6", "7"]);
+    balance(&node);
+    node.terminate();
+    assert_eq!(node.ended(), Some(0));
+}
+#[test]
 fn ndjson_has_a_verdict_per_line() {
     let node = dev().start();
     let answer = node.post(

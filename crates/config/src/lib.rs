@@ -29,7 +29,7 @@ pub use endpoint::Endpoint;
 pub use entrypoints::{Answer, HttpGet, HttpPost, Sse, WebSocket};
 pub use listener::{Listener, Listeners};
 pub use load::{Mode, Source, load, load_from_process};
-pub use node::{Limits, Log, LogFormat, Node, Shutdown, Telemetry};
+pub use node::{Limits, Log, LogFormat, Node, Shutdown, Telemetry, Threads};
 pub use render::render;
 pub use secret::Secret;
 pub use stream::{Stream, WhenFull};

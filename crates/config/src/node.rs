@@ -25,6 +25,8 @@ pub struct Node {
     pub telemetry: Telemetry,
     /// How it stops.
     pub shutdown: Shutdown,
+    /// How threads share the work.
+    pub runtime: Threads,
 }
 /// Bounds of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +102,15 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+/// How threads share the connections of the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Threads {
+    /// An idle thread takes work from a busy one.
+    #[default]
+    Steal,
+    /// A connection stays on the thread it was given, in turn.
+    Pinned,
 }
 /// How it stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -358,7 +369,16 @@ pub(crate) static NODE: Table = Table {
         key("shutdown", Shape::Record(&SHUTDOWN), "How it stops.").default("{}"),
         key("store", Shape::Later, "Where resources made by the API are kept."),
         key("fanout", Shape::Later, "Bounds of shared reads."),
-        key("runtime", Shape::Later, "How threads share the work."),
+        key(
+            "runtime",
+            Shape::Choice {
+                now: &["steal", "pinned"],
+                later: &[],
+            },
+            "How threads share the connections. `steal`: an idle thread takes work from a busy one. `pinned`: a connection stays on the \
+             thread it was given, in turn; that may take less CPU, where many clients ask for about as much each.",
+        )
+        .default("steal"),
     ],
 };
 
@@ -414,6 +434,10 @@ impl Node {
             shutdown: Shutdown {
                 delay: shutdown.time("delay"),
                 deadline: shutdown.time("deadline"),
+            },
+            runtime: match node.text("runtime") {
+                "pinned" => Threads::Pinned,
+                _ => Threads::Steal,
             },
         }
     }

@@ -1,5 +1,8 @@
 //! The one place that asks what time it is, so that tests and lints can find it.
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant, SystemTime},
+};
 
 /// Microseconds since the epoch, by the machine's clock: it may jump, so it dates messages and measures nothing.
 #[expect(clippy::disallowed_methods, reason = "the one place")]
@@ -18,39 +21,32 @@ pub fn rfc3339(at: i64) -> String {
     let stamp = jiff::Timestamp::from_microsecond(at).unwrap_or(if at < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX });
     format!("{stamp:.6}")
 }
-/// Writes many times near each other: what changes less than once a second is made once.
-#[derive(Debug)]
+/// Writes many times near each other: what changes less than once a second is made once, and nothing is for the same time again.
+#[derive(Debug, Default)]
 pub struct Rfc3339 {
-    second: i64,
-    prefix: String,
-}
-impl Default for Rfc3339 {
-    fn default() -> Self {
-        Self {
-            second: i64::MIN,
-            prefix: String::new(),
-        }
-    }
+    at: i64,
+    /// Empty before the first.
+    text: String,
 }
 impl Rfc3339 {
     /// Appends what [`rfc3339`] answers.
     pub fn write(&mut self, at: i64, out: &mut Vec<u8>) {
-        let (second, micros) = (at.div_euclid(1_000_000), at.rem_euclid(1_000_000));
-        if second != self.second {
-            self.second = second;
-            self.prefix = rfc3339(second * 1_000_000);
+        if at != self.at || self.text.is_empty() {
+            self.tell(at);
+        }
+        out.extend_from_slice(self.text.as_bytes());
+    }
+    fn tell(&mut self, at: i64) {
+        let second = |at: i64| at.div_euclid(1_000_000);
+        if self.text.is_empty() || second(at) != second(self.at) {
+            self.text = rfc3339(at);
+        } else {
             // `000000Z`.
-            self.prefix.truncate(self.prefix.len().saturating_sub(7));
+            self.text.truncate(self.text.len().saturating_sub(7));
+            // Writing to memory cannot fail.
+            let _never = write!(self.text, "{:06}Z", at.rem_euclid(1_000_000));
         }
-        out.extend_from_slice(self.prefix.as_bytes());
-        let mut rest = micros;
-        let mut digits = [b'0'; 6];
-        for digit in digits.iter_mut().rev() {
-            *digit += (rest % 10) as u8;
-            rest /= 10;
-        }
-        out.extend_from_slice(&digits);
-        out.push(b'Z');
+        self.at = at;
     }
 }
 /// Reads RFC 3339, to microseconds since the epoch.

@@ -1,7 +1,7 @@
 //! A graceful end: a signal that everything long-lived watches, and a count of what is still going on.
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 use tokio::sync::{Notify, watch};
 
@@ -13,6 +13,8 @@ pub struct Drain {
 }
 #[derive(Debug, Default)]
 struct Count {
+    /// What `signal` says, for who only looks: reading that takes a lock.
+    draining: AtomicBool,
     open: AtomicUsize,
     none: Notify,
 }
@@ -44,6 +46,7 @@ impl Drain {
     }
     /// Tells every watcher. Twice is once.
     pub fn start(&self) {
+        self.count.draining.store(true, Ordering::Release);
         self.signal.send_replace(true);
     }
     /// Resolves when no guard is held. Cancel-safe.
@@ -69,7 +72,7 @@ impl Default for Drain {
 impl Watch {
     /// Whether the drain has begun.
     pub fn is_draining(&self) -> bool {
-        *self.signal.borrow()
+        self.count.draining.load(Ordering::Acquire)
     }
     /// Resolves when it begins, at once if it has. Pends for ever if the owner went without saying so. Cancel-safe.
     pub async fn started(&mut self) {

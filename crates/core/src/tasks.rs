@@ -30,6 +30,10 @@ impl Drop for Task {
 pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Task {
     Task(tokio::spawn(future))
 }
+/// The same on another runtime, where all that the task starts stays too.
+pub fn detach_on(runtime: &tokio::runtime::Handle, future: impl Future<Output = ()> + Send + 'static) {
+    drop(runtime.spawn(future));
+}
 /// For one task per connection: it ends with its socket, counted by a [`crate::drain::Guard`] it holds.
 #[expect(clippy::disallowed_methods, reason = "the one place")]
 pub fn detach(future: impl Future<Output = ()> + Send + 'static) {

@@ -8,6 +8,7 @@ pub use captures::Captures;
 use consumer::{FromHub, FromLog};
 use futures::future::BoxFuture;
 use producer::Sender;
+use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 use tidegate_core::{
     endpoint::{AckMode, Capabilities, Consumer, ConsumerSpec, Endpoint, Producer, Start},
@@ -117,7 +118,7 @@ impl Local {
             [filter] if filter.is_plain() => Some(filter),
             _ => None,
         };
-        let mut streams = plain.map_or(Vec::new(), |filter| self.house.captures.find(filter.as_str()));
+        let mut streams = plain.map_or_else(SmallVec::new, |filter| self.house.captures.find(filter.as_str()));
         // A place to begin names its stream, where several would do.
         let source = match &spec.start {
             Start::At(position) => Some(position.source),
@@ -125,7 +126,7 @@ impl Local {
             Start::Earliest | Start::Latest | Start::Last(_) | Start::Since(_) => None,
         };
         if let Some(named) = streams.iter().find(|stream| Some(stream.number()) == source).cloned() {
-            streams = vec![named];
+            streams = smallvec![named];
         }
         match (plain, &streams[..]) {
             (Some(filter), [stream]) => {

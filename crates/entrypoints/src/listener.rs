@@ -18,17 +18,14 @@ use crate::http::{body::Body, problem};
 use bytes::Bytes;
 use farewell::{LINGER, farewell};
 use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    server::conn::http1,
-    service::{Service as _, service_fn},
-};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use opening::{Opening, opening};
 use std::{
     convert::Infallible,
     future::poll_fn,
     net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -42,7 +39,10 @@ use tidegate_core::{
     error::{Code, Error, Fault, Result},
     tasks::{self, Task},
 };
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    runtime::Handle,
+};
 
 /// Connections the system keeps for us until they are accepted: when a thousand clients come back at once none of them should have to try again.
 const BACKLOG: u32 = 4_096;
@@ -65,6 +65,25 @@ pub struct Limits {
     pub idle: Duration,
     /// Without a byte taken by the client while there is something to write.
     pub write_stall: Duration,
+}
+/// Threads with a runtime each, to which connections are given in turn. Without any they run where they are accepted.
+#[derive(Clone, Debug, Default)]
+pub struct Pinned {
+    threads: Arc<[Handle]>,
+    turn: Arc<AtomicUsize>,
+}
+impl Pinned {
+    /// On these.
+    pub fn new(threads: impl IntoIterator<Item = Handle>) -> Self {
+        Self {
+            threads: threads.into_iter().collect(),
+            turn: Arc::default(),
+        }
+    }
+    fn next(&self) -> Option<&Handle> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.threads.get(turn % self.threads.len().max(1))
+    }
 }
 /// What a listener has seen.
 #[derive(Debug, Default)]
@@ -115,10 +134,10 @@ impl Listener {
         self.address
     }
     /// Accepts until the drain begins; connections then finish what they are at.
-    pub async fn serve<H: Handler>(self, handler: Arc<H>, limits: Limits, seen: Arc<Seen>, mut drain: Watch) {
+    pub async fn serve<H: Handler>(self, handler: Arc<H>, limits: Limits, seen: Arc<Seen>, mut drain: Watch, threads: Pinned) {
         let sweeper = Sweeper::new(limits);
         // Held by every connection: a slow client has no more time during a drain than before.
-        let sweeping = Arc::new(tasks::spawn(sweeper.clone().run()));
+        let sweeping = Arc::new(tasks::spawn(sweeper.clone().run(drain.clone())));
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -142,7 +161,10 @@ impl Listener {
                         seen: seen.clone(),
                         drain: drain.clone(),
                     };
-                    tasks::detach(serving.run(socket, peer));
+                    match threads.next() {
+                        None => tasks::detach(serving.run(socket, peer)),
+                        Some(thread) => serving.run_on(thread, socket, peer),
+                    }
                 }
                 // Out of descriptors, or the client gave up: neither may end the loop, nor spin it.
                 Err(error) => {
@@ -162,6 +184,16 @@ struct Serving<H> {
     drain: Watch,
 }
 impl<H: Handler> Serving<H> {
+    /// Its socket is watched by that thread's runtime, and all it starts stays there.
+    fn run_on(self, thread: &Handle, socket: TcpStream, peer: SocketAddr) {
+        let socket = socket.into_std();
+        tasks::detach_on(thread, async move {
+            match socket.and_then(TcpStream::from_std) {
+                Ok(socket) => self.run(socket, peer).await,
+                Err(error) => tracing::warn!(error = %error, "a connection could not be handed to its thread"),
+            }
+        });
+    }
     async fn run(mut self, mut socket: TcpStream, peer: SocketAddr) {
         let open = (Open::new(&self.seen), self.drain.guard());
         // Before the first byte: a delayed acknowledgement would cost 40 ms. It fails only if the client has gone, and then so does the rest.
@@ -203,15 +235,16 @@ impl<H: Handler> Serving<H> {
         let limits = self.sweeper.limits();
         let peer = connection.peer;
         let (handler, state) = (self.handler.clone(), connection.clone());
+        // Boxed, so that the socket can be taken back from the connection.
         let service = service_fn(move |request| {
             let (handler, state) = (handler.clone(), state.clone());
-            async move {
+            Box::pin(async move {
                 state.busy();
                 // Dropped with a request whose client has gone, too.
                 let answered = Answered(state.clone());
                 let response = handler.handle(request, state).await;
                 Ok::<_, Infallible>(response.map(|body| body.until(answered)))
-            }
+            })
         });
         let mut http = http1::Builder::new();
         http.pipeline_flush(false)
@@ -219,17 +252,21 @@ impl<H: Handler> Serving<H> {
             .header_read_timeout(None)
             .max_buf_size(limits.head.max(8 << 10));
         let client = Socket::new(socket, early, limits.head, connection.clone());
-        // Boxed, so that the socket can be taken back from the connection.
-        let service = service_fn(move |request| Box::pin(service.call(request)));
         let mut serving = http.serve_connection(TokioIo::new(client), service);
         let mut draining = false;
         loop {
-            tokio::select! {
-                biased;
-                result = poll_fn(|cx| match serving.poll_without_shutdown(cx) {
-                    Poll::Pending if connection.has_left() => Poll::Ready(Ok(())),
-                    result => result,
-                }) => {
+            let turn = poll_fn(|cx| {
+                connection.is_watched_by(cx);
+                match serving.poll_without_shutdown(cx) {
+                    Poll::Ready(result) => Poll::Ready(Turn::Ended(result)),
+                    Poll::Pending if connection.has_left() => Poll::Ready(Turn::Ended(Ok(()))),
+                    Poll::Pending if connection.is_late() => Poll::Ready(Turn::Late),
+                    Poll::Pending if !draining && self.drain.is_draining() => Poll::Ready(Turn::Draining),
+                    Poll::Pending => Poll::Pending,
+                }
+            });
+            match turn.await {
+                Turn::Ended(result) => {
                     let successor = connection.successor().filter(|_| result.is_ok());
                     if let Err(error) = result {
                         tracing::debug!(peer = %peer, error = %error, "connection ended");
@@ -244,11 +281,11 @@ impl<H: Handler> Serving<H> {
                     farewell(client.into_socket(), word, LINGER).await;
                     return None;
                 }
-                () = connection.overdue() => {
+                Turn::Late => {
                     self.timed_out(peer);
                     return None;
                 }
-                () = self.drain.started(), if !draining => {
+                Turn::Draining => {
                     draining = true;
                     Pin::new(&mut serving).graceful_shutdown();
                 }
@@ -289,6 +326,13 @@ impl<H: Handler> Serving<H> {
         self.seen.timed_out.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(peer = %peer, "connection closed: no progress in time");
     }
+}
+/// Why a connection's task looks round.
+enum Turn {
+    /// It closes, or is somebody else's from here on.
+    Ended(hyper::Result<()>),
+    Late,
+    Draining,
 }
 /// Counts one open connection.
 struct Open(Arc<Seen>);

@@ -1,4 +1,5 @@
 //! Filters to what they lead to: one walk over a topic's levels finds all that match.
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use tidegate_core::filter::Filter;
 
@@ -47,8 +48,8 @@ impl<T: Clone> Trie<T> {
         self.root.remove(filter.as_str().split('/'), &gone);
     }
     /// All that match, in no order; a value under two matching filters comes twice.
-    pub fn find(&self, topic: &str) -> Vec<T> {
-        let mut found = Vec::new();
+    pub fn find(&self, topic: &str) -> SmallVec<[T; 1]> {
+        let mut found = SmallVec::new();
         // A wildcard in front does not see topics that begin with `$`.
         let first_may_be_any = !topic.starts_with('$');
         self.root.find(topic.split('/'), first_may_be_any, &mut found);
@@ -78,7 +79,7 @@ impl<T: Clone> Node<T> {
             }
         }
     }
-    fn find<'a>(&self, mut levels: impl Iterator<Item = &'a str> + Clone, may_be_any: bool, found: &mut Vec<T>) {
+    fn find<'a>(&self, mut levels: impl Iterator<Item = &'a str> + Clone, may_be_any: bool, found: &mut SmallVec<[T; 1]>) {
         if may_be_any {
             found.extend(self.below.iter().cloned());
         }
@@ -126,7 +127,7 @@ mod tests {
             let mut found = trie.find(&topic);
             found.sort_unstable();
             let wanted: Vec<_> = (0..filters.len()).filter(|i| filters[*i].matches(&topic)).collect();
-            prop_assert_eq!(found, wanted);
+            prop_assert_eq!(found.into_vec(), wanted);
         }
     }
 }

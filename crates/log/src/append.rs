@@ -8,7 +8,6 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 use tidegate_core::{
-    clock,
     error::{Error as Told, Result},
     message::Message,
     receipt::{Keep, Kept, Level, Receipt},
@@ -53,7 +52,7 @@ struct Item {
 pub(crate) struct Records {
     pub(crate) bytes: Vec<u8>,
     /// In the order of the bytes; those of one item together.
-    pub(crate) list: Vec<Pending>,
+    pub(crate) list: SmallVec<[Pending; 1]>,
     pub(crate) streams: SmallVec<[Arc<Stream>; 1]>,
 }
 /// One record on its way.
@@ -82,7 +81,7 @@ impl Target {
         Self {
             dedupes: !spec.dedupe.is_zero(),
             most: spec.retention.bytes,
-            room: Room::of(stream),
+            room: Room::of(stream, &spec),
         }
     }
     /// What can never be kept is refused whoever waits. Whether there is room the commit thread decides, for only it knows; but what nobody
@@ -109,7 +108,10 @@ impl Append {
         Ok(Self {
             shared,
             level,
-            records: Records::default(),
+            records: Records {
+                bytes: Vec::with_capacity(bytes),
+                ..Records::default()
+            },
             targets: SmallVec::new(),
             failed: Vec::new(),
             item: None,
@@ -176,7 +178,7 @@ impl Append {
             keep,
             permits: self.permits,
         };
-        self.shared.intake.push(Submission::Append(handed), clock::instant())?;
+        self.shared.intake.push(Submission::Append(handed))?;
         self.permits = 0;
         Ok(receipt)
     }

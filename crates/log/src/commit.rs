@@ -198,10 +198,13 @@ impl Committer {
         let taken = self.shared.intake.take();
         self.queue.extend(taken.into_iter().map(Work::from));
         self.queue.front()?;
+        let waiting = self.queue.len();
         let limits = self.shared.limits.clone();
         let now = limits.now();
         let mut frame = Frame {
             bytes: vec![0; frame::HEADER],
+            owners: Vec::with_capacity(waiting),
+            placed: Vec::with_capacity(waiting),
             ..Frame::default()
         };
         self.explain(&mut frame);

@@ -9,6 +9,7 @@ use crate::{
 use std::sync::Arc;
 use tidegate_core::receipt::{Keep, Kept, Place, Span};
 
+#[expect(clippy::large_enum_variant, reason = "changes are rare")]
 pub(crate) enum Work {
     Append(Owner),
     Change(Change, Keep),
@@ -105,7 +106,7 @@ impl Frame {
     fn room(&mut self, stream: &Arc<Stream>) -> Option<&mut Room> {
         let number = stream.number();
         let i = self.rooms.iter().position(|(of, _)| *of == number).unwrap_or_else(|| {
-            self.rooms.push((number, Room::of(stream)));
+            self.rooms.push((number, Room::of(stream, &stream.spec())));
             self.rooms.len() - 1
         });
         self.rooms.get_mut(i).and_then(|(_, room)| room.as_mut())

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::{Duration, Instant},
 };
-use tidegate_core::receipt::Keep;
+use tidegate_core::{clock, receipt::Keep};
 use tokio::sync::Semaphore;
 
 /// What one call handed over.
@@ -74,14 +74,14 @@ impl Intake {
         self.size.saturating_sub(self.budget.available_permits())
     }
     /// Hands over, unless closed.
-    pub(crate) fn push(&self, submission: Submission, now: Instant) -> Result<(), Error> {
+    pub(crate) fn push(&self, submission: Submission) -> Result<(), Error> {
         let mut queue = self.queue();
         if queue.closed {
             return Err(Error::Closing);
         }
         let urgent = !matches!(&submission, Submission::Append(a) if a.keep.is_none());
         queue.urgent |= urgent;
-        queue.since.get_or_insert(now);
+        queue.since.get_or_insert_with(clock::instant);
         queue.waiting.push(submission);
         // Without anybody waiting the thread's own clock is enough, once it knows that there is something.
         let enough = queue.wanted > 0 && queue.waiting.len() >= queue.wanted;
@@ -101,7 +101,7 @@ impl Intake {
     }
     /// Sleeps until somebody waits for a receipt, what nobody waits for is `lazy` old, or nothing came for `silence`.
     pub(crate) fn wait(&self, lazy: Duration, silence: Option<Duration>) -> Woke {
-        let started = tidegate_core::clock::instant();
+        let started = clock::instant();
         let mut queue = self.queue();
         loop {
             if queue.urgent {
@@ -110,7 +110,7 @@ impl Intake {
             if queue.closed {
                 return Woke::Closed;
             }
-            let now = tidegate_core::clock::instant();
+            let now = clock::instant();
             let patience = match (queue.since, silence) {
                 (Some(since), _) => (since + lazy).checked_duration_since(now).filter(|d| !d.is_zero()),
                 (None, Some(silence)) => (started + silence).checked_duration_since(now).filter(|d| !d.is_zero()),
@@ -126,7 +126,7 @@ impl Intake {
     }
     /// Sleeps until so many more wait than now, nobody came for `quiet`, or `most` is over.
     pub(crate) fn gather(&self, more: usize, most: Duration, quiet: Duration) {
-        let started = tidegate_core::clock::instant();
+        let started = clock::instant();
         let mut queue = self.queue();
         let goal = queue.waiting.len() + more;
         queue.wanted = goal;

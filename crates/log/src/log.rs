@@ -264,7 +264,7 @@ impl Log {
         Append::reserve(self.shared.clone(), level, bytes).await
     }
     fn push(&self, submission: Submission) -> Result<(), Error> {
-        self.shared.intake.push(submission, clock::instant())
+        self.shared.intake.push(submission)
     }
     /// Reads from a place on. A place of another stream's number, one that retention has passed, or one behind the end begins with a gap;
     /// behind the end, as in another stream, reading begins anew.

@@ -304,6 +304,7 @@ impl Reader {
                     return Ok(true);
                 }
             }
+            draft.chunk.items.reserve(parsed.items.len());
             for (offset, message) in parsed.items {
                 if message.at >= self.since && !draft.push(self.position(number, offset), message) {
                     return Ok(true);
@@ -442,8 +443,9 @@ impl Parsed {
     fn recent(recents: &[Arc<Recent>], next: u64, most: usize) -> Self {
         let all = recents.iter().flat_map(|recent| (recent.first..).zip(recent.messages()));
         let from = all.skip_while(|(offset, _)| *offset < next);
-        let items: Vec<_> = from.take(most).map(|(offset, message)| (offset, message.clone())).collect();
         let end = recents.last().map_or(next, |recent| recent.end());
+        let mut items = Vec::with_capacity(most.min(end.saturating_sub(next) as usize));
+        items.extend(from.take(most).map(|(offset, message)| (offset, message.clone())));
         Self {
             next: items.last().map_or(end, |(offset, _)| offset + 1),
             // Memory that does not check is told like a disk that does not.

@@ -175,7 +175,7 @@ pub(crate) struct TooLarge;
 /// Encodes a message for a stream whose own name is `own`, behind what `out` holds; home, offset and time are stamped later. Runs on the
 /// caller's thread. `Err`: nothing was added.
 pub(crate) fn encode(message: &Message, own: &Topic, hash: Option<NonZeroU128>, most: usize, out: &mut Vec<u8>) -> Result<(), TooLarge> {
-    let topic = if *message.topic == **own { "" } else { &*message.topic };
+    let topic = if message.topic == *own { &[][..] } else { message.topic.as_bytes() };
     let key = message.key.as_deref().unwrap_or_default();
     let id = message.id.as_deref().unwrap_or_default();
     let block = message.headers.as_block();
@@ -191,7 +191,7 @@ pub(crate) fn encode(message: &Message, own: &Topic, hash: Option<NonZeroU128>, 
     let from = out.len();
     out.reserve(HEADER + padded(body));
     out.put_bytes(0, HEADER);
-    out.put_slice(topic.as_bytes());
+    out.put_slice(topic);
     out.put_slice(key);
     out.put_slice(id);
     if let Some(hash) = hash {

@@ -11,13 +11,10 @@ use crate::{
     partition::Partition,
     segment::Folder,
     shared::Shared,
-    stream::{Stream, WhenFull},
+    stream::{Stream, StreamSpec, WhenFull},
     table::Writer,
 };
-use std::{
-    path::Path,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{path::Path, sync::atomic::Ordering::Relaxed};
 
 /// Raises floors to what the limits allow.
 pub(crate) fn apply(shared: &Shared) {
@@ -218,8 +215,7 @@ pub(crate) struct Room {
 }
 impl Room {
     /// `None`: the stream takes all that comes.
-    pub(crate) fn of(stream: &Arc<Stream>) -> Option<Self> {
-        let spec = stream.spec();
+    pub(crate) fn of(stream: &Stream, spec: &StreamSpec) -> Option<Self> {
         let (messages, bytes) = (spec.retention.messages, spec.retention.bytes);
         if spec.when_full == WhenFull::DropOldest || (messages.is_none() && bytes.is_none()) {
             return None;

@@ -5,10 +5,10 @@ use crate::{
     memory,
     observe::{Health, Seen, admin},
     reconcile::reconcile,
-    rlimit,
+    rlimit, runtime,
 };
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
-use tidegate_config::Checked;
+use tidegate_config::{Checked, Threads};
 use tidegate_core::{
     clock,
     drain::Drain,
@@ -26,7 +26,7 @@ use tidegate_entrypoints::{
         head::HeadLimits,
         service::{Gateway, Page},
     },
-    listener::{Limits, Listener},
+    listener::{Limits, Listener, Pinned},
 };
 use tidegate_gateway::{
     compile::compile,
@@ -122,7 +122,7 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
     let admin_drain = Drain::new();
     let admin_serving = admin_listeners
         .into_iter()
-        .map(|listener| tasks::spawn(listener.serve(board.clone(), limits, seen.admin.clone(), admin_drain.watch())))
+        .map(|listener| tasks::spawn(listener.serve(board.clone(), limits, seen.admin.clone(), admin_drain.watch(), Pinned::default())))
         .collect();
 
     let hub = Hub::new();
@@ -169,9 +169,13 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
     };
     let pages = if manners.page { PAGES.to_vec() } else { Vec::new() };
     let handler = Gateway::new(world, flight, settings, pages, drain.watch());
+    let threads = match node.runtime {
+        Threads::Steal => Pinned::default(),
+        Threads::Pinned => runtime::pinned()?,
+    };
     let serving = gateway_listeners
         .into_iter()
-        .map(|listener| tasks::spawn(listener.serve(handler.clone(), limits, seen.gateway.clone(), drain.watch())))
+        .map(|listener| tasks::spawn(listener.serve(handler.clone(), limits, seen.gateway.clone(), drain.watch(), threads.clone())))
         .collect();
     health.ready();
     Ok(Node {

@@ -1,5 +1,6 @@
 //! Which streams capture a topic. Swapped whole when a stream comes, changes or goes.
 use arc_swap::ArcSwap;
+use smallvec::SmallVec;
 use std::{collections::HashMap, sync::Arc};
 use tidegate_core::filter::Filter;
 use tidegate_hub::Trie;
@@ -30,7 +31,7 @@ impl Captures {
         self.now.store(Arc::new(table));
     }
     /// By number, each once.
-    pub fn find(&self, topic: &str) -> Vec<Arc<Stream>> {
+    pub fn find(&self, topic: &str) -> SmallVec<[Arc<Stream>; 1]> {
         let mut found = self.now.load().routes.find(topic);
         if found.len() > 1 {
             found.sort_unstable_by_key(|stream| stream.number());

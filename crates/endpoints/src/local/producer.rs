@@ -1,6 +1,7 @@
 //! Each message to every stream that captures its topic, or to who listens now.
 use super::House;
 use futures::future::BoxFuture;
+use smallvec::SmallVec;
 use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
@@ -93,6 +94,9 @@ impl Producer for Sender {
 }
 impl Sender {
     fn live(&self, messages: Vec<Arc<Message>>) {
+        if messages.is_empty() {
+            return;
+        }
         let at = clock::now_us();
         let mut batch: Batch = messages.into_iter().collect();
         for number in 0..batch.len() {
@@ -109,7 +113,7 @@ impl Sender {
 struct Routes<'a> {
     house: &'a House,
     level: Option<Level>,
-    known: Option<(Topic, Vec<Arc<Stream>>)>,
+    known: Option<(Topic, SmallVec<[Arc<Stream>; 1]>)>,
 }
 impl<'a> Routes<'a> {
     fn new(house: &'a House, level: Option<Level>) -> Self {

@@ -46,10 +46,10 @@ pub(super) fn check(parts: &Parts, limits: HeadLimits) -> Result<&str> {
 /// What a proxy in front could read otherwise than we do is refused.
 fn path(path: &str) -> Result<()> {
     let wrong = |why: &str| Err(Error::client(Code::BadTarget, format!("the path {why}")));
-    if path.bytes().any(|byte| byte >= 0x80) {
+    if !path.is_ascii() {
         return wrong("has bytes that must be percent-encoded");
     }
-    if !path.contains(['%', '.']) {
+    if memchr::memchr2(b'%', b'.', path.as_bytes()).is_none() {
         return Ok(());
     }
     let lower = path.to_ascii_lowercase();
@@ -70,7 +70,7 @@ fn host(parts: &Parts) -> Result<&str> {
         (None, None) if parts.version >= Version::HTTP_11 => return wrong("is missing"),
         (None, None) => "",
         (Some(host), None) => match host.to_str() {
-            Ok(host) if !host.is_empty() && !host.contains([' ', '\t', '/', '@', '?', '#', ',']) => host,
+            Ok(host) if !host.is_empty() && !host.bytes().any(is_foreign) => host,
             _ => return wrong("is not a host"),
         },
     };
@@ -82,12 +82,17 @@ fn host(parts: &Parts) -> Result<&str> {
     }
     Ok(without_port(named))
 }
+/// What would let two readers see two hosts.
+fn is_foreign(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'/' | b'@' | b'?' | b'#' | b',')
+}
 /// `example.org:80`, `[::1]:80`.
 pub(super) fn without_port(host: &str) -> &str {
     if host.starts_with('[') {
         return host.split_once(']').map_or(host, |(address, _)| address.trim_start_matches('['));
     }
-    host.split_once(':').map_or(host, |(name, _)| name)
+    let port = memchr::memchr(b':', host.as_bytes());
+    port.and_then(|at| host.get(..at)).unwrap_or(host)
 }
 /// One value as text; `None` when it is absent, an error when it is there twice or is no text.
 pub(super) fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>> {

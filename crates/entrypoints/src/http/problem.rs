@@ -5,6 +5,9 @@ use http::{HeaderMap, HeaderValue, Response, header};
 use serde::Serialize;
 use tidegate_core::error::{Code, Error, Retry};
 
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
 /// As JSON. `title` is constant per code.
 #[derive(Serialize)]
 pub(super) struct Problem<'a> {
@@ -39,11 +42,11 @@ pub(super) fn answer(error: &Error, request_id: &str, headers: &HeaderMap) -> Re
     let mut response = if accept::wants_text(headers) {
         let hint = error.hint().map_or(String::new(), |hint| format!("hint: {hint}\n"));
         let text = format!("{} {}\n{hint}request: {request_id}\n", problem.code, problem.detail);
-        with_type(Body::full(text), "text/plain; charset=utf-8")
+        with_type(Body::full(text), TEXT)
     } else {
         let mut json = serde_json::to_vec(&problem).unwrap_or_default();
         json.push(b'\n');
-        with_type(Body::full(json), "application/problem+json")
+        with_type(Body::full(json), JSON)
     };
     *response.status_mut() = outcome::status(error.code());
     told(error, response.headers_mut());
@@ -55,7 +58,7 @@ pub(crate) fn last(error: &Error) -> Vec<u8> {
     let mut headers = HeaderMap::new();
     told(error, &mut headers);
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CONTENT_TYPE, JSON);
     let mut body = serde_json::to_vec(&Problem::new(error, None)).unwrap_or_default();
     body.push(b'\n');
     headers.insert(header::CONTENT_LENGTH, body.len().into());
@@ -94,11 +97,9 @@ pub(crate) fn last_of_http2(error: &Error) -> (Vec<u8>, Vec<u8>) {
     }
     (block, body)
 }
-pub(super) fn with_type(body: Body, content_type: &'static str) -> Response<Body> {
+pub(super) fn with_type(body: Body, content_type: HeaderValue) -> Response<Body> {
     let mut response = Response::new(body);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
 }
 /// The headers that the RFCs ask for beside the body.

@@ -35,6 +35,7 @@ const KNOWN: &[&str] = &[
     "tidegate-batch",
 ];
 const LATER: &[&str] = &["tidegate-ttl", "tidegate-delay", "tidegate-group"];
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What the headers ask for.
@@ -65,8 +66,11 @@ impl Wish {
         };
         let mut own_id = None;
         let mut array = false;
-        for (name, value) in headers {
-            let text = || once(headers, name, value);
+        let mut fields = headers.iter().peekable();
+        while let Some((name, value)) = fields.next() {
+            // The values of a name come one behind the other.
+            let again = fields.peek().is_some_and(|(next, _)| *next == name);
+            let text = || once(name, value, again);
             match name.as_str() {
                 "tidegate-ack" => {
                     let level = Level::parse(text()?);
@@ -124,8 +128,8 @@ impl Wish {
     }
 }
 /// A value of ours as text; two of them would be two wishes.
-fn once<'h>(headers: &HeaderMap, name: &HeaderName, value: &'h HeaderValue) -> Result<&'h str> {
-    if headers.get_all(name).iter().nth(1).is_some() {
+fn once<'h>(name: &HeaderName, value: &'h HeaderValue, again: bool) -> Result<&'h str> {
+    if again {
         return Err(Error::client(Code::BadHeader, format!("`{name}` stands there twice")));
     }
     std::str::from_utf8(value.as_bytes()).map_err(|_| Error::client(Code::BadHeader, format!("`{name}` is not UTF-8")))
@@ -251,17 +255,15 @@ fn kept_headers(headers: &HeaderMap, post: &HttpPost, kind: Kind) -> Result<Head
     let mut builder = Headers::EMPTY.edit();
     let mut any = false;
     for (name, value) in headers {
+        // Both sides are lower case.
         let wanted = post.headers.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => name
-                .as_str()
-                .get(..prefix.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
-            None => name.as_str().eq_ignore_ascii_case(pattern),
+            Some(prefix) => name.as_str().starts_with(prefix),
+            None => name.as_str() == pattern,
         });
-        let foreign = *name == header::CONTENT_TYPE && (kind != Kind::Single || value.as_bytes().starts_with(FORM.as_bytes()));
+        let foreign = || *name == header::CONTENT_TYPE && (kind != Kind::Single || value.as_bytes().starts_with(FORM.as_bytes()));
         // Credentials do not belong into messages, whatever a pattern says.
-        let secret = batch::SECRET.contains(&name.as_str());
-        if wanted && !foreign && !secret {
+        let secret = || batch::SECRET.contains(&name.as_str());
+        if wanted && !foreign() && !secret() {
             builder.push(name.as_str(), value.as_bytes())?;
             any = true;
         }
@@ -301,7 +303,7 @@ fn single(kept: &Kept, stamp: &Stamp, wish: &Wish) -> Result<Response<Body>> {
         out.extend_from_slice(b"}\n");
         Body::full(out)
     };
-    let mut response = with_type(body, "application/json");
+    let mut response = with_type(body, JSON);
     *response.status_mut() = StatusCode::ACCEPTED;
     let headers = response.headers_mut();
     headers.insert(ACK, HeaderValue::from_static(kept.level.as_str()));
@@ -349,12 +351,12 @@ fn many(kept: &Kept, items: u32, stamp: &Stamp, ids: &[(u32, Bytes)], wish: &Wis
         Body::full(out)
     };
     let mut response = if let Some(error) = first {
-        let mut response = with_type(body, "application/problem+json");
+        let mut response = with_type(body, problem::JSON);
         *response.status_mut() = outcome::status(error.code());
         problem::told(error, response.headers_mut());
         response
     } else {
-        let mut response = with_type(body, "application/json");
+        let mut response = with_type(body, JSON);
         *response.status_mut() = if failed == 0 {
             StatusCode::ACCEPTED
         } else {
@@ -386,10 +388,13 @@ fn result(verdict: &Verdict<'_>, ids: &[(u32, Bytes)], out: &mut Vec<u8>) {
             if let Some((_, id)) = own {
                 items::name("id", out);
                 items::string(&String::from_utf8_lossy(id), out);
+                places("position", positions, out);
+            } else if let [one] = &positions[..] {
+                items::places(*one, out);
             } else {
                 places("id", positions, out);
+                places("position", positions, out);
             }
-            places("position", positions, out);
             if verdict.duplicate {
                 items::name("duplicate", out);
                 out.extend_from_slice(b"true");

@@ -95,7 +95,10 @@ pub(super) async fn get(
         class.skip(gap.count());
     }
     let next = page.next.map(|next| next.to_string()).filter(|next| !next.is_empty());
-    let mut response = with_type(Body::offered(carry(bytes)?, page.offered), format.content_type());
+    let mut response = with_type(
+        Body::offered(carry(bytes)?, page.offered),
+        HeaderValue::from_static(format.content_type()),
+    );
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(gap) = page
@@ -204,6 +207,10 @@ impl Collected {
         let (items, mut ack) = delivery.into_parts();
         ack.settle_all(tidegate_core::settle::Outcome::Ack);
         self.bytes += items.iter().map(|item| item.message.size()).sum::<usize>();
-        self.items.extend(items);
+        if self.items.is_empty() {
+            self.items = items;
+        } else {
+            self.items.extend(items);
+        }
     }
 }

@@ -142,7 +142,7 @@ impl Gateway {
             if parts.method != Method::GET && parts.method != Method::HEAD {
                 return Err(Error::client(Code::MethodNotAllowed, format!("`{path}` is a page")).with_hint("allowed: GET"));
             }
-            let mut response = problem::with_type(Body::full(page.bytes), page.content_type);
+            let mut response = problem::with_type(Body::full(page.bytes), HeaderValue::from_static(page.content_type));
             response
                 .headers_mut()
                 .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -196,12 +196,6 @@ fn edits(a: &str, b: &str) -> usize {
 impl Handler for Gateway {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
         let trace = trace(&self.seed, self.requests.fetch_add(1, Ordering::Relaxed));
-        // Only errors and the log at debug need these as text.
-        let mut asked = None;
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            asked = Some((request.method().clone(), request.uri().path().to_owned()));
-        }
-        let headers = request.headers().get(header::ACCEPT).cloned();
         let mut page = None;
         let (mut parts, body) = request.into_parts();
         let mut body = Some(body);
@@ -210,9 +204,7 @@ impl Handler for Gateway {
             Err(error) => {
                 let request_id = hex(trace);
                 tell(&error, &request_id, &connection);
-                let mut accept = http::HeaderMap::new();
-                accept.extend(headers.map(|value| (header::ACCEPT, value)));
-                let mut response = problem::answer(&error, &request_id, &accept);
+                let mut response = problem::answer(&error, &request_id, &parts.headers);
                 if error.code() == Code::MethodNotAllowed
                     && let Some(allow) = error.hint().and_then(|hint| hint.strip_prefix("allowed: "))
                     && let Ok(allow) = HeaderValue::from_str(allow)
@@ -228,8 +220,9 @@ impl Handler for Gateway {
         if let Some(origin) = page {
             cors::tell(origin, response.headers_mut());
         }
-        if let Some((method, path)) = asked {
-            tracing::debug!(request_id = %hex(trace), peer = %connection.peer, method = %method, path = %path, status = response.status().as_u16(), "request");
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let (method, path, status) = (&parts.method, parts.uri.path(), response.status().as_u16());
+            tracing::debug!(request_id = %hex(trace), peer = %connection.peer, method = %method, path = %path, status, "request");
         }
         response
     }

@@ -99,7 +99,7 @@ pub(super) async fn stream(call: &Call<'_>, parts: &Parts, gateway: &Gateway, co
         tasks::detach(events.begin(Box::new(Within(ours)), greeting));
         Body::pipe(theirs)
     };
-    let mut response = with_type(body, "text/event-stream");
+    let mut response = with_type(body, HeaderValue::from_static("text/event-stream"));
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // nginx would keep events back until its buffer is full.

@@ -3,9 +3,10 @@ use super::{
     client::Client,
     guard::{Guard, Refusal, Then},
 };
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use futures::{future::BoxFuture, task::AtomicWaker};
 use std::{
+    future::poll_fn,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -18,7 +19,6 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::Notify,
 };
 
 /// Between two requests.
@@ -32,6 +32,9 @@ const ANSWERED: u8 = 3;
 /// HTTP/2: many requests at once, so the streams that are open are counted instead.
 const MANY: u8 = 4;
 
+/// Up to so many bytes one plain write costs less than a list of parts: a copy is cheap, and the kernel's way is shorter.
+const SMALL: usize = 512;
+
 /// What a connection becomes once its last answer is out.
 pub type Successor = Box<dyn FnOnce(Client) -> BoxFuture<'static, ()> + Send>;
 /// Shared by the connection's task, its requests and the sweeper.
@@ -44,7 +47,9 @@ pub struct Connection {
     /// The tick at which the client stopped taking bytes; 0: it takes them.
     blocked: AtomicU32,
     tick: Arc<AtomicU32>,
-    close: Notify,
+    late: AtomicBool,
+    /// The connection's own task.
+    task: AtomicWaker,
     /// Answers that are made, and those of them that are written.
     made: AtomicU32,
     written: AtomicU32,
@@ -78,7 +83,8 @@ impl Connection {
             since,
             blocked: AtomicU32::new(0),
             tick,
-            close: Notify::new(),
+            late: AtomicBool::new(false),
+            task: AtomicWaker::new(),
             made: AtomicU32::new(0),
             written: AtomicU32::new(0),
             waiting: AtomicWaker::new(),
@@ -173,7 +179,8 @@ impl Connection {
             _ => false,
         };
         if late || blocked != 0 && now.wrapping_sub(blocked) > allowed.write {
-            self.close.notify_one();
+            self.late.store(true, Ordering::Release);
+            self.wake();
         }
     }
     /// What became of a write.
@@ -188,9 +195,25 @@ impl Connection {
             self.blocked.store(self.tick.load(Ordering::Relaxed).max(1), Ordering::Relaxed);
         }
     }
-    /// Resolves when the client made no progress for longer than it may. Cancel-safe.
+    /// Has its task look round: it is late, or a drain has begun.
+    pub(super) fn wake(&self) {
+        self.task.wake();
+    }
+    /// Of the task that [`Connection::wake`] is to wake; before it looks round.
+    pub(super) fn is_watched_by(&self, cx: &Context<'_>) {
+        self.task.register(cx.waker());
+    }
+    /// The client made no progress for longer than it may.
+    pub(super) fn is_late(&self) -> bool {
+        self.late.load(Ordering::Acquire)
+    }
+    /// Resolves then. Cancel-safe.
     pub(super) async fn overdue(&self) {
-        self.close.notified().await;
+        poll_fn(|cx| {
+            self.is_watched_by(cx);
+            if self.is_late() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 
@@ -311,7 +334,18 @@ impl AsyncWrite for Socket {
     }
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.step_aside();
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let stream = Pin::new(&mut self.stream);
+        let result = if length <= SMALL {
+            let mut gathered = [0; SMALL];
+            let mut rest = &mut gathered[..];
+            for part in parts {
+                rest.put_slice(part);
+            }
+            stream.poll_write(cx, gathered.get(..length).unwrap_or_default())
+        } else {
+            stream.poll_write_vectored(cx, parts)
+        };
         self.connection.wrote(&result);
         result
     }

@@ -12,6 +12,7 @@ use std::{
     },
     time::Duration,
 };
+use tidegate_core::drain::Watch;
 
 /// A timeout is kept to within an eighth of itself, or a second.
 const PARTS: u32 = 8;
@@ -50,7 +51,7 @@ impl Sweeper {
             state,
         }
     }
-    pub(super) async fn run(self: Arc<Self>) {
+    pub(super) async fn run(self: Arc<Self>, mut drain: Watch) {
         let ticks = |time: Duration| (time.as_millis() / self.every.as_millis().max(1)) as u32;
         let allowed = Allowed {
             head: ticks(self.limits.head_timeout),
@@ -58,8 +59,16 @@ impl Sweeper {
             write: ticks(self.limits.write_stall),
         };
         let mut every = tokio::time::interval(self.every);
+        let mut draining = false;
         loop {
-            every.tick().await;
+            tokio::select! {
+                _ = every.tick() => {}
+                () = drain.started(), if !draining => {
+                    draining = true;
+                    self.lock().values().for_each(|connection| connection.wake());
+                    continue;
+                }
+            }
             let now = self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
             for connection in self.lock().values() {
                 connection.sweep(now, allowed);
