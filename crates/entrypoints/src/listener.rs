@@ -274,7 +274,9 @@ impl<H: Handler> Serving<H> {
                     let parts = serving.into_parts();
                     let client = parts.io.into_inner();
                     if let Some(successor) = successor {
-                        return Some((successor, Box::new(Direct::new(client.into_socket())), parts.read_buf));
+                        let (socket, held) = client.into_other()?;
+                        let read = Bytes::from([&parts.read_buf[..], &held].concat());
+                        return Some((successor, Box::new(Direct::new(socket)), read));
                     }
                     let refused = client.unanswered();
                     let word = refused.map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));

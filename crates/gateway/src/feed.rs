@@ -41,7 +41,7 @@ pub struct Feed {
     _reading: Task,
 }
 /// Asks for the head and the place there, once all that there is now has been read.
-type Look = oneshot::Sender<(u64, Cursor)>;
+type Look = oneshot::Sender<(u64, Arc<Cursor>)>;
 struct Shared {
     ring: Mutex<Ring>,
     /// The number of the next message: stored when every lane has its frames.
@@ -103,11 +103,11 @@ impl Feed {
         // In the lane first: what comes while we wait has its frames.
         let mut seat = Seat::new(self.clone(), framing, class);
         let (number, cursor) = self.look().await?;
-        seat.advance(number, Some(cursor));
+        seat.advance(number, cursor);
         Ok(seat)
     }
     /// The head and the place there, once everything that was there before the call is read. Cancel-safe.
-    pub(crate) async fn look(&self) -> Result<(u64, Cursor)> {
+    pub(crate) async fn look(&self) -> Result<(u64, Arc<Cursor>)> {
         let (answer, looked) = oneshot::channel();
         let asked = self.looks.send(answer).await;
         match looked.await {
@@ -133,9 +133,6 @@ impl Feed {
     }
     pub(crate) fn take(&self, lane: &str, from: u64, to: u64, most: usize) -> Taken {
         self.shared.ring().take(lane, from, to, most)
-    }
-    pub(crate) fn cursor_at(&self, number: u64) -> Option<Cursor> {
-        self.shared.ring().cursor_at(number)
     }
     pub(crate) fn add(&self, bell: Arc<Bell>) {
         self.shared.bells().push(bell);
@@ -200,6 +197,9 @@ async fn read_on(shared: &Shared, route: &Route, mut from: Upstream, mut asked: 
                     looks.push(another);
                 }
                 look_round(shared, route, &nobody, &mut from).await?;
+                if let Some(cursor) = from.cursor() {
+                    shared.ring().passed(cursor);
+                }
                 for look in looks {
                     let ring = shared.ring();
                     let _gone = look.send((ring.head(), ring.cursor().clone()));
@@ -215,8 +215,13 @@ async fn read_on(shared: &Shared, route: &Route, mut from: Upstream, mut asked: 
 /// Reads what there is now.
 async fn look_round(shared: &Shared, route: &Route, nobody: &Exchange, from: &mut Upstream) -> Result<()> {
     for _ in 0..LOOKED_AT_ONCE {
-        let Some(delivery) = from.ready(WINDOW).await? else { break };
-        pass(shared, route, nobody, delivery, from.cursor()).await?;
+        let before = from.cursor();
+        match from.ready(WINDOW).await? {
+            Some(delivery) => pass(shared, route, nobody, delivery, from.cursor()).await?,
+            // It may have passed over much that nobody here wants.
+            None if from.cursor() != before => {}
+            None => break,
+        }
     }
     Ok(())
 }
@@ -233,8 +238,8 @@ pub struct Seat {
     class: Arc<Class>,
     /// The next message.
     number: u64,
-    /// Behind all before it, where that is known; in the ring it can be asked for.
-    cursor: Option<Cursor>,
+    /// Behind all before it.
+    cursor: Arc<Cursor>,
     /// What is not taken of it is lost to its subscriber when it goes.
     occupied: bool,
 }
@@ -242,7 +247,7 @@ impl Seat {
     fn new(feed: Arc<Feed>, framing: &'static dyn Framing, class: Arc<Class>) -> Self {
         let mut ring = feed.shared.ring();
         ring.join(framing);
-        let (number, cursor) = (ring.head(), Some(ring.cursor().clone()));
+        let (number, cursor) = (ring.head(), ring.cursor().clone());
         drop(ring);
         Self {
             feed,
@@ -274,16 +279,12 @@ impl Seat {
         self.number
     }
     /// Everything up to there is written, or on its way.
-    pub(crate) fn advance(&mut self, number: u64, cursor: Option<Cursor>) {
+    pub(crate) fn advance(&mut self, number: u64, cursor: Arc<Cursor>) {
         self.number = number;
         self.cursor = cursor;
     }
-    /// The place, kept: it may fall off the ring from now on.
-    pub(crate) fn pin(&mut self) -> Option<&Cursor> {
-        if self.cursor.is_none() {
-            self.cursor = self.feed.cursor_at(self.number);
-        }
-        self.cursor.as_ref()
+    pub(crate) fn cursor(&self) -> &Arc<Cursor> {
+        &self.cursor
     }
     /// All that it has not taken is in the ring, as frames.
     pub(crate) fn is_near_head(&self) -> bool {
@@ -293,14 +294,12 @@ impl Seat {
     pub(crate) fn take(&mut self, most: u64, bytes: usize) -> Taken {
         let (to, ring) = (self.number.saturating_add(most), self.feed.shared.ring());
         let taken = ring.take(self.framing.name(), self.number, to, bytes);
-        let number = match &taken {
-            Taken::Run(run) => run.to,
-            Taken::Gap(_, to) => *to,
-            Taken::Behind | Taken::Nothing => return taken,
-        };
-        let cursor = ring.cursor_at(number);
         drop(ring);
-        self.advance(number, cursor);
+        match &taken {
+            Taken::Run(run) => self.advance(run.to, run.cursor.clone()),
+            Taken::Gap(_, to, cursor) => self.advance(*to, cursor.clone()),
+            Taken::Behind | Taken::Nothing => {}
+        }
         taken
     }
     /// Gives up what is missing and goes on with what comes now: how many messages that were, and the place before and behind them.
@@ -308,10 +307,10 @@ impl Seat {
         let ring = self.feed.shared.ring();
         let (head, to) = (ring.head(), ring.cursor().clone());
         drop(ring);
-        let from = self.cursor.take().unwrap_or_default();
+        let from = Cursor::clone(&self.cursor);
         let missed = head - self.number;
-        self.advance(head, Some(to.clone()));
-        (missed, from, to)
+        self.advance(head, to.clone());
+        (missed, from, Cursor::clone(&to))
     }
     /// Resolves when there may be something to take. The end of the source is an error, or `false`. Cancel-safe.
     pub(crate) async fn more(&self) -> Result<bool> {

@@ -213,8 +213,7 @@ impl Follower {
     /// Its seat, and up to which number messages may be taken. Until it is given back there is nothing to follow.
     pub(crate) fn leave(&mut self) -> Option<(Seat, u64)> {
         match std::mem::replace(&mut self.way.source, Source::Away) {
-            Source::Seated(mut seat) => {
-                seat.pin();
+            Source::Seated(seat) => {
                 let allowed = self.way.credit.map_or(u64::MAX, |credit| seat.number().saturating_add(credit));
                 Some((seat, allowed))
             }
@@ -280,10 +279,8 @@ impl Way {
         self.source = Source::Seated(seat);
     }
     fn seen(&mut self) -> Cursor {
-        if let Source::Seated(seat) = &mut self.source
-            && let Some(cursor) = seat.pin()
-        {
-            self.cursor = cursor.clone();
+        if let Source::Seated(seat) = &self.source {
+            self.cursor = Cursor::clone(seat.cursor());
         }
         self.cursor.clone()
     }
@@ -312,24 +309,36 @@ impl Way {
                 self.hand_out().await
             }
             Source::Behind(from) => {
+                let before = from.cursor();
                 let ready = {
                     let _turn = self.feeds.catching_up().acquire().await;
                     from.ready(limit).await?
                 };
+                let now = from.cursor();
                 if let Some(delivery) = ready {
-                    self.pulled = Some(Pulled::new(delivery, from.cursor()));
+                    self.pulled = Some(Pulled::new(delivery, now));
                     return self.hand_out().await;
                 }
-                // All there was is handed out. Everything that the reader has seen lies behind this seat, for it looks after us.
+                if let Some(now) = now.filter(|now| Some(now) != before.as_ref()) {
+                    // It has passed over much that is not wanted, and there may be more behind.
+                    self.cursor = now;
+                    return Ok(None);
+                }
+                // All there was is handed out.
                 let seat = self.feeds.seat(&self.live, &self.rest, self.framing, &self.class).await?;
-                if let Source::Behind(from) = std::mem::replace(&mut self.source, Source::Away) {
+                let seen = from.cursor().unwrap_or_default();
+                // A feed that could not come so far, for its publishers are faster, would tell again what was told.
+                if seen.iter().all(|place| seat.cursor().covers(place))
+                    && let Source::Behind(from) = std::mem::replace(&mut self.source, Source::Away)
+                {
                     self.source = Source::Joining(from, seat);
                 }
                 Ok(None)
             }
             Source::Joining(from, seat) => {
-                let goal = seat.pin().cloned().unwrap_or_default();
-                let seen = from.cursor().unwrap_or_default();
+                let goal = seat.cursor().clone();
+                let before = from.cursor();
+                let seen = before.clone().unwrap_or_default();
                 // What lies behind the goal comes by the seat.
                 let reached = goal.iter().all(|place| seen.covers(place));
                 let ready = if reached {
@@ -343,7 +352,10 @@ impl Way {
                     self.pulled = Some(Pulled::new(delivery, None));
                     return self.hand_out().await;
                 }
-                self.cursor = goal;
+                if !reached && from.cursor() != before {
+                    return Ok(None);
+                }
+                self.cursor = Cursor::clone(&goal);
                 if let Source::Joining(_, seat) = std::mem::replace(&mut self.source, Source::Away) {
                     self.sit(seat);
                 }
@@ -355,7 +367,7 @@ impl Way {
                     self.spend(messages);
                     Ok(Some(Step::Frames(run.bytes, self.class.offer(messages))))
                 }
-                Taken::Gap(gap, _) => Ok(Some(self.missing(gap))),
+                Taken::Gap(gap, ..) => Ok(Some(self.missing(gap))),
                 Taken::Nothing => Ok((!seat.more().await?).then_some(Step::Ended(Ended::SourceEnded))),
                 Taken::Behind => self.fell_behind().await,
             },
@@ -373,7 +385,7 @@ impl Way {
         match self.live.api.slow {
             Slow::Close => return Ok(Some(Step::Ended(Ended::TooSlow))),
             Slow::CatchUp if seat.feed().resumes() => {
-                let cursor = seat.pin().cloned().unwrap_or_default();
+                let cursor = Cursor::clone(seat.cursor());
                 let from = flow::consume(&self.live, &self.rest, Start::After(cursor)).await?;
                 self.leave_seat();
                 self.source = Source::Behind(from);

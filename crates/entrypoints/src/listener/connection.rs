@@ -256,6 +256,12 @@ impl Socket {
     pub(super) fn unanswered(&self) -> Option<Refusal> {
         self.refused.filter(|refusal| !refusal.is_of_body())
     }
+    /// The socket, and what has come and was not taken, for whoever speaks something else from here on. `None`: a head was refused behind the
+    /// request that asked for it, so bytes are lost and nobody can go on.
+    pub(super) fn into_other(self) -> Option<(TcpStream, Bytes)> {
+        let held = [self.guard.ready(), &self.early].concat();
+        self.refused.is_none().then(|| (self.stream, held.into()))
+    }
     pub(super) fn into_socket(self) -> TcpStream {
         self.stream
     }

@@ -1,7 +1,8 @@
 //! What a feed has read lately, as the frames of every encoding that somebody wants. Numbers rise by one from message to message; a gap
 //! has as many as it has messages, so that two numbers tell how many lie between.
 use bytes::{Bytes, BytesMut};
-use std::collections::VecDeque;
+use smallvec::SmallVec;
+use std::{collections::VecDeque, sync::Arc};
 use tidegate_core::{
     delivery::Received,
     framing::Framing,
@@ -15,13 +16,13 @@ const MESSAGE: usize = 56;
 const FRAME: usize = 64;
 
 pub(super) struct Ring {
-    blocks: VecDeque<Block>,
+    blocks: VecDeque<Arc<Block>>,
     /// The number of the first entry that is still here.
     first: u64,
     /// The number of the next one.
     head: u64,
     /// Behind everything there was.
-    cursor: Cursor,
+    cursor: Arc<Cursor>,
     lanes: Vec<Lane>,
     bytes: usize,
     messages: usize,
@@ -30,7 +31,7 @@ pub(super) struct Ring {
 struct Block {
     first: u64,
     /// Before its first entry.
-    before: Cursor,
+    before: Arc<Cursor>,
     entries: Entries,
     framed: Vec<Framed>,
     bytes: usize,
@@ -52,20 +53,31 @@ struct Lane {
     users: usize,
 }
 /// Some frames in a row.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Run {
     pub(crate) bytes: Bytes,
     /// Where each frame ends.
     pub(crate) ends: Vec<u32>,
     /// The number behind the last.
     pub(crate) to: u64,
+    /// Behind the last.
+    pub(crate) cursor: Arc<Cursor>,
+    /// What it was taken of: the ring may forget it before all of it is written.
+    blocks: SmallVec<[Arc<Block>; 2]>,
+}
+impl Run {
+    /// Behind all before one of its numbers.
+    pub(crate) fn cursor_at(&self, number: u64) -> Arc<Cursor> {
+        let block = self.blocks.iter().rev().find(|block| block.first <= number);
+        block.map_or_else(|| self.cursor.clone(), |block| block.cursor_at(number))
+    }
 }
 /// What there is from a number on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Taken {
     Run(Run),
-    /// It is missing; reading goes on at that number.
-    Gap(Gap, u64),
+    /// It is missing; reading goes on at that number, behind that place.
+    Gap(Gap, u64, Arc<Cursor>),
     /// It was here and is no more.
     Behind,
     /// Nothing yet.
@@ -83,6 +95,21 @@ impl Block {
     fn end(&self) -> u64 {
         self.first + self.entries.len()
     }
+    /// Behind all before that number, which is one of its own or the next.
+    fn cursor_at(&self, number: u64) -> Arc<Cursor> {
+        let mut cursor = self.before.clone();
+        match &self.entries {
+            Entries::Messages(places) => {
+                let seen = places.iter().take((number - self.first) as usize).flatten();
+                for place in seen {
+                    Arc::make_mut(&mut cursor).advance(*place);
+                }
+            }
+            Entries::Gap(gap) if number >= self.end() => Arc::make_mut(&mut cursor).pass(gap),
+            Entries::Gap(_) => {}
+        }
+        cursor
+    }
 }
 impl Ring {
     /// Nothing was read yet; `cursor` is where reading begins.
@@ -91,7 +118,7 @@ impl Ring {
             blocks: VecDeque::new(),
             first: 0,
             head: 0,
-            cursor,
+            cursor: Arc::new(cursor),
             lanes: Vec::new(),
             bytes: 0,
             messages: 0,
@@ -103,7 +130,7 @@ impl Ring {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
-    pub(super) fn cursor(&self) -> &Cursor {
+    pub(super) fn cursor(&self) -> &Arc<Cursor> {
         &self.cursor
     }
     /// One more reader of that encoding, from the head on.
@@ -121,7 +148,7 @@ impl Ring {
     }
     pub(super) fn gap(&mut self, gap: Gap) {
         let before = self.cursor.clone();
-        self.cursor.pass(&gap);
+        Arc::make_mut(&mut self.cursor).pass(&gap);
         self.push(before, Entries::Gap(Box::new(gap)), Vec::new());
     }
     /// Frames for every lane there is. `resumable`: the messages have places that a client may come back with.
@@ -133,7 +160,7 @@ impl Ring {
         let places: Box<[_]> = items.iter().map(|item| item.position).collect();
         let mut framed: Vec<_> = Vec::with_capacity(self.lanes.len());
         for lane in &self.lanes {
-            let mut at = before.clone();
+            let mut at = Cursor::clone(&before);
             let payloads: usize = items.iter().map(|item| item.message.payload.len() + FRAME).sum();
             let mut out = BytesMut::with_capacity(payloads);
             let frame = |item| {
@@ -147,10 +174,11 @@ impl Ring {
                 ends,
             });
         }
-        places.iter().flatten().for_each(|place| self.cursor.advance(*place));
+        let cursor = Arc::make_mut(&mut self.cursor);
+        places.iter().flatten().for_each(|place| cursor.advance(*place));
         self.push(before, Entries::Messages(places), framed);
     }
-    fn push(&mut self, before: Cursor, entries: Entries, framed: Vec<Framed>) {
+    fn push(&mut self, before: Arc<Cursor>, entries: Entries, framed: Vec<Framed>) {
         let frames: usize = framed.iter().map(|framed| framed.bytes.len()).sum();
         let messages = match &entries {
             Entries::Messages(places) => places.len(),
@@ -168,11 +196,13 @@ impl Ring {
         self.head = block.end();
         self.bytes += bytes;
         self.messages += messages;
-        self.blocks.push_back(block);
+        self.blocks.push_back(Arc::new(block));
     }
     /// The reader stands there now: behind messages that nobody here wanted.
     pub(super) fn passed(&mut self, cursor: Cursor) {
-        self.cursor = cursor;
+        if *self.cursor != cursor {
+            self.cursor = Arc::new(cursor);
+        }
     }
     /// Forgets the oldest until it holds no more than that; the newest block stays.
     pub(super) fn shrink(&mut self, bytes: usize, messages: usize) {
@@ -183,23 +213,10 @@ impl Ring {
             self.first = oldest.end();
         }
     }
-    /// Behind all before that number; `None`: that is no longer known.
-    pub(super) fn cursor_at(&self, number: u64) -> Option<Cursor> {
-        if number == self.head {
-            return Some(self.cursor.clone());
-        }
-        let block = self.blocks.get(self.block(number)?)?;
-        let mut cursor = block.before.clone();
-        if let Entries::Messages(places) = &block.entries {
-            let seen = places.iter().take((number - block.first) as usize);
-            seen.flatten().for_each(|place| cursor.advance(*place));
-        }
-        Some(cursor)
-    }
     /// Whether reading can go on there: with frames, or with what comes next.
     pub(super) fn holds(&self, number: u64) -> bool {
         let is_frame = |block: &Block| matches!(block.entries, Entries::Messages(_));
-        number == self.head || self.block(number).and_then(|found| self.blocks.get(found)).is_some_and(is_frame)
+        number == self.head || self.block(number).and_then(|found| self.blocks.get(found)).is_some_and(|block| is_frame(block))
     }
     /// From that number to another, at most so many bytes; one frame always.
     pub(super) fn take(&self, lane: &str, from: u64, to: u64, most: usize) -> Taken {
@@ -211,12 +228,14 @@ impl Ring {
             bytes: Bytes::new(),
             ends: Vec::new(),
             to: from,
+            cursor: Arc::default(),
+            blocks: SmallVec::new(),
         };
         let mut together = BytesMut::new();
         for block in self.blocks.range(found..) {
             let Entries::Messages(places) = &block.entries else {
                 match &block.entries {
-                    Entries::Gap(gap) if run.ends.is_empty() => return Taken::Gap((**gap).clone(), block.end()),
+                    Entries::Gap(gap) if run.ends.is_empty() => return Taken::Gap((**gap).clone(), block.end(), block.cursor_at(block.end())),
                     Entries::Gap(_) | Entries::Messages(_) => break,
                 }
             };
@@ -235,6 +254,7 @@ impl Ring {
             let bytes = framed.bytes.slice(begin as usize..end as usize);
             run.ends.extend(taken.iter().map(|end| end - begin + before as u32));
             run.to += taken.len() as u64;
+            run.blocks.push(block.clone());
             // Nearly always one block alone, which is not copied.
             if before == 0 {
                 run.bytes = bytes;
@@ -251,6 +271,8 @@ impl Ring {
         if !together.is_empty() {
             run.bytes = together.freeze();
         }
+        // At the head the reader may have passed more than it handed over.
+        run.cursor = if run.to == self.head { self.cursor.clone() } else { run.cursor_at(run.to) };
         Taken::Run(run)
     }
     /// Which block an entry is in.

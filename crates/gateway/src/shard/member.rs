@@ -200,17 +200,14 @@ impl Resident {
                             self.owed = Some(self.seat.class().offer(1));
                             number += 1;
                         }
-                        // While it is still in the ring.
-                        let place = self.seat.feed().cursor_at(number);
-                        self.seat.advance(number, place);
+                        self.seat.advance(number, run.cursor_at(number));
                         self.blocked = Some(now);
                         return Fate::Stay;
                     }
                 }
             }
             self.seat.class().pass(run.ends.len() as u64);
-            let to = run.to;
-            self.seat.advance(to, None);
+            self.seat.advance(run.to, run.cursor.clone());
             self.spoken = now;
         }
     }
@@ -276,7 +273,8 @@ impl Resident {
             Fate::Stalled => (Vec::new(), true),
             Fate::Stay | Fate::Gone => return,
         };
-        self.seat.pin();
+        // A connection that is being caught up with is not judged by its heartbeats.
+        self.io.allow(self.manners.stall);
         self.keeper.follower().take_back(self.seat, self.allowed);
         tasks::detach(self.keeper.take_back(Returned {
             io: self.io,
