@@ -157,6 +157,97 @@ fn who_stops_reading_what_nobody_stores_is_told_how_much_it_missed() {
     node.until("tidegate_upstream_consumers{api=\"topics\"}", |open| open == 0);
     balance(&node);
 }
+/// So many short messages, numbered from `from`, in one request.
+fn batch(node: &Node, path: &str, numbers: std::ops::Range<usize>) {
+    let lines: Vec<String> = numbers.map(|number| number.to_string()).collect();
+    let answer = node.post(path, &[("content-type", "application/x-ndjson")], lines.join("\n").as_bytes());
+    assert_eq!(answer.status, 202, "{}", answer.text());
+}
+#[test]
+fn credit_that_comes_late_goes_on_where_it_ended() {
+    for (slow, gap) in [("catch_up", false), ("gap", true)] {
+        let node = stored(slow);
+        let mut socket = WebSocket::open(node.gateway, "/orders", Some("tidegate.v1.json"));
+        batch(&node, "/orders", 0..100);
+        let begun = socket.subscribe(&json!({"op": "subscribe", "credit": 10}));
+        assert_eq!(begun["cursor"], "1.99");
+        batch(&node, "/orders", 100..110);
+        for i in 100..110 {
+            assert_eq!(socket.json()["position"], format!("1.{i}"));
+        }
+        // It rests in a shard meanwhile, and the ring forgets.
+        socket.frame(0x8a, b"");
+        for from in (110..10_110).step_by(5_000) {
+            batch(&node, "/orders", from..from + 5_000);
+        }
+        socket.say(&json!({"op": "credit", "n": 20}));
+        if gap {
+            let told = socket.json();
+            assert_eq!(
+                (&told["op"], &told["from"], &told["to"]),
+                (&json!("gap"), &json!("1.109"), &json!("1.10109"))
+            );
+        } else {
+            for i in 110..130 {
+                assert_eq!(socket.json()["position"], format!("1.{i}"));
+            }
+        }
+        drop(socket);
+        node.until(UPSTREAM, |open| open == 0);
+        balance(&node);
+    }
+}
+#[test]
+fn who_is_overtaken_by_the_ring_gets_everything_once() {
+    let node = dev().set("limits.fan_out_bytes", "1MiB").start();
+    let mut streams: Vec<Client> = (0..50).map(|_| node.stream("/orders", &[])).collect();
+    node.until(SSE, |open| open == 50);
+    thread::scope(|scope| {
+        let readers: Vec<_> = streams
+            .iter_mut()
+            .map(|stream| {
+                scope.spawn(|| {
+                    for (i, event) in events(stream, 20_000).iter().enumerate() {
+                        assert_eq!(*event, format!("id: 1.{i}\ndata: {i}"));
+                    }
+                })
+            })
+            .collect();
+        for from in (0..20_000).step_by(2_000) {
+            batch(&node, "/orders", from..from + 2_000);
+        }
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+    drop(streams);
+    node.until(UPSTREAM, |open| open == 0);
+    balance(&node);
+}
+#[test]
+fn a_topic_that_is_rare_in_its_stream_is_read_to_its_end() {
+    let node = dev().start_with(
+        "kind: stream\nname: all\ntopics: [\"t/#\"]\n---\nkind: api\nname: topics\npaths: [\"/topics/*\"]\nbackend: { topic: \"${rest}\" }\n",
+    );
+    for part in 0..3 {
+        node.post("/topics/t/rare", &[], part.to_string().as_bytes());
+        for _ in 0..3 {
+            batch(&node, "/topics/t/busy", 0..10_000);
+        }
+    }
+    let whole = ["id: 1.0\ndata: 0", "id: 1.30001\ndata: 1", "id: 1.60002\ndata: 2"];
+    let mut stream = node.stream("/topics/t/rare?from=earliest", &[]);
+    assert_eq!(events(&mut stream, 3), whole);
+    let mut back = node.stream("/topics/t/rare", &[("last-event-id", "1.0")]);
+    assert_eq!(events(&mut back, 2), whole[1..]);
+    node.post("/topics/t/rare", &[], b"3");
+    for stream in [&mut stream, &mut back] {
+        assert_eq!(events(stream, 1), ["id: 1.90003\ndata: 3"]);
+    }
+    drop((stream, back));
+    node.until("tidegate_upstream_consumers{api=\"topics\"}", |open| open == 0);
+    balance(&node);
+}
 fn stored(slow: &str) -> Node {
     dev().start_with(&format!(
         "kind: stream\nname: orders\n---\nkind: api\nname: orders\npaths: [/orders]\nbackend: {{ stream: orders }}\nslow: {slow}\n"

@@ -370,3 +370,23 @@ fn a_client_that_does_not_read_costs_a_bounded_amount() {
     drop(slow);
     nobody_is_left(&node);
 }
+#[test]
+fn what_comes_right_behind_the_handshake_is_taken_or_ends_it() {
+    let node = dev().start();
+    let head = "GET /orders HTTP/1.1\r\nhost: h\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    // A masked text frame that the guard cannot take for a head, and one that it could.
+    for early in [&b"\x81\x81\0\0\0\0x"[..], b"G"] {
+        let mut client = tidegate_testkit::Client::new(node.gateway);
+        client.write(&[head.as_bytes(), early].concat());
+        assert_eq!(client.head().unwrap().status, 101);
+        // The frame was published and comes back, or the connection ends: it does not go on as if nothing had been said.
+        if node.metric("tidegate_received_messages_total{api=\"orders\"}") == 0 {
+            client.write(b"\x81\x80\0\0\0\0");
+            let mut all = Vec::new();
+            let ended = std::io::Read::read_to_end(&mut client, &mut all);
+            assert!(ended.is_err() || all.first().is_none_or(|first| *first == 0x88), "{all:?}");
+        }
+    }
+    nobody_is_left(&node);
+}

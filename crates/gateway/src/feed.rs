@@ -1,7 +1,9 @@
 //! One upstream read for everybody who wants the same messages: a task reads, the ring keeps what came lately, seats stand in it.
 mod ring;
+mod room;
 
 pub(crate) use ring::{Taken, write};
+pub(crate) use room::{Permit, Room};
 
 use crate::{
     flow::{self, Upstream, WINDOW},
@@ -12,7 +14,7 @@ use ring::Ring;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
 };
@@ -52,8 +54,9 @@ struct Shared {
     ended: OnceLock<Option<Error>>,
     /// Whether a place that is no longer in the ring can be read again.
     resumes: bool,
-    held: Arc<AtomicUsize>,
-    most: usize,
+    room: Arc<Room>,
+    /// Something came since the last look at its size.
+    fresh: AtomicBool,
 }
 /// Rung when there is something new; rings once until it is heard.
 pub(crate) struct Bell {
@@ -78,8 +81,8 @@ impl Bell {
     }
 }
 impl Feed {
-    /// Reads what arrives from now on. `held` counts the bytes of all rings; with more than `most` this one keeps little.
-    pub(crate) fn open(route: Arc<Route>, from: Upstream, resumes: bool, held: Arc<AtomicUsize>, most: usize) -> Arc<Self> {
+    /// Reads what arrives from now on.
+    pub(crate) fn open(route: Arc<Route>, from: Upstream, resumes: bool, room: Arc<Room>) -> Arc<Self> {
         let (looks, asked) = mpsc::channel(LOOKS);
         let shared = Arc::new(Shared {
             ring: Mutex::new(Ring::new(from.cursor().unwrap_or_default())),
@@ -88,8 +91,8 @@ impl Feed {
             bells: Mutex::default(),
             ended: OnceLock::new(),
             resumes,
-            held,
-            most,
+            room,
+            fresh: AtomicBool::new(false),
         });
         let reading = tasks::spawn(read(shared.clone(), route, from, asked));
         Arc::new(Self {
@@ -125,6 +128,20 @@ impl Feed {
             _ => Error::new(Code::NotFound, Fault::Client, "the source has ended"),
         }
     }
+    /// Once in a while: where nothing came since the last time and memory is short, even the newest is forgotten. All who could take it have.
+    pub(crate) fn look_at_size(&self) {
+        let shared = &self.shared;
+        if !shared.fresh.swap(false, Ordering::Relaxed) && shared.room.is_over() {
+            let mut ring = shared.ring();
+            let before = ring.bytes();
+            ring.forget();
+            shared.room.resize(before, ring.bytes());
+        }
+    }
+    /// For what one client alone keeps waiting.
+    pub(crate) fn room(&self) -> &Room {
+        &self.shared.room
+    }
     pub(crate) fn head(&self) -> u64 {
         self.shared.head.load(Ordering::Acquire)
     }
@@ -159,13 +176,12 @@ impl Shared {
         if let Some(cursor) = cursor {
             ring.passed(cursor);
         }
-        let others = self.held.load(Ordering::Relaxed).saturating_sub(before);
-        ring.shrink(RING_BYTES.min(self.most.saturating_sub(others)), RING_MESSAGES);
+        ring.shrink(RING_BYTES.min(self.room.left_beside(before)), RING_MESSAGES);
+        self.fresh.store(true, Ordering::Relaxed);
         let (head, after) = (ring.head(), ring.bytes());
         drop(ring);
         delivery.accept();
-        self.held.fetch_add(after, Ordering::Relaxed);
-        self.held.fetch_sub(before, Ordering::Relaxed);
+        self.room.resize(before, after);
         self.head.store(head, Ordering::Release);
         self.tell();
     }
@@ -177,7 +193,7 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let held = self.ring.get_mut().unwrap_or_else(PoisonError::into_inner).bytes();
-        self.held.fetch_sub(held, Ordering::Relaxed);
+        self.room.resize(held, 0);
     }
 }
 async fn read(shared: Arc<Shared>, route: Arc<Route>, from: Upstream, asked: mpsc::Receiver<Look>) {

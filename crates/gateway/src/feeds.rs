@@ -1,13 +1,13 @@
 //! The feeds there are: who wants what somebody reads already takes a seat beside it.
 use crate::{
-    feed::{Feed, Seat},
+    feed::{Feed, Room, Seat},
     flow,
     metrics::Class,
     route::Route,
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicUsize},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 use tidegate_core::{endpoint::Start, error::Result, framing::Framing};
 use tokio::sync::{Mutex as Turn, Semaphore};
@@ -20,9 +20,7 @@ const SWEEP: usize = 256;
 /// One for all that is shared in a world.
 pub struct Feeds {
     open: Mutex<HashMap<Key, Arc<Slot>>>,
-    /// Bytes of all rings, and how many they may be.
-    held: Arc<AtomicUsize>,
-    most: usize,
+    room: Arc<Room>,
     catching_up: Semaphore,
 }
 /// An endpoint and the policies on the way from it, by where they are in memory, and the topics.
@@ -54,8 +52,7 @@ impl Feeds {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             open: Mutex::default(),
-            held: Arc::default(),
-            most,
+            room: Arc::new(Room::new(most)),
             catching_up: Semaphore::new(CATCHING_UP),
         }
     }
@@ -69,7 +66,7 @@ impl Feeds {
             } else {
                 let from = flow::consume(route, rest, Start::Latest).await?;
                 let resumes = from.cursor().is_some();
-                let feed = Feed::open(route.clone(), from, resumes, self.held.clone(), self.most);
+                let feed = Feed::open(route.clone(), from, resumes, self.room.clone());
                 *open = Arc::downgrade(&feed);
                 feed
             }
@@ -85,6 +82,10 @@ impl Feeds {
     }
     fn open(&self) -> MutexGuard<'_, HashMap<Key, Arc<Slot>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// For what one client alone keeps waiting.
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
     }
     /// For reading again what has left the rings.
     pub(crate) fn catching_up(&self) -> &Semaphore {

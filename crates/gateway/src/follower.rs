@@ -1,7 +1,7 @@
 //! One subscriber's way through what it reads, on a task of its own: from its cursor to the head of a feed, where it takes a seat; or
 //! alone, where the endpoint or a policy wants that.
 use crate::{
-    feed::{self, Seat, Taken},
+    feed::{self, Permit, Seat, Taken},
     feeds::Feeds,
     flow::{self, Upstream},
     handle::RouteHandle,
@@ -81,6 +81,10 @@ struct Way {
     credit: Option<u64>,
     /// Read, and not handed out yet.
     pulled: Option<Pulled>,
+    /// Memory for it, where it is much.
+    room: Option<Permit>,
+    /// There was none for so many bytes, so they were let go: they are to be read again.
+    short_of: usize,
     /// The drain has begun: it ends at that number of its feed.
     until: Option<u64>,
 }
@@ -142,6 +146,8 @@ impl Follower {
             start: wish.start.clone(),
             credit,
             pulled: None,
+            room: None,
+            short_of: 0,
             until: None,
             live,
         };
@@ -185,7 +191,7 @@ impl Follower {
             self.way.rest = self.gate.route.rest().into();
             self.way.leave_seat();
             // What was read and not handed out is read again.
-            self.way.pulled = None;
+            (self.way.pulled, self.way.short_of) = (None, 0);
             let seen = self.way.seen();
             let again = if seen.is_empty() {
                 self.way.start.clone()
@@ -295,6 +301,15 @@ impl Way {
         if self.credit == Some(0) {
             std::future::pending::<()>().await;
         }
+        if self.short_of > 0 {
+            if self.room.is_none() {
+                self.room = self.feeds.room().wait(self.short_of).await;
+            }
+            let again = Start::After(self.cursor.clone());
+            self.source = Source::Behind(flow::consume(&self.live, &self.rest, again).await?);
+            self.short_of = 0;
+            return Ok(None);
+        }
         let credit = self.credit.map_or(u32::MAX, |credit| u32::try_from(credit).unwrap_or(u32::MAX));
         let limit = Limit {
             messages: STEP.messages.min(credit),
@@ -316,6 +331,17 @@ impl Way {
                 };
                 let now = from.cursor();
                 if let Some(delivery) = ready {
+                    let bytes = delivery.items().iter().map(|item| item.message.payload.len()).sum();
+                    if self.room.is_none() {
+                        match self.feeds.room().take(bytes) {
+                            Ok(room) => self.room = room,
+                            // Read again when there is room: what waits for a client that does not read would fill all there is.
+                            Err(_full) => {
+                                self.short_of = bytes;
+                                return Ok(None);
+                            }
+                        }
+                    }
                     self.pulled = Some(Pulled::new(delivery, now));
                     return self.hand_out().await;
                 }
@@ -446,6 +472,7 @@ impl Way {
             self.cursor = cursor;
         }
         self.spend(messages);
-        Ok((!out.is_empty()).then(|| Step::Frames(out.freeze(), self.class.offer(messages))))
+        let room = self.room.take();
+        Ok((!out.is_empty()).then(|| Step::Frames(out.freeze(), self.class.offer(messages).within(room))))
     }
 }

@@ -1,4 +1,5 @@
 //! The balance: what came in and what became of it. At rest nothing is missing, and no figure is ever negative.
+use crate::feed::Permit;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -176,6 +177,7 @@ impl Class {
         Offered {
             class: self.clone(),
             messages,
+            room: None,
         }
     }
     /// That many were due and are written.
@@ -221,8 +223,15 @@ impl Drop for Present {
 pub struct Offered {
     class: Arc<Class>,
     messages: u64,
+    /// The memory they lie in, where that is much.
+    room: Option<Permit>,
 }
 impl Offered {
+    /// They lie in that until they are written or cut.
+    pub(crate) fn within(mut self, room: Option<Permit>) -> Self {
+        self.room = room;
+        self
+    }
     /// That many more go the same way.
     pub fn more(&mut self, messages: u64) {
         add(&self.class.offered, messages);

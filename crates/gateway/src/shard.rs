@@ -169,6 +169,7 @@ impl Shard {
     /// Heartbeats, and who gives no sign of life.
     fn sweep(&mut self) {
         let now = clock::instant();
+        self.groups.feeds().for_each(|feed| feed.look_at_size());
         let numbers: Vec<usize> = self.residents.iter().map(|(number, _)| number).collect();
         for number in numbers {
             let Some(resident) = self.residents.get_mut(number) else { continue };

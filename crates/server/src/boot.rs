@@ -159,6 +159,7 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
         body: node.limits.body,
         batch_body: node.limits.batch_body,
         batch_items: node.limits.batch_items,
+        streams_within: (caps.connections / 8).max(64),
         stall: node.limits.write_stall,
         body_pace: Pace {
             stall: node.limits.body_stall,

@@ -26,6 +26,8 @@ pub struct Settings {
     pub batch_items: u32,
     /// How fast a body must come.
     pub body_pace: Pace,
+    /// Streams of events within connections (HTTP/2, HTTP/1.0), which cost memory of their own; one more is told 503.
+    pub streams_within: usize,
     /// Without a byte taken by a client that reads a stream, while there is something to write.
     pub stall: Duration,
     /// Bytes of a WebSocket message.

@@ -15,7 +15,7 @@ use std::{
     hash::RandomState,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -44,6 +44,7 @@ pub struct Gateway {
     pub(super) shards: Arc<Shards>,
     pages: Vec<Page>,
     pub(super) drain: Watch,
+    within: Arc<AtomicUsize>,
     seed: RandomState,
     requests: AtomicU64,
 }
@@ -57,9 +58,26 @@ impl Gateway {
             settings,
             pages,
             drain,
+            within: Arc::default(),
             seed: RandomState::new(),
             requests: AtomicU64::new(0),
         })
+    }
+    /// One more stream within a connection, until the guard is dropped.
+    pub(super) fn stream_within(&self) -> Result<impl Send + use<>> {
+        struct Within(Arc<AtomicUsize>);
+        impl Drop for Within {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let before = self.within.fetch_add(1, Ordering::Relaxed);
+        let within = Within(self.within.clone());
+        if before < self.settings.streams_within {
+            return Ok(within);
+        }
+        let text = format!("{before} streams are open within connections; over HTTP/1.1 there is a connection for each");
+        Err(Error::new(Code::Overloaded, Fault::Operator, text).with_retry(Retry::After(Duration::from_secs(1))))
     }
     /// `page` is set to the origin of a page that may read the answer, whatever it is.
     async fn answer(

@@ -59,6 +59,7 @@ pub(super) async fn stream(call: &Call<'_>, parts: &Parts, gateway: &Gateway, co
     // Only where the socket is the stream's alone.
     let leaves = parts.version == Version::HTTP_11;
     let framing = if leaves { &CHUNKED } else { &RAW };
+    let open: Option<Box<dyn Any + Send>> = if leaves { None } else { Some(Box::new(gateway.stream_within()?)) };
     let wish = Wish {
         route: RouteHandle::new(&gateway.world, call.host, call.path).ok_or_else(gone)?,
         x,
@@ -76,7 +77,7 @@ pub(super) async fn stream(call: &Call<'_>, parts: &Parts, gateway: &Gateway, co
         stall: gateway.settings.stall,
         shards: gateway.shards.clone(),
         request_id: call.request_id(),
-        _open: None,
+        _open: open,
     };
     let retry = RETRY.start + u64::from(call.trace[7]) * (RETRY.end - RETRY.start) / 256;
     let mut greeting = BytesMut::new();

@@ -213,10 +213,19 @@ impl Ring {
             self.first = oldest.end();
         }
     }
+    /// Forgets everything.
+    pub(super) fn forget(&mut self) {
+        self.blocks = VecDeque::new();
+        (self.first, self.bytes, self.messages) = (self.head, 0, 0);
+    }
     /// Whether reading can go on there: with frames, or with what comes next.
     pub(super) fn holds(&self, number: u64) -> bool {
         let is_frame = |block: &Block| matches!(block.entries, Entries::Messages(_));
-        number == self.head || self.block(number).and_then(|found| self.blocks.get(found)).is_some_and(|block| is_frame(block))
+        number == self.head
+            || self
+                .block(number)
+                .and_then(|found| self.blocks.get(found))
+                .is_some_and(|block| is_frame(block))
     }
     /// From that number to another, at most so many bytes; one frame always.
     pub(super) fn take(&self, lane: &str, from: u64, to: u64, most: usize) -> Taken {
@@ -235,7 +244,9 @@ impl Ring {
         for block in self.blocks.range(found..) {
             let Entries::Messages(places) = &block.entries else {
                 match &block.entries {
-                    Entries::Gap(gap) if run.ends.is_empty() => return Taken::Gap((**gap).clone(), block.end(), block.cursor_at(block.end())),
+                    Entries::Gap(gap) if run.ends.is_empty() => {
+                        return Taken::Gap((**gap).clone(), block.end(), block.cursor_at(block.end()));
+                    }
                     Entries::Gap(_) | Entries::Messages(_) => break,
                 }
             };
@@ -272,7 +283,11 @@ impl Ring {
             run.bytes = together.freeze();
         }
         // At the head the reader may have passed more than it handed over.
-        run.cursor = if run.to == self.head { self.cursor.clone() } else { run.cursor_at(run.to) };
+        run.cursor = if run.to == self.head {
+            self.cursor.clone()
+        } else {
+            run.cursor_at(run.to)
+        };
         Taken::Run(run)
     }
     /// Which block an entry is in.

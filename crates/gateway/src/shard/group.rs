@@ -60,6 +60,10 @@ impl Groups {
             self.found.remove(&gone.key);
         }
     }
+    /// The feeds there are.
+    pub(super) fn feeds(&self) -> impl Iterator<Item = &Arc<Feed>> {
+        self.all.iter().map(|(_, group)| &group.feed)
+    }
     /// Its feed, and its members as they are now. News from here on ring again.
     pub(super) fn begin(&self, group: usize, members: &mut Vec<usize>) -> Option<Arc<Feed>> {
         let found = self.all.get(group)?;

@@ -195,9 +195,14 @@ impl Resident {
                         self.seat.class().pass(whole as u64);
                         let mut number = before + whole as u64;
                         if begun {
-                            // Of memory of its own, so that nothing shared is kept for a client that may never read.
-                            self.rest = Bytes::copy_from_slice(run.bytes.get(done..cut).unwrap_or_default());
-                            self.owed = Some(self.seat.class().offer(1));
+                            // Of memory of its own, so that nothing shared is kept for a client that may never read. Where there is
+                            // none for it, it has to come back.
+                            let rest = run.bytes.get(done..cut).unwrap_or_default();
+                            let Ok(room) = self.seat.feed().room().take(rest.len()) else {
+                                return Fate::Gone;
+                            };
+                            self.rest = Bytes::copy_from_slice(rest);
+                            self.owed = Some(self.seat.class().offer(1).within(room));
                             number += 1;
                         }
                         self.seat.advance(number, run.cursor_at(number));

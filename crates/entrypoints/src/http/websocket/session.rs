@@ -51,6 +51,8 @@ use tokio::{
 const WAITING: usize = 1_024;
 /// What is read at once.
 const READ: usize = 4 << 10;
+/// What a message may hold before it is whole, uncounted.
+const UNWEIGHED: u64 = 64 << 10;
 /// How long a client may take to answer a close frame.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -176,6 +178,7 @@ impl Session {
                 message: self.message,
                 ..Limits::default()
             }),
+            aboard: None,
         };
         let over = tokio::select! {
             biased;
@@ -277,6 +280,9 @@ impl Session {
                 event = incoming.next(socket), if listening => {
                     heard = Instant::now();
                     silent = false;
+                    if let Err(error) = incoming.weigh(&self.flight) {
+                        return closing(&error);
+                    }
                     let event = match event {
                         Ok(Some(event)) => event,
                         Ok(None) => continue,
@@ -291,8 +297,8 @@ impl Session {
                 }
                 () = line.idle(), if silent && waits => {}
                 _ = beat.tick() => {
-                    // Two beats without a sign of life.
-                    if heard.elapsed() >= every * 2 {
+                    // Two beats without a sign of life. Who is held up by what we write cannot see our pings: the writing has its own patience.
+                    if heard.elapsed() >= every * 2 && line.is_idle() {
                         return Over::Gone;
                     }
                     if heard.elapsed() >= every / 2 {
@@ -518,6 +524,7 @@ fn code(why: Ended) -> CloseCode {
 }
 fn closing(error: &Error) -> Over {
     let code = match error.fault() {
+        _ if error.code() == Code::Overloaded => CloseCode::TRY_LATER,
         Fault::Client => CloseCode::POLICY,
         Fault::Broker | Fault::Operator | Fault::Gateway => CloseCode::INTERNAL,
     };
@@ -527,8 +534,26 @@ fn closing(error: &Error) -> Over {
 struct Incoming {
     reader: Reader,
     buffer: BytesMut,
+    /// For a large message that is not whole, and what of it was counted.
+    aboard: Option<(Aboard, u64)>,
 }
 impl Incoming {
+    /// A large message that is not whole counts as bytes in flight, as a body does.
+    fn weigh(&mut self, flight: &Arc<Flight>) -> Result<()> {
+        let held = self.reader.held() as u64;
+        if held < UNWEIGHED {
+            self.aboard = None;
+            return Ok(());
+        }
+        let (aboard, weight) = match self.aboard.take() {
+            Some(aboard) => aboard,
+            None => (flight.enter()?, 0),
+        };
+        let (aboard, weight) = self.aboard.insert((aboard, weight));
+        aboard.load(held.saturating_sub(*weight))?;
+        *weight = held.max(*weight);
+        Ok(())
+    }
     /// Nothing has begun.
     fn is_at_rest(&self) -> bool {
         self.buffer.is_empty() && self.reader.is_at_rest()
