@@ -453,6 +453,26 @@ fn a_drain_hands_out_what_is_only_live() {
     assert_eq!(node.ended(), Some(0));
 }
 #[test]
+fn clients_that_do_not_read_do_not_hold_up_the_end() {
+    let node = dev().set("shutdown.deadline", "60s").start();
+    let stopped: Vec<Client> = (0..5).map(|_| node.stream("/orders", &[])).collect();
+    let mut healthy = node.stream("/orders", &[]);
+    node.until(SSE, |open| open == 6);
+    let lasted = thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut rest = String::new();
+            std::iter::from_fn(|| healthy.event(&mut rest)).last().unwrap()
+        });
+        flood(&node, "/orders");
+        node.terminate();
+        reader.join().unwrap()
+    });
+    assert_eq!(lasted, "event: goaway\ndata: {\"reason\":\"draining\"}");
+    let (code, said) = node.last_words();
+    assert_eq!(code, Some(0), "{said:?}");
+    drop(stopped);
+}
+#[test]
 fn many_who_come_back_at_once_miss_nothing() {
     let node = dev().start();
     let mut streams: Vec<Client> = (0..500).map(|_| node.stream("/orders?from=earliest", &[])).collect();

@@ -55,8 +55,6 @@ struct Shared {
     /// Whether a place that is no longer in the ring can be read again.
     resumes: bool,
     room: Arc<Room>,
-    /// Something came since the last look at its size.
-    fresh: AtomicBool,
 }
 /// Rung when there is something new; rings once until it is heard.
 pub(crate) struct Bell {
@@ -92,7 +90,6 @@ impl Feed {
             ended: OnceLock::new(),
             resumes,
             room,
-            fresh: AtomicBool::new(false),
         });
         let reading = tasks::spawn(read(shared.clone(), route, from, asked));
         Arc::new(Self {
@@ -128,11 +125,15 @@ impl Feed {
             _ => Error::new(Code::NotFound, Fault::Client, "the source has ended"),
         }
     }
-    /// Once in a while: where nothing came since the last time and memory is short, even the newest is forgotten. All who could take it have.
-    pub(crate) fn look_at_size(&self) {
+    /// Everybody up to that number was written to who could be. Where memory is short nothing is kept for the others: they read it again, or
+    /// are told the gap.
+    pub(crate) fn taken(&self, number: u64) {
         let shared = &self.shared;
-        if !shared.fresh.swap(false, Ordering::Relaxed) && shared.room.is_over() {
-            let mut ring = shared.ring();
+        if !shared.room.is_over() || shared.bells().iter().any(|bell| bell.rung.load(Ordering::Acquire)) {
+            return;
+        }
+        let mut ring = shared.ring();
+        if ring.head() == number {
             let before = ring.bytes();
             ring.forget();
             shared.room.resize(before, ring.bytes());
@@ -177,7 +178,6 @@ impl Shared {
             ring.passed(cursor);
         }
         ring.shrink(RING_BYTES.min(self.room.left_beside(before)), RING_MESSAGES);
-        self.fresh.store(true, Ordering::Relaxed);
         let (head, after) = (ring.head(), ring.bytes());
         drop(ring);
         delivery.accept();

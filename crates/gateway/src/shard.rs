@@ -163,13 +163,14 @@ impl Shard {
                     self.settle(*number, fate);
                 }
             }
+            feed.taken(head);
         }
         self.round = members;
     }
     /// Heartbeats, and who gives no sign of life.
     fn sweep(&mut self) {
         let now = clock::instant();
-        self.groups.feeds().for_each(|feed| feed.look_at_size());
+        self.groups.feeds().for_each(|feed| feed.taken(feed.head()));
         let numbers: Vec<usize> = self.residents.iter().map(|(number, _)| number).collect();
         for number in numbers {
             let Some(resident) = self.residents.get_mut(number) else { continue };

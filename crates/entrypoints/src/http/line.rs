@@ -8,18 +8,24 @@ use std::{
     },
     time::Duration,
 };
-use tidegate_core::error::{Code, Error, Fault, Result};
+use tidegate_core::{
+    drain::Watch,
+    error::{Code, Error, Fault, Result},
+};
 use tidegate_gateway::metrics::Offered;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::{Notify, mpsc},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// Writes of frames that may wait for a slow client.
 const WAITING: usize = 8;
 /// What is written at once.
 const TOGETHER: usize = 64 << 10;
+
+/// How long a drain waits for a client that takes its last messages slowly.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Some frames, and what is owed for them.
 struct Chunk {
@@ -132,6 +138,11 @@ impl Waiting {
         }
         Ok(socket)
     }
+}
+/// Resolves when a drain has gone on for so long that a client that still takes something is too slow to be waited for. Cancel-safe.
+pub(super) async fn held_up(mut drain: Watch) {
+    drain.started().await;
+    sleep(GOODBYE).await;
 }
 async fn write_all(socket: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], stall: Duration) -> io::Result<()> {
     while !bytes.is_empty() {

@@ -4,7 +4,7 @@ use super::{
     call::Call,
     framings::{CHUNKED, RAW, Sse},
     head::one,
-    line::Line,
+    line::{Line, held_up},
     problem::{Problem, with_type},
     query::{self, Query},
     service::Gateway,
@@ -15,6 +15,7 @@ use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderName, HeaderValue, Response, Version, header, request::Parts};
 use std::{any::Any, sync::Arc, time::Duration};
 use tidegate_core::{
+    drain::Watch,
     ended::Ended,
     endpoint::Start,
     error::{Code, Error, Result},
@@ -77,6 +78,7 @@ pub(super) async fn stream(call: &Call<'_>, parts: &Parts, gateway: &Gateway, co
         stall: gateway.settings.stall,
         shards: gateway.shards.clone(),
         request_id: call.request_id(),
+        drain: gateway.drain.clone(),
         _open: open,
     };
     let retry = RETRY.start + u64::from(call.trace[7]) * (RETRY.end - RETRY.start) / 256;
@@ -116,6 +118,7 @@ struct Events {
     stall: Duration,
     shards: Arc<Shards>,
     request_id: String,
+    drain: Watch,
     /// The connection, where it is the stream's alone.
     _open: Option<Box<dyn Any + Send>>,
 }
@@ -153,9 +156,12 @@ impl Events {
         let (mut reading, writing) = tokio::io::split(io);
         let (mut line, waiting) = Line::new();
         let mut written = Box::pin(waiting.write(writing, self.stall));
+        let drain = self.drain.clone();
         let next = tokio::select! {
             biased;
             next = self.talk(&line, first, owed) => next,
+            // What it does not take holds up nobody's end.
+            () = held_up(drain) => Next::Gone,
             () = listen(&mut reading) => Next::Gone,
             _ = &mut written => Next::Gone,
         };

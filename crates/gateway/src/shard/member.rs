@@ -235,6 +235,8 @@ impl Resident {
                 }
             }
         }
+        // Empty it would still hold what it was cut from.
+        self.rest = Bytes::new();
         self.owed.take().into_iter().for_each(Offered::written);
         self.blocked = None;
         true

@@ -8,7 +8,7 @@ use crate::{
         batch::Stamp,
         call::Call,
         flight::{Aboard, Flight},
-        line::Line,
+        line::{Line, held_up},
         service::Gateway,
     },
     listener::Client,
@@ -180,9 +180,12 @@ impl Session {
             }),
             aboard: None,
         };
+        let drain = self.drain.clone();
         let over = tokio::select! {
             biased;
             over = self.serve(&mut reading, &mut line, &mut incoming, rest, owed) => over,
+            // What it does not take holds up nobody's end.
+            () = held_up(drain) => Over::Gone,
             _ = &mut written => Over::Gone,
         };
         drop(line);
