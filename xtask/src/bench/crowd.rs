@@ -53,7 +53,6 @@ pub(super) fn subscribe(port: u16, form: Form, path: &str, more: &str) -> Result
 struct Subscriber {
     socket: TcpStream,
     group: usize,
-    reads: bool,
     /// The end of what came: a mark may be cut.
     tail: Vec<u8>,
 }
@@ -125,7 +124,6 @@ impl Crowd {
             self.subscribers.push(Subscriber {
                 socket,
                 group,
-                reads,
                 tail: Vec::new(),
             });
         }
@@ -268,10 +266,6 @@ impl Crowd {
         self.latencies.sort();
         let at = self.latencies.len() * 99 / 100;
         self.latencies.get(at).copied().unwrap_or_default().as_secs_f64() * 1e3
-    }
-    /// Those who never read.
-    pub(super) fn stopped(&self) -> usize {
-        self.subscribers.iter().filter(|subscriber| !subscriber.reads).count()
     }
 }
 /// Handshakes a second, so many at a time, each on a connection of its own.
