@@ -276,7 +276,7 @@ impl<H: Handler> Serving<H> {
                     if let Some(successor) = successor {
                         let (socket, held) = client.into_other()?;
                         let read = Bytes::from([&parts.read_buf[..], &held].concat());
-                        return Some((successor, Box::new(Direct::new(socket)), read));
+                        return Some((successor, Box::new(Direct(socket)), read));
                     }
                     let refused = client.unanswered();
                     let word = refused.map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));

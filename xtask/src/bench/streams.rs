@@ -339,6 +339,8 @@ pub(super) fn slow_clients(bench: &Bench) -> Result<Vec<Row>, String> {
                     }
                 }
             });
+            // They are there; that they come is another matter.
+            std::thread::sleep(Duration::from_secs(1));
             let measured = tail();
             done.store(true, Ordering::Relaxed);
             measured

@@ -29,19 +29,14 @@ pub struct Client {
 const UNSENT: u32 = 16 << 10;
 
 /// A socket of its own.
-pub(super) struct Direct(TcpStream);
-impl Direct {
-    pub(super) fn new(socket: TcpStream) -> Self {
-        // It fails only if the client has gone, and then so does the rest.
-        #[cfg(target_os = "linux")]
-        let _gone = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT);
-        Self(socket)
-    }
-}
+pub(super) struct Direct(pub(super) TcpStream);
 impl Io for Direct {
+    // They fail only if the client has gone, and then so does the rest.
     #[cfg(target_os = "linux")]
     fn allow(&mut self, unacknowledged: Duration) {
-        let _gone = SockRef::from(&self.0).set_tcp_user_timeout(Some(unacknowledged));
+        let socket = SockRef::from(&self.0);
+        let _gone = socket.set_tcp_notsent_lowat(UNSENT);
+        let _gone = socket.set_tcp_user_timeout(Some(unacknowledged));
     }
     /// Elsewhere there is no such option: the system's own patience counts.
     #[cfg(not(target_os = "linux"))]

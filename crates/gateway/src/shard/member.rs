@@ -102,8 +102,8 @@ pub(super) struct Resident {
     owed: Option<Offered>,
     /// Since when nothing more could be written.
     blocked: Option<Instant>,
-    /// Its socket was told to be patient.
-    patient: bool,
+    /// What its socket was told: to be patient or not. Most that come and go at once are told nothing.
+    patient: Option<bool>,
     /// The client's last sign of life, and ours: any frame, or where it has to answer only what it has to answer.
     heard: Instant,
     spoken: Instant,
@@ -112,10 +112,8 @@ pub(super) struct Resident {
 }
 impl Resident {
     pub(super) fn new(member: Member, group: usize, bell: Arc<Bell>, now: Instant) -> Self {
-        let mut io = member.io;
-        io.allow(member.manners.heartbeat * 2);
         Self {
-            io,
+            io: member.io,
             keeper: member.keeper,
             seat: member.seat,
             allowed: member.allowed,
@@ -125,7 +123,7 @@ impl Resident {
             rest: member.first,
             owed: None,
             blocked: None,
-            patient: false,
+            patient: None,
             heard: now,
             spoken: now,
             beaten: now,
@@ -247,18 +245,21 @@ impl Resident {
     }
     /// Once in a while: a sign of life if it is time, and whether the client still gives any.
     pub(super) fn beat(&mut self, now: Instant) -> Fate {
-        if let Some(since) = self.blocked {
-            if !self.patient {
-                // It reads slowly, which its machine may say by shutting its window: that is no broken line.
-                self.patient = true;
-                self.io.allow(self.manners.stall);
-            }
-            if now.saturating_duration_since(since) >= self.manners.stall {
-                return Fate::Stalled;
-            }
-        } else if self.patient {
-            self.patient = false;
-            self.io.allow(self.manners.heartbeat * 2);
+        // Who reads slowly may say so by a shut window, which is no broken line.
+        let patient = Some(self.blocked.is_some());
+        if self.patient != patient {
+            self.patient = patient;
+            self.io.allow(if self.blocked.is_some() {
+                self.manners.stall
+            } else {
+                self.manners.heartbeat * 2
+            });
+        }
+        if self
+            .blocked
+            .is_some_and(|since| now.saturating_duration_since(since) >= self.manners.stall)
+        {
+            return Fate::Stalled;
         }
         if self.manners.answers && self.blocked.is_none() && now.saturating_duration_since(self.heard) >= self.manners.heartbeat * 2 {
             return Fate::Gone;
