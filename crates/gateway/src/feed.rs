@@ -73,9 +73,9 @@ impl Bell {
             self.wake.wake_by_ref();
         }
     }
-    /// Before looking: what comes from now on rings again.
+    /// Before looking: what comes from now on rings again. A swap, not a store: it sees all that was there before the ring it takes back.
     pub(crate) fn heard(&self) {
-        self.rung.store(false, Ordering::Release);
+        self.rung.swap(false, Ordering::AcqRel);
     }
 }
 impl Feed {

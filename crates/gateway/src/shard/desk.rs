@@ -86,7 +86,7 @@ pub(super) struct Bell {
 impl Bell {
     /// Before looking at the socket: what happens from now on rings again.
     pub(super) fn heard(&self) {
-        self.rung.store(false, Ordering::Release);
+        self.rung.swap(false, Ordering::AcqRel);
     }
 }
 impl Wake for Bell {
