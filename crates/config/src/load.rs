@@ -1,6 +1,6 @@
 //! Reads files and the environment; the only place that touches either.
 use crate::{
-    Checked, Report,
+    Checked, Documents, Report,
     check::{self, Declares},
     ledger::{At, Fault, Ledger, Path as Keys},
     overrides,
@@ -32,16 +32,9 @@ pub enum Mode {
     Run,
 }
 
-/// Reads, checks, tells all errors at once. `environment` is only asked for `${env:NAME}` and `TIDEGATE__A__B`;
+/// Reads what there is, without checking it. `environment` is only asked for `${env:NAME}` and `TIDEGATE__A__B`;
 /// `overrides` are flags: a path such as `limits.body` and its value, stronger than the environment, which is stronger than files.
-/// `kinds` are the endpoint types there are.
-pub fn load(
-    source: Source,
-    environment: impl IntoIterator<Item = (String, String)>,
-    overrides: &[(String, String)],
-    mode: Mode,
-    kinds: &[Kind],
-) -> Result<Checked, Report> {
+pub fn read(source: Source, environment: impl IntoIterator<Item = (String, String)>, overrides: &[(String, String)]) -> Documents {
     let mut loader = Loader {
         ledger: Ledger::default(),
         variables: environment.into_iter().collect(),
@@ -54,20 +47,28 @@ pub fn load(
         Source::Texts(texts) => texts.iter().for_each(|(name, text)| loader.text(name, text, None)),
     }
     loader.settings(overrides);
-    let Loader { mut ledger, documents, .. } = loader;
-    let documents: Vec<_> = documents.into_iter().map(|document| document.value).collect();
-    let checked = check::check(&documents, mode, kinds, &mut ledger);
-    if ledger.faults() == 0 {
-        return Ok(checked);
-    }
-    let (diagnostics, sources) = ledger.close();
-    Err(Report { diagnostics, sources })
+    let Loader { ledger, documents, .. } = loader;
+    Documents::new(ledger, documents.into_iter().map(|document| document.value).collect())
+}
+/// [`read`] with the environment of this process.
+pub fn read_from_process(source: Source, overrides: &[(String, String)]) -> Documents {
+    // A variable that is not UTF-8 cannot be named in a file either.
+    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    read(source, environment, overrides)
+}
+/// [`read`], then checked: all errors at once. `kinds` are the endpoint types there are.
+pub fn load(
+    source: Source,
+    environment: impl IntoIterator<Item = (String, String)>,
+    overrides: &[(String, String)],
+    mode: Mode,
+    kinds: &[Kind],
+) -> Result<Checked, Report> {
+    read(source, environment, overrides).check(mode, kinds)
 }
 /// [`load`] with the environment of this process.
 pub fn load_from_process(source: Source, overrides: &[(String, String)], mode: Mode, kinds: &[Kind]) -> Result<Checked, Report> {
-    // A variable that is not UTF-8 cannot be named in a file either.
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    load(source, environment, overrides, mode, kinds)
+    read_from_process(source, overrides).check(mode, kinds)
 }
 
 struct Loader {
@@ -100,7 +101,7 @@ impl Loader {
             return;
         }
         let name = path.display().to_string();
-        match read(path) {
+        match bytes(path) {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => self.text(&name, &text, path.parent()),
                 Err(error) => self.not_text(&name, error.utf8_error().valid_up_to(), error.as_bytes()),
@@ -197,7 +198,7 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 /// One byte more than may be, so that too much is noticed; a device or a huge file does not fill the memory.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     use io::Read;
     #[expect(clippy::disallowed_methods, reason = "the one place that reads configuration")]
     let file = fs::File::open(path)?;
@@ -207,7 +208,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 /// The line end that editors and `echo` put at the end is not part of a password.
 fn secret_file(path: &Path) -> Result<String, String> {
-    let bytes = read(path).map_err(|error| why(&error))?;
+    let bytes = bytes(path).map_err(|error| why(&error))?;
     if bytes.len() > tree::MAX_BYTES {
         return Err("it is larger than 4 MiB".to_owned());
     }
