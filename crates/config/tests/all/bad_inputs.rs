@@ -536,7 +536,6 @@ fn words_of_later_versions_are_told_as_such() {
     let stream = "kind: stream\nname: a\n";
     let mut texts: Vec<String> = [
         "webhook",
-        "user",
         "schema",
         "plan",
         "application",

@@ -1,0 +1,3 @@
+//! Who may change what is served, and how: resources, their store, tokens and users, the management API. The data plane is driven through
+//! [`plane::Plane`]: this crate opens no socket and knows no log.
+pub mod store;
