@@ -1,7 +1,7 @@
 //! Checked resources to the world's next snapshot. What an API needs is compared with what its backend can keep here, not at run time.
 use crate::{
     instances::Instances,
-    metrics::Metrics,
+    metrics::ApiMetrics,
     paths::Paths,
     route::{Route, scope},
     settings::Api,
@@ -23,12 +23,12 @@ pub struct Undeployable {
     pub problems: Vec<Problem>,
 }
 /// Opens what is new, keeps what is equal to what was, and builds every other route: whoever uses an API that stays as it was sees nothing
-/// of it. On an error nothing was swapped.
+/// of it. `metrics` knows the counters of an API by its name. On an error nothing was swapped.
 pub async fn compile(
     apis: &[Api],
     was: &Snapshot,
     instances: &mut Instances,
-    metrics: &Metrics,
+    metrics: &(dyn Fn(&Arc<str>) -> Arc<ApiMetrics> + Sync),
     revision: u64,
 ) -> Result<Result<Snapshot, Vec<Undeployable>>> {
     let mut paths = Paths::default();
@@ -56,7 +56,7 @@ pub async fn compile(
             publish,
             subscribe,
             policies: Box::default(),
-            metrics: metrics.api(&api.name),
+            metrics: metrics(&api.name),
             scope: scope(&api.name, ""),
         });
         let same = was.routes.get(&api.name).filter(|old| old.is_like(&route)).cloned();

@@ -30,6 +30,15 @@ impl World {
             feeds: Arc::new(Feeds::new(fan_out_bytes)),
         })
     }
+    /// Another world whose readers share the feeds of this one: who reads the same reads it once.
+    pub fn beside(&self, snapshot: Snapshot) -> Arc<Self> {
+        let changed = watch::Sender::new(snapshot.revision);
+        Arc::new(Self {
+            now: ArcSwap::from_pointee(snapshot),
+            changed,
+            feeds: self.feeds.clone(),
+        })
+    }
     /// What holds now. A request keeps the routes it started with.
     pub fn now(&self) -> arc_swap::Guard<Arc<Snapshot>> {
         self.now.load()

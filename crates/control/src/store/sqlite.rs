@@ -41,7 +41,12 @@ impl Sqlite {
                 let text = format!("`{}` was written by a newer version of Tidegate: format {version}", path.display());
                 Error::new(Code::NewerFormat, Fault::Operator, text).with_hint("start the version that wrote it, or a newer one")
             }
-            other => Error::new(Code::StoreFailed, Fault::Operator, format!("`{}` cannot be used: {other}", path.display())).because(other),
+            other => Error::new(
+                Code::StoreFailed,
+                Fault::Operator,
+                format!("`{}` cannot be used: {other}", path.display()),
+            )
+            .because(other),
         })?;
         let store = Self {
             pool,
@@ -62,7 +67,11 @@ fn failed(error: sqlx::Error) -> Error {
     Error::new(Code::StoreFailed, Fault::Operator, "the store of resources failed").because(error)
 }
 fn damaged(what: &str) -> Error {
-    Error::new(Code::StoreFailed, Fault::Operator, format!("the store of resources is damaged: {what}"))
+    Error::new(
+        Code::StoreFailed,
+        Fault::Operator,
+        format!("the store of resources is damaged: {what}"),
+    )
 }
 async fn revision(of: &mut SqliteTransaction<'_>) -> Result<u64> {
     // Also when all changes were forgotten.
@@ -119,7 +128,10 @@ impl Store for Sqlite {
             let mut all = self.pool.begin().await.map_err(failed)?;
             let is = revision(&mut all).await?;
             if is != at {
-                return Err(Error::client(Code::Changed, format!("the resources are at revision {is}, not {at}")));
+                return Err(Error::client(
+                    Code::Changed,
+                    format!("the resources are at revision {is}, not {at}"),
+                ));
             }
             let now = clock::now_us();
             for change in changes {
@@ -138,7 +150,12 @@ impl Store for Sqlite {
         Box::pin(async move {
             let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
             let rows = sqlx::query("SELECT * FROM changes WHERE revision < ? ORDER BY revision DESC LIMIT ?");
-            let rows = rows.bind(before).bind(i64::from(limit)).fetch_all(&self.pool).await.map_err(failed)?;
+            let rows = rows
+                .bind(before)
+                .bind(i64::from(limit))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
             let entry = |row: &SqliteRow| {
                 Ok(Entry {
                     revision: number(row, "revision")?.unsigned_abs(),
@@ -182,7 +199,9 @@ async fn one(all: &mut SqliteTransaction<'_>, change: &Change, author: &Author, 
         .bind(revision)
         .bind(now)
         .bind(&author.who),
-        Effect::Delete => sqlx::query("DELETE FROM resources WHERE kind = ? AND name = ?").bind(kind).bind(name),
+        Effect::Delete => sqlx::query("DELETE FROM resources WHERE kind = ? AND name = ?")
+            .bind(kind)
+            .bind(name),
         Effect::Run(enabled) => {
             sqlx::query("INSERT INTO running (kind, name, enabled) VALUES (?1, ?2, ?3) ON CONFLICT (kind, name) DO UPDATE SET enabled = ?3")
                 .bind(kind)
@@ -219,7 +238,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.db");
         let store = Sqlite::open(&path, 3).await.unwrap();
-        assert_eq!(store.commit(0, &[put("a", json!({"x": 1})), put("b", json!({}))], &author()).await.unwrap(), 2);
+        assert_eq!(
+            store
+                .commit(0, &[put("a", json!({"x": 1})), put("b", json!({}))], &author())
+                .await
+                .unwrap(),
+            2
+        );
         assert_eq!(*store.watch().borrow(), 2);
         let stale = store.commit(1, &[put("c", json!({}))], &author()).await.unwrap_err();
         assert_eq!(stale.code(), Code::Changed);
@@ -239,10 +264,19 @@ mod tests {
         let store = Sqlite::open(&path, 3).await.unwrap();
         let contents = store.load().await.unwrap();
         let [a] = &contents.resources[..] else { panic!("{contents:?}") };
-        assert_eq!((&*a.id.name, &a.document, a.revision, &*a.by), ("a", &json!({"x": 1}), 1, "token admin"));
+        assert_eq!(
+            (&*a.id.name, &a.document, a.revision, &*a.by),
+            ("a", &json!({"x": 1}), 1, "token admin")
+        );
         assert_eq!(contents.running, [(Id::new(ResourceKind::Stream, "f"), false)]);
         assert_eq!(contents.revision, 4);
-        let told: Vec<_> = store.changes(None, 10).await.unwrap().into_iter().map(|entry| (entry.revision, entry.action)).collect();
+        let told: Vec<_> = store
+            .changes(None, 10)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|entry| (entry.revision, entry.action))
+            .collect();
         assert_eq!(told, [(4, "stop".into()), (3, "delete".into()), (2, "create".into())]);
         assert_eq!(store.changes(Some(4), 1).await.unwrap()[0].revision, 3);
     }
