@@ -8,7 +8,8 @@ use crate::{
     tree::{self, Data, Value},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    cell::RefCell,
+    collections::{BTreeSet, HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -40,6 +41,7 @@ pub fn read(source: Source, environment: impl IntoIterator<Item = (String, Strin
         variables: environment.into_iter().collect(),
         documents: Vec::new(),
         seen: HashSet::new(),
+        touched: RefCell::default(),
         disk: matches!(source, Source::Files(_)),
     };
     match source {
@@ -47,8 +49,14 @@ pub fn read(source: Source, environment: impl IntoIterator<Item = (String, Strin
         Source::Texts(texts) => texts.iter().for_each(|(name, text)| loader.text(name, text, None)),
     }
     loader.settings(overrides);
-    let Loader { ledger, documents, .. } = loader;
-    Documents::new(ledger, documents.into_iter().map(|document| document.value).collect())
+    let Loader {
+        ledger,
+        documents,
+        touched,
+        ..
+    } = loader;
+    let documents = documents.into_iter().map(|document| document.value).collect();
+    Documents::new(ledger, documents, touched.into_inner())
 }
 /// [`read`] with the environment of this process.
 pub fn read_from_process(source: Source, overrides: &[(String, String)]) -> Documents {
@@ -77,6 +85,8 @@ struct Loader {
     documents: Vec<Document>,
     /// A file that is named twice is read once.
     seen: HashSet<PathBuf>,
+    /// Every file and folder that was looked at, whether or not it was there.
+    touched: RefCell<BTreeSet<PathBuf>>,
     disk: bool,
 }
 struct Document {
@@ -87,6 +97,7 @@ struct Document {
 impl Loader {
     /// A file or folder; `by` names it, if a file does.
     fn path(&mut self, path: &Path, by: Option<(At, &Keys)>) {
+        self.touched.get_mut().insert(path.to_owned());
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => match files(path) {
                 Ok(files) => files.iter().for_each(|file| self.file(file, by)),
@@ -100,6 +111,7 @@ impl Loader {
         if !self.seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())) {
             return;
         }
+        self.touched.get_mut().insert(path.to_owned());
         let name = path.display().to_string();
         match bytes(path) {
             Ok(bytes) => match String::from_utf8(bytes) {
@@ -113,11 +125,15 @@ impl Loader {
         let file = self.ledger.sources.add(name.into(), Arc::from(text));
         for mut value in tree::parse(text, file, &mut self.ledger) {
             let label = check::label(&value);
-            let disk = self.disk;
+            let (disk, touched) = (self.disk, &self.touched);
             let outside = Outside {
                 variables: &self.variables,
                 file: &|path| match folder {
-                    Some(folder) if disk => secret_file(&folder.join(path)),
+                    Some(folder) if disk => {
+                        let path = folder.join(path);
+                        touched.borrow_mut().insert(path.clone());
+                        secret_file(&path)
+                    }
                     _ => Err("a text in memory has no files".to_owned()),
                 },
             };
