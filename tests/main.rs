@@ -14,6 +14,7 @@ mod http2;
 mod manage;
 mod memory;
 mod metrics;
+mod openapi;
 mod post;
 mod reload;
 mod shutdown;
