@@ -40,7 +40,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::NoSuchVariable
         | Code::CommandFailed => StatusCode::UNPROCESSABLE_ENTITY,
         Code::StreamExists | Code::Duplicate | Code::AddressInUse | Code::LeaseLost => StatusCode::CONFLICT,
-        Code::Unauthorized => StatusCode::UNAUTHORIZED,
+        Code::Unauthorized | Code::NotLoggedIn => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::StorageFull | Code::StreamFull => StatusCode::INSUFFICIENT_STORAGE,
         Code::Overloaded
@@ -50,6 +50,8 @@ pub fn status(code: Code) -> StatusCode {
         | Code::FolderLocked
         | Code::NewerFormat
         | Code::NotALog
+        | Code::NodeUnreachable
+        | Code::NotANode
         | Code::TargetRefused => StatusCode::SERVICE_UNAVAILABLE,
         Code::BadHandshake => StatusCode::UPGRADE_REQUIRED,
         Code::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
