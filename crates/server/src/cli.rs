@@ -137,11 +137,8 @@ struct Common {
 }
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
-    /// For people.
     Table,
-    /// For programs.
     Json,
-    /// For both.
     Yaml,
 }
 fn setting(text: &str) -> Result<(String, String), String> {

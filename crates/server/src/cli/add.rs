@@ -7,6 +7,7 @@ use tidegate_core::clock;
 /// What every resource may have.
 #[derive(Args)]
 pub(super) struct Common {
+    /// Unique among its kind.
     name: String,
     /// For people.
     #[arg(long, value_name = "TEXT")]

@@ -9,7 +9,7 @@ use super::{
 use crate::{memory, rlimit};
 use http::{HeaderMap, Uri, header};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::{net::IpAddr, path::Path};
 use tidegate_core::{clock, error::Code};
 
 /// Of the disk, below which it is time to look, and below which publishing ends soon.
@@ -141,20 +141,21 @@ impl Doctor {
         let uri: Uri = url.parse().map_err(|_| wrong())?;
         let host = uri.host().filter(|_| ["http", "https"].contains(&scheme)).ok_or_else(wrong)?;
         let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
-        match tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await {
-            Ok(found) => {
-                let found: Vec<_> = found.map(|address| address.ip().to_string()).collect();
-                checks.ok("name", format!("{host} is {}", found.join(", ")));
-            }
-            Err(error) => {
-                checks.unreachable = true;
-                checks.add(
-                    State::Fail,
-                    "name",
-                    format!("{host} is not found: {}", plain(&error)),
-                    Some("is it spelled right? does this machine have DNS?"),
-                );
-                return Ok(());
+        let host = host.trim_matches(['[', ']']);
+        if host.parse::<IpAddr>().is_err() {
+            match tokio::net::lookup_host((host, port)).await {
+                Ok(found) => {
+                    let found: Vec<_> = found.map(|address| address.ip().to_string()).collect();
+                    checks.ok("name", format!("{host} is {}", found.join(", ")));
+                }
+                Err(error) => {
+                    checks.unreachable = true;
+                    let why = plain(&error);
+                    let why = why.rsplit(": ").next().unwrap_or_default();
+                    let hint = Some("is it spelled right? does this machine have DNS?");
+                    checks.add(State::Fail, "name", format!("{host} is not found: {why}"), hint);
+                    return Ok(());
+                }
             }
         }
         let client = HttpClient::new(self.remote.ca.as_deref())?;

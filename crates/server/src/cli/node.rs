@@ -384,11 +384,7 @@ fn unsent(error: &hyper_util::client::legacy::Error) -> Unsent {
     while let Some(cause) = next {
         text = cause.to_string();
         let io = cause.downcast_ref::<std::io::Error>();
-        let tls = cause.downcast_ref::<rustls::Error>().or_else(|| {
-            io.and_then(std::io::Error::get_ref)
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        });
-        if let Some(tls) = tls {
+        if let Some(tls) = cause.downcast_ref().or_else(|| io.and_then(inside)) {
             kind = match tls {
                 rustls::Error::InvalidCertificate(_) => Why::Certificate,
                 rustls::Error::InvalidMessage(_) => Why::NoTls,
@@ -408,6 +404,11 @@ fn unsent(error: &hyper_util::client::legacy::Error) -> Unsent {
         next = cause.source();
     }
     Unsent { text, kind }
+}
+/// TLS hands its errors on in those of the system, also in several; what lies in one is none of its sources.
+fn inside(error: &std::io::Error) -> Option<&rustls::Error> {
+    let inner = error.get_ref()?;
+    inner.downcast_ref().or_else(|| inner.downcast_ref().and_then(inside))
 }
 /// Without the number of the operating system.
 pub(super) fn plain(error: &std::io::Error) -> String {

@@ -101,15 +101,18 @@ pub(super) struct Ls {
 }
 #[derive(Args)]
 pub(super) struct Named {
+    /// Which one.
     name: String,
 }
 #[derive(Args)]
 pub(super) struct Rm {
+    /// Which ones.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
 }
 #[derive(Args)]
 pub(super) struct RmStream {
+    /// Which ones.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
     /// Do not ask.
@@ -118,6 +121,7 @@ pub(super) struct RmStream {
 }
 #[derive(Args)]
 pub(super) struct Purge {
+    /// Which one.
     name: String,
     /// Do not ask.
     #[arg(short, long)]
