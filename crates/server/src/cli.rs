@@ -121,7 +121,7 @@ enum Verb {
         /// Like TG1001.
         code: String,
     },
-    /// Print what a shell needs to complete commands, like `tidegate completion bash > ~/.local/share/bash-completion/completions/tidegate`.
+    /// Print what a shell needs to complete commands.
     Completion {
         /// Which shell.
         shell: clap_complete::Shell,

@@ -37,7 +37,7 @@ const NO_PATH: &str = "no api has this path";
 #[command(next_help_heading = "Node")]
 pub(super) struct Remote {
     /// The node's admin address.
-    #[arg(long, env = "TIDEGATE_NODE", value_name = "URL", default_value = "http://localhost:8084", value_parser = address, global = true)]
+    #[arg(long, env = "TIDEGATE_NODE", hide_env_values = true, value_name = "URL", default_value = "http://localhost:8084", value_parser = address, global = true)]
     node: String,
     /// Who asks: a token. Without it, what stands in DIR/admin-token.
     #[arg(long, env = "TIDEGATE_TOKEN", hide_env_values = true, value_name = "TOKEN", global = true)]
@@ -365,8 +365,10 @@ fn system() -> RootCertStore {
 fn from_file(path: &Path) -> Result<RootCertStore, Failure> {
     let unread =
         |why: String| Failure::command(format!("`{}` cannot be read: {why}", path.display())).hint("--ca wants certificates in PEM");
+    #[expect(clippy::disallowed_methods, reason = "the command line reads whom to trust")]
+    let text = std::fs::read(path).map_err(|error| unread(plain(&error)))?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unread(error.to_string()))? {
+    for certificate in CertificateDer::pem_slice_iter(&text) {
         let certificate = certificate.map_err(|error| unread(error.to_string()))?;
         roots.add(certificate).map_err(|error| unread(error.to_string()))?;
     }
