@@ -10,7 +10,10 @@ use crate::{
     read,
     tree::{self, Data, Value},
 };
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 use tidegate_core::check::Kind;
 
 /// What was read. What was wrong in reading is told when it is checked.
@@ -26,6 +29,8 @@ pub struct Declared {
     pub id: Id,
     /// As it was written, variables filled in; secrets are masked.
     pub document: serde_json::Value,
+    /// Of all of it, secrets included.
+    pub digest: u64,
     /// Where.
     pub place: Place,
 }
@@ -39,6 +44,11 @@ impl Documents {
         let file = self.ledger.sources.add(name.into(), Arc::from(""));
         let value = tree::of_json(document, file, &mut self.ledger);
         self.documents.push(value);
+    }
+    /// Whether a resource of a file says the same, secrets included.
+    pub fn says(&self, id: &Id, document: &serde_json::Value) -> bool {
+        let mut own = self.documents.iter().filter(|document| check::id(document).as_ref() == Some(id));
+        own.any(|own| own.to_json() == *document || own.to_json_masked() == *document)
     }
     /// Sets a key of a resource, as if it had been written so.
     pub fn set(&mut self, id: &Id, key: &str, to: bool) {
@@ -67,6 +77,7 @@ impl Documents {
             Some(Declared {
                 id: check::id(document)?,
                 document: document.to_json_masked(),
+                digest: digest(&document.to_json()),
                 place: self.ledger.place(document.at),
             })
         })
@@ -96,6 +107,12 @@ impl Documents {
             .find(|document| matches!(check::declares(document), Declares::Node));
         read::table(&NODE, own.unwrap_or(&nobody), &Path::default(), &mut Ledger::default())
     }
+}
+
+fn digest(document: &serde_json::Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    document.to_string().hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

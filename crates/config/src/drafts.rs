@@ -1,15 +1,17 @@
 //! Resources as they stand in files, before anybody checks them: read here, checked by a node far away, whose errors are shown at their
 //! place in these files.
 use crate::{
-    Report,
+    Diagnostic, Id, Report,
     check::{self, Declares},
-    diagnostic::Place,
     ledger::{At, Fault, Ledger, Path},
     load::Loader,
     tree::{Data, Value},
 };
 use serde_json::{Map, Value as Json};
-use std::path::PathBuf;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    path::PathBuf,
+};
 use tidegate_core::error::Code;
 
 /// Where drafts come from.
@@ -51,9 +53,25 @@ impl Drafts {
             }
         }
         let (documents, mut ledger) = loader.close();
+        let mut first: HashMap<Id, At> = HashMap::new();
         for document in &documents {
             if let Some(fault) = unfit(document) {
                 ledger.tell(fault);
+            }
+            let Some((id, name)) = check::id(document).zip(document.get("name")) else {
+                continue;
+            };
+            match first.entry(id) {
+                Entry::Vacant(free) => {
+                    free.insert(name.value.at);
+                }
+                Entry::Occupied(taken) => {
+                    let message = format!("there is another {} named {}", taken.key().kind, name.value.shown());
+                    let path = check::label(document).key("name");
+                    let fault = Fault::new(Code::Duplicate, name.value.at, &path, message);
+                    let first = ledger.place(*taken.get());
+                    ledger.tell(fault.hint(format!("the first one is at {first}; rename or remove one")));
+                }
             }
         }
         if ledger.faults() == 0 {
@@ -78,12 +96,12 @@ impl Drafts {
     pub fn resources(&self) -> Vec<Json> {
         self.documents.iter().map(faithful).collect()
     }
-    /// Where one begins.
-    pub fn place(&self, number: usize) -> Option<Place> {
-        self.documents.get(number).map(|document| self.ledger.place(document.at))
+    /// The number of a resource, `None` where it is not one of these.
+    pub fn number(&self, id: &Id) -> Option<usize> {
+        self.documents.iter().position(|document| check::id(document).as_ref() == Some(id))
     }
-    /// A node's remarks at their places. What points at nothing is shown at the document it is about, or at no place at all.
-    pub fn report(mut self, remarks: Vec<Remark>) -> Report {
+    /// A node's remarks at their places, and what it says of places elsewhere. What points at nothing is shown at the document it is about.
+    pub fn report(mut self, remarks: Vec<Remark>, elsewhere: Vec<Diagnostic>) -> Report {
         for remark in remarks {
             let (at, path) = self.find(&remark.pointer, remark.code);
             let mut fault = Fault::new(remark.code, at, &path, remark.message);
@@ -95,7 +113,8 @@ impl Drafts {
             }
             self.ledger.tell(fault);
         }
-        let (diagnostics, sources) = self.ledger.close();
+        let (mut diagnostics, sources) = self.ledger.close();
+        diagnostics.extend(elsewhere);
         Report { diagnostics, sources }
     }
     /// An unknown key is shown where it stands, anything else where its value does.
@@ -189,16 +208,51 @@ mod tests {
             hint: None,
         };
         let drafts = read(text).unwrap_or_else(|report| panic!("{report}"));
-        let report = drafts.report(vec![
+        let elsewhere = Diagnostic {
+            code: Code::BadValue,
+            file: "far.yaml".into(),
+            line: 2,
+            column: 3,
+            width: 1,
+            path: String::new(),
+            pointer: String::new(),
+            message: "wrong".to_owned(),
+            expected: None,
+            hint: None,
+        };
+        assert_eq!(drafts.number(&Id::new(crate::ResourceKind::Stream, "b")), Some(1));
+        let remarks = vec![
             remark("/1/retension", Code::UnknownKey),
             remark("/1/retention/age", Code::BadValue),
             remark("/0/topics/1", Code::BadValue),
             remark("/7/x", Code::BadValue),
             remark("", Code::BadValue),
-        ]);
+        ];
+        let report = drafts.report(remarks, vec![elsewhere]);
         let places: Vec<_> = report.diagnostics.iter().map(|one| one.place().to_string()).collect();
-        assert_eq!(places, ["a.yaml:1:1", "a.yaml:6:1", "a.yaml:7:19", "the defaults", "the defaults"]);
+        assert_eq!(
+            places,
+            [
+                "a.yaml:1:1",
+                "a.yaml:6:1",
+                "a.yaml:7:19",
+                "the defaults",
+                "the defaults",
+                "far.yaml:2:3"
+            ]
+        );
         assert_eq!(report.diagnostics[2].path, "streams \"b\" retention.age");
+    }
+    #[test]
+    fn a_resource_is_there_once() {
+        let said = read("kind: stream\nname: a\n---\nkind: station\nname: a\n---\nkind: api\nname: a\n")
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            said.contains("a.yaml:5:7") && said.contains("the first one is at a.yaml:2:7") && said.contains("1 error"),
+            "{said}"
+        );
     }
     #[test]
     fn settings_of_a_node_are_no_resource() {

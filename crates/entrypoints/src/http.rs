@@ -14,7 +14,7 @@ pub mod head;
 mod idempotent;
 mod items;
 mod line;
-pub(crate) mod problem;
+pub mod problem;
 mod publish;
 mod query;
 mod read;

@@ -5,10 +5,12 @@ mod cli;
 mod holder;
 mod memory;
 mod observe;
+mod plane;
 mod reconcile;
 mod rlimit;
 mod runtime;
 mod screen;
+mod secrets;
 mod serve;
 
 use std::process::ExitCode;

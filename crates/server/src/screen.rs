@@ -6,6 +6,8 @@ pub(crate) struct Screen<'a> {
     pub(crate) admin: &'a [SocketAddr],
     pub(crate) data: &'a str,
     pub(crate) demo: bool,
+    /// The first token, if this start made it.
+    pub(crate) token: Option<&'a str>,
 }
 /// Lines that can be copied and work.
 pub(crate) fn screen(screen: &Screen<'_>) -> String {
@@ -33,7 +35,12 @@ pub(crate) fn screen(screen: &Screen<'_>) -> String {
         String::new()
     };
     let _never = writeln!(out, "  gateway  http://{gateway}{browser}");
-    let _never = writeln!(out, "  admin    http://{admin}   /metrics, /healthz, /readyz\n");
+    let _never = writeln!(out, "  admin    http://{admin}   /openapi.json, /metrics");
+    if let Some(token) = screen.token {
+        let file = format!("{}/admin-token", folder.trim_start_matches("./"));
+        let _never = writeln!(out, "  token    {token}   shown once, kept in {file}");
+    }
+    out.push('\n');
     if screen.demo {
         let _never = writeln!(out, "  curl -d '{{\"id\":1}}' {gateway}/orders");
         let _never = writeln!(out, "  curl {gateway}/orders");
@@ -65,11 +72,13 @@ mod tests {
             admin: &addresses(8084),
             data: "tidegate-data",
             demo: true,
+            token: Some("tgt_x"),
         });
         assert!(text.starts_with(
             "tidegate 0.1.0 dev: durable in ./tidegate-data, this machine only, demo on\n\n  gateway  http://localhost:8080   try"
         ));
         assert!(text.contains("\n  curl -d '{\"id\":1}' localhost:8080/orders\n"));
+        assert!(text.contains("\n  token    tgt_x   shown once, kept in tidegate-data/admin-token\n"));
         assert!(text.ends_with("Ctrl-C drains.\n"));
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     runtime,
     screen::{Screen, screen},
 };
-use tidegate_config::{Mode, Source, load_from_process};
+use tidegate_config::{Mode, Source, read_from_process};
 use tidegate_core::error::{Code, Error, Fault, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,25 +24,37 @@ const OK: u8 = 0;
 const CUT: u8 = 1;
 
 pub(crate) fn serve(plan: Plan) -> u8 {
-    let checked = match load_from_process(plan.source, &plan.settings, plan.mode, &tidegate_endpoints::kinds()) {
-        Ok(checked) => checked,
+    let read = {
+        let (source, settings) = (plan.source, plan.settings);
+        move || read_from_process(source.clone(), &settings)
+    };
+    let files = read();
+    let node = match files.check(plan.mode, &tidegate_endpoints::kinds()) {
+        Ok(checked) => checked.node,
         Err(report) => return misconfigured(&report),
     };
-    let started = logs::start(&checked.node.telemetry, color()).and_then(|()| runtime::start());
-    let runtime = match started {
-        Ok(runtime) => runtime,
+    let started = logs::start(&node.telemetry, color()).and_then(|levels| Ok((levels, runtime::start()?)));
+    let (levels, runtime) = match started {
+        Ok(started) => started,
         Err(error) => return failed(&error),
     };
     // Whole, so that two folders of the same name are not taken for one.
-    let data = std::path::absolute(&checked.node.data_dir)
-        .unwrap_or_else(|_| checked.node.data_dir.clone())
+    let data = std::path::absolute(&node.data_dir)
+        .unwrap_or_else(|_| node.data_dir.clone())
         .display()
         .to_string();
-    let shown = checked.node.data_dir.display().to_string();
+    let shown = node.data_dir.display().to_string();
+    let start = boot::Start {
+        node,
+        files,
+        read: Box::new(read),
+        mode: plan.mode,
+        levels,
+    };
     let result = runtime.block_on(async {
         let mut stop = Stop::listen()?;
         let node = tokio::select! {
-            node = boot::start(checked, plan.manners) => node?,
+            node = boot::start(start, plan.manners) => node?,
             () = stop.asked() => return Ok(OK),
         };
         tracing::info!(gateway = %join(&node.gateway), admin = %join(&node.admin), data = %data, recovered = node.recovered, "ready");
@@ -52,6 +64,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
                 admin: &node.admin,
                 data: &shown,
                 demo: plan.demo,
+                token: node.token.as_deref(),
             }));
         }
         stop.asked().await;

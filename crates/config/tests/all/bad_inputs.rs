@@ -536,7 +536,6 @@ fn words_of_later_versions_are_told_as_such() {
     let stream = "kind: stream\nname: a\n";
     let mut texts: Vec<String> = [
         "webhook",
-        "user",
         "schema",
         "plan",
         "application",
@@ -551,7 +550,7 @@ fn words_of_later_versions_are_told_as_such() {
     .collect();
     texts.extend(["tls: {}", "trusted_proxies: []"].map(|key| format!("listeners: {{ gateway: {{ address: \":1\", {key} }} }}\n")));
     texts.extend(["memphis", "mqtt", "emqx"].map(|key| format!("listeners: {{ {key}: 1 }}\n")));
-    texts.extend(["store: {}", "fanout: {}", "log: { segment: 1MiB }", "telemetry: { sample: 1 }"].map(str::to_owned));
+    texts.extend(["fanout: {}", "log: { segment: 1MiB }", "telemetry: { sample: 1 }"].map(str::to_owned));
     texts.extend(["pull"].map(|key| format!("{api}entrypoints: {{ {key}: {{}} }}\n")));
     texts.extend(["policies: []", "plans: [keyless, gold]"].map(|line| format!("{api}{line}\n")));
     texts.extend(["dead_letters: {}", "schema: {}", "retention: { keep: until_acked }"].map(|line| format!("{stream}{line}\n")));

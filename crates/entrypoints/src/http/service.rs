@@ -2,7 +2,7 @@
 use super::{
     accept::{self, Format},
     body::Body,
-    call::{Call, Settings, hex, trace},
+    call::{Call, RequestIds, Settings, hex},
     cors,
     flight::Flight,
     head::{self},
@@ -12,10 +12,9 @@ use crate::listener::{Connection, Handler};
 use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
 use hyper::body::Incoming;
 use std::{
-    hash::RandomState,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -45,8 +44,7 @@ pub struct Gateway {
     pages: Vec<Page>,
     pub(super) drain: Watch,
     within: Arc<AtomicUsize>,
-    seed: RandomState,
-    requests: AtomicU64,
+    ids: RequestIds,
 }
 impl Gateway {
     /// Over a world; `drain` ends its streams.
@@ -59,8 +57,7 @@ impl Gateway {
             pages,
             drain,
             within: Arc::default(),
-            seed: RandomState::new(),
-            requests: AtomicU64::new(0),
+            ids: RequestIds::default(),
         })
     }
     /// One more stream within a connection, until the guard is dropped.
@@ -213,7 +210,7 @@ fn edits(a: &str, b: &str) -> usize {
 }
 impl Handler for Gateway {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
-        let trace = trace(&self.seed, self.requests.fetch_add(1, Ordering::Relaxed));
+        let trace = self.ids.next();
         let mut page = None;
         let (mut parts, body) = request.into_parts();
         let mut body = Some(body);
@@ -221,15 +218,8 @@ impl Handler for Gateway {
             Ok(response) => response,
             Err(error) => {
                 let request_id = hex(trace);
-                tell(&error, &request_id, &connection);
-                let mut response = problem::answer(&error, &request_id, &parts.headers);
-                if error.code() == Code::MethodNotAllowed
-                    && let Some(allow) = error.hint().and_then(|hint| hint.strip_prefix("allowed: "))
-                    && let Ok(allow) = HeaderValue::from_str(allow)
-                {
-                    response.headers_mut().insert(header::ALLOW, allow);
-                }
-                response
+                problem::tell(&error, &request_id, &connection);
+                problem::answer(&error, &[], &request_id, &parts.headers)
             }
         };
         if parts.version == Version::HTTP_2 {
@@ -243,21 +233,6 @@ impl Handler for Gateway {
             tracing::debug!(request_id = %hex(trace), peer = %connection.peer, method = %method, path = %path, status, "request");
         }
         response
-    }
-}
-/// Whose fault it is decides how loud.
-fn tell(error: &Error, request_id: &str, connection: &Connection) {
-    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    match error.fault() {
-        Fault::Client => {
-            tracing::debug!(request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "refused");
-        }
-        Fault::Broker | Fault::Operator => {
-            tracing::warn!(request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "not done");
-        }
-        Fault::Gateway => {
-            tracing::error!(request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "failed");
-        }
     }
 }
 #[cfg(test)]

@@ -2,6 +2,7 @@
 use super::{failure::Failure, password};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
+use tidegate_control::access::password::hash;
 use tidegate_core::clock;
 
 /// What every resource may have.
@@ -205,7 +206,7 @@ impl AddUser {
     pub(super) fn document(&self) -> Result<Map<String, Value>, Failure> {
         let password = password::ask(self.password_stdin)?;
         let mut document = self.common.document("user");
-        document.insert("password".to_owned(), json!({"argon2": password::hash(&password)?}));
+        document.insert("password".to_owned(), json!({"argon2": hash(&password)?}));
         document.extend(self.manage.map(|manage| ("manage".to_owned(), manage.as_str().into())));
         Ok(document)
     }

@@ -10,7 +10,7 @@ use http::Method;
 use serde_json::{Value, json};
 use similar::TextDiff;
 use std::{io::IsTerminal, io::Read, path::PathBuf};
-use tidegate_config::{Draft, Drafts, Remark};
+use tidegate_config::{Diagnostic, Draft, Drafts, Id, Remark, ResourceKind};
 use tidegate_core::error::Code;
 
 /// Lines around a change.
@@ -131,29 +131,59 @@ async fn changes(remote: &Remote, drafts: Drafts, dry_run: bool) -> Result<Vec<V
             _ => Vec::new(),
         }),
         Err(problem) => {
-            let remarks: Vec<_> = problem["errors"].as_array().into_iter().flatten().filter_map(remark).collect();
-            // What is about no resource of these has no place in them.
-            if remarks.is_empty() {
-                Err(Failure::problem(&problem))
-            } else {
-                Err(drafts.report(remarks).into())
+            let errors: Vec<_> = problem["errors"].as_array().into_iter().flatten().collect();
+            if errors.is_empty() {
+                return Err(Failure::problem(&problem));
             }
+            let (mut remarks, mut elsewhere) = (Vec::new(), Vec::new());
+            for error in errors {
+                match pointer(error, &drafts) {
+                    Some(pointer) => remarks.push(Remark {
+                        pointer,
+                        code: code(error),
+                        message: text(error, "detail").unwrap_or_default(),
+                        expected: text(error, "expected"),
+                        hint: text(error, "hint"),
+                    }),
+                    None => elsewhere.push(diagnostic(error)),
+                }
+            }
+            Err(drafts.report(remarks, elsewhere).into())
         }
     }
 }
-/// An error of a node, `None` where it points at nothing that was sent.
-fn remark(error: &Value) -> Option<Remark> {
-    let pointer = text(error, "pointer")?.strip_prefix("/resources")?.to_owned();
-    Some(Remark {
-        pointer,
+/// Where in what was sent, `None` where it is about something else.
+fn pointer(error: &Value, drafts: &Drafts) -> Option<String> {
+    let pointer = text(error, "pointer")?;
+    if let Some(inside) = pointer.strip_prefix("/resources/") {
+        return Some(format!("/{inside}"));
+    }
+    let kind = ResourceKind::of_word(error["kind"].as_str()?)?;
+    let number = drafts.number(&Id::new(kind, error["name"].as_str()?))?;
+    Some(format!("/{number}{pointer}"))
+}
+/// An error in a file of the node's, or in what it holds.
+pub(super) fn diagnostic(error: &Value) -> Diagnostic {
+    let number = |name: &str| error[name].as_u64().unwrap_or_default() as u32;
+    let held = || match (text(error, "kind"), text(error, "name")) {
+        (Some(kind), Some(name)) => format!("the node's {kind} `{name}`"),
+        _ => "the node".to_owned(),
+    };
+    Diagnostic {
         code: code(error),
+        file: text(error, "file").unwrap_or_else(held).into(),
+        line: number("line"),
+        column: number("column"),
+        width: 1,
+        path: String::new(),
+        pointer: text(error, "pointer").unwrap_or_default(),
         message: text(error, "detail").unwrap_or_default(),
         expected: text(error, "expected"),
         hint: text(error, "hint"),
-    })
+    }
 }
 /// A newer node may have codes that this program does not know.
-pub(super) fn code(error: &Value) -> Code {
+fn code(error: &Value) -> Code {
     let wanted = text(error, "code").unwrap_or_default();
     let known = Code::ALL.iter().find(|code| code.to_string() == wanted);
     known.copied().unwrap_or(Code::CommandFailed)

@@ -4,7 +4,7 @@ use super::{
     failure::{Failure, text},
     node::{ANSWER, Ask, HttpClient, Node, Remote, plain},
     say, show,
-    status::{names, ready},
+    status::{names, problems, ready},
 };
 use crate::{memory, rlimit};
 use http::{HeaderMap, Uri, header};
@@ -187,6 +187,15 @@ fn inside(status: &Value, checks: &mut Checks) {
         None => checks.ok("ready", "it wants traffic"),
         Some(why) => checks.add(State::Fail, "ready", format!("not: {why}"), Some("its log says more")),
     }
+    for (what, why) in problems(status) {
+        let hint = Some("mend it and `tidegate apply` it again, or remove it");
+        checks.add(State::Fail, "resource", format!("{what} is not served: {why}"), hint);
+    }
+    let orphans = names(&status["orphans"]);
+    if !orphans.is_empty() {
+        let hint = Some("declare them again, or `tidegate stream rm` them with their messages");
+        checks.add(State::Warn, "streams", format!("nobody declares {orphans}"), hint);
+    }
     let restart = names(&status["restart_needed"]);
     if !restart.is_empty() {
         checks.add(
@@ -324,8 +333,7 @@ mod tests {
     #[test]
     fn what_is_wrong_inside_is_told() {
         let mut checks = Checks::default();
-        let status =
-            json!({"ready": "the disk is full", "restart_needed": ["limits.body"], "last_reload": {"at": "x", "error": "2 errors"}});
+        let status = json!({"ready": "the disk is full", "restart_needed": ["limits.body"], "orphans": ["old"], "problems": [{"kind": "api", "name": "a", "detail": "no"}], "last_reload": {"at": "x", "error": "2 errors"}});
         inside(&status, &mut checks);
         let told: Vec<_> = checks
             .all
@@ -336,6 +344,8 @@ mod tests {
             told,
             [
                 ("fail", "not: the disk is full"),
+                ("fail", "api a is not served: no"),
+                ("warn", "nobody declares old"),
                 ("warn", "changed, and not in force: limits.body"),
                 ("warn", "the last reload failed: 2 errors"),
             ]

@@ -1,6 +1,5 @@
 //! A password is asked for without showing it, and only its hash goes on.
 use super::{failure::Failure, tell};
-use argon2::{Argon2, PasswordHasher};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{BufRead, IsTerminal, Read, Stdin};
 
@@ -25,13 +24,6 @@ pub(super) fn ask(from_input: bool) -> Result<String, Failure> {
         return Err(Failure::command("the password is empty; nothing was changed"));
     }
     Ok(password)
-}
-/// Argon2id with a salt of its own, at the cost OWASP names first: 19 MiB, two passes.
-pub(super) fn hash(password: &str) -> Result<String, Failure> {
-    let hashed = Argon2::default().hash_password(password.as_bytes());
-    Ok(hashed
-        .map_err(|error| Failure::command(format!("the password cannot be hashed: {error}")))?
-        .to_string())
 }
 fn line() -> Result<String, Failure> {
     let mut line = String::new();
@@ -65,23 +57,5 @@ impl Drop for Silent {
         if let Some(before) = &self.1 {
             let _kept = tcsetattr(&self.0, OptionalActions::Now, before);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use argon2::{PasswordVerifier, password_hash::phc::PasswordHash};
-
-    #[test]
-    fn a_hash_verifies_and_tells_nothing() {
-        let (one, two) = (hash("hunter2").unwrap(), hash("hunter2").unwrap());
-        assert!(
-            one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && one != two && !one.contains("hunter2"),
-            "{one}"
-        );
-        let parsed = PasswordHash::new(&one).unwrap();
-        assert!(Argon2::default().verify_password(b"hunter2", &parsed).is_ok());
-        assert!(Argon2::default().verify_password(b"hunter3", &parsed).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! `tidegate status` and `tidegate reload`: how a node is, and its files read again.
 use super::{
     OK, Output,
-    apply::code,
+    apply::diagnostic,
     failure::{Failure, text},
     node::{Ask, Node, Remote},
     say, show,
@@ -10,7 +10,7 @@ use super::{
 };
 use http::Method;
 use serde_json::Value;
-use tidegate_config::{Diagnostic, Report, Sources};
+use tidegate_config::{Report, Sources};
 
 #[derive(clap::Args)]
 pub(super) struct Status {
@@ -47,6 +47,10 @@ impl Status {
             let failed = text(reload, "error").map_or(String::new(), |error| format!(", failed: {error}"));
             rows.push(("last reload", format!("{at}{failed}")));
         }
+        let orphans = names(&status["orphans"]);
+        if !orphans.is_empty() {
+            rows.push(("undeclared", format!("streams {orphans}")));
+        }
         let restart = names(&status["restart_needed"]);
         if !restart.is_empty() {
             rows.push(("needs restart", format!("for {restart}")));
@@ -55,6 +59,10 @@ impl Status {
         let listeners: Vec<_> = status["listeners"].as_array().into_iter().flatten().map(listener).collect();
         if !listeners.is_empty() {
             say(&format!("\n{}", table(&["LISTENER", "ADDRESS", "TLS"], &listeners)));
+        }
+        let problems: Vec<_> = problems(&status).map(|(what, why)| vec![what, why]).collect();
+        if !problems.is_empty() {
+            say(&format!("\n{}", table(&["NOT SERVED", "WHY"], &problems)));
         }
         Ok(OK)
     }
@@ -95,6 +103,13 @@ pub(super) fn ready(status: &Value) -> Option<String> {
         _ => Some("it does not say why".to_owned()),
     }
 }
+/// Which resources are not served, and why.
+pub(super) fn problems(status: &Value) -> impl Iterator<Item = (String, String)> {
+    status["problems"].as_array().into_iter().flatten().map(|problem| {
+        let [kind, name, why] = ["kind", "name", "detail"].map(|member| text(problem, member).unwrap_or_default());
+        (format!("{kind} {name}"), why)
+    })
+}
 /// Several words with commas.
 pub(super) fn names(list: &Value) -> String {
     let names: Vec<_> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -114,30 +129,15 @@ fn listener(listener: &Value) -> Vec<String> {
 }
 /// Errors in the node's files, at their places there.
 fn wrong(problem: &Value) -> Failure {
-    let number = |error: &Value, name: &str| error[name].as_u64().unwrap_or_default() as u32;
-    let diagnostic = |error: &Value| {
-        Some(Diagnostic {
-            code: code(error),
-            file: text(error, "file")?.into(),
-            line: number(error, "line"),
-            column: number(error, "column"),
-            width: 1,
-            path: String::new(),
-            pointer: text(error, "pointer").unwrap_or_default(),
-            message: text(error, "detail").unwrap_or_default(),
-            expected: text(error, "expected"),
-            hint: text(error, "hint"),
-        })
-    };
-    let errors = problem["errors"].as_array().into_iter().flatten();
-    match errors.map(diagnostic).collect::<Option<Vec<_>>>().filter(|all| !all.is_empty()) {
-        Some(diagnostics) => Report {
-            diagnostics,
-            sources: Sources::default(),
-        }
-        .into(),
-        None => Failure::problem(problem),
+    let errors: Vec<_> = problem["errors"].as_array().into_iter().flatten().map(diagnostic).collect();
+    if errors.is_empty() {
+        return Failure::problem(problem);
     }
+    Report {
+        diagnostics: errors,
+        sources: Sources::default(),
+    }
+    .into()
 }
 
 #[cfg(test)]
