@@ -11,7 +11,9 @@ use crate::{
     tree::{self, Data, Value},
 };
 use std::{
+    collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
+    path::PathBuf,
     sync::Arc,
 };
 use tidegate_core::check::Kind;
@@ -20,7 +22,8 @@ use tidegate_core::check::Kind;
 #[derive(Clone, Debug, Default)]
 pub struct Documents {
     ledger: Ledger,
-    documents: Vec<Value>,
+    values: Vec<Value>,
+    touched: BTreeSet<PathBuf>,
 }
 /// A resource as a document declares it.
 #[derive(Clone, Debug)]
@@ -35,28 +38,33 @@ pub struct Declared {
     pub place: Place,
 }
 impl Documents {
-    pub(crate) fn new(ledger: Ledger, documents: Vec<Value>) -> Self {
-        Self { ledger, documents }
+    pub(crate) fn new(ledger: Ledger, values: Vec<Value>, touched: BTreeSet<PathBuf>) -> Self {
+        Self { ledger, values, touched }
+    }
+    /// Every file and folder that was looked at, whether or not it was there: what says something else when one of them changes.
+    pub fn touched(&self) -> &BTreeSet<PathBuf> {
+        &self.touched
+    }
+    /// Whether the other says the same, faults included.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let json = |of: &Self| of.values.iter().map(Value::to_json).collect::<Vec<_>>();
+        self.ledger.faults() == other.ledger.faults() && json(self) == json(other)
     }
     /// Lays one beside the others. `name` is what errors call its text; their pointers lead into it. Variables are not filled in:
     /// whoever sends a document over the network may not read this machine's files with it.
     pub fn add(&mut self, name: &str, document: &serde_json::Value) {
         let file = self.ledger.sources.add(name.into(), Arc::from(""));
         let value = tree::of_json(document, file, &mut self.ledger);
-        self.documents.push(value);
+        self.values.push(value);
     }
     /// Whether a resource of a file says the same, secrets included.
     pub fn says(&self, id: &Id, document: &serde_json::Value) -> bool {
-        let mut own = self.documents.iter().filter(|document| check::id(document).as_ref() == Some(id));
+        let mut own = self.values.iter().filter(|document| check::id(document).as_ref() == Some(id));
         own.any(|own| own.to_json() == *document || own.to_json_masked() == *document)
     }
     /// Sets a key of a resource, as if it had been written so.
     pub fn set(&mut self, id: &Id, key: &str, to: bool) {
-        for document in self
-            .documents
-            .iter_mut()
-            .filter(|document| check::id(document).as_ref() == Some(id))
-        {
+        for document in self.values.iter_mut().filter(|document| check::id(document).as_ref() == Some(id)) {
             let at = document.at;
             let Data::Map(entries) = &mut document.data else { continue };
             entries.retain(|entry| entry.key != key);
@@ -73,7 +81,7 @@ impl Documents {
     }
     /// Every resource whose kind and name can be read, in the order they were declared.
     pub fn declared(&self) -> impl Iterator<Item = Declared> + '_ {
-        self.documents.iter().filter_map(|document| {
+        self.values.iter().filter_map(|document| {
             Some(Declared {
                 id: check::id(document)?,
                 document: document.to_json_masked(),
@@ -85,7 +93,7 @@ impl Documents {
     /// All of it, all errors at once. `kinds` are the endpoint types there are.
     pub fn check(&self, mode: Mode, kinds: &[Kind]) -> Result<Checked, Report> {
         let mut ledger = self.ledger.clone();
-        let checked = check::check(&self.documents, mode, kinds, &mut ledger);
+        let checked = check::check(&self.values, mode, kinds, &mut ledger);
         if ledger.faults() == 0 {
             return Ok(checked);
         }
@@ -102,7 +110,7 @@ impl Documents {
     fn settings(&self) -> read::Record {
         let nobody = Value::empty_map(At::BUILT_IN);
         let own = self
-            .documents
+            .values
             .iter()
             .find(|document| matches!(check::declares(document), Declares::Node));
         read::table(&NODE, own.unwrap_or(&nobody), &Path::default(), &mut Ledger::default())

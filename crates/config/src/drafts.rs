@@ -52,7 +52,7 @@ impl Drafts {
                 Draft::Text(name, text) => loader.text(&name, &text, Some(std::path::Path::new("."))),
             }
         }
-        let (documents, mut ledger) = loader.close();
+        let (documents, mut ledger, _) = loader.close();
         let mut first: HashMap<Id, At> = HashMap::new();
         for document in &documents {
             if let Some(fault) = unfit(document) {

@@ -8,7 +8,8 @@ use crate::{
     tree::{self, Data, Value},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    cell::RefCell,
+    collections::{BTreeSet, HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -41,8 +42,8 @@ pub fn read(source: Source, environment: impl IntoIterator<Item = (String, Strin
         Source::Texts(texts) => texts.iter().for_each(|(name, text)| loader.text(name, text, None)),
     }
     loader.settings(overrides);
-    let (documents, ledger) = loader.close();
-    Documents::new(ledger, documents)
+    let (documents, ledger, touched) = loader.close();
+    Documents::new(ledger, documents, touched)
 }
 /// [`read`] with the environment of this process.
 pub fn read_from_process(source: Source, overrides: &[(String, String)]) -> Documents {
@@ -73,6 +74,8 @@ pub(crate) struct Loader {
     documents: Vec<Document>,
     /// A file that is named twice is read once.
     seen: HashSet<PathBuf>,
+    /// Every file and folder that was looked at, whether or not it was there.
+    touched: RefCell<BTreeSet<PathBuf>>,
     disk: bool,
 }
 struct Document {
@@ -88,15 +91,18 @@ impl Loader {
             variables: environment.into_iter().collect(),
             documents: Vec::new(),
             seen: HashSet::new(),
+            touched: RefCell::default(),
             disk,
         }
     }
-    /// What was read, and what was wrong with it.
-    pub(crate) fn close(self) -> (Vec<Value>, Ledger) {
-        (self.documents.into_iter().map(|document| document.value).collect(), self.ledger)
+    /// What was read, what was wrong with it, and where it was looked for.
+    pub(crate) fn close(self) -> (Vec<Value>, Ledger, BTreeSet<PathBuf>) {
+        let documents = self.documents.into_iter().map(|document| document.value);
+        (documents.collect(), self.ledger, self.touched.into_inner())
     }
     /// A file or folder; `by` names it, if a file does.
     pub(crate) fn path(&mut self, path: &Path, by: Option<(At, &Keys)>) {
+        self.touched.get_mut().insert(path.to_owned());
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => match files(path) {
                 Ok(files) => files.iter().for_each(|file| self.file(file, by)),
@@ -110,6 +116,7 @@ impl Loader {
         if !self.seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())) {
             return;
         }
+        self.touched.get_mut().insert(path.to_owned());
         let name = path.display().to_string();
         match bytes(path) {
             Ok(bytes) => match String::from_utf8(bytes) {
@@ -123,11 +130,15 @@ impl Loader {
         let file = self.ledger.sources.add(name.into(), Arc::from(text));
         for mut value in tree::parse(text, file, &mut self.ledger) {
             let label = check::label(&value);
-            let disk = self.disk;
+            let (disk, touched) = (self.disk, &self.touched);
             let outside = Outside {
                 variables: &self.variables,
                 file: &|path| match folder {
-                    Some(folder) if disk => secret_file(&folder.join(path)),
+                    Some(folder) if disk => {
+                        let path = folder.join(path);
+                        touched.borrow_mut().insert(path.clone());
+                        secret_file(&path)
+                    }
                     _ => Err("a text in memory has no files".to_owned()),
                 },
             };

@@ -73,6 +73,10 @@ impl State {
     pub fn checked(&self) -> &Checked {
         &self.checked
     }
+    /// The files, as they were read last.
+    pub fn files(&self) -> &Documents {
+        &self.files
+    }
     /// Who uses it.
     pub fn users_of(&self, id: &Id) -> Vec<Id> {
         let mut users: Vec<_> = self
@@ -179,6 +183,10 @@ impl Registry {
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
+    /// Reads the files again, and does nothing with them. Blocks on the disk.
+    pub fn read_again(&self) -> Documents {
+        (self.read)()
+    }
     /// Reads the files again and brings up what they say now. What is wrong leaves everything as it is.
     /// Not cancelled with the caller: it is done whole or not at all.
     pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, Refused> {
@@ -189,7 +197,7 @@ impl Registry {
         let _turn = self.turn.lock().await;
         let reader = self.clone();
         // Files may lie on a slow disk.
-        let reading = tokio::task::spawn_blocking(move || (reader.read)());
+        let reading = tokio::task::spawn_blocking(move || reader.read_again());
         let crashed = |error| Error::new(Code::Internal, Fault::Gateway, "reading the files ended early").because(error);
         let files = reading.await.map_err(crashed)?;
         let contents = self.store.load().await?;

@@ -249,14 +249,14 @@ fn show(value: &serde_json::Value, output: Output) {
     }
 }
 /// Asks before what cannot be undone; where nobody can be asked, `--yes` must have been said.
-fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+fn confirm(this: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(Failure::command(question).hint("this cannot be undone, and nobody can be asked here; `--yes` does it"));
+        return Err(Failure::command(format!("this {this}, for good")).hint("`--yes` does it; there is no terminal to ask on"));
     }
-    tell(&format!("{question} it cannot be undone [y/N] "));
+    tell(&format!("this {this}, for good. Go on? [y/N] "));
     let mut answer = String::new();
     let _none = std::io::stdin().read_line(&mut answer);
     if matches!(answer.trim(), "y" | "Y" | "yes") {

@@ -12,6 +12,7 @@ mod runtime;
 mod screen;
 mod secrets;
 mod serve;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -5,9 +5,13 @@ use crate::{
     observe::logs,
     runtime,
     screen::{Screen, screen},
+    watch,
 };
 use tidegate_config::{Mode, Source, read_from_process};
-use tidegate_core::error::{Code, Error, Fault, Result};
+use tidegate_core::{
+    error::{Code, Error, Fault, Result},
+    tasks,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What to serve, and how.
@@ -67,7 +71,9 @@ pub(crate) fn serve(plan: Plan) -> u8 {
                 token: node.token.as_deref(),
             }));
         }
+        let watching = tasks::spawn(watch::watch(node.registry.clone(), Hup::listen()?));
         stop.asked().await;
+        drop(watching);
         tracing::info!("draining");
         tokio::select! {
             stopped = node.stop() => Ok(said(&stopped)),
@@ -96,6 +102,20 @@ fn said(stopped: &Stopped) -> u8 {
     tracing::warn!(took, cut = count(stopped.cut, "connection"), "stopped at the deadline");
     CUT
 }
+/// SIGHUP.
+pub(crate) struct Hup(tokio::signal::unix::Signal);
+impl Hup {
+    fn listen() -> Result<Self> {
+        Ok(Self(listen(SignalKind::hangup())?))
+    }
+    pub(crate) async fn asked(&mut self) {
+        self.0.recv().await;
+    }
+}
+fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
+    signal(kind)
+        .map_err(|error| Error::new(Code::CommandFailed, Fault::Operator, format!("cannot listen to signals: {error}")).because(error))
+}
 /// SIGTERM and Ctrl-C.
 struct Stop {
     terminate: tokio::signal::unix::Signal,
@@ -103,11 +123,6 @@ struct Stop {
 }
 impl Stop {
     fn listen() -> Result<Self> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Error::new(Code::CommandFailed, Fault::Operator, format!("cannot listen to signals: {error}")).because(error)
-            })
-        };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

@@ -28,10 +28,11 @@ impl fmt::Display for Refused {
                 told.get(key)
                     .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
             };
-            let place = match (word("file"), word("line")) {
-                (Some(file), Some(line)) => format!("{file}:{line}: "),
-                (Some(file), None) => format!("{file}: "),
-                _ => String::new(),
+            let place: Vec<_> = ["file", "line", "column"].into_iter().filter_map(word).collect();
+            let place = if place.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", place.join(":"))
             };
             write!(f, "; {place}{}", word("detail").unwrap_or_default())?;
         }

@@ -61,7 +61,9 @@ impl Failure {
         main.hint = text(problem, "hint");
         let errors: Vec<_> = problem["errors"].as_array().into_iter().flatten().collect();
         if problem["status"] != 422 || errors.is_empty() {
-            main.below = errors.iter().map(|error| used_by(error)).collect();
+            // Who is named in the text already is not named again.
+            let named = |error: &&Value| text(error, "name").is_some_and(|name| main.text.contains(&format!("`{name}`")));
+            main.below = errors.iter().copied().filter(|error| !named(error)).map(used_by).collect();
             return Self::Said(vec![main], FAILED);
         }
         let each = errors.iter().map(|error| {
@@ -164,8 +166,9 @@ mod tests {
     }
     #[test]
     fn who_stands_in_the_way_is_named_below() {
-        let problem = json!({"status": 409, "code": "TG5006", "detail": "stream `a` is in use", "errors": [
+        let problem = json!({"status": 409, "code": "TG5006", "detail": "the stream `a` is used by the api `c`", "errors": [
             {"pointer": "/backend/stream", "kind": "api", "name": "b", "detail": "reads it"},
+            {"pointer": "", "kind": "api", "name": "c", "detail": "uses it"},
         ]});
         let Failure::Said(sentences, exit) = Failure::problem(&problem) else {
             panic!("no sentences")

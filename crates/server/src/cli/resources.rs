@@ -143,7 +143,7 @@ impl Of<Stream> {
             Stream::Rm(rm) => {
                 for name in &rm.names {
                     let messages = kind.messages(name).await?;
-                    confirm(&format!("remove stream {name} and its {messages}?"), rm.yes)?;
+                    confirm(&format!("removes stream {name} and its {messages}"), rm.yes)?;
                     kind.rm(name).await?;
                 }
                 Ok(OK)
@@ -294,7 +294,7 @@ impl Kind {
     }
     async fn purge(&self, name: &str, yes: bool) -> Result<u8, Failure> {
         let messages = self.messages(name).await?;
-        confirm(&format!("remove {messages} of stream {name}?"), yes)?;
+        confirm(&format!("removes {messages} of stream {name}"), yes)?;
         let waiting = super::progress::Progress::waiting(format!("purging {name}"));
         let answer = self.node.ask(&format!("{}/purge", self.path(name)), Ask::bare(Method::POST)).await;
         drop(waiting);
