@@ -5,6 +5,7 @@ mod bad_input;
 mod browsers;
 mod clients;
 mod command_line;
+mod commands;
 mod crash;
 mod documents;
 mod fanout;
@@ -21,6 +22,7 @@ mod shutdown;
 mod slow;
 mod sse;
 mod strict;
+mod unreachable;
 mod vanish;
 mod websocket;
 

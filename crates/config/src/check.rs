@@ -163,7 +163,8 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
         tokens,
     }
 }
-fn no_kind(document: &Value, culprit: &Value, path: &Path) -> Fault {
+/// What is wrong with a document that declares nothing.
+pub(crate) fn no_kind(document: &Value, culprit: &Value, path: &Path) -> Fault {
     let expected = one_of(words());
     if !matches!(document.data, Data::Map(_)) {
         let message = format!("a document cannot be {}", document.shown());

@@ -6,6 +6,7 @@ mod check;
 pub mod diagnostic;
 pub mod docs;
 mod documents;
+pub mod drafts;
 pub mod endpoint;
 mod entrypoints;
 #[doc(hidden)]
@@ -30,6 +31,7 @@ mod user;
 pub use api::{Api, ApiPath, Backend, Compatibility, Include, Slow};
 pub use diagnostic::{Diagnostic, Place, Report, Sources};
 pub use documents::{Declared, Documents};
+pub use drafts::{Draft, Drafts, Remark};
 pub use endpoint::Endpoint;
 pub use entrypoints::{Answer, HttpGet, HttpPost, Sse, WebSocket};
 pub use kinds::{Id, ResourceKind};

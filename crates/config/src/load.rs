@@ -36,33 +36,22 @@ pub enum Mode {
 /// Reads what there is, without checking it. `environment` is only asked for `${env:NAME}` and `TIDEGATE__A__B`;
 /// `overrides` are flags: a path such as `limits.body` and its value, stronger than the environment, which is stronger than files.
 pub fn read(source: Source, environment: impl IntoIterator<Item = (String, String)>, overrides: &[(String, String)]) -> Documents {
-    let mut loader = Loader {
-        ledger: Ledger::default(),
-        variables: environment.into_iter().collect(),
-        documents: Vec::new(),
-        seen: HashSet::new(),
-        touched: RefCell::default(),
-        disk: matches!(source, Source::Files(_)),
-    };
+    let mut loader = Loader::new(environment, matches!(source, Source::Files(_)));
     match source {
         Source::Files(paths) => paths.iter().for_each(|path| loader.path(path, None)),
         Source::Texts(texts) => texts.iter().for_each(|(name, text)| loader.text(name, text, None)),
     }
     loader.settings(overrides);
-    let Loader {
-        ledger,
-        documents,
-        touched,
-        ..
-    } = loader;
-    let documents = documents.into_iter().map(|document| document.value).collect();
-    Documents::new(ledger, documents, touched.into_inner())
+    let (documents, ledger, touched) = loader.close();
+    Documents::new(ledger, documents, touched)
 }
 /// [`read`] with the environment of this process.
 pub fn read_from_process(source: Source, overrides: &[(String, String)]) -> Documents {
-    // A variable that is not UTF-8 cannot be named in a file either.
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    read(source, environment, overrides)
+    read(source, variables(), overrides)
+}
+/// A variable that is not UTF-8 cannot be named in a file either.
+pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 /// [`read`], then checked: all errors at once. `kinds` are the endpoint types there are.
 pub fn load(
@@ -79,7 +68,7 @@ pub fn load_from_process(source: Source, overrides: &[(String, String)], mode: M
     read_from_process(source, overrides).check(mode, kinds)
 }
 
-struct Loader {
+pub(crate) struct Loader {
     ledger: Ledger,
     variables: HashMap<String, String>,
     documents: Vec<Document>,
@@ -95,8 +84,24 @@ struct Document {
     folder: Option<PathBuf>,
 }
 impl Loader {
+    /// `disk`: files may be read.
+    pub(crate) fn new(environment: impl IntoIterator<Item = (String, String)>, disk: bool) -> Self {
+        Self {
+            ledger: Ledger::default(),
+            variables: environment.into_iter().collect(),
+            documents: Vec::new(),
+            seen: HashSet::new(),
+            touched: RefCell::default(),
+            disk,
+        }
+    }
+    /// What was read, what was wrong with it, and where it was looked for.
+    pub(crate) fn close(self) -> (Vec<Value>, Ledger, BTreeSet<PathBuf>) {
+        let documents = self.documents.into_iter().map(|document| document.value);
+        (documents.collect(), self.ledger, self.touched.into_inner())
+    }
     /// A file or folder; `by` names it, if a file does.
-    fn path(&mut self, path: &Path, by: Option<(At, &Keys)>) {
+    pub(crate) fn path(&mut self, path: &Path, by: Option<(At, &Keys)>) {
         self.touched.get_mut().insert(path.to_owned());
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => match files(path) {
@@ -121,7 +126,7 @@ impl Loader {
             Err(error) => self.unreadable(path, &why(&error), by),
         }
     }
-    fn text(&mut self, name: &str, text: &str, folder: Option<&Path>) {
+    pub(crate) fn text(&mut self, name: &str, text: &str, folder: Option<&Path>) {
         let file = self.ledger.sources.add(name.into(), Arc::from(text));
         for mut value in tree::parse(text, file, &mut self.ledger) {
             let label = check::label(&value);

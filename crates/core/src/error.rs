@@ -85,6 +85,9 @@ codes! {
     AddressInUse = 5012, "A listening address is taken.";
     WrongResources = 5013, "Resources are wrong; nothing was changed.";
     CommandFailed = 5020, "The command could not be carried out.";
+    NotLoggedIn = 5030, "Not logged in.";
+    NodeUnreachable = 5031, "The node cannot be reached.";
+    NotANode = 5032, "What answers there is not a node's management API.";
     LeaseLost = 6001, "The lease was lost.";
     TargetRefused = 6002, "The target refused the messages.";
     Internal = 9001, "Tidegate has a bug.";

@@ -49,7 +49,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::ResourceExists => StatusCode::CONFLICT,
         Code::Changed => StatusCode::PRECONDITION_FAILED,
         Code::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
-        Code::Unauthorized => StatusCode::UNAUTHORIZED,
+        Code::Unauthorized | Code::NotLoggedIn => StatusCode::UNAUTHORIZED,
         Code::Forbidden | Code::ForeignPage => StatusCode::FORBIDDEN,
         Code::StorageFull | Code::StreamFull => StatusCode::INSUFFICIENT_STORAGE,
         Code::Overloaded
@@ -60,6 +60,8 @@ pub fn status(code: Code) -> StatusCode {
         | Code::FolderLocked
         | Code::NewerFormat
         | Code::NotALog
+        | Code::NodeUnreachable
+        | Code::NotANode
         | Code::TargetRefused => StatusCode::SERVICE_UNAVAILABLE,
         Code::BadHandshake => StatusCode::UPGRADE_REQUIRED,
         Code::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
