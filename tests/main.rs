@@ -18,6 +18,7 @@ mod shutdown;
 mod slow;
 mod sse;
 mod strict;
+mod tls;
 mod vanish;
 mod websocket;
 

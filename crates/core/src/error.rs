@@ -48,6 +48,7 @@ codes! {
     NotJson = 1031, "The body is not the JSON it says it is.";
     BadItem = 1032, "An item of the batch is malformed.";
     EmptyBatch = 1033, "The batch has no items.";
+    PlainOnTls = 1040, "The port speaks TLS, and the request came without.";
     Unauthorized = 2001, "The caller is not known.";
     Forbidden = 2002, "The caller may not do this.";
     Overloaded = 2003, "The gateway is at its limit.";
@@ -75,6 +76,7 @@ codes! {
     NoSuchVariable = 5011, "A variable of the configuration is not set.";
     AddressInUse = 5012, "A listening address is taken.";
     CommandFailed = 5020, "The command could not be carried out.";
+    BadCertificate = 5040, "A certificate or its key cannot be used.";
     LeaseLost = 6001, "The lease was lost.";
     TargetRefused = 6002, "The target refused the messages.";
     Internal = 9001, "Tidegate has a bug.";

@@ -16,7 +16,8 @@ pub fn status(code: Code) -> StatusCode {
         | Code::NotYet
         | Code::NotJson
         | Code::BadItem
-        | Code::EmptyBatch => StatusCode::BAD_REQUEST,
+        | Code::EmptyBatch
+        | Code::PlainOnTls => StatusCode::BAD_REQUEST,
         Code::TooLarge | Code::BatchTooLong | Code::RecordTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
@@ -38,6 +39,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::UnsafeAddress
         | Code::Unreadable
         | Code::NoSuchVariable
+        | Code::BadCertificate
         | Code::CommandFailed => StatusCode::UNPROCESSABLE_ENTITY,
         Code::StreamExists | Code::Duplicate | Code::AddressInUse | Code::LeaseLost => StatusCode::CONFLICT,
         Code::Unauthorized => StatusCode::UNAUTHORIZED,

@@ -6,6 +6,7 @@ use crate::{
     observe::{Health, Seen, admin},
     reconcile::reconcile,
     rlimit, runtime,
+    secrets::{self, Certificates},
 };
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tidegate_config::{Checked, Threads};
@@ -26,7 +27,7 @@ use tidegate_entrypoints::{
         head::HeadLimits,
         service::{Gateway, Page},
     },
-    listener::{Limits, Listener, Pinned},
+    listener::{Door, Limits, Listener, Pinned},
 };
 use tidegate_gateway::{
     compile::compile,
@@ -62,6 +63,7 @@ pub(crate) struct Node {
     _clock: Task,
     serving: Vec<Task>,
     admin_serving: Vec<Task>,
+    _certificates: Task,
     delay: Duration,
     deadline: Duration,
 }
@@ -97,7 +99,6 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
     let drain = Drain::new();
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::default());
-    let seen = Arc::new(Seen::default());
     let caps = memory::caps(node, rlimit::connections(node.limits.connections));
     let limits = Limits {
         connections: caps.connections,
@@ -115,6 +116,11 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
         (Ok(gateway), Ok(admin)) => (gateway, admin),
         (gateway, admin) => return Err(Failures(gateway.err().into_iter().chain(admin.err()).collect())),
     };
+    let bound = admin_listeners.iter().chain(&gateway_listeners);
+    let seen = Arc::new(Seen {
+        certificates: bound.filter_map(|(_, certificates)| certificates.clone()).collect(),
+        ..Seen::default()
+    });
     let admin = addresses(&admin_listeners);
     let gateway = addresses(&gateway_listeners);
     let board = admin::Board::admin(health.clone(), metrics.clone(), seen.clone(), flight.clone());
@@ -122,7 +128,9 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
     let admin_drain = Drain::new();
     let admin_serving = admin_listeners
         .into_iter()
-        .map(|listener| tasks::spawn(listener.serve(board.clone(), limits, seen.admin.clone(), admin_drain.watch(), Pinned::default())))
+        .map(|(listener, _)| {
+            tasks::spawn(listener.serve(board.clone(), limits, seen.admin.clone(), admin_drain.watch(), Pinned::default()))
+        })
         .collect();
 
     let hub = Hub::new();
@@ -176,7 +184,7 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
     };
     let serving = gateway_listeners
         .into_iter()
-        .map(|listener| tasks::spawn(listener.serve(handler.clone(), limits, seen.gateway.clone(), drain.watch(), threads.clone())))
+        .map(|(listener, _)| tasks::spawn(listener.serve(handler.clone(), limits, seen.gateway.clone(), drain.watch(), threads.clone())))
         .collect();
     health.ready();
     Ok(Node {
@@ -192,6 +200,7 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
         log,
         herald,
         _clock: clock,
+        _certificates: secrets::watch(seen.certificates.clone()),
         serving,
         admin_serving,
         delay: node.shutdown.delay,
@@ -226,34 +235,52 @@ impl Node {
         }
     }
 }
-fn bind(listeners: &[tidegate_config::Listener], setting: &str, manners: Manners) -> Result<Vec<Listener>> {
-    let mut bound = Vec::new();
-    for address in listeners.iter().flat_map(|listener| &listener.address) {
-        let tries = if manners.next_port && address.port() != 0 { TRIES } else { 1 };
+/// A bound listener, and what it proves itself with.
+type Bound = (Listener, Option<Arc<Certificates>>);
+fn bind(listeners: &[tidegate_config::Listener], setting: &str, manners: Manners) -> Result<Vec<Bound>> {
+    let mut bound: Vec<Bound> = Vec::new();
+    for declared in listeners {
+        let certificates = Certificates::open(setting, declared)?;
         // `localhost` is two addresses and one port: the second follows the first.
-        let first = bound.first().map(Listener::address).filter(|_| address.ip().is_loopback());
-        let from = first.map_or(address.port(), |first| first.port());
-        let mut result = Listener::bind(SocketAddr::new(address.ip(), from));
-        for port in (1..tries).map(|more| from.saturating_add(more)) {
-            if result.as_ref().err().is_none_or(|error| error.code() != Code::AddressInUse) {
-                break;
-            }
-            result = Listener::bind(SocketAddr::new(address.ip(), port));
-        }
-        match result {
-            Ok(listener) => bound.push(listener),
-            // A machine without IPv6 still has its other loopback.
-            Err(error) if address.is_ipv6() && !bound.is_empty() => tracing::debug!(address = %address, error = %error, "not listening"),
-            Err(error) => {
-                let holder = holder(*address).unwrap_or_else(|| "what holds the port".to_owned());
-                return Err(error.with_hint(format!("set `{setting}.address`, or end {holder}")));
+        let mut first = None;
+        for address in &declared.address {
+            if let Some(listener) = bind_one(*address, first, setting, manners)? {
+                first.get_or_insert(listener.address());
+                let door = Door {
+                    tls: certificates.as_ref().map(|certificates| certificates.tls()),
+                };
+                bound.push((listener.behind(door), certificates.clone()));
             }
         }
     }
     Ok(bound)
 }
-fn addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
-    listeners.iter().map(Listener::address).collect()
+/// `None`: it is not needed.
+fn bind_one(address: SocketAddr, first: Option<SocketAddr>, setting: &str, manners: Manners) -> Result<Option<Listener>> {
+    let tries = if manners.next_port && address.port() != 0 { TRIES } else { 1 };
+    let from = first.map_or(address.port(), |first| first.port());
+    let mut result = Listener::bind(SocketAddr::new(address.ip(), from));
+    for port in (1..tries).map(|more| from.saturating_add(more)) {
+        if result.as_ref().err().is_none_or(|error| error.code() != Code::AddressInUse) {
+            break;
+        }
+        result = Listener::bind(SocketAddr::new(address.ip(), port));
+    }
+    match result {
+        Ok(listener) => Ok(Some(listener)),
+        // A machine without IPv6 still has its other loopback.
+        Err(error) if address.is_ipv6() && first.is_some() => {
+            tracing::debug!(address = %address, error = %error, "not listening");
+            Ok(None)
+        }
+        Err(error) => {
+            let holder = holder(address).unwrap_or_else(|| "what holds the port".to_owned());
+            Err(error.with_hint(format!("set `{setting}.address`, or end {holder}")))
+        }
+    }
+}
+fn addresses(listeners: &[Bound]) -> Vec<SocketAddr> {
+    listeners.iter().map(|(listener, _)| listener.address()).collect()
 }
 fn options(checked: &Checked) -> Options {
     let log = &checked.node.log;

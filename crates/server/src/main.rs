@@ -9,6 +9,7 @@ mod reconcile;
 mod rlimit;
 mod runtime;
 mod screen;
+mod secrets;
 mod serve;
 
 use std::process::ExitCode;

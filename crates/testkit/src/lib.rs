@@ -3,6 +3,7 @@
 
 pub mod balance;
 pub mod browser;
+pub mod certificates;
 pub mod client;
 pub mod contract;
 pub mod http2;
@@ -12,6 +13,7 @@ pub mod websocket;
 
 pub use balance::balance;
 pub use browser::Browser;
+pub use certificates::Authority;
 pub use client::{Answer, Client};
 pub use http2::Http2;
 pub use node::Node;

@@ -73,6 +73,15 @@ pub(crate) fn last(error: &Error) -> Vec<u8> {
     out.extend_from_slice(&body);
     out
 }
+/// To whom speaks HTTP where TLS is spoken; in HTTP/1.1, which is likeliest understood.
+pub(crate) fn plain_on_tls() -> Vec<u8> {
+    let code = Code::PlainOnTls;
+    let status = outcome::status(code);
+    let text = format!("{code} this port speaks TLS, and the request came without\nhint: ask by `https://`\n");
+    let length = text.len();
+    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n\r\n{text}")
+        .into_bytes()
+}
 /// The same for HTTP/2: a block of head fields, none of them from a table (RFC 7541, section 6.2.2), and the body.
 pub(crate) fn last_of_http2(error: &Error) -> (Vec<u8>, Vec<u8>) {
     let mut body = serde_json::to_vec(&Problem::new(error, None)).unwrap_or_default();

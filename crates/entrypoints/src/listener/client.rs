@@ -1,4 +1,5 @@
 //! A client that is no longer spoken to in HTTP, and its socket.
+use super::transport::Transport;
 use bytes::Bytes;
 #[cfg(target_os = "linux")]
 use socket2::SockRef;
@@ -10,10 +11,7 @@ use std::{
     time::Duration,
 };
 use tidegate_gateway::shard::Io;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 /// What a successor of HTTP gets.
 pub struct Client {
@@ -29,12 +27,12 @@ pub struct Client {
 const UNSENT: u32 = 16 << 10;
 
 /// A socket of its own.
-pub(super) struct Direct(pub(super) TcpStream);
+pub(super) struct Direct(pub(super) Transport);
 impl Io for Direct {
     // They fail only if the client has gone, and then so does the rest.
     #[cfg(target_os = "linux")]
     fn allow(&mut self, unacknowledged: Duration) {
-        let socket = SockRef::from(&self.0);
+        let socket = SockRef::from(self.0.tcp());
         let _gone = socket.set_tcp_notsent_lowat(UNSENT);
         let _gone = socket.set_tcp_user_timeout(Some(unacknowledged));
     }

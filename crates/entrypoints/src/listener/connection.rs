@@ -2,6 +2,7 @@
 use super::{
     client::Client,
     guard::{Guard, Refusal, Then},
+    transport::Transport,
 };
 use bytes::{BufMut, Bytes};
 use futures::{future::BoxFuture, task::AtomicWaker};
@@ -16,10 +17,7 @@ use std::{
     },
     task::{Context, Poll, ready},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Between two requests.
 const IDLE: u8 = 0;
@@ -100,6 +98,10 @@ impl Connection {
     /// The first bytes have come, of whatever protocol.
     pub(super) fn begun(&self) {
         self.enter(HEAD);
+    }
+    /// It has said nothing of HTTP yet.
+    pub(super) fn rests(&self) {
+        self.enter(IDLE);
     }
     /// It speaks HTTP/2 from here on.
     pub(super) fn many(&self) {
@@ -235,7 +237,7 @@ impl Drop for Answered {
 
 /// The client's socket: its progress is watched, and its framing guarded as long as it speaks HTTP.
 pub struct Socket {
-    stream: TcpStream,
+    stream: Transport,
     guard: Guard,
     refused: Option<Refusal>,
     connection: Arc<Connection>,
@@ -243,7 +245,7 @@ pub struct Socket {
     early: Bytes,
 }
 impl Socket {
-    pub(super) fn new(socket: TcpStream, early: Bytes, head: usize, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(socket: Transport, early: Bytes, head: usize, connection: Arc<Connection>) -> Self {
         Self {
             early,
             stream: socket,
@@ -258,11 +260,11 @@ impl Socket {
     }
     /// The socket, and what has come and was not taken, for whoever speaks something else from here on. `None`: a head was refused behind the
     /// request that asked for it, so bytes are lost and nobody can go on.
-    pub(super) fn into_other(self) -> Option<(TcpStream, Bytes)> {
+    pub(super) fn into_other(self) -> Option<(Transport, Bytes)> {
         let held = [self.guard.ready(), &self.early].concat();
         self.refused.is_none().then(|| (self.stream, held.into()))
     }
-    pub(super) fn into_socket(self) -> TcpStream {
+    pub(super) fn into_socket(self) -> Transport {
         self.stream
     }
     fn read(&self, bytes: usize) {

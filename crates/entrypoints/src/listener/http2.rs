@@ -1,9 +1,9 @@
-//! HTTP/2 without TLS, for clients that know (RFC 9113, section 3.3): its bounds, all of them said here.
+//! HTTP/2, for clients that agreed on it under TLS or know without (RFC 9113, section 3): its bounds, all of them said here.
 mod frames;
 mod line;
 mod pace;
 
-use super::{Handler, Limits, connection::Connection};
+use super::{Handler, Limits, connection::Connection, transport::Transport};
 use crate::http::body::{Body, BoxError};
 use http::{Method, Response, header};
 use http_body::Body as HttpBody;
@@ -22,7 +22,6 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::net::TcpStream;
 
 /// Requests at once. One more is refused, which a client may repeat without harm.
 const STREAMS: u32 = 256;
@@ -39,7 +38,7 @@ const TABLE: u32 = 4 << 10;
 
 /// Serves a connection whose preface has been read.
 pub(super) fn serve<H: Handler>(
-    socket: TcpStream,
+    socket: Transport,
     handler: Arc<H>,
     limits: Limits,
     state: Arc<Connection>,
