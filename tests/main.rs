@@ -14,6 +14,7 @@ mod http2;
 mod memory;
 mod metrics;
 mod post;
+mod proxies;
 mod shutdown;
 mod slow;
 mod sse;

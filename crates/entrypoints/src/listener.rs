@@ -5,6 +5,7 @@ mod farewell;
 pub mod guard;
 mod http2;
 mod opening;
+mod proxies;
 mod sweeper;
 pub mod tls;
 mod transport;
@@ -13,6 +14,7 @@ pub use client::Client;
 pub(crate) use client::Within;
 pub(crate) use connection::Owed;
 pub use connection::{Answered, Connection, Socket, Successor};
+pub use proxies::Proxies;
 
 use client::Direct;
 
@@ -26,6 +28,7 @@ use opening::{Opening, opening};
 use std::{
     convert::Infallible,
     future::poll_fn,
+    io::ErrorKind,
     net::SocketAddr,
     pin::Pin,
     sync::{
@@ -115,6 +118,8 @@ pub struct Listener {
 pub struct Door {
     /// TLS; `None`: none.
     pub tls: Option<Arc<Tls>>,
+    /// Who may say who is calling; `None`: nobody.
+    pub proxies: Option<Arc<Proxies>>,
 }
 impl Listener {
     /// Listens. What holds the port is named if the system tells.
@@ -224,12 +229,19 @@ impl<H: Handler> Serving<H> {
         let open = (Open::new(&self.seen), self.drain.guard());
         // Before the first byte: a delayed acknowledgement would cost 40 ms. It fails only if the client has gone, and then so does the rest.
         let _gone = socket.set_nodelay(true);
-        let connection = self.sweeper.enter(peer);
+        let (front, peer) = match self.believed(peer) {
+            None => (Front::new(socket, Bytes::new()), peer),
+            Some(_) => match Box::pin(self.told(socket, peer)).await {
+                Some(told) => told,
+                None => return,
+            },
+        };
+        let connection = self.sweeper.enter(peer, self.believed(peer));
         let state = &connection.state;
         let mut socket = match &self.door.tls {
-            None => Transport::plain(socket),
+            None => Transport::Plain(front),
             // Boxed, so that who needs no TLS does not pay for it.
-            Some(tls) => match Box::pin(self.secured(&tls.clone(), socket, state)).await {
+            Some(tls) => match Box::pin(self.secured(&tls.clone(), front, state)).await {
                 Some(socket) => socket,
                 None => return,
             },
@@ -264,12 +276,39 @@ impl<H: Handler> Serving<H> {
         }
         drop(open);
     }
+    /// The proxies, if that is one of them.
+    fn believed(&self, peer: SocketAddr) -> Option<Arc<Proxies>> {
+        self.door.proxies.clone().filter(|proxies| proxies.trusts(peer.ip()))
+    }
+    /// What a proxy says before HTTP, and who is calling; nobody sweeps it yet. `None`: there will be no HTTP.
+    async fn told(&mut self, mut socket: TcpStream, peer: SocketAddr) -> Option<(Front, SocketAddr)> {
+        let limits = self.sweeper.limits();
+        let told = tokio::select! {
+            biased;
+            told = proxies::told(&mut socket, limits.idle, limits.head_timeout) => told,
+            () = self.drain.started() => return None,
+        };
+        match told {
+            Ok(told) => Some((Front::new(socket, told.early), told.caller.unwrap_or(peer))),
+            Err(error) => {
+                match error.kind() {
+                    ErrorKind::TimedOut => self.timed_out(peer),
+                    ErrorKind::InvalidData => {
+                        self.seen.unready.fetch_add(1, Ordering::Relaxed);
+                        tracing::debug!(peer = %peer, error = %error, "no connection");
+                    }
+                    _ => {}
+                }
+                None
+            }
+        }
+    }
     /// With TLS; the time of a head is the time of the handshake, and it runs from the beginning. `None`: there will be no HTTP.
-    async fn secured(&mut self, tls: &Tls, socket: TcpStream, state: &Connection) -> Option<Transport> {
+    async fn secured(&mut self, tls: &Tls, front: Front, state: &Connection) -> Option<Transport> {
         state.begun();
         let failed = tokio::select! {
             biased;
-            accepted = tls.accept(Front::new(socket, Bytes::new())) => match accepted {
+            accepted = tls.accept(front) => match accepted {
                 Ok(socket) => {
                     state.rests();
                     return Some(socket);

@@ -27,7 +27,7 @@ use tidegate_entrypoints::{
         head::HeadLimits,
         service::{Gateway, Page},
     },
-    listener::{Door, Limits, Listener, Pinned},
+    listener::{Door, Limits, Listener, Pinned, Proxies},
 };
 use tidegate_gateway::{
     compile::compile,
@@ -248,6 +248,7 @@ fn bind(listeners: &[tidegate_config::Listener], setting: &str, manners: Manners
                 first.get_or_insert(listener.address());
                 let door = Door {
                     tls: certificates.as_ref().map(|certificates| certificates.tls()),
+                    proxies: Proxies::new(&declared.trusted_proxies).map(Arc::new),
                 };
                 bound.push((listener.behind(door), certificates.clone()));
             }

@@ -10,6 +10,7 @@ pub mod http2;
 pub mod memory;
 pub mod node;
 pub mod websocket;
+pub mod wire;
 
 pub use balance::balance;
 pub use browser::Browser;
@@ -17,3 +18,5 @@ pub use certificates::Authority;
 pub use client::{Answer, Client};
 pub use http2::Http2;
 pub use node::Node;
+pub use websocket::WebSocket;
+pub use wire::{Trust, Wire};

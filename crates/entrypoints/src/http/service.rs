@@ -5,6 +5,7 @@ use super::{
     call::{Call, Settings, hex, trace},
     cors,
     flight::Flight,
+    forwarded,
     head::{self},
     problem, publish, read, sse, upload, websocket,
 };
@@ -13,6 +14,7 @@ use http::{HeaderValue, Method, Request, Response, Version, header, request::Par
 use hyper::body::Incoming;
 use std::{
     hash::RandomState,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -85,7 +87,7 @@ impl Gateway {
         parts: &mut Parts,
         body: &mut Option<Incoming>,
         connection: &Arc<Connection>,
-        trace: [u8; 16],
+        (peer, trace): (SocketAddr, [u8; 16]),
         page: &mut Option<HeaderValue>,
     ) -> Result<Response<Body>> {
         let aboard = self.flight.enter()?;
@@ -113,7 +115,7 @@ impl Gateway {
             rest,
             host,
             path,
-            peer: connection.peer,
+            peer,
             trace,
         };
         let from = cors::from(parts, &route, &self.settings);
@@ -216,12 +218,13 @@ impl Handler for Gateway {
         let trace = trace(&self.seed, self.requests.fetch_add(1, Ordering::Relaxed));
         let mut page = None;
         let (mut parts, body) = request.into_parts();
+        let peer = forwarded::caller(&parts.headers, &connection);
         let mut body = Some(body);
-        let mut response = match self.answer(&mut parts, &mut body, &connection, trace, &mut page).await {
+        let mut response = match self.answer(&mut parts, &mut body, &connection, (peer, trace), &mut page).await {
             Ok(response) => response,
             Err(error) => {
                 let request_id = hex(trace);
-                tell(&error, &request_id, &connection);
+                tell(&error, &request_id, peer);
                 let mut response = problem::answer(&error, &request_id, &parts.headers);
                 if error.code() == Code::MethodNotAllowed
                     && let Some(allow) = error.hint().and_then(|hint| hint.strip_prefix("allowed: "))
@@ -240,23 +243,23 @@ impl Handler for Gateway {
         }
         if tracing::enabled!(tracing::Level::DEBUG) {
             let (method, path, status) = (&parts.method, parts.uri.path(), response.status().as_u16());
-            tracing::debug!(request_id = %hex(trace), peer = %connection.peer, method = %method, path = %path, status, "request");
+            tracing::debug!(request_id = %hex(trace), peer = %peer, method = %method, path = %path, status, "request");
         }
         response
     }
 }
 /// Whose fault it is decides how loud.
-fn tell(error: &Error, request_id: &str, connection: &Connection) {
+fn tell(error: &Error, request_id: &str, peer: SocketAddr) {
     let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     match error.fault() {
         Fault::Client => {
-            tracing::debug!(request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "refused");
+            tracing::debug!(request_id, peer = %peer, code = %error.code(), error = %error, cause, "refused");
         }
         Fault::Broker | Fault::Operator => {
-            tracing::warn!(request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "not done");
+            tracing::warn!(request_id, peer = %peer, code = %error.code(), error = %error, cause, "not done");
         }
         Fault::Gateway => {
-            tracing::error!(request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "failed");
+            tracing::error!(request_id, peer = %peer, code = %error.code(), error = %error, cause, "failed");
         }
     }
 }

@@ -2,6 +2,7 @@
 use super::{
     client::Client,
     guard::{Guard, Refusal, Then},
+    proxies::Proxies,
     transport::Transport,
 };
 use bytes::{BufMut, Bytes};
@@ -39,6 +40,8 @@ pub type Successor = Box<dyn FnOnce(Client) -> BoxFuture<'static, ()> + Send>;
 pub struct Connection {
     /// Who is calling.
     pub peer: SocketAddr,
+    /// That is a proxy whose word on who is calling is believed, as these are.
+    pub(crate) proxies: Option<Arc<Proxies>>,
     phase: AtomicU8,
     /// The sweeper's tick of the last progress.
     since: AtomicU32,
@@ -77,6 +80,7 @@ impl Connection {
         let since = AtomicU32::new(tick.load(Ordering::Relaxed));
         Self {
             peer,
+            proxies: None,
             phase: AtomicU8::new(IDLE),
             since,
             blocked: AtomicU32::new(0),
