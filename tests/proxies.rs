@@ -36,13 +36,13 @@ fn ask(client: &mut Client, first: &[u8], path: &str, headers: &[(&str, &str)]) 
     client.write(&[first, &head("GET", path, headers, None)].concat());
     assert_eq!(client.answer().status, 404);
 }
-const VERSION_1: &[u8] = b"PROXY TCP4 192.0.2.7 10.0.0.1 8080 80\r\n";
-const VERSION_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x08\x0a\0\0\x01\x1f\x90\0\x50";
+const VERSION_1: &[u8] = b"PROXY TCP4 192.0.2.7 10.0.0.1 8181 80\r\n";
+const VERSION_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x08\x0a\0\0\x01\x1f\xf5\0\x50";
 
 #[test]
 fn a_trusted_proxy_says_who_is_calling() {
     let (node, _) = believing("127.0.0.0/8", "");
-    for (path, first, caller) in [("/one", VERSION_1, "192.0.2.7:8080"), ("/two", VERSION_2, "192.0.2.8:8080")] {
+    for (path, first, caller) in [("/one", VERSION_1, "192.0.2.7:8181"), ("/two", VERSION_2, "192.0.2.8:8181")] {
         let mut client = Client::new(node.gateway);
         ask(&mut client, first, path, &[]);
         // What the client says itself is nothing.
@@ -57,7 +57,7 @@ fn a_trusted_proxy_says_who_is_calling() {
     }
     ask(&mut client, b"", "/pieces", &[]);
     assert_eq!(client.request("GET", "/orders?wait=0", &[], b"").status, 200);
-    assert_eq!(peer(&node, "/pieces"), "192.0.2.8:8080");
+    assert_eq!(peer(&node, "/pieces"), "192.0.2.8:8181");
     // One that says nothing is served as ever, and its headers are believed.
     let mut client = Client::new(node.gateway);
     ask(&mut client, b"", "/none", &[("x-forwarded-for", "6.6.6.6, 192.0.2.9")]);
@@ -118,7 +118,7 @@ fn a_header_that_is_broken_or_slow_ends_the_connection() {
 fn a_proxy_speaks_before_tls() {
     let (node, authority) = believing("127.0.0.1", ", tls: { certificate: gateway.pem, key: gateway.key }");
     let trust = Trust::new(&authority, &["http/1.1"]);
-    for (path, first, caller) in [("/one", VERSION_1, "192.0.2.7:8080"), ("/two", VERSION_2, "192.0.2.8:8080")] {
+    for (path, first, caller) in [("/one", VERSION_1, "192.0.2.7:8181"), ("/two", VERSION_2, "192.0.2.8:8181")] {
         let mut plain = Client::new(node.gateway);
         plain.write(first);
         let mut client = Client::over(trust.over(plain.socket().try_clone().unwrap()).unwrap());
