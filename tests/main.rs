@@ -22,6 +22,7 @@ mod strict;
 mod tls;
 mod vanish;
 mod websocket;
+mod websocket_http2;
 
 use tidegate_testkit::node::How;
 

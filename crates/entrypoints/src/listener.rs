@@ -11,9 +11,10 @@ pub mod tls;
 mod transport;
 
 pub use client::Client;
-pub(crate) use client::Within;
+pub(crate) use client::{Tunnel, Within};
 pub(crate) use connection::Owed;
 pub use connection::{Answered, Connection, Socket, Successor};
+pub(crate) use http2::Lease;
 pub use proxies::Proxies;
 
 use client::Direct;

@@ -1,5 +1,9 @@
 //! A WebSocket client over a bare socket: it can send broken frames, fall silent, or leave.
-use crate::client::{Answer, Client, head};
+use crate::{
+    client::{Answer, Client, head},
+    http2::Tunnel,
+    wire::Wire,
+};
 use serde_json::Value;
 use std::{io::Read, net::SocketAddr};
 
@@ -61,6 +65,11 @@ impl WebSocket {
         assert_eq!(answer.status, 101, "{answer:?}");
         assert_eq!(answer.header("sec-websocket-accept"), Some(ACCEPT));
         assert_eq!(answer.header("sec-websocket-protocol"), subprotocol);
+        Self { client }
+    }
+    /// Over a stream of HTTP/2 that has become one.
+    pub fn within(tunnel: Tunnel) -> Self {
+        let client = Client::over(Wire::Tunnel(Box::new(tunnel)));
         Self { client }
     }
     /// One masked frame; `first` is its first byte.

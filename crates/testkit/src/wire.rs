@@ -1,5 +1,5 @@
 //! What a client's bytes go over: a socket, or TLS over it.
-use crate::certificates::Authority;
+use crate::{certificates::Authority, http2::Tunnel};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     crypto::aws_lc_rs,
@@ -18,6 +18,8 @@ pub enum Wire {
     Plain(TcpStream),
     /// Encrypted.
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    /// A stream of HTTP/2.
+    Tunnel(Box<Tunnel>),
 }
 /// What a client expects of a server, and says of itself.
 #[derive(Clone, Debug)]
@@ -48,6 +50,11 @@ impl Trust {
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         Self(Arc::new(config))
     }
+    /// The same where sockets do not block.
+    pub async fn connect(&self, socket: tokio::net::TcpStream) -> io::Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
+        let name = ServerName::try_from("localhost").expect("a name");
+        tokio_rustls::TlsConnector::from(self.0.clone()).connect(name, socket).await
+    }
     /// TLS over a socket, its handshake done.
     pub fn over(&self, socket: TcpStream) -> io::Result<Wire> {
         let name = ServerName::try_from("localhost").expect("a name");
@@ -65,12 +72,13 @@ impl Wire {
         match self {
             Self::Plain(socket) => socket,
             Self::Tls(stream) => &stream.sock,
+            Self::Tunnel(_) => panic!("it has no socket of its own"),
         }
     }
     /// What was agreed on to be spoken; empty without TLS.
     pub fn protocol(&self) -> String {
         let name = match self {
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Tunnel(_) => None,
             Self::Tls(stream) => stream.conn.alpn_protocol(),
         };
         String::from_utf8_lossy(name.unwrap_or_default()).into_owned()
@@ -81,6 +89,7 @@ impl Read for Wire {
         match self {
             Self::Plain(socket) => socket.read(bytes),
             Self::Tls(stream) => stream.read(bytes),
+            Self::Tunnel(stream) => stream.read(bytes),
         }
     }
 }
@@ -89,12 +98,14 @@ impl Write for Wire {
         match self {
             Self::Plain(socket) => socket.write(bytes),
             Self::Tls(stream) => stream.write(bytes),
+            Self::Tunnel(stream) => stream.write(bytes),
         }
     }
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(socket) => socket.flush(),
             Self::Tls(stream) => stream.flush(),
+            Self::Tunnel(stream) => stream.flush(),
         }
     }
 }

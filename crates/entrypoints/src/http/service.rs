@@ -131,6 +131,8 @@ impl Gateway {
                 // Large, and not the path that is walked most: the request's own future stays small.
                 Box::pin(self.get(call, parts, connection)).await
             }
+            // `head::check` lets no other pass.
+            Method::CONNECT => Box::pin(websocket::upgrade(&call, parts, self, connection)).await,
             _ => Err(call.no_method()),
         }
     }

@@ -5,7 +5,7 @@ mod pace;
 
 use super::{Handler, Limits, connection::Connection, transport::Transport};
 use crate::http::body::{Body, BoxError};
-use http::{Method, Response, header};
+use http::{Method, Request, Response, header};
 use http_body::Body as HttpBody;
 use hyper::{
     body::Incoming,
@@ -15,6 +15,8 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use line::{Line, Turn};
+pub(crate) use pace::Lease;
+pub(super) use pace::PIECE;
 use pace::{Opened, Pieces, Streams};
 use std::{
     convert::Infallible,
@@ -54,13 +56,19 @@ pub(super) fn serve<H: Handler>(
         .header_table_size(TABLE)
         .max_send_buf_size(pace::PIECE)
         .max_pending_accept_reset_streams(RESET_UNSEEN)
-        .max_local_error_reset_streams(RESET_FOR_FAULTS);
+        .max_local_error_reset_streams(RESET_FOR_FAULTS)
+        .enable_connect_protocol();
     let turn = Turn::default();
     let line = Line::new(socket, turn.clone(), state.clone());
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let (handler, state) = (handler.clone(), state.clone());
         let (pace, opened) = (streams.pace(), Opened::new(&state));
         let head = request.method() == Method::HEAD;
+        if request.method() == Method::CONNECT {
+            // What it becomes holds on to it.
+            pace.becomes();
+            request.extensions_mut().insert(pace.clone());
+        }
         async move {
             let mut response = handler.handle(request, state).await;
             if head {
