@@ -305,6 +305,48 @@ fn a_reader_that_stops_is_cut_in_time() {
     drop(stopped);
     balance(&node);
 }
+/// What is encrypted and not taken yet is sent on when there is room again, though nobody writes any more.
+#[test]
+fn a_reader_that_stops_for_a_while_gets_all_of_it_to_the_end() {
+    let authority = Authority::new("test");
+    let folder = folder(&authority, "");
+    let settings = folder.path().join("tidegate.yaml");
+    #[expect(clippy::disallowed_methods, reason = "a test's own folder")]
+    let text = std::fs::read_to_string(&settings).unwrap();
+    replace(
+        &settings,
+        &text
+            .replace("websocket: {}", "websocket: { heartbeat: 60s }")
+            .replace("heartbeat: 1s", "heartbeat: 60s"),
+    );
+    let node = dev().start_in(folder);
+    let mut stream = client(&node, &authority);
+    stream.write(&head("GET", "/orders", &[("accept", "text/event-stream")], None));
+    assert_eq!(stream.head().unwrap().status, 200);
+    let mut socket = WebSocket::over(client(&node, &authority), "/orders", None);
+    node.until(SSE, |open| open == 1);
+    let mut publisher = client(&node, &authority);
+    let payload = "x".repeat(10_007);
+    for i in 0..1_500 {
+        assert_eq!(
+            publisher
+                .request("POST", "/orders", &[], format!("{i}:{payload}").as_bytes())
+                .status,
+            202
+        );
+    }
+    let mut rest = String::new();
+    for i in 0..1_500 {
+        assert_eq!(stream.event(&mut rest).unwrap(), format!("id: 1.{i}\ndata: {i}:{payload}"));
+        assert_eq!(socket.heard(), format!("{i}:{payload}"));
+    }
+    // A page too.
+    let mut slow = client(&node, &authority);
+    slow.write(&head("GET", "/orders?from=earliest&limit=500", &[], None));
+    publisher.request("POST", "/orders", &[], b"last");
+    assert_eq!(slow.answer().json()["items"].as_array().unwrap().len(), 500);
+    balance(&node);
+}
 #[test]
 fn a_drain_says_goodbye_over_tls() {
     let (node, authority) = secured();

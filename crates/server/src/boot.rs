@@ -54,6 +54,8 @@ pub(crate) struct Node {
     pub(crate) gateway: Vec<SocketAddr>,
     /// Where the admin listener listens.
     pub(crate) admin: Vec<SocketAddr>,
+    /// The first of either speaks TLS.
+    pub(crate) secure: [bool; 2],
     /// What recovery took and found.
     pub(crate) recovered: String,
     health: Arc<Health>,
@@ -121,6 +123,7 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
         certificates: bound.filter_map(|(_, certificates)| certificates.clone()).collect(),
         ..Seen::default()
     });
+    let secure = [&gateway_listeners, &admin_listeners].map(|bound| bound.first().is_some_and(|(_, certificates)| certificates.is_some()));
     let admin = addresses(&admin_listeners);
     let gateway = addresses(&gateway_listeners);
     let board = admin::Board::admin(health.clone(), metrics.clone(), seen.clone(), flight.clone());
@@ -190,6 +193,7 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
     Ok(Node {
         gateway,
         admin,
+        secure,
         recovered: format!(
             "{} of {} in {} ms",
             count(found.records as usize, "record"),

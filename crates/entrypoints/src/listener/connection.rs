@@ -201,6 +201,12 @@ impl Connection {
             self.blocked.store(self.tick.load(Ordering::Relaxed).max(1), Ordering::Relaxed);
         }
     }
+    /// What became of a flush: only TLS holds anything back, so mostly there is nothing to tell.
+    pub(super) fn flushed(&self, result: &Poll<io::Result<()>>) {
+        if result.is_pending() || self.blocked.load(Ordering::Relaxed) != 0 {
+            self.wrote(result);
+        }
+    }
     /// Has its task look round: it is late, or a drain has begun.
     pub(super) fn wake(&self) {
         self.task.wake();
@@ -366,8 +372,10 @@ impl AsyncWrite for Socket {
     }
     /// Reached only when all that was to be written is: the answers made so far are out.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         let connection = &self.connection;
+        connection.flushed(&flushed);
+        ready!(flushed)?;
         if connection.asked.load(Ordering::Acquire) {
             connection.left.store(true, Ordering::Release);
         }
