@@ -5,7 +5,7 @@ mod farewell;
 pub mod guard;
 mod http2;
 mod opening;
-mod proxies;
+pub(crate) mod proxies;
 mod sweeper;
 pub mod tls;
 mod transport;

@@ -81,6 +81,25 @@ fn node(text: &str) -> Hop {
     bare.parse().map(address).ok().or_else(|| text.parse().ok())
 }
 
+/// For fuzzing: there are as many hops as the text has elements at most, and the caller is one of them or the peer.
+pub(super) fn fuzz(bytes: &[u8]) {
+    let Some((first, text)) = bytes.split_first() else { return };
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let Some(proxies) = Proxies::new(&[IpAddr::from([10, 0, 0, 0]).into()]) else {
+        return;
+    };
+    let mut hops = Vec::new();
+    if first % 2 == 0 {
+        forwarded(text, &mut hops);
+    } else {
+        list(text, &mut hops);
+    }
+    assert!(hops.len() <= text.matches(',').count() + 1);
+    let peer = SocketAddr::from(([10, 0, 0, 0], 1));
+    let caller = walk(peer, &hops, &proxies);
+    assert!(caller == peer || hops.contains(&Some(caller)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

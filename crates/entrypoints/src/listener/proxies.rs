@@ -159,6 +159,21 @@ fn binary(bytes: &[u8]) -> Header {
     }
 }
 
+/// For fuzzing: a header is known by its last byte, not before and not only behind it.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    match read(bytes) {
+        Header::Whole(length, caller) => {
+            let Some((header, _)) = bytes.split_at_checked(length) else {
+                panic!("a header ends behind what there is")
+            };
+            assert_eq!(read(header), Header::Whole(length, caller));
+            assert_eq!(header.split_last().map(|(_, most)| read(most)), Some(Header::Begun));
+        }
+        Header::Not => assert_eq!(read(&[bytes, b"more"].concat()), Header::Not),
+        Header::Begun | Header::Broken(_) => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -137,3 +137,87 @@ impl AsyncWrite for Transport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listener::tls::{Identity, Tls};
+    use futures::future::poll_fn;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+    use std::{
+        sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+        time::Duration,
+    };
+    use tidegate_core::tasks;
+    use tidegate_testkit::{Authority, Trust};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    /// Nobody writes or flushes any more; whoever listens to the client sends the rest.
+    #[tokio::test]
+    async fn what_the_socket_did_not_take_is_sent_while_the_client_is_listened_to() {
+        let authority = Authority::new("test");
+        let (certificate, key) = authority.sign("server".into());
+        let tls = Tls::new(Identity {
+            chain: vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
+            key: PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+            clients: Vec::new(),
+            newest_only: true,
+        })
+        .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, server) = tokio::join!(
+            async {
+                let socket = TcpStream::connect(address).await.unwrap();
+                Trust::new(&authority, &[]).connect(socket).await.unwrap()
+            },
+            async {
+                let (socket, _) = listener.accept().await.unwrap();
+                let front = Front::new(socket, Bytes::new());
+                tls.accept(front).await.ok().unwrap()
+            }
+        );
+        let (mut client, mut server) = (client, server);
+        let held = |server: &Transport| match server {
+            Transport::Plain(_) => false,
+            Transport::Tls(tls) => tls.get_ref().1.wants_write(),
+        };
+        // Until the socket is full in the middle of a record, which counts as written.
+        let mut written = 0;
+        while !held(&server) {
+            written += server.write(&[b'x'; 1_000]).await.unwrap();
+        }
+        let (read, heard) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let listening = async {
+            let mut word = [0; 4];
+            server.read_exact(&mut word).await.unwrap();
+            heard.store(true, Ordering::Relaxed);
+            assert!(!held(&server));
+        };
+        let reading = async {
+            let mut taken = vec![0; 64 << 10];
+            while read.load(Ordering::Relaxed) < written {
+                let more = client.read(&mut taken).await.unwrap();
+                read.fetch_add(more, Ordering::Relaxed);
+            }
+            client.write_all(b"done").await.unwrap();
+        };
+        let both = async { tokio::join!(listening, reading) };
+        tokio::time::timeout(Duration::from_secs(30), both).await.expect("it is sent");
+        assert_eq!((read.into_inner(), heard.into_inner()), (written, true));
+        // A write waits for what is held, and so does the end.
+        while !held(&server) {
+            written = server.write(&[b'x'; 1_000]).await.unwrap();
+        }
+        let more = poll_fn(|cx| Poll::Ready(Pin::new(&mut server).poll_write(cx, b"more"))).await;
+        assert!(more.is_pending() && written > 0);
+        let ending = tasks::spawn(async move { server.shutdown().await.unwrap() });
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).await.unwrap();
+        ending.ended().await;
+        assert!(rest.iter().all(|byte| *byte == b'x'));
+    }
+}
