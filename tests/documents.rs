@@ -2,7 +2,7 @@
 //!
 //! - `console`: what stands behind `$ ` is run, what stands below it is what it prints, and no more. `curl -N` and `websocat` go on for ever: they are ended
 //!   once they printed as many lines as are shown. `…` stands for what differs each time, and a time stands for any.
-//! - `yaml`: is checked; one that begins with `# tidegate.yaml` is served from there on.
+//! - `yaml`: is checked; one that begins with `# tidegate.yaml` is served from there on, beside the files that were made before.
 //! - `text`: the node said so when it started; one with `INFO ready` shows a start after a crash.
 //! - Every other block is in the list below, with its reason.
 use crate::{TIDEGATE, dev};
@@ -33,6 +33,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
 ];
 /// The ports the documents name, which nothing here takes.
 const GATEWAY: u16 = 8080;
+const SECURE: u16 = 8443;
 const ADMIN: u16 = 8084;
 /// A command that takes longer has hung: the longest is a mock's window of five seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -199,8 +200,13 @@ impl<'a> Document<'a> {
                 }
             }
             "yaml" if block.first().starts_with("# tidegate.yaml") => {
-                self.node.take().iter().for_each(balance);
-                self.node = Some(text_logs().start_with(&block.text()));
+                let folder = TempDir::new().unwrap();
+                write(folder.path(), "tidegate.yaml", &block.text());
+                if let Some(before) = self.node.take() {
+                    balance(&before);
+                    bring(before.folder(), folder.path());
+                }
+                self.node = Some(text_logs().start_in(folder.into()));
                 self.check(block, "tidegate.yaml");
             }
             "yaml" => {
@@ -241,7 +247,7 @@ impl<'a> Document<'a> {
     fn step(&mut self, step: &Step<'_>) {
         let node = self.node();
         let there = |port: u16, real: std::net::SocketAddr| (format!("localhost:{port}"), real.to_string());
-        let command = [there(GATEWAY, node.gateway), there(ADMIN, node.admin)]
+        let command = [there(GATEWAY, node.gateway), there(SECURE, node.gateway), there(ADMIN, node.admin)]
             .iter()
             .fold(step.command.to_owned(), |command, (shown, real)| command.replace(shown, real));
         let mut shown = step.prints.clone();
@@ -323,6 +329,15 @@ fn text_logs() -> How {
 #[expect(clippy::disallowed_methods, reason = "a test's own folder")]
 fn write(folder: &Path, name: &str, text: &str) {
     std::fs::write(folder.join(name), text).unwrap();
+}
+/// The files of one folder, but no settings and no data.
+fn bring(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_file() && !target.exists() {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 fn same(shown: &[&str], printed: &[String]) -> bool {
     shown.len() == printed.len() && shown.iter().zip(printed).all(|(shown, printed)| alike(shown, printed))

@@ -17,14 +17,17 @@ mod memory;
 mod metrics;
 mod openapi;
 mod post;
+mod proxies;
 mod reload;
 mod shutdown;
 mod slow;
 mod sse;
 mod strict;
+mod tls;
 mod unreachable;
 mod vanish;
 mod websocket;
+mod websocket_http2;
 
 use tidegate_testkit::node::How;
 

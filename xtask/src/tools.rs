@@ -10,6 +10,7 @@ use std::{
 /// Debian package, and the programs of which one must be there.
 const PACKAGES: &[(&str, &[&str])] = &[
     ("curl", &["curl"]),
+    ("openssl", &["openssl"]),
     ("strace", &["strace"]),
     ("python3", &["python3"]),
     ("nodejs", &["node", "nodejs"]),

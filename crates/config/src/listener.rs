@@ -5,8 +5,13 @@ use crate::{
     load::Mode,
     read::{Datum, Field, Record},
     shape::{Shape, Table, Text, key},
+    tree::{Data, Value},
 };
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use ipnet::IpNet;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
 use tidegate_core::error::Code;
 
 /// The listening addresses, each with its own settings.
@@ -24,9 +29,76 @@ pub struct Listener {
     pub address: Vec<SocketAddr>,
     /// The operator says that a public address without TLS is meant.
     pub insecure: bool,
+    /// What it proves itself with; `None`: it speaks without TLS.
+    pub tls: Option<Tls>,
+    /// Whose word on who is calling is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Where it was written, for an error on binding.
     pub at: Place,
 }
+/// TLS of one listener. The files are not looked at: checking opens nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM: its own certificate, then those between it and a root.
+    pub certificate: File,
+    /// PEM: the key of the first of them.
+    pub key: File,
+    /// PEM: who must have signed a client's certificate; `None`: clients need none.
+    pub client_ca: Option<File>,
+    /// TLS 1.2 is refused.
+    pub newest_only: bool,
+}
+/// A file that is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Relative to the folder the program is started in.
+    pub path: PathBuf,
+    /// Where it was named.
+    pub at: Place,
+}
+const FILES: [&str; 3] = ["certificate", "key", "client_ca"];
+const FILE: Text = Text {
+    expected: "the path of a PEM file",
+    good: |text| !text.is_empty() && !text.contains('\0'),
+    pattern: None,
+};
+const NETWORK: Text = Text {
+    expected: "a network such as `10.0.0.0/8` or `fd00::/8`, or one address",
+    good: |text| network(text).is_some(),
+    pattern: None,
+};
+static TLS: Table = Table {
+    title: "tls",
+    doc: "What a listener proves itself with, in PEM files; paths are relative to the folder of the file that names them. Changed files are \
+          taken up by themselves.",
+    keys: &[
+        key(
+            "certificate",
+            Shape::Text(&FILE),
+            "Its certificate, then those between it and a root.",
+        )
+        .required()
+        .example("gateway.pem"),
+        key("key", Shape::Text(&FILE), "The key of its certificate.")
+            .required()
+            .example("gateway.key"),
+        key(
+            "client_ca",
+            Shape::Text(&FILE),
+            "Who must have signed the certificate of a client; without it clients need none.",
+        )
+        .example("clients.pem"),
+        key(
+            "min_version",
+            Shape::Choice {
+                now: &["1.2", "1.3"],
+                later: &[],
+            },
+            "The oldest version of TLS it speaks.",
+        )
+        .default("\"1.2\""),
+    ],
+};
 const ADDRESS: Text = Text {
     expected: "an address such as `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or `:8080`",
     good: |text| addresses(text).is_some(),
@@ -49,8 +121,17 @@ static LISTENER: Table = Table {
             "Says that a public address without TLS is meant, as behind a proxy that does TLS.",
         )
         .default("false"),
-        key("tls", Shape::Later, "Certificate and key."),
-        key("trusted_proxies", Shape::Later, "Whose `Forwarded` headers are believed."),
+        key("tls", Shape::Record(&TLS), "Certificate and key, for HTTPS.").example("{ certificate: gateway.pem, key: gateway.key }"),
+        key(
+            "trusted_proxies",
+            Shape::List {
+                of: &Shape::Text(&NETWORK),
+                min: 0,
+            },
+            "Networks of proxies in front, whose word on who is calling is believed: the PROXY protocol, `Forwarded`, `X-Forwarded-For`.",
+        )
+        .default("[]")
+        .example("[10.0.0.0/8]"),
     ],
 };
 const LISTENER_SHAPE: Shape = Shape::TextOr {
@@ -104,10 +185,13 @@ fn listen(listeners: &Record, name: &str, mode: Mode, ledger: &mut Ledger) -> Ve
         // Told already.
         let Some(address) = addresses(text) else { continue };
         let insecure = listener.bool("insecure");
+        let trusted_proxies: Vec<_> = listener.texts("trusted_proxies").iter().filter_map(|text| network(text)).collect();
         let at = listener.at("address");
+        let broken = |key: &str| matches!(listener.field(key).map(|field| &field.datum), Some(Datum::Broken));
         // A broken `insecure` may well have been a `true`.
-        let unsure = matches!(listener.field("insecure").map(|field| &field.datum), Some(Datum::Broken));
-        if !insecure && !unsure && address.iter().any(|one| !one.ip().to_canonical().is_loopback()) {
+        let unsure = broken("insecure") || broken("trusted_proxies");
+        let protected = insecure || listener.field("tls").is_some() || !listener.list("trusted_proxies").is_empty();
+        if !protected && !unsure && address.iter().any(|one| !one.ip().to_canonical().is_loopback()) {
             let shown = listener.field("address").map(Field::shown).unwrap_or_default();
             let path = listeners.path.key(name);
             let path = if many { path.item(i) } else { path };
@@ -122,16 +206,56 @@ fn listen(listeners: &Record, name: &str, mode: Mode, ledger: &mut Ledger) -> Ve
                 Mode::Dev => ", or `tidegate dev --expose`",
             };
             ledger.tell(fault.expected("a loopback address").hint(format!(
-                "listen on loopback behind a proxy, or say `{{ address: \"{shown}\", insecure: true }}`{or}"
+                "add `tls`, listen on loopback behind a proxy, or say `{{ address: \"{shown}\", insecure: true }}`{or}"
             )));
         }
         out.push(Listener {
             address,
             insecure,
+            tls: listener.record("tls").map(|record| tls(record, ledger)),
+            trusted_proxies,
             at: ledger.place(at),
         });
     }
     out
+}
+fn tls(record: &Record, ledger: &Ledger) -> Tls {
+    let file = |name: &str| File {
+        path: record.text(name).into(),
+        at: ledger.place(record.at(name)),
+    };
+    Tls {
+        certificate: file("certificate"),
+        key: file("key"),
+        client_ca: record.maybe_text("client_ca").map(|_| file("client_ca")),
+        newest_only: record.text("min_version") == "1.3",
+    }
+}
+/// In the settings of one file: paths of certificates are relative to its folder. What is no path is told when it is checked.
+pub(crate) fn anchor(node: &mut Value, folder: &Path) {
+    let Some(listeners) = node.get_mut("listeners") else { return };
+    let Data::Map(entries) = &mut listeners.data else { return };
+    for entry in entries {
+        let listeners = match &mut entry.value.data {
+            Data::List(items) => items.as_mut_slice(),
+            _ => std::slice::from_mut(&mut entry.value),
+        };
+        for tls in listeners.iter_mut().filter_map(|listener| listener.get_mut("tls")) {
+            for name in FILES {
+                let Some(value) = tls.get_mut(name).filter(|value| value.text().is_some_and(FILE.good)) else {
+                    continue;
+                };
+                if let Data::Scalar { text, plain } = &mut value.data {
+                    *text = folder.join(&*text).display().to_string();
+                    *plain = false;
+                }
+            }
+        }
+    }
+}
+fn network(text: &str) -> Option<IpNet> {
+    let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse().ok().or_else(one)
 }
 /// What to bind for `127.0.0.1:8080`, `localhost:8080` or `:8080`. Names are not looked up: checking asks nobody.
 fn addresses(text: &str) -> Option<Vec<SocketAddr>> {

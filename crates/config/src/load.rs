@@ -3,7 +3,7 @@ use crate::{
     Checked, Documents, Report,
     check::{self, Declares},
     ledger::{At, Fault, Ledger, Path as Keys},
-    overrides,
+    listener, overrides,
     substitute::{Outside, substitute},
     tree::{self, Data, Value},
 };
@@ -184,6 +184,9 @@ impl Loader {
             0
         });
         let Some(document) = self.documents.get_mut(place) else { return };
+        if let Some(folder) = &document.folder {
+            listener::anchor(&mut document.value, folder);
+        }
         overrides::apply(&mut document.value, &self.variables, flags, &mut self.ledger);
         let folder = document.folder.clone().unwrap_or_default();
         let Some(entry) = document.value.get("resources").cloned() else {

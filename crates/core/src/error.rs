@@ -48,6 +48,7 @@ codes! {
     NotJson = 1031, "The body is not the JSON it says it is.";
     BadItem = 1032, "An item of the batch is malformed.";
     EmptyBatch = 1033, "The batch has no items.";
+    PlainOnTls = 1040, "The port speaks TLS, and the request came without.";
     Changed = 1050, "The resource is not what the condition says.";
     InUse = 1051, "Other resources use this one.";
     ReadOnly = 1052, "The resource comes from a file.";
@@ -88,6 +89,7 @@ codes! {
     NotLoggedIn = 5030, "Not logged in.";
     NodeUnreachable = 5031, "The node cannot be reached.";
     NotANode = 5032, "What answers there is not a node's management API.";
+    BadCertificate = 5040, "A certificate or its key cannot be used.";
     LeaseLost = 6001, "The lease was lost.";
     TargetRefused = 6002, "The target refused the messages.";
     Internal = 9001, "Tidegate has a bug.";

@@ -8,6 +8,7 @@ pub mod service;
 mod accept;
 mod batch;
 mod cors;
+pub mod forwarded;
 mod framings;
 mod gravitee;
 pub mod head;

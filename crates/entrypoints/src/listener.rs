@@ -5,18 +5,23 @@ mod farewell;
 pub mod guard;
 mod http2;
 mod opening;
+pub(crate) mod proxies;
 mod sweeper;
+pub mod tls;
+mod transport;
 
 pub use client::Client;
-pub(crate) use client::Within;
+pub(crate) use client::{Tunnel, Within};
 pub(crate) use connection::Owed;
 pub use connection::{Answered, Connection, Socket, Successor};
+pub(crate) use http2::Lease;
+pub use proxies::Proxies;
 
 use client::Direct;
 
 use crate::http::{body::Body, problem};
 use bytes::Bytes;
-use farewell::{LINGER, farewell};
+use farewell::{LINGER, SHORT, farewell};
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -24,6 +29,7 @@ use opening::{Opening, opening};
 use std::{
     convert::Infallible,
     future::poll_fn,
+    io::ErrorKind,
     net::SocketAddr,
     pin::Pin,
     sync::{
@@ -39,10 +45,12 @@ use tidegate_core::{
     error::{Code, Error, Fault, Result},
     tasks::{self, Task},
 };
+use tls::{Failed, Tls};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     runtime::Handle,
 };
+use transport::{Front, Transport};
 
 /// Connections the system keeps for us until they are accepted: when a thousand clients come back at once none of them should have to try again.
 const BACKLOG: u32 = 4_096;
@@ -96,12 +104,23 @@ pub struct Seen {
     pub shed: AtomicU64,
     /// Connections closed for a timeout.
     pub timed_out: AtomicU64,
+    /// Connections that ended before HTTP could begin on them.
+    pub unready: AtomicU64,
 }
 
 /// A listening socket.
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    door: Door,
+}
+/// What stands between a socket and HTTP.
+#[derive(Clone, Default)]
+pub struct Door {
+    /// TLS; `None`: none.
+    pub tls: Option<Arc<Tls>>,
+    /// Who may say who is calling; `None`: nobody.
+    pub proxies: Option<Arc<Proxies>>,
 }
 impl Listener {
     /// Listens. What holds the port is named if the system tells.
@@ -127,7 +146,17 @@ impl Listener {
             })
             .map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket,
+            address,
+            door: Door::default(),
+        })
+    }
+    /// Behind that door.
+    #[must_use]
+    pub fn behind(mut self, door: Door) -> Self {
+        self.door = door;
+        self
     }
     /// With the port the system chose, if 0 was asked.
     pub fn address(&self) -> SocketAddr {
@@ -151,7 +180,8 @@ impl Listener {
                         seen.shed.fetch_add(1, Ordering::Relaxed);
                         // Nobody sweeps it: it has a moment only.
                         let state = Connection::new(peer, Arc::default());
-                        tasks::detach(async move { farewell::shed(socket, &state).await });
+                        let tls = self.door.tls.is_some();
+                        tasks::detach(async move { farewell::shed(Transport::plain(socket), &state, tls).await });
                         continue;
                     }
                     let serving = Serving {
@@ -160,6 +190,7 @@ impl Listener {
                         _sweeping: sweeping.clone(),
                         seen: seen.clone(),
                         drain: drain.clone(),
+                        door: self.door.clone(),
                     };
                     match threads.next() {
                         None => tasks::detach(serving.run(socket, peer)),
@@ -182,6 +213,7 @@ struct Serving<H> {
     _sweeping: Arc<Task>,
     seen: Arc<Seen>,
     drain: Watch,
+    door: Door,
 }
 impl<H: Handler> Serving<H> {
     /// Its socket is watched by that thread's runtime, and all it starts stays there.
@@ -194,12 +226,27 @@ impl<H: Handler> Serving<H> {
             }
         });
     }
-    async fn run(mut self, mut socket: TcpStream, peer: SocketAddr) {
+    async fn run(mut self, socket: TcpStream, peer: SocketAddr) {
         let open = (Open::new(&self.seen), self.drain.guard());
         // Before the first byte: a delayed acknowledgement would cost 40 ms. It fails only if the client has gone, and then so does the rest.
         let _gone = socket.set_nodelay(true);
-        let connection = self.sweeper.enter(peer);
+        let (front, peer) = match self.believed(peer) {
+            None => (Front::new(socket, Bytes::new()), peer),
+            Some(_) => match Box::pin(self.told(socket, peer)).await {
+                Some(told) => told,
+                None => return,
+            },
+        };
+        let connection = self.sweeper.enter(peer, self.believed(peer));
         let state = &connection.state;
+        let mut socket = match &self.door.tls {
+            None => Transport::Plain(front),
+            // Boxed, so that who needs no TLS does not pay for it.
+            Some(tls) => match Box::pin(self.secured(&tls.clone(), front, state)).await {
+                Some(socket) => socket,
+                None => return,
+            },
+        };
         let opened = tokio::select! {
             biased;
             opened = opening(&mut socket, state) => opened,
@@ -230,8 +277,65 @@ impl<H: Handler> Serving<H> {
         }
         drop(open);
     }
+    /// The proxies, if that is one of them.
+    fn believed(&self, peer: SocketAddr) -> Option<Arc<Proxies>> {
+        self.door.proxies.clone().filter(|proxies| proxies.trusts(peer.ip()))
+    }
+    /// What a proxy says before HTTP, and who is calling; nobody sweeps it yet. `None`: there will be no HTTP.
+    async fn told(&mut self, mut socket: TcpStream, peer: SocketAddr) -> Option<(Front, SocketAddr)> {
+        let limits = self.sweeper.limits();
+        let told = tokio::select! {
+            biased;
+            told = proxies::told(&mut socket, limits.idle, limits.head_timeout) => told,
+            () = self.drain.started() => return None,
+        };
+        match told {
+            Ok(told) => Some((Front::new(socket, told.early), told.caller.unwrap_or(peer))),
+            Err(error) => {
+                match error.kind() {
+                    ErrorKind::TimedOut => self.timed_out(peer),
+                    ErrorKind::InvalidData => {
+                        self.seen.unready.fetch_add(1, Ordering::Relaxed);
+                        tracing::debug!(peer = %peer, error = %error, "no connection");
+                    }
+                    _ => {}
+                }
+                None
+            }
+        }
+    }
+    /// With TLS; the time of a head is the time of the handshake, and it runs from the beginning. `None`: there will be no HTTP.
+    async fn secured(&mut self, tls: &Tls, front: Front, state: &Connection) -> Option<Transport> {
+        state.begun();
+        let failed = tokio::select! {
+            biased;
+            accepted = tls.accept(front) => match accepted {
+                Ok(socket) => {
+                    state.rests();
+                    return Some(socket);
+                }
+                Err(failed) => failed,
+            },
+            () = state.overdue() => {
+                self.timed_out(state.peer);
+                return None;
+            }
+            () = self.drain.started() => return None,
+        };
+        let (front, word) = match failed {
+            Failed::Gone => return None,
+            Failed::Plain(front) => (front, Some(problem::plain_on_tls())),
+            Failed::Handshake(error, front) => {
+                tracing::debug!(peer = %state.peer, error = %error, "no handshake");
+                (front, None)
+            }
+        };
+        self.seen.unready.fetch_add(1, Ordering::Relaxed);
+        farewell(Transport::Plain(front), word, SHORT).await;
+        None
+    }
     /// Until the client or the gateway ends it, or the connection is no longer HTTP: then what it becomes, and what has come for that.
-    async fn http1(&mut self, socket: TcpStream, early: Bytes, connection: &Arc<Connection>) -> Option<(Successor, Box<Direct>, Bytes)> {
+    async fn http1(&mut self, socket: Transport, early: Bytes, connection: &Arc<Connection>) -> Option<(Successor, Box<Direct>, Bytes)> {
         let limits = self.sweeper.limits();
         let peer = connection.peer;
         let (handler, state) = (self.handler.clone(), connection.clone());
@@ -294,7 +398,7 @@ impl<H: Handler> Serving<H> {
             }
         }
     }
-    async fn http2(&mut self, socket: TcpStream, connection: &Arc<Connection>) {
+    async fn http2(&mut self, socket: Transport, connection: &Arc<Connection>) {
         let peer = connection.peer;
         let mut serving = http2::serve(socket, self.handler.clone(), self.sweeper.limits(), connection.clone());
         let mut draining = false;

@@ -16,7 +16,8 @@ pub fn status(code: Code) -> StatusCode {
         | Code::NotYet
         | Code::NotJson
         | Code::BadItem
-        | Code::EmptyBatch => StatusCode::BAD_REQUEST,
+        | Code::EmptyBatch
+        | Code::PlainOnTls => StatusCode::BAD_REQUEST,
         Code::TooLarge | Code::BatchTooLong | Code::RecordTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
@@ -39,6 +40,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::Unreadable
         | Code::NoSuchVariable
         | Code::WrongResources
+        | Code::BadCertificate
         | Code::CommandFailed => StatusCode::UNPROCESSABLE_ENTITY,
         Code::StreamExists
         | Code::Duplicate

@@ -32,4 +32,6 @@ fn nothing_of_the_corpus_panics() {
     assert!(over("batch", fuzz::batch) > 1_000);
     assert!(over("query", fuzz::query) > 500);
     assert!(over("words", fuzz::words) > 1_000);
+    assert!(over("proxies", fuzz::proxies) > 500);
+    assert!(over("forwarded", fuzz::forwarded) > 500);
 }

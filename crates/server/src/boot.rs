@@ -5,11 +5,12 @@ use crate::{
     memory,
     observe::{
         Health, Seen,
-        admin::{Admin, Board},
+        admin::{Admin, Board, Listening},
         logs::Levels,
     },
     plane::Plane,
-    rlimit, runtime, secrets,
+    rlimit, runtime,
+    secrets::{self, Certificates},
 };
 use std::{
     net::SocketAddr,
@@ -20,7 +21,7 @@ use std::{
 use tidegate_config::{Documents, Id, Mode, ResourceKind, Threads};
 use tidegate_control::{
     access::{Access, token},
-    api::{Api, Door},
+    api::{Api, Door as Gate},
     registry::{Parts, Read, Refused, Registry, What, When, Wish},
     store::{Author, Sqlite},
 };
@@ -41,7 +42,7 @@ use tidegate_entrypoints::{
         head::HeadLimits,
         service::{Gateway, Page},
     },
-    listener::{Limits, Listener, Pinned},
+    listener::{Door, Limits, Listener, Pinned, Proxies},
 };
 use tidegate_gateway::metrics::Metrics;
 use tidegate_hub::Hub;
@@ -63,6 +64,8 @@ pub(crate) struct Node {
     pub(crate) gateway: Vec<SocketAddr>,
     /// Where the admin listener listens.
     pub(crate) admin: Vec<SocketAddr>,
+    /// The first of either speaks TLS.
+    pub(crate) secure: [bool; 2],
     /// What recovery took and found.
     pub(crate) recovered: String,
     /// Every resource there is.
@@ -77,6 +80,7 @@ pub(crate) struct Node {
     _follow: Task,
     serving: Vec<Task>,
     admin_serving: Vec<Task>,
+    _certificates: Task,
     delay: Duration,
     deadline: Duration,
 }
@@ -137,7 +141,6 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     let drain = Drain::new();
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::default());
-    let seen = Arc::new(Seen::default());
     let access = Arc::new(Access::new(node.limits.failed_logins));
     let caps = memory::caps(&node, rlimit::connections(node.limits.connections));
     let limits = Limits {
@@ -156,32 +159,46 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         (Ok(gateway), Ok(admin)) => (gateway, admin),
         (gateway, admin) => return Err(Failures(gateway.err().into_iter().chain(admin.err()).collect())),
     };
+    let bound = admin_listeners.iter().chain(&gateway_listeners);
+    let seen = Arc::new(Seen {
+        certificates: bound.filter_map(|(_, certificates)| certificates.clone()).collect(),
+        ..Seen::default()
+    });
+    let secure = [&gateway_listeners, &admin_listeners].map(|bound| bound.first().is_some_and(|(_, certificates)| certificates.is_some()));
     let admin = addresses(&admin_listeners);
     let gateway = addresses(&gateway_listeners);
-    let listening =
-        |name: &'static str, addresses: &[SocketAddr]| addresses.iter().map(move |address| (name, *address)).collect::<Vec<_>>();
+    let listening = |name: &'static str, bound: &[Bound]| {
+        let one = |(listener, certificates): &Bound| Listening {
+            name,
+            address: listener.address(),
+            certificates: certificates.clone(),
+        };
+        bound.iter().map(one).collect::<Vec<_>>()
+    };
     let board = Arc::new(Board {
         health: health.clone(),
         metrics: metrics.clone(),
         seen: seen.clone(),
         flight: flight.clone(),
         levels: levels.clone(),
-        listeners: [listening("gateway", &gateway), listening("admin", &admin)].concat(),
+        listeners: [listening("gateway", &gateway_listeners), listening("admin", &admin_listeners)].concat(),
         since: clock::now_us(),
     });
-    let door = Door {
+    let gate = Gate {
         loopback: admin.iter().all(|address| address.ip().to_canonical().is_loopback()),
     };
     let api_limits = tidegate_control::api::Limits {
         body: usize::try_from(node.limits.batch_body).unwrap_or(usize::MAX),
         patience: node.limits.body_stall,
     };
-    let managing = Admin::new(Api::new(board, access.clone(), door, api_limits));
+    let managing = Admin::new(Api::new(board, access.clone(), gate, api_limits));
     // It goes on through the drain, so that whoever asks sees it.
     let admin_drain = Drain::new();
     let admin_serving = admin_listeners
         .into_iter()
-        .map(|listener| tasks::spawn(listener.serve(managing.clone(), limits, seen.admin.clone(), admin_drain.watch(), Pinned::default())))
+        .map(|(listener, _)| {
+            tasks::spawn(listener.serve(managing.clone(), limits, seen.admin.clone(), admin_drain.watch(), Pinned::default()))
+        })
         .collect();
 
     let hub = Hub::new();
@@ -225,12 +242,13 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     };
     let serving = gateway_listeners
         .into_iter()
-        .map(|listener| tasks::spawn(listener.serve(handler.clone(), limits, seen.gateway.clone(), drain.watch(), threads.clone())))
+        .map(|(listener, _)| tasks::spawn(listener.serve(handler.clone(), limits, seen.gateway.clone(), drain.watch(), threads.clone())))
         .collect();
     health.ready();
     Ok(Node {
         gateway,
         admin,
+        secure,
         recovered: format!(
             "{} of {} in {} ms",
             count(found.records as usize, "record"),
@@ -244,6 +262,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         herald,
         _clock: clock,
         _follow: follow,
+        _certificates: secrets::certificates::watch(seen.certificates.clone()),
         serving,
         admin_serving,
         delay: node.shutdown.delay,
@@ -258,7 +277,7 @@ async fn first_token(registry: &Arc<Registry>, data_dir: &Path) -> std::result::
     }
     let (text, digest) = token::make()?;
     // The file first: a token whose text is nowhere would lock everybody out.
-    secrets::keep_admin_token(data_dir, &text)?;
+    secrets::token::keep(data_dir, &text)?;
     let wish = Wish {
         id: Id::new(ResourceKind::Token, "admin"),
         what: What::Put(serde_json::json!({"kind": "token", "name": "admin", "manage": "admin", "sha256": token::hex(&digest)})),
@@ -318,34 +337,53 @@ impl Node {
         }
     }
 }
-fn bind(listeners: &[tidegate_config::Listener], setting: &str, manners: Manners) -> Result<Vec<Listener>> {
-    let mut bound = Vec::new();
-    for address in listeners.iter().flat_map(|listener| &listener.address) {
-        let tries = if manners.next_port && address.port() != 0 { TRIES } else { 1 };
+/// A bound listener, and what it proves itself with.
+type Bound = (Listener, Option<Arc<Certificates>>);
+fn bind(listeners: &[tidegate_config::Listener], setting: &str, manners: Manners) -> Result<Vec<Bound>> {
+    let mut bound: Vec<Bound> = Vec::new();
+    for declared in listeners {
+        let certificates = Certificates::open(setting, declared)?;
         // `localhost` is two addresses and one port: the second follows the first.
-        let first = bound.first().map(Listener::address).filter(|_| address.ip().is_loopback());
-        let from = first.map_or(address.port(), |first| first.port());
-        let mut result = Listener::bind(SocketAddr::new(address.ip(), from));
-        for port in (1..tries).map(|more| from.saturating_add(more)) {
-            if result.as_ref().err().is_none_or(|error| error.code() != Code::AddressInUse) {
-                break;
-            }
-            result = Listener::bind(SocketAddr::new(address.ip(), port));
-        }
-        match result {
-            Ok(listener) => bound.push(listener),
-            // A machine without IPv6 still has its other loopback.
-            Err(error) if address.is_ipv6() && !bound.is_empty() => tracing::debug!(address = %address, error = %error, "not listening"),
-            Err(error) => {
-                let holder = holder(*address).unwrap_or_else(|| "what holds the port".to_owned());
-                return Err(error.with_hint(format!("set `{setting}.address`, or end {holder}")));
+        let mut first = None;
+        for address in &declared.address {
+            if let Some(listener) = bind_one(*address, first, setting, manners)? {
+                first.get_or_insert(listener.address());
+                let door = Door {
+                    tls: certificates.as_ref().map(|certificates| certificates.tls()),
+                    proxies: Proxies::new(&declared.trusted_proxies).map(Arc::new),
+                };
+                bound.push((listener.behind(door), certificates.clone()));
             }
         }
     }
     Ok(bound)
 }
-fn addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
-    listeners.iter().map(Listener::address).collect()
+/// `None`: it is not needed.
+fn bind_one(address: SocketAddr, first: Option<SocketAddr>, setting: &str, manners: Manners) -> Result<Option<Listener>> {
+    let tries = if manners.next_port && address.port() != 0 { TRIES } else { 1 };
+    let from = first.map_or(address.port(), |first| first.port());
+    let mut result = Listener::bind(SocketAddr::new(address.ip(), from));
+    for port in (1..tries).map(|more| from.saturating_add(more)) {
+        if result.as_ref().err().is_none_or(|error| error.code() != Code::AddressInUse) {
+            break;
+        }
+        result = Listener::bind(SocketAddr::new(address.ip(), port));
+    }
+    match result {
+        Ok(listener) => Ok(Some(listener)),
+        // A machine without IPv6 still has its other loopback.
+        Err(error) if address.is_ipv6() && first.is_some() => {
+            tracing::debug!(address = %address, error = %error, "not listening");
+            Ok(None)
+        }
+        Err(error) => {
+            let holder = holder(address).unwrap_or_else(|| "what holds the port".to_owned());
+            Err(error.with_hint(format!("set `{setting}.address`, or end {holder}")))
+        }
+    }
+}
+fn addresses(listeners: &[Bound]) -> Vec<SocketAddr> {
+    listeners.iter().map(|(listener, _)| listener.address()).collect()
 }
 fn options(node: &tidegate_config::Node) -> Options {
     let log = &node.log;

@@ -6,6 +6,8 @@ use tidegate_config::Node;
 const OWN: u64 = 48 << 20;
 /// A connection that is busy: two buffers of the parser, its task and its request.
 const CONNECTION: u64 = 48 << 10;
+/// What TLS adds: 8 KiB for keys and state, a record on its way in and one on its way out.
+const TLS: u64 = 40 << 10;
 /// A body that is gathered grows by doubling, and a page is there beside what it is made of.
 const COPIES: u64 = 2;
 /// With less, whoever is a moment late reads the log.
@@ -29,7 +31,9 @@ pub(crate) fn caps(node: &Node, connections: usize) -> Caps {
     };
     let Some(there_is) = there_is() else { return wanted };
     let log = node.log.intake + node.log.tail_cache + node.log.dedupe_ids;
-    let caps = fitted(wanted, there_is, log, node.limits.body.max(node.limits.batch_body));
+    let secure = node.listeners.gateway.iter().any(|listener| listener.tls.is_some());
+    let connection = if secure { CONNECTION + TLS } else { CONNECTION };
+    let caps = fitted(wanted, there_is, log, node.limits.body.max(node.limits.batch_body), connection);
     if caps != wanted {
         tracing::warn!(
             memory = there_is,
@@ -45,11 +49,11 @@ pub(crate) fn caps(node: &Node, connections: usize) -> Caps {
 /// A quarter stays free: for the system's buffers of sockets and files, and for what allocators lose. Of the rest, less the log's budgets,
 /// an eighth is for fan-out, and bodies and connections have a half each of what is left; one body of the largest kind and a few
 /// connections always fit.
-fn fitted(wanted: Caps, there_is: u64, log: u64, largest: u64) -> Caps {
+fn fitted(wanted: Caps, there_is: u64, log: u64, largest: u64, connection: u64) -> Caps {
     let all = (there_is / 4 * 3).saturating_sub(OWN + log).max(there_is / 8);
     let fan_out_bytes = wanted.fan_out_bytes.min((all / 8).max(LEAST_FAN_OUT));
     let half = all.saturating_sub(fan_out_bytes) / 2;
-    let connections = usize::try_from(half / CONNECTION).unwrap_or(usize::MAX).max(64);
+    let connections = usize::try_from(half / connection).unwrap_or(usize::MAX).max(64);
     Caps {
         connections: wanted.connections.min(connections),
         in_flight_bytes: wanted.in_flight_bytes.min((half / COPIES).max(largest)),
@@ -109,20 +113,24 @@ mod tests {
 
     #[test]
     fn a_machine_with_enough_keeps_what_is_configured() {
-        assert_eq!(fitted(WANTED, 4 << 30, LOG, 8 << 20), WANTED);
+        assert_eq!(fitted(WANTED, 4 << 30, LOG, 8 << 20, CONNECTION), WANTED);
     }
     #[test]
     fn all_caps_together_fit() {
-        for mib in [256, 512, 1_024, 2_048] {
+        let connections = [CONNECTION, CONNECTION + TLS];
+        for (mib, connection) in [256, 512, 1_024, 2_048]
+            .into_iter()
+            .flat_map(|mib| connections.map(|connection| (mib, connection)))
+        {
             let there_is = mib << 20;
-            let caps = fitted(WANTED, there_is, LOG, 8 << 20);
-            let sum = OWN + LOG + caps.connections as u64 * CONNECTION + caps.in_flight_bytes * COPIES + caps.fan_out_bytes;
+            let caps = fitted(WANTED, there_is, LOG, 8 << 20, connection);
+            let sum = OWN + LOG + caps.connections as u64 * connection + caps.in_flight_bytes * COPIES + caps.fan_out_bytes;
             assert!(sum <= there_is / 4 * 3, "{mib} MiB: {caps:?} come to {sum}");
         }
     }
     #[test]
     fn the_least_there_is_still_serves() {
-        let caps = fitted(WANTED, 32 << 20, LOG, 8 << 20);
+        let caps = fitted(WANTED, 32 << 20, LOG, 8 << 20, CONNECTION);
         assert!(caps.connections >= 64 && caps.in_flight_bytes >= 8 << 20, "{caps:?}");
     }
     #[test]

@@ -7,6 +7,7 @@ pub(crate) mod metrics;
 
 pub(crate) use health::Health;
 
+use crate::secrets::Certificates;
 use std::sync::Arc;
 use tidegate_entrypoints::listener;
 
@@ -15,4 +16,6 @@ use tidegate_entrypoints::listener;
 pub(crate) struct Seen {
     pub(crate) gateway: Arc<listener::Seen>,
     pub(crate) admin: Arc<listener::Seen>,
+    /// Of those that speak TLS: what they prove themselves with.
+    pub(crate) certificates: Vec<Arc<Certificates>>,
 }

@@ -4,6 +4,8 @@ use std::{fmt::Write as _, net::SocketAddr};
 pub(crate) struct Screen<'a> {
     pub(crate) gateway: &'a [SocketAddr],
     pub(crate) admin: &'a [SocketAddr],
+    /// The first of either speaks TLS.
+    pub(crate) secure: [bool; 2],
     pub(crate) data: &'a str,
     pub(crate) demo: bool,
     /// The first token, if this start made it.
@@ -28,14 +30,15 @@ pub(crate) fn screen(screen: &Screen<'_>) -> String {
         "tidegate {} dev: durable in {folder}, {reach}, {demo}\n\n",
         env!("CARGO_PKG_VERSION")
     );
+    let [gateway_scheme, admin_scheme] = screen.secure.map(|secure| if secure { "https" } else { "http" });
     // Writing to memory cannot fail.
     let browser = if screen.demo {
-        format!("   try it in a browser: http://{gateway}/")
+        format!("   try it in a browser: {gateway_scheme}://{gateway}/")
     } else {
         String::new()
     };
-    let _never = writeln!(out, "  gateway  http://{gateway}{browser}");
-    let _never = writeln!(out, "  admin    http://{admin}   /openapi.json, /metrics");
+    let _never = writeln!(out, "  gateway  {gateway_scheme}://{gateway}{browser}");
+    let _never = writeln!(out, "  admin    {admin_scheme}://{admin}   /openapi.json, /metrics");
     if let Some(token) = screen.token {
         let file = format!("{}/admin-token", folder.trim_start_matches("./"));
         let _never = writeln!(out, "  token    {token}   shown once, kept in {file}");
@@ -70,6 +73,7 @@ mod tests {
         let text = screen(&Screen {
             gateway: &addresses(8080),
             admin: &addresses(8084),
+            secure: [false, true],
             data: "tidegate-data",
             demo: true,
             token: Some("tgt_x"),
@@ -77,6 +81,7 @@ mod tests {
         assert!(text.starts_with(
             "tidegate 0.1.0 dev: durable in ./tidegate-data, this machine only, demo on\n\n  gateway  http://localhost:8080   try"
         ));
+        assert!(text.contains("\n  admin    https://localhost:8084 "));
         assert!(text.contains("\n  curl -d '{\"id\":1}' localhost:8080/orders\n"));
         assert!(text.contains("\n  token    tgt_x   shown once, kept in tidegate-data/admin-token\n"));
         assert!(text.ends_with("Ctrl-C drains.\n"));

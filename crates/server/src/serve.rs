@@ -66,6 +66,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
             tell(&screen(&Screen {
                 gateway: &node.gateway,
                 admin: &node.admin,
+                secure: node.secure,
                 data: &shown,
                 demo: plan.demo,
                 token: node.token.as_deref(),

@@ -1,4 +1,5 @@
 //! A client over a bare socket: it can send half a request, stop reading, or leave, which no library lets one do.
+use crate::wire::{Trust, Wire};
 use serde_json::Value;
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -12,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// One connection.
 #[derive(Debug)]
 pub struct Client {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Wire>,
 }
 /// What came back.
 #[derive(Debug, Default)]
@@ -53,9 +54,22 @@ impl Client {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self::over(Wire::Plain(socket))
+    }
+    /// Connects by TLS; fails as its handshake does.
+    pub fn secure(address: SocketAddr, trust: &Trust) -> io::Result<Self> {
+        let plain = Self::new(address).reader.into_inner();
+        trust.over(plain.socket().try_clone()?).map(Self::over)
+    }
+    /// Over what is there already.
+    pub fn over(wire: Wire) -> Self {
         Self {
-            reader: BufReader::new(socket),
+            reader: BufReader::new(wire),
         }
+    }
+    /// Without what was read of it and not looked at.
+    pub fn into_wire(self) -> Wire {
+        self.reader.into_inner()
     }
     /// One request on a connection of its own.
     pub fn once(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
@@ -73,7 +87,7 @@ impl Client {
     }
     /// No more bytes will come.
     pub fn finish(&mut self) {
-        let _closed = self.reader.get_ref().shutdown(Shutdown::Write);
+        let _closed = self.socket().shutdown(Shutdown::Write);
     }
     /// The next answer, whole.
     pub fn answer(&mut self) -> Answer {
@@ -145,7 +159,7 @@ impl Client {
     }
     /// The socket itself.
     pub fn socket(&self) -> &TcpStream {
-        self.reader.get_ref()
+        self.reader.get_ref().socket()
     }
     fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();

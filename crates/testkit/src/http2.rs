@@ -1,5 +1,5 @@
-//! Clients of HTTP/2 without TLS: one that keeps to the protocol, and one over a bare socket that need not.
-use crate::client::Answer;
+//! Clients of HTTP/2: one that keeps to the protocol, and one over a bare socket that need not.
+use crate::{client::Answer, wire::Trust};
 use bytes::Bytes;
 use h2::{RecvStream, SendStream, client::SendRequest};
 use std::{
@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 use tidegate_core::tasks::{self, Task};
-use tokio::{runtime::Runtime, sync::watch};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    runtime::{Handle, Runtime},
+    sync::watch,
+};
 
 /// Nothing here may hang for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,6 +40,13 @@ pub struct Sent {
 impl Http2 {
     /// Connects, and says hello.
     pub fn new(address: SocketAddr) -> Self {
+        Self::over(address, None)
+    }
+    /// The same by TLS.
+    pub fn secure(address: SocketAddr, trust: &Trust) -> Self {
+        Self::over(address, Some(trust))
+    }
+    fn over(address: SocketAddr, trust: Option<&Trust>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -44,13 +55,13 @@ impl Http2 {
         let (send, connection, ended) = runtime.block_on(async {
             let socket = tokio::net::TcpStream::connect(address).await.expect("connect");
             socket.set_nodelay(true).unwrap();
-            let (send, connection) = h2::client::handshake(socket).await.expect("a handshake");
-            let (open, ended) = watch::channel(());
-            let connection = tasks::spawn(async move {
-                let _closed = connection.await;
-                drop(open);
-            });
-            (send, connection, ended)
+            match trust {
+                None => serve(h2::client::handshake(socket).await.expect("a handshake")),
+                Some(trust) => {
+                    let secure = trust.connect(socket).await.expect("a handshake of TLS");
+                    serve(h2::client::handshake(secure).await.expect("a handshake"))
+                }
+            }
         });
         Self {
             runtime,
@@ -59,6 +70,48 @@ impl Http2 {
             ended,
             host: address.to_string(),
         }
+    }
+    /// A WebSocket's stream (RFC 8441), with these headers beside the usual ones; or the answer that refuses it.
+    pub fn web_socket(&mut self, target: &str, headers: &[(&str, &str)]) -> Result<Tunnel, Answer> {
+        let mut request = http::Request::builder()
+            .method("CONNECT")
+            .uri(format!("http://{}{target}", self.host))
+            .version(http::Version::HTTP_2)
+            .extension(h2::ext::Protocol::from_static("websocket"));
+        if headers.iter().all(|(name, _)| *name != "sec-websocket-version") {
+            request = request.header("sec-websocket-version", "13");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).expect("a request");
+        // The server has to say first that it knows such requests.
+        while !self.send.is_extended_connect_protocol_enabled() {
+            self.request("GET", "/nowhere", &[], b"");
+        }
+        let send = self.send.clone();
+        let sent = self.runtime.block_on(async {
+            let mut send = tokio::time::timeout(PATIENCE, send.ready()).await.expect("in time").expect("open");
+            let (answer, send) = send.send_request(request, false).expect("sent");
+            Sent { answer, send: Some(send) }
+        });
+        let (answer, send) = (sent.answer, sent.send);
+        let begun = self.begun(Some(Sent { answer, send: None }));
+        let mut begun = begun.ok_or_else(Answer::default)?;
+        if begun.head.status != 200 {
+            let mut body = Vec::new();
+            while let Some(bytes) = self.chunk(&mut begun) {
+                body.extend_from_slice(&bytes);
+            }
+            return Err(Answer { body, ..begun.head });
+        }
+        Ok(Tunnel {
+            handle: self.runtime.handle().clone(),
+            head: begun.head,
+            send: send.expect("open"),
+            receive: begun.body,
+            rest: Bytes::new(),
+        })
     }
     /// One request, its answer whole. Status 0: reset, or the connection was closed.
     pub fn request(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
@@ -172,6 +225,67 @@ impl Http2 {
         // Its sender goes with the connection.
         let ended = async { while ended.changed().await.is_ok() {} };
         self.runtime.block_on(async { tokio::time::timeout(PATIENCE, ended).await.is_ok() })
+    }
+}
+type Shaken<S> = (SendRequest<Bytes>, h2::client::Connection<S>);
+fn serve<S>((send, connection): Shaken<S>) -> (SendRequest<Bytes>, Task, watch::Receiver<()>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (open, ended) = watch::channel(());
+    let connection = tasks::spawn(async move {
+        let _closed = connection.await;
+        drop(open);
+    });
+    (send, connection, ended)
+}
+/// A stream that is no longer HTTP.
+pub struct Tunnel {
+    handle: Handle,
+    /// What was answered.
+    pub head: Answer,
+    send: SendStream<Bytes>,
+    receive: RecvStream,
+    rest: Bytes,
+}
+impl Tunnel {
+    /// Resets it.
+    pub fn reset(&mut self) {
+        let _guard = self.handle.enter();
+        self.send.send_reset(h2::Reason::CANCEL);
+    }
+}
+impl std::fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tunnel")
+    }
+}
+impl Read for Tunnel {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            let next = async { tokio::time::timeout(PATIENCE, self.receive.data()).await };
+            match self.handle.block_on(next)? {
+                None => return Ok(0),
+                Some(data) => self.rest = data.map_err(io::Error::other)?,
+            }
+            let _ended = self.receive.flow_control().release_capacity(self.rest.len());
+        }
+        let length = self.rest.len().min(bytes.len());
+        bytes[..length].copy_from_slice(&self.rest.split_to(length));
+        Ok(length)
+    }
+}
+impl Write for Tunnel {
+    /// Without regard to windows: they are h2's matter.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _guard = self.handle.enter();
+        self.send
+            .send_data(Bytes::copy_from_slice(bytes), false)
+            .map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 /// Kinds of frames.

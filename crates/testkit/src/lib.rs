@@ -3,15 +3,20 @@
 
 pub mod balance;
 pub mod browser;
+pub mod certificates;
 pub mod client;
 pub mod contract;
 pub mod http2;
 pub mod memory;
 pub mod node;
 pub mod websocket;
+pub mod wire;
 
 pub use balance::balance;
 pub use browser::Browser;
+pub use certificates::Authority;
 pub use client::{Answer, Client};
 pub use http2::Http2;
 pub use node::Node;
+pub use websocket::WebSocket;
+pub use wire::{Trust, Wire};

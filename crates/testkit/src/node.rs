@@ -47,6 +47,12 @@ impl How {
     pub fn run(program: &str) -> Self {
         Self::verb(program, "run")
     }
+    /// With the listeners of its file, which must be on ports the system chooses.
+    pub fn bare(program: &str, verb: &str) -> Self {
+        let mut how = Self::verb(program, verb);
+        how.variables.retain(|(name, _)| !name.contains("LISTENERS"));
+        how
+    }
     fn verb(program: &str, verb: &str) -> Self {
         Self {
             program: program.into(),

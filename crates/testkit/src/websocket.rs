@@ -1,11 +1,22 @@
 //! A WebSocket client over a bare socket: it can send broken frames, fall silent, or leave.
-use crate::client::{Answer, Client, head};
+use crate::{
+    client::{Answer, Client, head},
+    http2::Tunnel,
+    wire::Wire,
+};
 use serde_json::Value;
 use std::{io::Read, net::SocketAddr};
 
 /// What RFC 6455 uses as an example.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+const USUAL: [(&str, &str); 4] = [
+    ("connection", "Upgrade"),
+    ("upgrade", "websocket"),
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-key", KEY),
+];
 
 /// A connection after its handshake.
 #[derive(Debug)]
@@ -31,25 +42,34 @@ pub enum Frame {
 impl WebSocket {
     /// The answer to a handshake with these headers beside the usual ones.
     pub fn ask(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> (Answer, Client) {
-        let mut all = vec![
-            ("connection", "Upgrade"),
-            ("upgrade", "websocket"),
-            ("sec-websocket-version", "13"),
-            ("sec-websocket-key", KEY),
-        ];
+        let mut all = USUAL.to_vec();
         all.retain(|(name, _)| headers.iter().all(|(own, _)| own != name));
         all.extend(headers);
         let mut client = Client::new(address);
-        client.write(&head("GET", target, &all, None));
-        (client.answer(), client)
+        let answer = Self::ask_over(&mut client, target, &all);
+        (answer, client)
+    }
+    fn ask_over(client: &mut Client, target: &str, headers: &[(&str, &str)]) -> Answer {
+        client.write(&head("GET", target, headers, None));
+        client.answer()
     }
     /// A handshake that must be accepted, with a subprotocol or without.
     pub fn open(address: SocketAddr, target: &str, subprotocol: Option<&str>) -> Self {
-        let wanted: Vec<_> = subprotocol.iter().map(|name| ("sec-websocket-protocol", *name)).collect();
-        let (answer, client) = Self::ask(address, target, &wanted);
+        Self::over(Client::new(address), target, subprotocol)
+    }
+    /// The same over a connection that is there, as one by TLS.
+    pub fn over(mut client: Client, target: &str, subprotocol: Option<&str>) -> Self {
+        let wanted = subprotocol.iter().map(|name| ("sec-websocket-protocol", *name));
+        let all: Vec<_> = USUAL.into_iter().chain(wanted).collect();
+        let answer = Self::ask_over(&mut client, target, &all);
         assert_eq!(answer.status, 101, "{answer:?}");
         assert_eq!(answer.header("sec-websocket-accept"), Some(ACCEPT));
         assert_eq!(answer.header("sec-websocket-protocol"), subprotocol);
+        Self { client }
+    }
+    /// Over a stream of HTTP/2 that has become one.
+    pub fn within(tunnel: Tunnel) -> Self {
+        let client = Client::over(Wire::Tunnel(Box::new(tunnel)));
         Self { client }
     }
     /// One masked frame; `first` is its first byte.

@@ -15,6 +15,8 @@ use std::{
 pub(super) struct Load {
     pub(super) path: String,
     pub(super) connections: u32,
+    /// By TLS; wrk takes any certificate.
+    pub(super) tls: bool,
     /// Below `benches/`.
     pub(super) script: Option<&'static str>,
     pub(super) headers: Vec<&'static str>,
@@ -50,7 +52,8 @@ pub(super) fn round(bench: &Bench, port: u16, pid: u32, load: &Load) -> Result<R
         command.args(["-H", header]);
     }
     command.envs(load.variables.iter().cloned());
-    command.arg(format!("http://127.0.0.1:{port}{}", load.path));
+    let scheme = if load.tls { "https" } else { "http" };
+    command.arg(format!("{scheme}://127.0.0.1:{port}{}", load.path));
     let before = (Reading::take(&[pid]), machine::cpu(pid));
     let output = command
         .output()

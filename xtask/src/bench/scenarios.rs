@@ -21,6 +21,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: accepted,
     },
     Scenario {
+        name: "tls",
+        about: "the same by TLS 1.3 against the same without, on connections that are kept",
+        run: tls,
+    },
+    Scenario {
         name: "stored",
         about: "POST of 128 bytes, synced before the answer",
         run: stored,
@@ -129,7 +134,10 @@ fn ratio(bench: &Bench, name: &str, servers: &[Server; 2], loads: [Load; 2], wan
         .zip(loads)
         .map(|(server, load)| (server.port, server.pid(), load))
         .collect();
-    let (rounds, refused) = interleave(bench, &contenders)?;
+    compare(bench, name, &contenders, wanted)
+}
+fn compare(bench: &Bench, name: &str, contenders: &[(u16, u32, Load)], wanted: f64) -> Result<Row, String> {
+    let (rounds, refused) = interleave(bench, contenders)?;
     let [control, own] = rounds.as_slice() else {
         return Err("two contenders".into());
     };
@@ -175,6 +183,26 @@ fn accepted(bench: &Bench) -> Result<Vec<Row>, String> {
         [light.clone(), light],
         0.85,
     )?])
+}
+/// One process with two listeners: what TLS costs of what is answered without it, the load's own share of it included.
+fn tls(bench: &Bench) -> Result<Vec<Row>, String> {
+    let own = What {
+        resources: Some(one_stream()),
+        tls: true,
+        ..What::default()
+    };
+    let server = Server::start(bench, &own)?;
+    let light = Load {
+        headers: vec!["Tidegate-Ack: accepted"],
+        ..post(64)
+    };
+    let secure = Load {
+        tls: true,
+        ..light.clone()
+    };
+    let contenders = [(server.port, server.pid(), light), (server.secure, server.pid(), secure)];
+    let name = "TLS 1.3, POST 128 B, 64 kept connections, accepted, against cleartext";
+    Ok(vec![compare(bench, name, &contenders, 0.85)?])
 }
 /// The guard alone over the bytes of one request, against what the server spends on the whole request.
 fn guard(bench: &Bench) -> Result<Vec<Row>, String> {

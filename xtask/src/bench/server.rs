@@ -17,6 +17,8 @@ pub(super) struct Server {
     child: Child,
     /// Where it listens.
     pub(super) port: u16,
+    /// Where it listens by TLS 1.3, if it does.
+    pub(super) secure: u16,
     /// From start to the first answer.
     pub(super) started: Duration,
     _folder: TempDir,
@@ -34,6 +36,8 @@ pub(super) struct What {
     pub(super) resources: Option<String>,
     /// Milliseconds added to each sync.
     pub(super) slow: Option<u32>,
+    /// Tidegate listens by TLS too.
+    pub(super) tls: bool,
 }
 impl Server {
     pub(super) fn start(bench: &Bench, what: &What) -> Result<Self, String> {
@@ -42,7 +46,7 @@ impl Server {
         let base = bench.root.join("target");
         fs::create_dir_all(&base).map_err(text)?;
         let folder = TempDir::new_in(base).map_err(text)?;
-        let (port, admin) = (free()?, free()?);
+        let (port, secure, admin) = (free()?, free()?, free()?);
         let mut command = if what.control {
             let mut command = in_its_session(&bench.bare);
             command.args(["hyper", &port.to_string()]);
@@ -59,7 +63,14 @@ impl Server {
             }
             let mut command = in_its_session(&bench.tidegate);
             command.arg("dev");
-            command.env("TIDEGATE__LISTENERS__GATEWAY__ADDRESS", format!("127.0.0.1:{port}"));
+            if what.tls {
+                certify(folder.path())?;
+                let tls = "{ certificate: own.pem, key: own.key, min_version: \"1.3\" }";
+                let both = format!("[\"127.0.0.1:{port}\", {{ address: \"127.0.0.1:{secure}\", tls: {tls} }}]");
+                command.env("TIDEGATE__LISTENERS__GATEWAY", both);
+            } else {
+                command.env("TIDEGATE__LISTENERS__GATEWAY__ADDRESS", format!("127.0.0.1:{port}"));
+            }
             command.env("TIDEGATE__LISTENERS__ADMIN__ADDRESS", format!("127.0.0.1:{admin}"));
             command.env("TIDEGATE__TELEMETRY__LEVEL", "warn");
             command
@@ -77,6 +88,7 @@ impl Server {
         let mut server = Self {
             child,
             port,
+            secure,
             started: Duration::ZERO,
             _folder: folder,
         };
@@ -104,6 +116,20 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _gone = self.child.kill();
         let _gone = self.child.wait();
+    }
+}
+/// A certificate of P-256, as most are, signed by itself.
+fn certify(folder: &Path) -> Result<(), String> {
+    let output = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-keyout", "own.key", "-out", "own.pem", "-days", "2", "-subj", "/CN=localhost"])
+        .current_dir(folder)
+        .output()
+        .map_err(|error| format!("openssl: {error} (cargo xtask tools installs it)"))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("openssl: {}", String::from_utf8_lossy(&output.stderr)))
     }
 }
 /// With autogroup the scheduler is fair to sessions: server and load are not to compete thread by thread. The process stays the child.

@@ -40,6 +40,8 @@ const EDGES: &[(&str, &[&str])] = &[
 const WRAPPERS: &[(&str, &[&str])] = &[
     ("axum", &["entrypoints", "control", "server"]),
     ("hyper", &["entrypoints", "server"]),
+    ("rustls", &["entrypoints", "endpoints", "server", "testkit"]),
+    ("tokio-rustls", &["entrypoints", "endpoints", "testkit"]),
     ("rdkafka", &["endpoints", "testkit"]),
     ("lapin", &["endpoints", "testkit"]),
     ("async-nats", &["endpoints", "testkit"]),

@@ -48,10 +48,40 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "`insecure` cannot be `on`",
     ),
     (
-        "listeners: { gateway: { address: \":1\", tls: {} } }\n",
-        "TG1020",
-        "1:40",
-        "`tls` comes with",
+        "listeners: { gateway: { address: \":1\", tls: { certificate: a } } }\n",
+        "TG5002",
+        "1:45",
+        "`key` is missing",
+    ),
+    (
+        "listeners: { gateway: { address: \"1.2.3.4:1\", tls: { certificate: a, key: \"\" } } }\n",
+        "TG5004",
+        "1:75",
+        "`key` cannot be",
+    ),
+    (
+        "listeners: { gateway: { address: \"1.2.3.4:1\", tls: { certificate: a, key: b, min_version: 1.1 } } }\n",
+        "TG5004",
+        "1:91",
+        "`min_version` cannot be `1.1`",
+    ),
+    (
+        "listeners: { gateway: { address: \"1.2.3.4:1\", trusted_proxies: [10.0.0.0/33] } }\n",
+        "TG5004",
+        "1:65",
+        "`trusted_proxies[0]` cannot be `10.0.0.0/33`",
+    ),
+    (
+        "listeners: { gateway: { address: \"1.2.3.4:1\", trusted_proxies: 10.0.0.0/8 } }\n",
+        "TG5004",
+        "1:64",
+        "`trusted_proxies` cannot be `10.0.0.0/8`",
+    ),
+    (
+        "listeners: { gateway: { address: \"1.2.3.4:1\", trusted_proxies: [] } }\n",
+        "TG5009",
+        "1:34",
+        "is public and has no TLS",
     ),
     ("listeners: { mqtt: \":1883\" }\n", "TG1020", "1:14", "`mqtt` comes with"),
     ("store: { sqlite: control.db }\n", "TG1020", "1:1", "`store` comes with"),
@@ -548,7 +578,6 @@ fn words_of_later_versions_are_told_as_such() {
     .iter()
     .map(|kind| format!("kind: {kind}\nname: a\nanything: [1]\n"))
     .collect();
-    texts.extend(["tls: {}", "trusted_proxies: []"].map(|key| format!("listeners: {{ gateway: {{ address: \":1\", {key} }} }}\n")));
     texts.extend(["memphis", "mqtt", "emqx"].map(|key| format!("listeners: {{ {key}: 1 }}\n")));
     texts.extend(["fanout: {}", "log: { segment: 1MiB }", "telemetry: { sample: 1 }"].map(str::to_owned));
     texts.extend(["pull"].map(|key| format!("{api}entrypoints: {{ {key}: {{}} }}\n")));

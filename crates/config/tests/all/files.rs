@@ -49,6 +49,27 @@ fn resources_come_from_files_folders_and_documents_in_order() {
     );
 }
 #[test]
+fn certificates_lie_beside_the_file_that_names_them() {
+    let tls = "tls: { certificate: own.pem, key: /keys/own.key, client_ca: sub/ca.pem }";
+    let text = format!("listeners: {{ gateway: [\":1\", {{ address: \"1.2.3.4:2\", {tls} }}], admin: {{ address: \":3\", {tls} }} }}\n");
+    let folder = folder(&[("tidegate.yaml", &text)]);
+    let checked = read(&folder, &["tidegate.yaml"], &[]).unwrap();
+    let listeners = &checked.node.listeners;
+    assert_eq!(listeners.gateway[0].tls, None);
+    for tls in [&listeners.gateway[1].tls, &listeners.admin[0].tls] {
+        let tls = tls.as_ref().unwrap();
+        assert_eq!(tls.certificate.path, folder.path().join("own.pem"));
+        assert_eq!(tls.key.path, Path::new("/keys/own.key"));
+        assert_eq!(tls.client_ca.as_ref().unwrap().path, folder.path().join("sub/ca.pem"));
+        assert_eq!((tls.key.at.line, tls.newest_only), (1, false));
+    }
+    // What no file names is relative to where the program is started.
+    let variables = [("TIDEGATE__LISTENERS__ADMIN__TLS__CERTIFICATE", "other.pem")];
+    let checked = read(&folder, &["tidegate.yaml"], &variables).unwrap();
+    let tls = checked.node.listeners.admin[0].tls.as_ref().unwrap();
+    assert_eq!(tls.certificate.path, Path::new("other.pem"));
+}
+#[test]
 fn a_secret_file_is_read_beside_the_file_that_names_it() {
     let folder = folder(&[
         ("tidegate.yaml", "resources: [more]\n"),

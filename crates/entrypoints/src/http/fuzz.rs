@@ -1,10 +1,11 @@
 //! Decoders of foreign bytes as plain functions: none may panic, whatever comes.
 use super::{
     batch::{Kind, Stamp, split},
-    framings,
+    forwarded, framings,
     query::Query,
     websocket,
 };
+use crate::listener::proxies;
 use bytes::Bytes;
 use tidegate_core::{headers::Headers, topic::Topic};
 
@@ -42,6 +43,14 @@ pub fn words(bytes: &[u8]) {
         assert!(credit <= websocket::MOST_CREDIT);
     }
     framings::fuzz(bytes);
+}
+/// What a proxy may say before HTTP.
+pub fn proxies(bytes: &[u8]) {
+    proxies::fuzz(bytes);
+}
+/// What a proxy may say in a header: the first byte chooses which.
+pub fn forwarded(bytes: &[u8]) {
+    forwarded::fuzz(bytes);
 }
 /// A query string.
 pub fn query(bytes: &[u8]) {

@@ -1,5 +1,6 @@
 //! What must hold of a request's head before anybody acts on it (RFC 9110, RFC 9112).
 use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
+use hyper::ext::Protocol;
 use tidegate_core::error::{Code, Error, Result};
 
 /// How much a head may hold beside what hyper's buffer bounds.
@@ -37,11 +38,16 @@ pub(super) fn check(parts: &Parts, limits: HeadLimits) -> Result<&str> {
             format!("a target of {} bytes, at most {} are allowed", target.len(), limits.target),
         ));
     }
-    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) && !is_web_socket(parts) {
         return Err(Error::client(Code::MethodNotAllowed, format!("{} is not offered", parts.method)));
     }
     path(parts.uri.path())?;
     host(parts)
+}
+/// Whether a stream of HTTP/2 asks to become a WebSocket (RFC 8441, section 4).
+pub(super) fn is_web_socket(parts: &Parts) -> bool {
+    let protocol = parts.extensions.get::<Protocol>();
+    parts.method == Method::CONNECT && protocol.is_some_and(|protocol| protocol.as_str() == "websocket")
 }
 /// What a proxy in front could read otherwise than we do is refused.
 fn path(path: &str) -> Result<()> {

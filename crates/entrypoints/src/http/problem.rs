@@ -1,9 +1,10 @@
 //! Problem details (RFC 9457): what went wrong, in the client's form.
 use super::{accept, body::Body};
-use crate::{listener::Connection, outcome};
+use crate::outcome;
 use http::{HeaderMap, HeaderValue, Response, header};
 use serde::Serialize;
 use serde_json::Value;
+use std::net::SocketAddr;
 use tidegate_core::error::{Code, Error, Fault, Retry};
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -67,17 +68,17 @@ pub fn answer(error: &Error, errors: &[Value], request_id: &str, headers: &Heade
     response
 }
 /// Logs it: whose fault it is decides how loud.
-pub fn tell(error: &Error, request_id: &str, connection: &Connection) {
+pub fn tell(error: &Error, request_id: &str, peer: SocketAddr) {
     let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     match error.fault() {
         Fault::Client => {
-            tracing::debug!(request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "refused");
+            tracing::debug!(request_id, peer = %peer, code = %error.code(), error = %error, cause, "refused");
         }
         Fault::Broker | Fault::Operator => {
-            tracing::warn!(request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "not done");
+            tracing::warn!(request_id, peer = %peer, code = %error.code(), error = %error, cause, "not done");
         }
         Fault::Gateway => {
-            tracing::error!(request_id, peer = %connection.peer, code = %error.code(), error = %error, cause, "failed");
+            tracing::error!(request_id, peer = %peer, code = %error.code(), error = %error, cause, "failed");
         }
     }
 }
@@ -101,6 +102,15 @@ pub(crate) fn last(error: &Error) -> Vec<u8> {
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(&body);
     out
+}
+/// To whom speaks HTTP where TLS is spoken; in HTTP/1.1, which is likeliest understood.
+pub(crate) fn plain_on_tls() -> Vec<u8> {
+    let code = Code::PlainOnTls;
+    let status = outcome::status(code);
+    let text = format!("{code} this port speaks TLS, and the request came without\nhint: ask by `https://`\n");
+    let length = text.len();
+    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n\r\n{text}")
+        .into_bytes()
 }
 /// The same for HTTP/2: a block of head fields, none of them from a table (RFC 7541, section 6.2.2), and the body.
 pub(crate) fn last_of_http2(error: &Error) -> (Vec<u8>, Vec<u8>) {

@@ -5,6 +5,7 @@ use super::{
     call::{Call, RequestIds, Settings, hex},
     cors,
     flight::Flight,
+    forwarded,
     head::{self},
     problem, publish, read, sse, upload, websocket,
 };
@@ -12,6 +13,7 @@ use crate::listener::{Connection, Handler};
 use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
 use hyper::body::Incoming;
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -82,7 +84,7 @@ impl Gateway {
         parts: &mut Parts,
         body: &mut Option<Incoming>,
         connection: &Arc<Connection>,
-        trace: [u8; 16],
+        (peer, trace): (SocketAddr, [u8; 16]),
         page: &mut Option<HeaderValue>,
     ) -> Result<Response<Body>> {
         let aboard = self.flight.enter()?;
@@ -110,7 +112,7 @@ impl Gateway {
             rest,
             host,
             path,
-            peer: connection.peer,
+            peer,
             trace,
         };
         let from = cors::from(parts, &route, &self.settings);
@@ -126,6 +128,8 @@ impl Gateway {
                 // Large, and not the path that is walked most: the request's own future stays small.
                 Box::pin(self.get(call, parts, connection)).await
             }
+            // `head::check` lets no other pass.
+            Method::CONNECT => Box::pin(websocket::upgrade(&call, parts, self, connection)).await,
             _ => Err(call.no_method()),
         }
     }
@@ -213,12 +217,13 @@ impl Handler for Gateway {
         let trace = self.ids.next();
         let mut page = None;
         let (mut parts, body) = request.into_parts();
+        let peer = forwarded::caller(&parts.headers, &connection);
         let mut body = Some(body);
-        let mut response = match self.answer(&mut parts, &mut body, &connection, trace, &mut page).await {
+        let mut response = match self.answer(&mut parts, &mut body, &connection, (peer, trace), &mut page).await {
             Ok(response) => response,
             Err(error) => {
                 let request_id = hex(trace);
-                problem::tell(&error, &request_id, &connection);
+                problem::tell(&error, &request_id, peer);
                 problem::answer(&error, &[], &request_id, &parts.headers)
             }
         };
@@ -230,7 +235,7 @@ impl Handler for Gateway {
         }
         if tracing::enabled!(tracing::Level::DEBUG) {
             let (method, path, status) = (&parts.method, parts.uri.path(), response.status().as_u16());
-            tracing::debug!(request_id = %hex(trace), peer = %connection.peer, method = %method, path = %path, status, "request");
+            tracing::debug!(request_id = %hex(trace), peer = %peer, method = %method, path = %path, status, "request");
         }
         response
     }

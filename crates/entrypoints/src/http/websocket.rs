@@ -1,4 +1,4 @@
-//! `GET path` with `Upgrade: websocket`: the connection becomes a session that publishes, reads, or both.
+//! `GET path` with `Upgrade: websocket`: the connection becomes a session that publishes, reads, or both. Over HTTP/2 a stream becomes one.
 mod session;
 mod told;
 mod words;
@@ -8,18 +8,22 @@ use super::{
     call::Call,
     cors,
     framings::{Json, Plain},
-    items, problem,
+    head, items, problem,
     query::Query,
     read,
     service::Gateway,
 };
-use crate::listener::Connection;
+use crate::listener::{Client, Connection, Lease, Tunnel};
+use bytes::Bytes;
 use http::{Response, StatusCode, request::Parts};
+use hyper::upgrade::OnUpgrade;
 use session::Session;
+use std::sync::Arc;
 use tidegate_core::{
     endpoint::Start,
     error::{Code, Error, Result},
     framing::Framing,
+    tasks,
 };
 use tidegate_gateway::{flow, handle::RouteHandle};
 use tidegate_wire::websocket::handshake::{self, Refusal};
@@ -45,8 +49,8 @@ impl Form {
     }
 }
 
-/// Answers 101, or says why not. What is wrong with the API or the place to begin is told before anything is upgraded.
-pub(super) async fn upgrade(call: &Call<'_>, parts: &Parts, gateway: &Gateway, connection: &Connection) -> Result<Response<Body>> {
+/// Answers 101, over HTTP/2 200, or says why not. What is wrong with the API or the place to begin is told before anything is upgraded.
+pub(super) async fn upgrade(call: &Call<'_>, parts: &Parts, gateway: &Gateway, connection: &Arc<Connection>) -> Result<Response<Body>> {
     let Some(settings) = &call.route.api.websocket else {
         return Err(call.no_method());
     };
@@ -54,7 +58,12 @@ pub(super) async fn upgrade(call: &Call<'_>, parts: &Parts, gateway: &Gateway, c
     if let cors::From::Foreign(origin) = cors::from(parts, call.route, &gateway.settings) {
         return Err(cors::refused(call, origin));
     }
-    let accepted = match handshake::check(&parts.method, parts.version, &parts.headers, &[SUBPROTOCOL]) {
+    let stream = parts.extensions.get::<OnUpgrade>().filter(|_| head::is_web_socket(parts));
+    let checked = match stream {
+        Some(_) => handshake::check_http2(&parts.headers, &[SUBPROTOCOL]),
+        None => handshake::check(&parts.method, parts.version, &parts.headers, &[SUBPROTOCOL]),
+    };
+    let accepted = match checked {
         Ok(accepted) => accepted,
         Err(refusal) => return Ok(refused(refusal, call, parts)),
     };
@@ -65,6 +74,7 @@ pub(super) async fn upgrade(call: &Call<'_>, parts: &Parts, gateway: &Gateway, c
             "a WebSocket takes only `from`, `cursor` and `include`",
         ));
     }
+    let within = stream.map(|_| gateway.stream_within()).transpose()?;
     let mut x = call.exchange();
     flow::admit(call.route, &mut x).await?;
     let gone = || Error::client(Code::NotFound, "the api is gone");
@@ -86,9 +96,25 @@ pub(super) async fn upgrade(call: &Call<'_>, parts: &Parts, gateway: &Gateway, c
         Form::Plain if settings.subscribe => session.subscribe(start.unwrap_or(Start::Latest), None).await?,
         _ => {}
     }
-    connection.hand_over(Box::new(move |client| Box::pin(session.begin(client))));
+    match stream {
+        None => connection.hand_over(Box::new(move |client| Box::pin(session.begin(client)))),
+        Some(stream) => {
+            let (stream, lease) = (stream.clone(), Lease::new(connection, &parts.extensions));
+            tasks::detach(async move {
+                // It fails when the client has gone before it had its answer.
+                if let Ok(stream) = stream.await {
+                    let client = Client {
+                        io: Box::new(Tunnel::new(stream)),
+                        read: Bytes::new(),
+                        open: Box::new((within, lease)),
+                    };
+                    session.begin(client).await;
+                }
+            });
+        }
+    }
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.status_mut() = accepted.status();
     *response.headers_mut() = accepted.headers();
     Ok(response)
 }

@@ -2,6 +2,8 @@
 use super::{
     client::Client,
     guard::{Guard, Refusal, Then},
+    proxies::Proxies,
+    transport::Transport,
 };
 use bytes::{BufMut, Bytes};
 use futures::{future::BoxFuture, task::AtomicWaker};
@@ -16,10 +18,7 @@ use std::{
     },
     task::{Context, Poll, ready},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Between two requests.
 const IDLE: u8 = 0;
@@ -41,6 +40,8 @@ pub type Successor = Box<dyn FnOnce(Client) -> BoxFuture<'static, ()> + Send>;
 pub struct Connection {
     /// Who is calling.
     pub peer: SocketAddr,
+    /// That is a proxy whose word on who is calling is believed, as these are.
+    pub(crate) proxies: Option<Arc<Proxies>>,
     phase: AtomicU8,
     /// The sweeper's tick of the last progress.
     since: AtomicU32,
@@ -79,6 +80,7 @@ impl Connection {
         let since = AtomicU32::new(tick.load(Ordering::Relaxed));
         Self {
             peer,
+            proxies: None,
             phase: AtomicU8::new(IDLE),
             since,
             blocked: AtomicU32::new(0),
@@ -100,6 +102,10 @@ impl Connection {
     /// The first bytes have come, of whatever protocol.
     pub(super) fn begun(&self) {
         self.enter(HEAD);
+    }
+    /// It has said nothing of HTTP yet.
+    pub(super) fn rests(&self) {
+        self.enter(IDLE);
     }
     /// It speaks HTTP/2 from here on.
     pub(super) fn many(&self) {
@@ -195,6 +201,12 @@ impl Connection {
             self.blocked.store(self.tick.load(Ordering::Relaxed).max(1), Ordering::Relaxed);
         }
     }
+    /// What became of a flush: only TLS holds anything back, so mostly there is nothing to tell.
+    pub(super) fn flushed(&self, result: &Poll<io::Result<()>>) {
+        if result.is_pending() || self.blocked.load(Ordering::Relaxed) != 0 {
+            self.wrote(result);
+        }
+    }
     /// Has its task look round: it is late, or a drain has begun.
     pub(super) fn wake(&self) {
         self.task.wake();
@@ -235,7 +247,7 @@ impl Drop for Answered {
 
 /// The client's socket: its progress is watched, and its framing guarded as long as it speaks HTTP.
 pub struct Socket {
-    stream: TcpStream,
+    stream: Transport,
     guard: Guard,
     refused: Option<Refusal>,
     connection: Arc<Connection>,
@@ -243,7 +255,7 @@ pub struct Socket {
     early: Bytes,
 }
 impl Socket {
-    pub(super) fn new(socket: TcpStream, early: Bytes, head: usize, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(socket: Transport, early: Bytes, head: usize, connection: Arc<Connection>) -> Self {
         Self {
             early,
             stream: socket,
@@ -258,11 +270,11 @@ impl Socket {
     }
     /// The socket, and what has come and was not taken, for whoever speaks something else from here on. `None`: a head was refused behind the
     /// request that asked for it, so bytes are lost and nobody can go on.
-    pub(super) fn into_other(self) -> Option<(TcpStream, Bytes)> {
+    pub(super) fn into_other(self) -> Option<(Transport, Bytes)> {
         let held = [self.guard.ready(), &self.early].concat();
         self.refused.is_none().then(|| (self.stream, held.into()))
     }
-    pub(super) fn into_socket(self) -> TcpStream {
+    pub(super) fn into_socket(self) -> Transport {
         self.stream
     }
     fn read(&self, bytes: usize) {
@@ -360,8 +372,10 @@ impl AsyncWrite for Socket {
     }
     /// Reached only when all that was to be written is: the answers made so far are out.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         let connection = &self.connection;
+        connection.flushed(&flushed);
+        ready!(flushed)?;
         if connection.asked.load(Ordering::Acquire) {
             connection.left.store(true, Ordering::Release);
         }

@@ -2,23 +2,27 @@
 use super::{
     connection::Connection,
     opening::{Opening, opening},
+    tls::REFUSED,
+    transport::Transport,
 };
 use crate::http::problem;
 use std::{io, time::Duration};
 use tidegate_core::error::{Code, Error, Fault, Retry};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// How long, and for how many bytes, a client that is still sending is listened to after the last word.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 const UNREAD: usize = 256 << 10;
 /// For those over the cap of connections: many may come at once.
-const SHORT: Duration = Duration::from_millis(100);
+pub(super) const SHORT: Duration = Duration::from_millis(100);
 
 /// Over the cap: an answer rather than silence, at the price of one small write. Who says nothing is answered in HTTP/1.1.
-pub(super) async fn shed(mut socket: TcpStream, state: &Connection) {
+pub(super) async fn shed(mut socket: Transport, state: &Connection, tls: bool) {
+    if tls {
+        // A handshake would cost more than all that is saved by sending it away.
+        farewell(socket, Some(REFUSED.to_vec()), SHORT).await;
+        return;
+    }
     let error =
         Error::new(Code::Overloaded, Fault::Operator, "all connections are in use").with_retry(Retry::After(Duration::from_secs(1)));
     let word = async {
@@ -36,7 +40,7 @@ pub(super) async fn shed(mut socket: TcpStream, state: &Connection) {
 }
 /// Says the last word and goes. What the client still sends is read and thrown away for a moment: closing on it would cost the client
 /// the answer (RFC 9112, section 9.6).
-pub(super) async fn farewell(mut socket: TcpStream, word: Option<Vec<u8>>, patience: Duration) {
+pub(super) async fn farewell(mut socket: Transport, word: Option<Vec<u8>>, patience: Duration) {
     let going = async {
         // The client may be gone; then nobody is owed an answer.
         if let Some(word) = word {
@@ -68,7 +72,7 @@ const ACK: u8 = 1;
 const FRAMES: u32 = 16;
 
 /// The answer to the first request, and GOAWAY. An answer may not come before its request (RFC 9113, section 5.1.1), so that one is awaited.
-async fn http2(socket: &mut TcpStream, error: &Error) -> io::Result<Vec<u8>> {
+async fn http2(socket: &mut Transport, error: &Error) -> io::Result<Vec<u8>> {
     let mut out = frame(SETTINGS, 0, 0, b"");
     // Some clients wait for these before they ask.
     socket.write_all(&std::mem::take(&mut out)).await?;

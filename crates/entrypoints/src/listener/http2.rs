@@ -1,11 +1,11 @@
-//! HTTP/2 without TLS, for clients that know (RFC 9113, section 3.3): its bounds, all of them said here.
+//! HTTP/2, for clients that agreed on it under TLS or know without (RFC 9113, section 3): its bounds, all of them said here.
 mod frames;
 mod line;
 mod pace;
 
-use super::{Handler, Limits, connection::Connection};
+use super::{Handler, Limits, connection::Connection, transport::Transport};
 use crate::http::body::{Body, BoxError};
-use http::{Method, Response, header};
+use http::{Method, Request, Response, header};
 use http_body::Body as HttpBody;
 use hyper::{
     body::Incoming,
@@ -15,6 +15,8 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use line::{Line, Turn};
+pub(crate) use pace::Lease;
+pub(super) use pace::PIECE;
 use pace::{Opened, Pieces, Streams};
 use std::{
     convert::Infallible,
@@ -22,7 +24,6 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::net::TcpStream;
 
 /// Requests at once. One more is refused, which a client may repeat without harm.
 const STREAMS: u32 = 256;
@@ -39,7 +40,7 @@ const TABLE: u32 = 4 << 10;
 
 /// Serves a connection whose preface has been read.
 pub(super) fn serve<H: Handler>(
-    socket: TcpStream,
+    socket: Transport,
     handler: Arc<H>,
     limits: Limits,
     state: Arc<Connection>,
@@ -55,13 +56,19 @@ pub(super) fn serve<H: Handler>(
         .header_table_size(TABLE)
         .max_send_buf_size(pace::PIECE)
         .max_pending_accept_reset_streams(RESET_UNSEEN)
-        .max_local_error_reset_streams(RESET_FOR_FAULTS);
+        .max_local_error_reset_streams(RESET_FOR_FAULTS)
+        .enable_connect_protocol();
     let turn = Turn::default();
     let line = Line::new(socket, turn.clone(), state.clone());
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let (handler, state) = (handler.clone(), state.clone());
         let (pace, opened) = (streams.pace(), Opened::new(&state));
         let head = request.method() == Method::HEAD;
+        if request.method() == Method::CONNECT {
+            // What it becomes holds on to it.
+            pace.becomes();
+            request.extensions_mut().insert(pace.clone());
+        }
         async move {
             let mut response = handler.handle(request, state).await;
             if head {

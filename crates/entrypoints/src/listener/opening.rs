@@ -1,8 +1,8 @@
 //! Which protocol a client speaks, told by its first bytes. None of them is lost: what was read is handed on.
-use super::{connection::Connection, guard::PREFACE};
+use super::{connection::Connection, guard::PREFACE, transport::Transport};
 use bytes::Bytes;
 use std::io;
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::io::AsyncReadExt;
 
 /// What the first bytes say.
 pub(super) enum Opening {
@@ -14,7 +14,7 @@ pub(super) enum Opening {
     Http2,
 }
 /// Reads until it is clear. From the first byte on the time of a head runs.
-pub(super) async fn opening(socket: &mut TcpStream, state: &Connection) -> io::Result<Opening> {
+pub(super) async fn opening(socket: &mut Transport, state: &Connection) -> io::Result<Opening> {
     let mut first = [0; PREFACE.len()];
     let mut have = 0;
     loop {

@@ -2,6 +2,7 @@
 use super::{
     Limits,
     connection::{Allowed, Connection},
+    proxies::Proxies,
 };
 use std::{
     collections::HashMap,
@@ -41,8 +42,10 @@ impl Sweeper {
         self.limits
     }
     /// Watches one more connection, until the guard is dropped.
-    pub(super) fn enter(self: &Arc<Self>, peer: SocketAddr) -> Swept {
-        let state = Arc::new(Connection::new(peer, self.tick.clone()));
+    pub(super) fn enter(self: &Arc<Self>, peer: SocketAddr, proxies: Option<Arc<Proxies>>) -> Swept {
+        let mut state = Connection::new(peer, self.tick.clone());
+        state.proxies = proxies;
+        let state = Arc::new(state);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(number, state.clone());
         Swept {

@@ -1,5 +1,6 @@
 //! The admin listener: the management API, and what the node tells of itself.
 use super::{Health, Seen, logs::Levels, metrics};
+use crate::secrets::Certificates;
 use hyper::{Request, Response, Uri, body::Incoming, http::uri::PathAndQuery};
 use serde_json::{Value, json};
 use std::{
@@ -16,7 +17,7 @@ use tidegate_entrypoints::{
         body::Body,
         call::{RequestIds, hex},
         flight::Flight,
-        problem,
+        forwarded, problem,
         service::Gateway,
     },
     listener::{Connection, Handler},
@@ -30,10 +31,18 @@ pub(crate) struct Board {
     pub(crate) seen: Arc<Seen>,
     pub(crate) flight: Arc<Flight>,
     pub(crate) levels: Arc<Levels>,
-    /// Listener and address.
-    pub(crate) listeners: Vec<(&'static str, SocketAddr)>,
+    pub(crate) listeners: Vec<Listening>,
     /// Microseconds since the epoch.
     pub(crate) since: i64,
+}
+/// One address the node listens on.
+#[derive(Clone)]
+pub(crate) struct Listening {
+    /// `gateway`, `admin`.
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    /// What it proves itself with, if it speaks TLS.
+    pub(crate) certificates: Option<Arc<Certificates>>,
 }
 impl Node for Board {
     fn ready(&self) -> Result<(), String> {
@@ -44,7 +53,12 @@ impl Node for Board {
         metrics::text(&self).map_err(failed)
     }
     fn status(&self) -> Value {
-        let listener = |(name, address): &(&str, SocketAddr)| json!({"name": name, "address": address.to_string(), "tls": null});
+        let tls = |certificates: &Arc<Certificates>| {
+            let shown = certificates.shown();
+            json!({"certificate": shown.subject, "not_after": clock::rfc3339(shown.not_after)})
+        };
+        let listener =
+            |of: &Listening| json!({"name": of.name, "address": of.address.to_string(), "tls": of.certificates.as_ref().map(tls)});
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "since": clock::rfc3339(self.since),
@@ -87,7 +101,8 @@ impl Handler for Admin {
         let (mut parts, body) = request.into_parts();
         let mut body = Some(body);
         // Boxed: what an operator asks for now and then need not be small, the future of every request is.
-        let outcome = Box::pin(self.api.answer(&parts, &mut body, connection.peer)).await;
+        let peer = forwarded::caller(&parts.headers, &connection);
+        let outcome = Box::pin(self.api.answer(&parts, &mut body, peer)).await;
         let refused = match (outcome, self.messages.get(), body) {
             (Ok(Outcome::Answer(answer)), _, _) => return response(answer),
             (Ok(Outcome::Messages(path)), Some(messages), Some(body)) => {
@@ -101,7 +116,7 @@ impl Handler for Admin {
             (Err(refused), _, _) => refused,
         };
         let id = hex(self.ids.next());
-        problem::tell(&refused.error, &id, &connection);
+        problem::tell(&refused.error, &id, peer);
         problem::answer(&refused.error, &refused.errors, &id, &parts.headers)
     }
 }

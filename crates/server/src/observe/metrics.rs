@@ -135,6 +135,19 @@ impl Numbers {
         family(to, &all::SHED_CONNECTIONS, shed.into())?;
         let late = listeners.map(|(name, seen)| (label(name), seen.timed_out.load(Ordering::Relaxed)));
         family(to, &all::TIMED_OUT_CONNECTIONS, late.into())?;
+        let unready = listeners.map(|(name, seen)| (label(name), seen.unready.load(Ordering::Relaxed)));
+        family(to, &all::UNREADY_CONNECTIONS, unready.into())?;
+        let ends = listeners.iter().filter_map(|(name, _)| {
+            let setting = format!("listeners.{name}");
+            let own = board
+                .seen
+                .certificates
+                .iter()
+                .filter(|certificates| certificates.setting() == setting);
+            let first = own.map(|certificates| certificates.shown().not_after).min()?;
+            Some((label(name), u64::try_from(first / 1_000_000).unwrap_or_default()))
+        });
+        family(to, &all::CERTIFICATE_END, ends.collect())?;
         let (requests, bytes, shed) = board.flight.now();
         single(to, &all::IN_FLIGHT_REQUESTS, requests)?;
         single(to, &all::IN_FLIGHT_BYTES, bytes)?;

@@ -1,4 +1,4 @@
-//! The opening handshake as the server sees it (RFC 6455, section 4.2).
+//! The opening handshake as the server sees it (RFC 6455, section 4.2; over HTTP/2: RFC 8441).
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use sha1::{Digest, Sha1};
 
@@ -35,25 +35,44 @@ pub fn check(method: &Method, version: Version, headers: &HeaderMap, known: &[&'
     }
     let key = only(headers, &header::SEC_WEBSOCKET_KEY).ok_or(Refusal::Key)?;
     Ok(Accepted {
-        accept: accept(key.as_bytes()).ok_or(Refusal::Key)?,
+        accept: Some(accept(key.as_bytes()).ok_or(Refusal::Key)?),
+        subprotocol: chosen(headers, known),
+    })
+}
+/// The same over HTTP/2, where the method and `:protocol` say what is asked for: there is no key, for nothing else can be meant (RFC 8441, section 5).
+pub fn check_http2(headers: &HeaderMap, known: &[&'static str]) -> Result<Accepted, Refusal> {
+    if only(headers, &header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(Refusal::Version);
+    }
+    Ok(Accepted {
+        accept: None,
         subprotocol: chosen(headers, known),
     })
 }
 /// A handshake that is good, and what to answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// The value of `Sec-WebSocket-Accept`.
-    pub accept: HeaderValue,
+    /// The value of `Sec-WebSocket-Accept`; `None` over HTTP/2.
+    pub accept: Option<HeaderValue>,
     /// What both sides speak, if they named anything in common.
     pub subprotocol: Option<&'static str>,
 }
 impl Accepted {
-    /// The headers of the answer, whose status is 101.
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self.accept {
+            Some(_) => StatusCode::SWITCHING_PROTOCOLS,
+            None => StatusCode::OK,
+        }
+    }
+    /// The headers of the answer.
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(4);
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept.clone());
+        if let Some(accept) = &self.accept {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept.clone());
+        }
         if let Some(subprotocol) = self.subprotocol {
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
         }
@@ -173,7 +192,7 @@ mod tests {
     #[test]
     fn the_example_of_the_rfc_is_accepted() {
         let accepted = checked(&map(GOOD)).unwrap();
-        assert_eq!(accepted.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(accepted.accept.as_ref().unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(accepted.subprotocol, None);
         let expected = map(&[
             ("upgrade", "websocket"),

@@ -1,6 +1,6 @@
 //! The socket of a connection of HTTP/2: its progress is watched and its frames are counted.
 use super::frames::Frames;
-use crate::listener::{connection::Connection, guard::PREFACE};
+use crate::listener::{connection::Connection, guard::PREFACE, transport::Transport};
 use std::{
     io,
     pin::Pin,
@@ -10,13 +10,10 @@ use std::{
     },
     task::{Context, Poll, ready},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(super) struct Line {
-    stream: TcpStream,
+    stream: Transport,
     /// Of the preface, which was read already, what the parser has not seen.
     preface: &'static [u8],
     frames: Frames,
@@ -40,7 +37,7 @@ impl Turn {
 }
 impl Line {
     /// Its preface has been read.
-    pub(super) fn new(stream: TcpStream, turn: Turn, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(stream: Transport, turn: Turn, connection: Arc<Connection>) -> Self {
         Self {
             turn,
             stream,
@@ -99,7 +96,9 @@ impl AsyncWrite for Line {
         self.stream.is_write_vectored()
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.connection.flushed(&flushed);
+        flushed
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)

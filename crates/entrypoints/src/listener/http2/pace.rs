@@ -4,12 +4,15 @@ use crate::{
     listener::connection::Connection,
 };
 use bytes::Bytes;
+use futures::task::AtomicWaker;
+use http::Extensions;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::{
+    cell::RefCell,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -18,20 +21,56 @@ use tidegate_core::tasks;
 use tokio::time::{Instant, Sleep};
 
 /// What the parser holds of a stream whose client takes nothing: this, and as much again that was let go into its window.
-pub(super) const PIECE: usize = 16 << 10;
+pub(in crate::listener) const PIECE: usize = 16 << 10;
 
 /// Shared by a stream's body and its task: odd while a piece is handed out that does not fit yet.
 #[derive(Debug, Default)]
-pub(super) struct Pace(AtomicU32);
+pub(super) struct Pace {
+    step: AtomicU32,
+    /// The stream may become something else than HTTP.
+    becomes: AtomicBool,
+    /// The task of a stream that is no longer HTTP: what it waits for does not say that nobody writes any more.
+    tunnel: AtomicWaker,
+}
 impl Pace {
     fn step(&self, waits: bool) {
-        let step = self.0.load(Ordering::Relaxed);
+        let step = self.step.load(Ordering::Relaxed);
         if (step % 2 == 1) != waits {
-            self.0.store(step.wrapping_add(1), Ordering::Relaxed);
+            self.step.store(step.wrapping_add(1), Ordering::Relaxed);
         }
     }
+    /// It was asked for.
+    pub(super) fn becomes(&self) {
+        self.becomes.store(true, Ordering::Relaxed);
+    }
     fn waits(&self) -> Option<u32> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|step| step % 2 == 1)
+        Some(self.step.load(Ordering::Relaxed)).filter(|step| step % 2 == 1)
+    }
+}
+thread_local! {
+    /// Of the stream whose task is being polled.
+    static POLLED: RefCell<Option<Arc<Pace>>> = const { RefCell::new(None) };
+}
+/// Whoever speaks on a stream that is no longer HTTP. Dropped, the client has a moment to take what is left; then the stream is reset.
+pub(crate) struct Lease {
+    pace: Option<Arc<Pace>>,
+    _opened: Opened,
+}
+impl Lease {
+    /// With the extensions of the request that asked for it.
+    pub(crate) fn new(connection: &Arc<Connection>, of: &Extensions) -> Self {
+        Self {
+            pace: of.get::<Arc<Pace>>().cloned(),
+            _opened: Opened::new(connection),
+        }
+    }
+}
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(pace) = &self.pace {
+            pace.step(true);
+            pace.tunnel.wake();
+        }
     }
 }
 /// Counts one open stream.
@@ -122,11 +161,15 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        let pace = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // What a stream's own task starts writes for it when it is no longer HTTP; all else is a stream that was accepted.
+        let polled = POLLED.take();
+        let tunnel = polled.is_some();
+        let pace = polled.or_else(|| self.next.lock().unwrap_or_else(PoisonError::into_inner).take());
         tasks::detach(Paced {
             future: Box::pin(future),
             pace: pace.unwrap_or_default(),
             stall: self.stall,
+            tunnel,
             late: None,
         });
     }
@@ -136,6 +179,8 @@ struct Paced<F> {
     future: Pin<Box<F>>,
     pace: Arc<Pace>,
     stall: Duration,
+    /// It is no longer HTTP.
+    tunnel: bool,
     /// The piece that waits, and until when. Only a client that is behind costs a timer.
     late: Option<(u32, Pin<Box<Sleep>>)>,
 }
@@ -144,7 +189,14 @@ impl<F: Future<Output = ()>> Future for Paced<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if this.future.as_mut().poll(cx).is_ready() {
+        if this.tunnel {
+            this.pace.tunnel.register(cx.waker());
+        } else if this.pace.becomes.load(Ordering::Relaxed) {
+            POLLED.set(Some(this.pace.clone()));
+        }
+        let ended = this.future.as_mut().poll(cx).is_ready();
+        POLLED.take();
+        if ended {
             return Poll::Ready(());
         }
         let Some(piece) = this.pace.waits() else {
