@@ -12,7 +12,7 @@ use std::{
 };
 use tempfile::TempDir;
 use tidegate_core::clock;
-use tidegate_testkit::{Client, Node, balance};
+use tidegate_testkit::{Authority, Client, Node, balance, certificates::Whose, node::How};
 
 /// Longer has hung.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -548,6 +548,63 @@ else:
 sys.stdout.buffer.write(shown)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
+#[test]
+fn a_node_is_reached_over_tls() {
+    let folder = Arc::new(folder());
+    let authority = Authority::new("test");
+    authority.write(folder.path(), "admin".into());
+    let expired = Whose {
+        name: "old",
+        expired: true,
+    };
+    authority.write(folder.path(), expired);
+    let tls = |name: &str| format!("{{ address: \"127.0.0.1:0\", tls: {{ certificate: {name}.pem, key: {name}.key }} }}");
+    let listeners = format!(
+        "gateway: \"127.0.0.1:0\", admin: [\"127.0.0.1:0\", {}, {}]",
+        tls("admin"),
+        tls("old")
+    );
+    write(&folder, "tidegate.yaml", &format!("listeners: {{ {listeners} }}\n"));
+    let node = How::bare(TIDEGATE, "dev").start_in(folder.clone());
+    let ready = node.lines().into_iter().find(|line| line.contains("\"ready\"")).unwrap();
+    let ready: Value = serde_json::from_str(&ready).unwrap();
+    let ports: Vec<_> = ready["admin"]
+        .as_str()
+        .unwrap()
+        .split(',')
+        .filter_map(|address| address.rsplit(':').next())
+        .collect();
+    let mut seen = Seen::at(&folder, &node);
+    let good = format!("https://localhost:{}", ports[1]);
+    seen.run(&["user", "ls", "--node", &good, "--ca", "ca.pem"]);
+    seen.run(&["user", "ls", "--node", &good]);
+    seen.run(&["user", "ls", "--node", &format!("http://localhost:{}", ports[1])]);
+    seen.run(&["user", "ls", "--node", &format!("https://localhost:{}", ports[0])]);
+    seen.run(&["user", "ls", "--node", &format!("https://localhost:{}", ports[2]), "--ca", "ca.pem"]);
+    seen.run(&["user", "ls", "--node", &good, "--ca", "admin.key"]);
+    seen.run(&["user", "ls", "--node", &good, "--ca", "none.pem"]);
+    let address = format!("https://127.0.0.1:{}/healthz", ports[1]);
+    seen.run(&["doctor", &address, "--ca", "ca.pem"]);
+    seen.run(&["doctor", &address]);
+    let doctor = seen.command(&["doctor"]).output().unwrap();
+    let certificates: Vec<_> = text(&doctor.stdout)
+        .lines()
+        .filter(|line| line.contains("  certificate  "))
+        .map(redacted)
+        .collect();
+    assert_eq!(certificates.len(), 2, "{}", text(&doctor.stdout));
+    assert!(
+        certificates[0].starts_with("ok    certificate   of `admin` is good until "),
+        "{certificates:?}"
+    );
+    assert!(
+        certificates[1].starts_with("fail  certificate   of `admin` ended at "),
+        "{certificates:?}"
+    );
+    assert_eq!(doctor.status.code(), Some(1));
+    assert_snapshot!(seen.all());
+    balance(&node);
+}
 /// Answers 200 to what has an id of JSON, 500 to text; tells each request.
 fn target() -> (SocketAddr, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

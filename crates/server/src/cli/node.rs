@@ -12,7 +12,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
+use rustls::{CertificateError, ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
 use serde_json::Value;
 use std::{
     error::Error as _,
@@ -31,6 +31,9 @@ pub(super) const ANSWER: Duration = Duration::from_secs(30);
 const MOST: usize = 256 << 20;
 /// How a gateway says that it has no such path.
 const NO_PATH: &str = "no api has this path";
+
+/// How a listener says that it speaks TLS, to whoever does not.
+const TLS_SPOKEN: &[u8] = b"TG1040 ";
 
 /// Which node, and who asks.
 #[derive(clap::Args)]
@@ -231,6 +234,11 @@ impl Node {
         let good = |body: &Value| status.is_success() || text(body, "code").is_some_and(|code| code.starts_with("TG"));
         match body.filter(good) {
             Some(body) => Ok((status, Answer { headers, body })),
+            // A node's listener, and another word than it expects.
+            None if bytes.starts_with(TLS_SPOKEN) => {
+                let text = format!("{} speaks TLS", self.address);
+                Err(Failure::new(Code::NotANode, text).hint("name it with https://"))
+            }
             None => Err(self.foreign(status, &headers)),
         }
     }
@@ -247,7 +255,9 @@ impl Node {
     }
     fn unreachable(&self, why: &Unsent) -> Failure {
         let failure = match why.kind {
-            Why::Connect | Why::Certificate => Failure::new(Code::NodeUnreachable, format!("cannot reach {}: {}", self.address, why.text)),
+            Why::Connect | Why::Untrusted | Why::Expired | Why::OtherName => {
+                Failure::new(Code::NodeUnreachable, format!("cannot reach {}: {}", self.address, why.text))
+            }
             Why::NoTls => Failure::new(Code::NotANode, format!("{} does not speak TLS", self.address)),
             Why::NoHttp => Failure::new(Code::NotANode, format!("{} does not answer in HTTP: {}", self.address, why.text)),
         };
@@ -303,7 +313,9 @@ pub(super) struct Unsent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
     Connect,
-    Certificate,
+    Untrusted,
+    Expired,
+    OtherName,
     NoTls,
     NoHttp,
 }
@@ -312,7 +324,9 @@ impl Unsent {
     pub(super) fn hint(&self) -> Option<&'static str> {
         match self.kind {
             Why::Connect => None,
-            Why::Certificate => Some("`--ca FILE` names the certificate that signed the other one's"),
+            Why::Untrusted => Some("`--ca FILE` names the certificate that signed it"),
+            Why::Expired => Some("renew it"),
+            Why::OtherName => Some("use one of the names in it"),
             Why::NoTls => Some("try it with http://"),
             Why::NoHttp => Some("if it speaks TLS, try it with https://"),
         }
@@ -389,11 +403,16 @@ fn unsent(error: &hyper_util::client::legacy::Error) -> Unsent {
         let io = cause.downcast_ref::<std::io::Error>();
         if let Some(tls) = cause.downcast_ref().or_else(|| io.and_then(inside)) {
             kind = match tls {
-                rustls::Error::InvalidCertificate(_) => Why::Certificate,
+                rustls::Error::InvalidCertificate(why) => certificate(why),
                 rustls::Error::InvalidMessage(_) => Why::NoTls,
                 _ => kind,
             };
-            text = tls.to_string();
+            text = match kind {
+                Why::Untrusted => "nobody who is trusted here signed its certificate".to_owned(),
+                Why::Expired => "its certificate has ended".to_owned(),
+                Why::OtherName => "its certificate is for another name".to_owned(),
+                _ => tls.to_string(),
+            };
             break;
         }
         if let Some(io) = io
@@ -407,6 +426,14 @@ fn unsent(error: &hyper_util::client::legacy::Error) -> Unsent {
         next = cause.source();
     }
     Unsent { text, kind }
+}
+fn certificate(why: &CertificateError) -> Why {
+    match why {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => Why::Untrusted,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Why::Expired,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Why::OtherName,
+        _ => Why::Connect,
+    }
 }
 /// TLS hands its errors on in those of the system, also in several; what lies in one is none of its sources.
 fn inside(error: &std::io::Error) -> Option<&rustls::Error> {
