@@ -329,9 +329,10 @@ fn a_reader_goes_on_behind_what_it_saw_after_a_crash() {
     let folder = Arc::new(folder());
     let node = dev().start_in(folder.clone());
     let seen = Seen::at(&folder, &node);
-    seen.out(&["pub", "orders", "1"]);
+    seen.out(&["stream", "add", "many", "--partitions", "3"]);
+    seen.out(&["pub", "many", "1"]);
     let mut child = seen
-        .command(&["sub", "orders", "--from", "earliest", "--limit", "3"])
+        .command(&["sub", "many", "--from", "earliest", "--limit", "5"])
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -342,12 +343,50 @@ fn a_reader_goes_on_behind_what_it_saw_after_a_crash() {
     drop(node);
     assert!(told.next().unwrap().unwrap().starts_with("lost: "));
     let node = dev().set("listeners.admin.address", &admin.to_string()).start_in(folder);
-    seen.out(&["pub", "orders", "2"]);
-    seen.out(&["pub", "orders", "3"]);
-    let rest: Vec<_> = lines.map_while(Result::ok).collect();
-    assert_eq!(rest, ["2", "3"]);
+    for message in ["2", "3", "4", "5"] {
+        seen.out(&["pub", "many", message]);
+    }
+    let mut rest: Vec<_> = lines.map_while(Result::ok).collect();
+    // Partitions have no order among each other.
+    rest.sort();
+    assert_eq!(rest, ["2", "3", "4", "5"]);
     assert!(told.next().unwrap().unwrap().starts_with("back; going on behind "));
     assert_eq!(child.wait().unwrap().code(), Some(0));
+    balance(&node);
+}
+#[test]
+fn a_reader_of_a_stream_that_goes_is_told() {
+    let (node, seen) = demo();
+    seen.out(&["stream", "add", "brief"]);
+    seen.out(&["pub", "brief", "1"]);
+    let mut child = seen.command(&["sub", "brief", "--from", "earliest"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "1");
+    seen.out(&["stream", "rm", "brief", "--yes"]);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("`brief`"), "{}", text(&output.stderr));
+    balance(&node);
+}
+#[test]
+fn hundreds_are_applied_and_listed_whole() {
+    let (node, seen) = demo();
+    let tokens = (0..1_001).map(|i| format!("kind: token\nname: t{i:04}\nmanage: viewer\nsha256: {i:064x}\n"));
+    write(&seen.folder, "tokens.yaml", &tokens.collect::<Vec<_>>().join("---\n"));
+    assert_eq!(seen.out(&["apply", "-f", "tokens.yaml"]).lines().count(), 1_001);
+    let listed: Value = serde_json::from_str(&seen.out(&["token", "ls", "t", "-o", "json"])).unwrap();
+    let names: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|token| token["name"].as_str().unwrap())
+        .collect();
+    assert_eq!((names.len(), names.is_sorted()), (1_001, true));
+    assert!(
+        seen.out(&["apply", "-f", "tokens.yaml"])
+            .lines()
+            .all(|line| line.starts_with("unchanged "))
+    );
     balance(&node);
 }
 #[test]
@@ -448,6 +487,67 @@ fn files_are_read_again_when_asked() {
     assert_snapshot!(seen.all());
     balance(&node);
 }
+#[test]
+fn a_terminal_is_asked_without_showing_the_password() {
+    let (node, seen) = demo();
+    let typed = |arguments: &[&str], answers: &[&str]| {
+        let output = Command::new("python3")
+            .args(["-c", TERMINAL, TIDEGATE, &arguments.join(" "), &answers.join(" ")])
+            .current_dir(seen.folder())
+            .envs(seen.node.iter().map(|node| ("TIDEGATE_NODE", node)))
+            .env_remove("TIDEGATE_TOKEN")
+            .output()
+            .unwrap();
+        (text(&output.stdout).replace('\r', ""), output.status.code())
+    };
+    let add = ["user", "add", "alice", "--manage", "viewer"];
+    let (shown, code) = typed(&add, &["hunter2", "hunter3"]);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(
+        shown.contains("the passwords differ; nothing was changed") && !shown.contains("hunter"),
+        "{shown}"
+    );
+    let (shown, code) = typed(&add, &["hunter2", "hunter2"]);
+    assert_eq!((shown.as_str(), code), ("password: \nagain: \ncreated user alice\n", Some(0)));
+    let basic = format!("Basic {}", base64("alice:hunter2"));
+    let who = Client::once(node.admin, "GET", "/api/v1/whoami", &[("authorization", &basic)], b"");
+    assert_eq!(who.json()["manage"], "viewer");
+
+    seen.out(&["pub", "orders", "1"]);
+    let purge = ["stream", "purge", "orders"];
+    let (shown, code) = typed(&purge, &["n"]);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(
+        shown.starts_with("this removes 1 message of stream orders, for good. Go on? [y/N] "),
+        "{shown}"
+    );
+    let (shown, code) = typed(&purge, &["y"]);
+    assert!(shown.ends_with("purged 1 message of stream orders\n") && code == Some(0), "{shown}");
+    balance(&node);
+}
+/// Runs a program on a terminal of its own, types an answer whenever it has asked for one, prints what the terminal shows.
+const TERMINAL: &str = r#"
+import os, pty, select, sys
+program, arguments, answers = sys.argv[1], sys.argv[2].split(), sys.argv[3].split()
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(program, [program, *arguments])
+shown = b""
+while select.select([terminal], [], [], 30)[0]:
+    try:
+        some = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not some:
+        break
+    shown += some
+    if some.endswith((b": ", b"] ")) and answers:
+        os.write(terminal, answers.pop(0).encode() + b"\n")
+else:
+    os.kill(pid, 9)
+sys.stdout.buffer.write(shown)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
 /// Answers 200 to what has an id of JSON, 500 to text; tells each request.
 fn target() -> (SocketAddr, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -295,6 +295,7 @@ impl<'a> Document<'a> {
         let mut child = Command::new("bash")
             .args(["-c", &format!("PATH={programs}:{}:$PATH\n{PREAMBLE}{line}", crate::TOOLS)])
             .current_dir(self.node().folder())
+            .env("TIDEGATE_NODE", format!("http://{}", self.node().admin))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .process_group(0)

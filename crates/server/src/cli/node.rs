@@ -142,7 +142,7 @@ impl Node {
         match status {
             _ if status.is_success() => Ok(Some(answer.body)),
             StatusCode::NOT_FOUND if answer.body["detail"] != NO_PATH => Ok(None),
-            _ => Err(self.refused(status, &answer.body)),
+            _ => Err(self.refused(path, status, &answer.body)),
         }
     }
     /// A request, and its answer as JSON; no body is null.
@@ -151,7 +151,7 @@ impl Node {
         if status.is_success() {
             Ok(answer)
         } else {
-            Err(self.refused(status, &answer.body))
+            Err(self.refused(path, status, &answer.body))
         }
     }
     /// The same for what a node checks: what it has against it comes back as it is.
@@ -160,7 +160,7 @@ impl Node {
         match status {
             _ if status.is_success() => Ok(Ok(answer.body)),
             StatusCode::UNPROCESSABLE_ENTITY => Ok(Err(answer.body)),
-            _ => Err(self.refused(status, &answer.body)),
+            _ => Err(self.refused(path, status, &answer.body)),
         }
     }
     /// The same for what has a verdict for each of its parts, also where none of them was good.
@@ -169,7 +169,7 @@ impl Node {
         if status.is_success() || answer.body["results"].is_array() {
             Ok(answer)
         } else {
-            Err(self.refused(status, &answer.body))
+            Err(self.refused(path, status, &answer.body))
         }
     }
     /// A request, and its answer as a stream of events.
@@ -183,7 +183,7 @@ impl Node {
         Err(if status.is_success() {
             self.foreign(status, &headers)
         } else {
-            self.refused(status, &answer.body)
+            self.refused(path, status, &answer.body)
         })
     }
     async fn send(&self, path: &str, mut ask: Ask) -> Result<Response<Incoming>, Failure> {
@@ -234,11 +234,12 @@ impl Node {
             None => Err(self.foreign(status, &headers)),
         }
     }
-    fn refused(&self, status: StatusCode, problem: &Value) -> Failure {
+    fn refused(&self, path: &str, status: StatusCode, problem: &Value) -> Failure {
         if status == StatusCode::UNAUTHORIZED && self.token.is_none() {
             return Failure::new(Code::NotLoggedIn, format!("not logged in to {}", self.address)).hint(&self.no_token);
         }
-        if problem["code"] == "TG1001" && problem["detail"] == NO_PATH {
+        let messages = path.starts_with("/api/v1/streams/") && path.contains("/messages");
+        if problem["code"] == "TG1001" && problem["detail"] == NO_PATH && !messages {
             let text = format!("{} is a gateway, not a management API", self.address);
             return Failure::new(Code::NotANode, text).hint("the admin address is another one, port 8084 unless set; name it with --node");
         }

@@ -11,8 +11,11 @@ pub(super) fn ask(from_input: bool) -> Result<String, Failure> {
     let password = if from_input {
         line()?
     } else if std::io::stdin().is_terminal() {
+        let silent = Silent::start(std::io::stdin());
         let first = hidden("password: ")?;
-        if hidden("again: ")? != first {
+        let again = hidden("again: ")?;
+        drop(silent);
+        if again != first {
             return Err(Failure::command("the passwords differ; nothing was changed"));
         }
         first
@@ -33,9 +36,7 @@ fn line() -> Result<String, Failure> {
 }
 fn hidden(prompt: &str) -> Result<String, Failure> {
     tell(prompt);
-    let silent = Silent::start(std::io::stdin());
     let line = line();
-    drop(silent);
     tell("\n");
     line
 }

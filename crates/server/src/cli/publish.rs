@@ -100,14 +100,14 @@ impl Publish {
             }
             one
         };
-        if let Some(note) = text(&answer, "note") {
-            tell(&format!("{note}\n"));
-        }
         if self.remote.output == Output::Table {
             let words = [text(&answer, "ack"), text(&answer, "position")];
             say(&format!("{}\n", words.into_iter().flatten().collect::<Vec<_>>().join(" ")));
         } else {
             show(&answer, self.remote.output);
+        }
+        if let Some(note) = text(&answer, "note") {
+            tell(&format!("{note}\n"));
         }
         Ok(OK)
     }

@@ -119,6 +119,10 @@ impl Subscribe {
                         Err(end) => end,
                     }
                 }
+                Err(failure) if failure.code() == Code::NotFound.to_string() => {
+                    let gone = format!("the stream `{}` is gone", self.topic);
+                    return End::Failed(Failure::new(Code::NoSuchResource, gone));
+                }
                 Err(failure) => failure.into(),
             };
             let End::Lost(why) = end else { return end };
