@@ -11,7 +11,7 @@ use std::{
 };
 use tempfile::TempDir;
 use tidegate_testkit::{
-    Authority, Client, Node, Trust, WebSocket, balance,
+    Authority, Browser, Client, Node, Trust, WebSocket, balance,
     certificates::{Whose, replace},
     client::head,
     node::How,
@@ -289,6 +289,40 @@ asyncio.run(main())
     let url = url(&node, "/orders").replace("https", "wss");
     let output = Command::new(format!("{TOOLS}/python3")).args(["-c", script, &url, &ca]).output();
     assert_eq!(said(&output.expect("websockets (cargo xtask tools installs it)")), "ok\n");
+    balance(&node);
+}
+/// All on one connection of HTTP/2, the WebSocket within it: so a browser does it by TLS.
+#[test]
+fn a_browser_reads_publishes_and_opens_a_web_socket_by_tls() {
+    let folder = TempDir::new().unwrap();
+    Authority::new("test").write(folder.path(), "gateway".into());
+    let listener = "{ address: \"127.0.0.1:0\", tls: { certificate: gateway.pem, key: gateway.key } }";
+    let node = How::bare(TIDEGATE, "dev")
+        .variable("TIDEGATE__LISTENERS__GATEWAY", listener)
+        .variable("TIDEGATE__LISTENERS__ADMIN", "127.0.0.1:0")
+        .start_in(folder.into());
+    let browser = Browser::credulous();
+    browser.open(&url(&node, "/"));
+    browser.run(
+        "window.told = { events: [], words: [] };\
+         const events = new EventSource('/orders?from=earliest');\
+         events.onmessage = event => window.told.events.push(event.data);\
+         const socket = new WebSocket(`wss://${location.host}/orders?from=earliest`);\
+         socket.onmessage = event => window.told.words.push(event.data);\
+         socket.onopen = () => socket.send('by frame');\
+         fetch('/orders', { method: 'POST', body: 'by request' }).then(answer => { window.told.status = answer.status; });",
+    );
+    let told = browser.until("return window.told", |told| {
+        told["words"][1].is_string() && told["events"][1].is_string() && told["status"].is_number()
+    });
+    assert_eq!(told["status"], 202, "{told}");
+    let protocol = browser.run("return performance.getEntriesByType('navigation')[0].nextHopProtocol");
+    assert_eq!(protocol, "h2");
+    drop(browser);
+    for entrypoint in ["sse", "websocket"] {
+        let open = format!("tidegate_subscribers{{api=\"orders\",entrypoint=\"{entrypoint}\"}}");
+        node.until(&open, |open| open == 0);
+    }
     balance(&node);
 }
 #[test]
