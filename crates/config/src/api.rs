@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tidegate_core::{check::Kind, error::Code, receipt::Level};
 
 /// One api, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Api {
     /// Unique among apis.
     pub name: Arc<str>,
@@ -248,6 +248,14 @@ fn without_slash(text: &str) -> &str {
 }
 
 impl Api {
+    /// Whether nobody who calls it can tell the two apart: all but where it was declared.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let moved = Self {
+            place: other.place.clone(),
+            ..self.clone()
+        };
+        moved == *other
+    }
     /// Reads one; what is wrong is told and the value returned is of no use then.
     pub(crate) fn check(value: &Value, path: &Path, mode: Mode, kinds: &[Kind], ledger: &mut Ledger) -> ReadApi {
         let api = read::table(&API, value, path, ledger);

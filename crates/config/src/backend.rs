@@ -1,6 +1,7 @@
 //! Where an api's messages go to and come from.
 use crate::{
     endpoint,
+    kinds::ResourceKind,
     ledger::{At, Fault, Ledger, Path},
     read,
     shape::{NAME, Shape, Table, Text, key},
@@ -73,8 +74,7 @@ pub(crate) enum Side {
 /// The name of another resource, to be looked up when all are known.
 #[derive(Debug)]
 pub(crate) struct Reference {
-    /// `stream` or `endpoint`.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: ResourceKind,
     pub(crate) name: String,
     pub(crate) at: At,
     pub(crate) path: Path,
@@ -152,12 +152,12 @@ impl Backend {
         match choice.key.as_str() {
             "stream" => {
                 let name = named?.into();
-                refer("stream");
+                refer(ResourceKind::Stream);
                 Some(Self::Stream(name))
             }
             "endpoint" => {
                 let name = named?.into();
-                refer("endpoint");
+                refer(ResourceKind::Endpoint);
                 let topic = record.maybe_text("topic").map(str::to_owned);
                 Some(Self::Endpoint { name, topic })
             }

@@ -4,23 +4,28 @@ use crate::{
     api::{Api, Promise, ReadApi},
     backend::Reference,
     endpoint::Endpoint,
+    kinds::{Id, ResourceKind},
     ledger::{At, Fault, Ledger, Path, shown},
     load::Mode,
     node::Node,
     shape::one_of,
     stream::Stream,
     suggest::suggest,
+    token::Token,
     tree::{Data, Value},
+    user::User,
 };
 use std::collections::HashMap;
 use tidegate_core::{check::Kind, error::Code, receipt::Level};
 
-/// The kinds there are; `station` is another word for `stream`.
-const KINDS: &[&str] = &["stream", "api", "endpoint", "station"];
+/// What a document may say its kind is.
+fn words() -> impl Iterator<Item = &'static str> + Clone {
+    let all = || ResourceKind::ALL.iter();
+    all().map(|kind| kind.word()).chain(all().filter_map(|kind| kind.alias()))
+}
 /// Known words; nothing reads them yet.
 const LATER: &[&str] = &[
     "webhook",
-    "user",
     "schema",
     "plan",
     "application",
@@ -38,8 +43,8 @@ const MOST_PARTITIONS: u64 = 65_536;
 pub(crate) enum Declares<'a> {
     /// The settings of the process.
     Node,
-    /// `stream`, `api`, `endpoint`.
-    Resource(&'static str),
+    /// A resource.
+    Resource(ResourceKind),
     /// Nothing that can be read: an error was or will be told about its kind.
     Nothing(&'a Value),
 }
@@ -53,20 +58,23 @@ pub(crate) fn declares(document: &Value) -> Declares<'_> {
         let resource = document.get("name").is_some() && document.get("listeners").is_none();
         return if resource { Declares::Nothing(document) } else { Declares::Node };
     };
-    match kind.value.text() {
-        Some("stream" | "station") => Declares::Resource("stream"),
-        Some("api") => Declares::Resource("api"),
-        Some("endpoint") => Declares::Resource("endpoint"),
-        _ => Declares::Nothing(&kind.value),
+    match kind.value.text().and_then(ResourceKind::of_word) {
+        Some(kind) => Declares::Resource(kind),
+        None => Declares::Nothing(&kind.value),
+    }
+}
+/// Which resource it declares, if that can be read.
+pub(crate) fn id(document: &Value) -> Option<Id> {
+    match declares(document) {
+        Declares::Resource(kind) => Some(Id::new(kind, document.get("name")?.value.text()?)),
+        Declares::Node | Declares::Nothing(_) => None,
     }
 }
 /// How a document is called in errors: `apis "orders"`; nothing for the settings.
 pub(crate) fn label(document: &Value) -> Path {
     let plural = match declares(document) {
         Declares::Node => return Path::default(),
-        Declares::Resource("stream") => "streams".to_owned(),
-        Declares::Resource("api") => "apis".to_owned(),
-        Declares::Resource(_) => "endpoints".to_owned(),
+        Declares::Resource(kind) => kind.plural().to_owned(),
         Declares::Nothing(_) => match document
             .get("kind")
             .and_then(|kind| kind.value.text().filter(|_| !kind.value.hidden))
@@ -87,12 +95,16 @@ pub(crate) fn label(document: &Value) -> Path {
 pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mut Ledger) -> Checked {
     let mut names = Names::default();
     let (mut streams, mut apis, mut endpoints) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut users, mut tokens) = (Vec::new(), Vec::new());
     let mut node: Option<(Node, At)> = None;
     let mut partitions = 0_u64;
     // A stream that was not read whole might capture anything.
     let mut all_streams = true;
     for document in documents {
         let path = label(document);
+        if let Declares::Resource(kind) = declares(document) {
+            names.add(kind, document, &path, ledger);
+        }
         match declares(document) {
             Declares::Node => match &node {
                 None => node = Some((Node::check(document, mode, ledger), document.at)),
@@ -103,8 +115,7 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
                     ledger.tell(fault.hint(format!("the settings of this process are at {first}; a resource needs a `kind`")));
                 }
             },
-            Declares::Resource("stream") => {
-                names.add("stream", document, &path, ledger);
+            Declares::Resource(ResourceKind::Stream) => {
                 let told = ledger.faults();
                 let stream = Stream::check(document, &path, ledger);
                 all_streams &= told == ledger.faults();
@@ -117,14 +128,10 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
                 }
                 streams.push(stream);
             }
-            Declares::Resource("api") => {
-                names.add("api", document, &path, ledger);
-                apis.push(Api::check(document, &path, mode, kinds, ledger));
-            }
-            Declares::Resource(_) => {
-                names.add("endpoint", document, &path, ledger);
-                endpoints.push(Endpoint::check(document, &path, kinds, ledger));
-            }
+            Declares::Resource(ResourceKind::Api) => apis.push(Api::check(document, &path, mode, kinds, ledger)),
+            Declares::Resource(ResourceKind::Endpoint) => endpoints.push(Endpoint::check(document, &path, kinds, ledger)),
+            Declares::Resource(ResourceKind::User) => users.push(User::check(document, &path, ledger)),
+            Declares::Resource(ResourceKind::Token) => tokens.push(Token::check(document, &path, ledger)),
             Declares::Nothing(culprit) => {
                 names.unread(document);
                 ledger.tell(no_kind(document, culprit, &path));
@@ -140,20 +147,30 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
     if all_streams && names.unread.is_empty() && !names.unsure && !ledger.incomplete {
         promises(&apis, &streams, ledger);
     }
+    let uses = apis.iter().flat_map(|read| {
+        let user = Id::new(ResourceKind::Api, read.api.name.clone());
+        read.references
+            .iter()
+            .map(move |of| (user.clone(), Id::new(of.kind, of.name.as_str())))
+    });
     Checked {
         node: node.map(|(node, _)| node).unwrap_or_default(),
+        uses: uses.collect(),
         streams,
         apis: apis.into_iter().map(|read| read.api).collect(),
         endpoints,
+        users,
+        tokens,
     }
 }
-fn no_kind(document: &Value, culprit: &Value, path: &Path) -> Fault {
-    let expected = one_of(KINDS.iter().copied());
+/// What is wrong with a document that declares nothing.
+pub(crate) fn no_kind(document: &Value, culprit: &Value, path: &Path) -> Fault {
+    let expected = one_of(words());
     if !matches!(document.data, Data::Map(_)) {
         let message = format!("a document cannot be {}", document.shown());
         return Fault::new(Code::BadValue, document.at, &Path::default(), message).expected("a map");
     }
-    let near = |word: &str| suggest(word, KINDS.iter().chain(LATER).copied());
+    let near = |word: &str| suggest(word, words().chain(LATER.iter().copied()));
     match (document.get("kind"), culprit.text()) {
         (None, _) => {
             // `knd: stream` is one fault, not two.
@@ -188,14 +205,14 @@ fn no_kind(document: &Value, culprit: &Value, path: &Path) -> Fault {
 /// Who is called what, also of resources with errors, so that nobody who refers to them is blamed.
 #[derive(Default)]
 struct Names {
-    taken: HashMap<(&'static str, String), (At, bool)>,
+    taken: HashMap<(ResourceKind, String), (At, bool)>,
     /// Of documents whose kind is not known: they might be anything.
     unread: Vec<String>,
     /// A resource has no readable name: it might be the one somebody refers to.
     unsure: bool,
 }
 impl Names {
-    fn add(&mut self, kind: &'static str, document: &Value, path: &Path, ledger: &mut Ledger) {
+    fn add(&mut self, kind: ResourceKind, document: &Value, path: &Path, ledger: &mut Ledger) {
         let Some((name, value)) = document.get("name").and_then(|entry| Some((entry.value.text()?, &entry.value))) else {
             self.unsure = true;
             return;
@@ -239,7 +256,7 @@ impl Names {
         let mut fault = Fault::new(Code::NoSuchReference, *at, path, format!("there is no {kind} `{called}`")).did_you_mean(near);
         if near.is_none() {
             fault = match kind {
-                &"stream" if !hidden => fault.hint(format!("declare it: `{{ kind: stream, name: {called} }}`")),
+                ResourceKind::Stream if !hidden => fault.hint(format!("declare it: `{{ kind: stream, name: {called} }}`")),
                 _ => fault.hint(format!("declare it, or name one of the {kind}s there are")),
             };
         }

@@ -49,6 +49,8 @@ pub struct Diagnostic {
     pub width: u32,
     /// For people: `apis "orders" entrypoints.http_get.limit`.
     pub path: String,
+    /// For programs: a JSON pointer (RFC 6901) into the document.
+    pub pointer: String,
     /// What is wrong: lower case, no full stop, backticks round values.
     pub message: String,
     /// What would be right.

@@ -5,12 +5,14 @@ use crate::{
     node::NODE,
     shape::{Key, Shape, Table, show_size, show_time},
     stream::STREAM,
+    token::TOKEN,
+    user::USER,
 };
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
 /// What a file may declare, in the order the page tells it.
-const TABLES: &[&Table] = &[&NODE, &STREAM, &API, &ENDPOINT];
+const TABLES: &[&Table] = &[&NODE, &STREAM, &API, &ENDPOINT, &USER, &TOKEN];
 
 /// The page `docs/reference/configuration.md`.
 pub fn reference() -> String {

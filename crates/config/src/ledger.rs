@@ -32,26 +32,27 @@ impl At {
 pub(crate) struct Path {
     label: String,
     keys: String,
+    /// The same way for programs (RFC 6901), from the document on.
+    pointer: String,
 }
 impl Path {
     /// Of a resource; the node's settings have no label.
     pub(crate) fn of(label: String) -> Self {
-        Self {
-            label,
-            keys: String::new(),
-        }
+        Self { label, ..Self::default() }
     }
     pub(crate) fn key(&self, key: &str) -> Self {
         let dot = if self.keys.is_empty() { "" } else { "." };
         Self {
             label: self.label.clone(),
             keys: format!("{}{dot}{}", self.keys, shown(key)),
+            pointer: format!("{}/{}", self.pointer, key.replace('~', "~0").replace('/', "~1")),
         }
     }
     pub(crate) fn item(&self, number: usize) -> Self {
         Self {
             label: self.label.clone(),
             keys: format!("{}[{number}]", self.keys),
+            pointer: format!("{}/{number}", self.pointer),
         }
     }
     /// The last key, for a message.
@@ -80,7 +81,7 @@ pub(crate) fn shown(text: &str) -> String {
 pub(crate) struct Fault {
     code: Code,
     at: At,
-    path: String,
+    path: Box<Path>,
     message: String,
     expected: Option<String>,
     hint: Option<String>,
@@ -90,7 +91,7 @@ impl Fault {
         Self {
             code,
             at,
-            path: path.to_string(),
+            path: Box::new(path.clone()),
             message: message.into(),
             expected: None,
             hint: None,
@@ -117,7 +118,7 @@ impl Fault {
 }
 
 /// All faults, and the texts they are in.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     diagnostics: Vec<Diagnostic>,
     pub(crate) sources: Sources,
@@ -143,7 +144,8 @@ impl Ledger {
             line: at.line,
             column: at.column,
             width: at.width,
-            path,
+            path: path.to_string(),
+            pointer: path.pointer,
             message,
             expected,
             hint,

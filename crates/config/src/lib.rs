@@ -5,10 +5,13 @@ mod backend;
 mod check;
 pub mod diagnostic;
 pub mod docs;
+mod documents;
+pub mod drafts;
 pub mod endpoint;
 mod entrypoints;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod kinds;
 mod ledger;
 pub mod listener;
 pub mod load;
@@ -21,18 +24,25 @@ mod shape;
 pub mod stream;
 mod substitute;
 mod suggest;
+mod token;
 mod tree;
+mod user;
 
 pub use api::{Api, ApiPath, Backend, Compatibility, Include, Slow};
 pub use diagnostic::{Diagnostic, Place, Report, Sources};
+pub use documents::{Declared, Documents};
+pub use drafts::{Draft, Drafts, Remark};
 pub use endpoint::Endpoint;
 pub use entrypoints::{Answer, HttpGet, HttpPost, Sse, WebSocket};
+pub use kinds::{Id, ResourceKind};
 pub use listener::{Listener, Listeners};
-pub use load::{Mode, Source, load, load_from_process};
-pub use node::{Limits, Log, LogFormat, Node, Shutdown, Telemetry, Threads};
+pub use load::{Mode, Source, load, load_from_process, read, read_from_process};
+pub use node::{Limits, Log, LogFormat, Node, Shutdown, Store, Telemetry, Threads};
 pub use render::render;
 pub use secret::Secret;
 pub use stream::{Stream, WhenFull};
+pub use token::Token;
+pub use user::{Manage, Permission, User};
 
 /// Everything a user declared, checked: each reference names something, each number is in its range.
 #[derive(Clone, Debug)]
@@ -45,4 +55,10 @@ pub struct Checked {
     pub apis: Vec<Api>,
     /// In the order they were declared.
     pub endpoints: Vec<Endpoint>,
+    /// In the order they were declared.
+    pub users: Vec<User>,
+    /// In the order they were declared.
+    pub tokens: Vec<Token>,
+    /// Which resource uses which other.
+    pub uses: Vec<(Id, Id)>,
 }

@@ -1,6 +1,6 @@
 //! Reads files and the environment; the only place that touches either.
 use crate::{
-    Checked, Report,
+    Checked, Documents, Report,
     check::{self, Declares},
     ledger::{At, Fault, Ledger, Path as Keys},
     listener, overrides,
@@ -8,7 +8,8 @@ use crate::{
     tree::{self, Data, Value},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    cell::RefCell,
+    collections::{BTreeSet, HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -32,9 +33,27 @@ pub enum Mode {
     Run,
 }
 
-/// Reads, checks, tells all errors at once. `environment` is only asked for `${env:NAME}` and `TIDEGATE__A__B`;
+/// Reads what there is, without checking it. `environment` is only asked for `${env:NAME}` and `TIDEGATE__A__B`;
 /// `overrides` are flags: a path such as `limits.body` and its value, stronger than the environment, which is stronger than files.
-/// `kinds` are the endpoint types there are.
+pub fn read(source: Source, environment: impl IntoIterator<Item = (String, String)>, overrides: &[(String, String)]) -> Documents {
+    let mut loader = Loader::new(environment, matches!(source, Source::Files(_)));
+    match source {
+        Source::Files(paths) => paths.iter().for_each(|path| loader.path(path, None)),
+        Source::Texts(texts) => texts.iter().for_each(|(name, text)| loader.text(name, text, None)),
+    }
+    loader.settings(overrides);
+    let (documents, ledger, touched) = loader.close();
+    Documents::new(ledger, documents, touched)
+}
+/// [`read`] with the environment of this process.
+pub fn read_from_process(source: Source, overrides: &[(String, String)]) -> Documents {
+    read(source, variables(), overrides)
+}
+/// A variable that is not UTF-8 cannot be named in a file either.
+pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+/// [`read`], then checked: all errors at once. `kinds` are the endpoint types there are.
 pub fn load(
     source: Source,
     environment: impl IntoIterator<Item = (String, String)>,
@@ -42,40 +61,21 @@ pub fn load(
     mode: Mode,
     kinds: &[Kind],
 ) -> Result<Checked, Report> {
-    let mut loader = Loader {
-        ledger: Ledger::default(),
-        variables: environment.into_iter().collect(),
-        documents: Vec::new(),
-        seen: HashSet::new(),
-        disk: matches!(source, Source::Files(_)),
-    };
-    match source {
-        Source::Files(paths) => paths.iter().for_each(|path| loader.path(path, None)),
-        Source::Texts(texts) => texts.iter().for_each(|(name, text)| loader.text(name, text, None)),
-    }
-    loader.settings(overrides);
-    let Loader { mut ledger, documents, .. } = loader;
-    let documents: Vec<_> = documents.into_iter().map(|document| document.value).collect();
-    let checked = check::check(&documents, mode, kinds, &mut ledger);
-    if ledger.faults() == 0 {
-        return Ok(checked);
-    }
-    let (diagnostics, sources) = ledger.close();
-    Err(Report { diagnostics, sources })
+    read(source, environment, overrides).check(mode, kinds)
 }
 /// [`load`] with the environment of this process.
 pub fn load_from_process(source: Source, overrides: &[(String, String)], mode: Mode, kinds: &[Kind]) -> Result<Checked, Report> {
-    // A variable that is not UTF-8 cannot be named in a file either.
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    load(source, environment, overrides, mode, kinds)
+    read_from_process(source, overrides).check(mode, kinds)
 }
 
-struct Loader {
+pub(crate) struct Loader {
     ledger: Ledger,
     variables: HashMap<String, String>,
     documents: Vec<Document>,
     /// A file that is named twice is read once.
     seen: HashSet<PathBuf>,
+    /// Every file and folder that was looked at, whether or not it was there.
+    touched: RefCell<BTreeSet<PathBuf>>,
     disk: bool,
 }
 struct Document {
@@ -84,8 +84,25 @@ struct Document {
     folder: Option<PathBuf>,
 }
 impl Loader {
+    /// `disk`: files may be read.
+    pub(crate) fn new(environment: impl IntoIterator<Item = (String, String)>, disk: bool) -> Self {
+        Self {
+            ledger: Ledger::default(),
+            variables: environment.into_iter().collect(),
+            documents: Vec::new(),
+            seen: HashSet::new(),
+            touched: RefCell::default(),
+            disk,
+        }
+    }
+    /// What was read, what was wrong with it, and where it was looked for.
+    pub(crate) fn close(self) -> (Vec<Value>, Ledger, BTreeSet<PathBuf>) {
+        let documents = self.documents.into_iter().map(|document| document.value);
+        (documents.collect(), self.ledger, self.touched.into_inner())
+    }
     /// A file or folder; `by` names it, if a file does.
-    fn path(&mut self, path: &Path, by: Option<(At, &Keys)>) {
+    pub(crate) fn path(&mut self, path: &Path, by: Option<(At, &Keys)>) {
+        self.touched.get_mut().insert(path.to_owned());
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => match files(path) {
                 Ok(files) => files.iter().for_each(|file| self.file(file, by)),
@@ -99,8 +116,9 @@ impl Loader {
         if !self.seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())) {
             return;
         }
+        self.touched.get_mut().insert(path.to_owned());
         let name = path.display().to_string();
-        match read(path) {
+        match bytes(path) {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => self.text(&name, &text, path.parent()),
                 Err(error) => self.not_text(&name, error.utf8_error().valid_up_to(), error.as_bytes()),
@@ -108,15 +126,19 @@ impl Loader {
             Err(error) => self.unreadable(path, &why(&error), by),
         }
     }
-    fn text(&mut self, name: &str, text: &str, folder: Option<&Path>) {
+    pub(crate) fn text(&mut self, name: &str, text: &str, folder: Option<&Path>) {
         let file = self.ledger.sources.add(name.into(), Arc::from(text));
         for mut value in tree::parse(text, file, &mut self.ledger) {
             let label = check::label(&value);
-            let disk = self.disk;
+            let (disk, touched) = (self.disk, &self.touched);
             let outside = Outside {
                 variables: &self.variables,
                 file: &|path| match folder {
-                    Some(folder) if disk => secret_file(&folder.join(path)),
+                    Some(folder) if disk => {
+                        let path = folder.join(path);
+                        touched.borrow_mut().insert(path.clone());
+                        secret_file(&path)
+                    }
                     _ => Err("a text in memory has no files".to_owned()),
                 },
             };
@@ -200,7 +222,7 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 /// One byte more than may be, so that too much is noticed; a device or a huge file does not fill the memory.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     use io::Read;
     #[expect(clippy::disallowed_methods, reason = "the one place that reads configuration")]
     let file = fs::File::open(path)?;
@@ -210,7 +232,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 /// The line end that editors and `echo` put at the end is not part of a password.
 fn secret_file(path: &Path) -> Result<String, String> {
-    let bytes = read(path).map_err(|error| why(&error))?;
+    let bytes = bytes(path).map_err(|error| why(&error))?;
     if bytes.len() > tree::MAX_BYTES {
         return Err("it is larger than 4 MiB".to_owned());
     }

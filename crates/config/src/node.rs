@@ -25,6 +25,8 @@ pub struct Node {
     pub telemetry: Telemetry,
     /// How it stops.
     pub shutdown: Shutdown,
+    /// Where resources that the management API made are kept.
+    pub store: Store,
     /// How threads share the work.
     pub runtime: Threads,
 }
@@ -63,6 +65,8 @@ pub struct Limits {
     pub ws_message: u64,
     /// Bytes of recent messages kept in memory for all who read live.
     pub fan_out_bytes: u64,
+    /// Wrong passwords a minute for one name.
+    pub failed_logins: u32,
 }
 /// The embedded log. `None` = the log computes it from the size of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +115,14 @@ pub enum Threads {
     Steal,
     /// A connection stays on the thread it was given, in turn.
     Pinned,
+}
+/// Where resources that the management API made are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// A file, relative to the data folder.
+    pub sqlite: PathBuf,
+    /// How many changes are remembered.
+    pub changes: u64,
 }
 /// How it stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,6 +220,12 @@ static LIMITS: Table = Table {
              log again, or is told the gap. Lowered where there is not the memory for it.",
         )
         .default("256MiB"),
+        key(
+            "failed_logins",
+            Shape::Count { min: 1, max: 1_000_000 },
+            "Wrong passwords a minute for one name, and three times as many from one address; more are answered 429.",
+        )
+        .default("10"),
     ],
 };
 static LOG: Table = Table {
@@ -300,6 +318,22 @@ static TELEMETRY: Table = Table {
         key("sample", Shape::Later, "Which part of the traces is kept."),
     ],
 };
+static STORE: Table = Table {
+    title: "store",
+    doc: "Where resources that the management API made are kept, with every change there was.",
+    keys: &[
+        key("sqlite", PATH, "A file, relative to the data folder.").default("control.db"),
+        key(
+            "changes",
+            Shape::Count {
+                min: 1,
+                max: 1_000_000_000,
+            },
+            "How many changes the audit log remembers.",
+        )
+        .default("100000"),
+    ],
+};
 static SHUTDOWN: Table = Table {
     title: "shutdown",
     doc: "How it stops.",
@@ -367,7 +401,12 @@ pub(crate) static NODE: Table = Table {
         key("log", Shape::Record(&LOG), "The embedded durable log.").default("{}"),
         key("telemetry", Shape::Record(&TELEMETRY), "Logs.").default("{}"),
         key("shutdown", Shape::Record(&SHUTDOWN), "How it stops.").default("{}"),
-        key("store", Shape::Later, "Where resources made by the API are kept."),
+        key(
+            "store",
+            Shape::Record(&STORE),
+            "Where resources that the management API made are kept.",
+        )
+        .default("{}"),
         key("fanout", Shape::Later, "Bounds of shared reads."),
         key(
             "runtime",
@@ -390,6 +429,7 @@ impl Node {
         let part = |name: &str| node.record(name).unwrap_or(&nothing);
         let (listeners, limits, log, telemetry, shutdown) =
             (part("listeners"), part("limits"), part("log"), part("telemetry"), part("shutdown"));
+        let store = part("store");
         check_limits(limits, ledger);
         check_log(log, ledger);
         Self {
@@ -412,6 +452,7 @@ impl Node {
                 write_stall: limits.time("write_stall"),
                 ws_message: limits.number("ws_message"),
                 fan_out_bytes: limits.number("fan_out_bytes"),
+                failed_logins: limits.number("failed_logins") as u32,
             },
             log: Log {
                 max_bytes: log.maybe_number("max_bytes"),
@@ -434,6 +475,10 @@ impl Node {
             shutdown: Shutdown {
                 delay: shutdown.time("delay"),
                 deadline: shutdown.time("deadline"),
+            },
+            store: Store {
+                sqlite: store.text("sqlite").into(),
+                changes: store.number("changes"),
             },
             runtime: match node.text("runtime") {
                 "pinned" => Threads::Pinned,

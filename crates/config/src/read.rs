@@ -9,7 +9,7 @@ use std::time::Duration;
 use tidegate_core::{clock::parse_duration, error::Code};
 
 /// A value that has its shape.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Datum {
     /// An error was told about it.
     Broken,
@@ -30,6 +30,12 @@ pub(crate) struct Field {
     pub(crate) datum: Datum,
     /// As [`Value::hidden`].
     pub(crate) hidden: bool,
+}
+/// Wherever it stands.
+impl PartialEq for Field {
+    fn eq(&self, other: &Self) -> bool {
+        self.datum == other.datum
+    }
 }
 impl Field {
     /// For a message.
@@ -55,6 +61,14 @@ pub(crate) struct Record {
     pub(crate) at: At,
     pub(crate) path: Path,
     fields: Vec<(&'static str, Field)>,
+}
+/// Wherever it stands.
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        let mut told = Vec::new();
+        self.differences(other, &mut told);
+        told.is_empty()
+    }
 }
 impl Record {
     /// For a key whose value is broken.
@@ -111,6 +125,21 @@ impl Record {
     }
     pub(crate) fn record(&self, key: &str) -> Option<&Self> {
         self.field(key).and_then(Field::record)
+    }
+    /// The keys whose values are not the same in the other, with the way to each.
+    pub(crate) fn differences(&self, other: &Self, out: &mut Vec<String>) {
+        let names = self.fields.iter().chain(&other.fields).map(|(name, _)| *name);
+        let names: std::collections::BTreeSet<_> = names.collect();
+        for name in names {
+            match (
+                self.field(name).map(|field| &field.datum),
+                other.field(name).map(|field| &field.datum),
+            ) {
+                (Some(Datum::Record(a)), Some(Datum::Record(b))) => a.differences(b, out),
+                (a, b) if a == b => {}
+                _ => out.push(self.path.key(name).to_string()),
+            }
+        }
     }
     pub(crate) fn raw(&self, key: &str) -> Option<&Value> {
         match &self.field(key)?.datum {

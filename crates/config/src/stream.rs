@@ -40,7 +40,7 @@ pub enum WhenFull {
     Refuse,
 }
 
-const FILTER: Text = Text {
+pub(crate) const FILTER: Text = Text {
     expected: "a topic or filter such as `orders`, `orders/+/paid` or `orders/#`",
     good: |text| text.len() <= 65_535 && !text.contains('\0') && Filter::new(text).is_some(),
     pattern: None,

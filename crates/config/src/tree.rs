@@ -123,6 +123,18 @@ impl Value {
             }
         }
     }
+    /// The same for whoever may not see secrets.
+    pub(crate) fn to_json_masked(&self) -> serde_json::Value {
+        match &self.data {
+            Data::Scalar { .. } if self.hidden => MASKED.into(),
+            Data::Broken | Data::Scalar { .. } => self.to_json(),
+            Data::List(items) => items.iter().map(Self::to_json_masked).collect(),
+            Data::Map(entries) => {
+                let members = entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json_masked()));
+                serde_json::Value::Object(members.collect::<Map<_, _>>())
+            }
+        }
+    }
     pub(crate) fn is_broken(&self) -> bool {
         match &self.data {
             Data::Broken => true,
@@ -171,6 +183,60 @@ fn scalar(text: &str, plain: bool) -> serde_json::Value {
         None
     };
     number.map_or_else(|| Json::from(text), Json::Number)
+}
+
+/// What stands for a secret.
+pub(crate) const MASKED: &str = "***";
+
+/// A document that came as JSON. Its values stand nowhere: errors have pointers.
+pub(crate) fn of_json(json: &serde_json::Value, file: u32, ledger: &mut Ledger) -> Value {
+    let mut left = MAX_VALUES;
+    let value = plain(json, file, &Path::default(), false, 0, &mut left, ledger);
+    if left == 0 {
+        ledger.tell(Fault::new(Code::NotText, At::whole(file), &Path::default(), "too many values").expected("at most 200000"));
+    }
+    value
+}
+fn plain(json: &serde_json::Value, file: u32, path: &Path, hidden: bool, depth: usize, left: &mut usize, ledger: &mut Ledger) -> Value {
+    use serde_json::Value as Json;
+    let at = At::whole(file);
+    *left = left.saturating_sub(1);
+    if depth > MAX_DEPTH || *left == 0 {
+        if depth > MAX_DEPTH {
+            ledger.tell(Fault::new(Code::NotText, at, path, "values nest too deep").expected("at most 64 levels"));
+        }
+        return Value {
+            at,
+            data: Data::Broken,
+            hidden,
+        };
+    }
+    let scalar = |text: String, plain| Data::Scalar { text, plain };
+    let data = match json {
+        Json::Null => scalar("null".to_owned(), true),
+        Json::Bool(is) => scalar(is.to_string(), true),
+        Json::Number(number) => scalar(number.to_string(), true),
+        Json::String(text) if ["${env:", "${file:"].iter().any(|variable| text.contains(variable)) => {
+            let fault = Fault::new(Code::BadValue, at, path, "variables are filled in on the machine where the file is");
+            ledger.tell(fault.expected("the value itself").hint("send the file by `tidegate apply`"));
+            Data::Broken
+        }
+        Json::String(text) => scalar(text.clone(), false),
+        Json::Array(items) => {
+            let item = |(i, item)| plain(item, file, &path.item(i), hidden, depth + 1, left, ledger);
+            Data::List(items.iter().enumerate().map(item).collect())
+        }
+        Json::Object(members) => {
+            let entry = |(key, value): (&String, &Json)| Entry {
+                key: key.clone(),
+                at,
+                value: plain(value, file, &path.key(key), hidden || is_secret(key), depth + 1, left, ledger),
+            };
+            Data::Map(members.iter().map(entry).collect())
+        }
+    };
+    let hidden = hidden || matches!(&data, Data::Scalar { text, .. } if has_password(text));
+    Value { at, data, hidden }
 }
 
 /// The documents of one text, empty ones left out. A text that is no YAML tells one error and gives what came before it.

@@ -49,9 +49,17 @@ codes! {
     BadItem = 1032, "An item of the batch is malformed.";
     EmptyBatch = 1033, "The batch has no items.";
     PlainOnTls = 1040, "The port speaks TLS, and the request came without.";
+    Changed = 1050, "The resource is not what the condition says.";
+    InUse = 1051, "Other resources use this one.";
+    ReadOnly = 1052, "The resource comes from a file.";
+    ResourceExists = 1053, "There is a resource of this name.";
+    NoSuchResource = 1054, "There is no such resource.";
+    NoSuchRoute = 1055, "The management API has no such path.";
     Unauthorized = 2001, "The caller is not known.";
     Forbidden = 2002, "The caller may not do this.";
     Overloaded = 2003, "The gateway is at its limit.";
+    TooManyAttempts = 2004, "Too many failed logins.";
+    ForeignPage = 2005, "A page of another place may not do this.";
     BrokerDown = 3001, "The broker cannot be reached.";
     StorageFull = 4001, "The disk is full.";
     StorageFailed = 4002, "The disk failed.";
@@ -63,6 +71,7 @@ codes! {
     RecordTooLarge = 4008, "The message is too large to store.";
     Draining = 4009, "The gateway is shutting down.";
     NotALog = 4010, "The folder holds something else.";
+    StoreFailed = 4011, "The store of resources failed.";
     NotText = 5001, "A configuration file cannot be parsed.";
     MissingKey = 5002, "A configuration key is missing.";
     UnknownKey = 5003, "A configuration key is not known.";
@@ -75,7 +84,11 @@ codes! {
     Unreadable = 5010, "A configuration file cannot be read.";
     NoSuchVariable = 5011, "A variable of the configuration is not set.";
     AddressInUse = 5012, "A listening address is taken.";
+    WrongResources = 5013, "Resources are wrong; nothing was changed.";
     CommandFailed = 5020, "The command could not be carried out.";
+    NotLoggedIn = 5030, "Not logged in.";
+    NodeUnreachable = 5031, "The node cannot be reached.";
+    NotANode = 5032, "What answers there is not a node's management API.";
     BadCertificate = 5040, "A certificate or its key cannot be used.";
     LeaseLost = 6001, "The lease was lost.";
     TargetRefused = 6002, "The target refused the messages.";

@@ -5,7 +5,7 @@ use tidegate_core::error::Code;
 /// The status HTTP answers. Never a 500 for what a client, a broker or a disk did.
 pub fn status(code: Code) -> StatusCode {
     match code {
-        Code::NotFound | Code::NoSuchStream => StatusCode::NOT_FOUND,
+        Code::NotFound | Code::NoSuchStream | Code::NoSuchResource | Code::NoSuchRoute => StatusCode::NOT_FOUND,
         Code::BadRequest
         | Code::BadHeader
         | Code::BadCursor
@@ -39,19 +39,31 @@ pub fn status(code: Code) -> StatusCode {
         | Code::UnsafeAddress
         | Code::Unreadable
         | Code::NoSuchVariable
+        | Code::WrongResources
         | Code::BadCertificate
         | Code::CommandFailed => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::StreamExists | Code::Duplicate | Code::AddressInUse | Code::LeaseLost => StatusCode::CONFLICT,
-        Code::Unauthorized => StatusCode::UNAUTHORIZED,
-        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::StreamExists
+        | Code::Duplicate
+        | Code::AddressInUse
+        | Code::LeaseLost
+        | Code::InUse
+        | Code::ReadOnly
+        | Code::ResourceExists => StatusCode::CONFLICT,
+        Code::Changed => StatusCode::PRECONDITION_FAILED,
+        Code::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unauthorized | Code::NotLoggedIn => StatusCode::UNAUTHORIZED,
+        Code::Forbidden | Code::ForeignPage => StatusCode::FORBIDDEN,
         Code::StorageFull | Code::StreamFull => StatusCode::INSUFFICIENT_STORAGE,
         Code::Overloaded
         | Code::Draining
         | Code::BrokerDown
         | Code::StorageFailed
+        | Code::StoreFailed
         | Code::FolderLocked
         | Code::NewerFormat
         | Code::NotALog
+        | Code::NodeUnreachable
+        | Code::NotANode
         | Code::TargetRefused => StatusCode::SERVICE_UNAVAILABLE,
         Code::BadHandshake => StatusCode::UPGRADE_REQUIRED,
         Code::UnknownCoding => StatusCode::NOT_IMPLEMENTED,

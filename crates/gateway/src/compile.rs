@@ -1,14 +1,14 @@
 //! Checked resources to the world's next snapshot. What an API needs is compared with what its backend can keep here, not at run time.
 use crate::{
     instances::Instances,
-    metrics::Metrics,
+    metrics::ApiMetrics,
     paths::Paths,
     route::{Route, scope},
     settings::Api,
     target::Target,
     world::Snapshot,
 };
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 use tidegate_core::{
     check::{Needs, Problem, negotiate},
     error::{Code, Error, Fault, Result},
@@ -22,14 +22,17 @@ pub struct Undeployable {
     /// What its entrypoints ask and the backend cannot keep.
     pub problems: Vec<Problem>,
 }
-/// Opens what is new, keeps what is equal, and builds every route. On an error nothing was swapped.
+/// Opens what is new, keeps what is equal to what was, and builds every other route: whoever uses an API that stays as it was sees nothing
+/// of it. `metrics` knows the counters of an API by its name. On an error nothing was swapped.
 pub async fn compile(
     apis: &[Api],
+    was: &Snapshot,
     instances: &mut Instances,
-    metrics: &Metrics,
+    metrics: &(dyn Fn(&Arc<str>) -> Arc<ApiMetrics> + Sync),
     revision: u64,
 ) -> Result<Result<Snapshot, Vec<Undeployable>>> {
     let mut paths = Paths::default();
+    let mut routes = HashMap::new();
     let mut refused = Vec::new();
     for api in apis.iter().filter(|api| api.enabled) {
         let mut publish = None;
@@ -53,9 +56,12 @@ pub async fn compile(
             publish,
             subscribe,
             policies: Box::default(),
-            metrics: metrics.api(&api.name),
+            metrics: metrics(&api.name),
             scope: scope(&api.name, ""),
         });
+        let same = was.routes.get(&api.name).filter(|old| old.is_like(&route)).cloned();
+        let route = same.unwrap_or(route);
+        routes.insert(api.name.clone(), route.clone());
         for path in &api.paths {
             if paths.insert(path.host.as_deref(), &path.path, route.clone()).is_some() {
                 return Err(Error::new(
@@ -67,7 +73,7 @@ pub async fn compile(
         }
     }
     Ok(if refused.is_empty() {
-        Ok(Snapshot { paths, revision })
+        Ok(Snapshot { paths, routes, revision })
     } else {
         Err(refused)
     })

@@ -70,6 +70,10 @@ impl Instances {
             Backend::Endpoint { name, .. } => Err(unknown(name)),
         }
     }
+    /// A stream of that name that comes later is another one.
+    pub fn forget_stream(&mut self, name: &str) {
+        self.streams.remove(name);
+    }
     /// Closes what no route of the new world holds any more.
     pub fn forget_unused(&mut self) {
         self.open.retain(|_, endpoint| Arc::strong_count(endpoint) > 1);

@@ -21,6 +21,14 @@ pub struct Route {
     pub scope: u64,
 }
 impl Route {
+    /// Whether nobody who uses it can tell the two apart.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let publishes_like = match (&self.publish, &other.publish) {
+            (Some(a), Some(b)) => a.reads_like(b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        publishes_like && self.reads_like(other) && self.api.is_like(&other.api)
+    }
     /// Whether a subscriber of the other may go on here where it stands.
     pub fn reads_like(&self, other: &Self) -> bool {
         let same = match (&self.subscribe, &other.subscribe) {

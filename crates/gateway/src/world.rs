@@ -1,7 +1,7 @@
 //! The whole compiled data plane, swapped as one.
-use crate::{feeds::Feeds, paths::Paths};
+use crate::{feeds::Feeds, paths::Paths, route::Route};
 use arc_swap::ArcSwap;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 use tokio::sync::watch;
 
 /// Everything a request needs to find its way, of one revision.
@@ -9,6 +9,8 @@ use tokio::sync::watch;
 pub struct Snapshot {
     /// Where each path leads.
     pub paths: Paths,
+    /// The same routes, by the names of their APIs.
+    pub routes: HashMap<Arc<str>, Arc<Route>>,
     /// Rises with every swap.
     pub revision: u64,
 }
@@ -26,6 +28,15 @@ impl World {
             now: ArcSwap::from_pointee(snapshot),
             changed,
             feeds: Arc::new(Feeds::new(fan_out_bytes)),
+        })
+    }
+    /// Another world whose readers share the feeds of this one: who reads the same reads it once.
+    pub fn beside(&self, snapshot: Snapshot) -> Arc<Self> {
+        let changed = watch::Sender::new(snapshot.revision);
+        Arc::new(Self {
+            now: ArcSwap::from_pointee(snapshot),
+            changed,
+            feeds: self.feeds.clone(),
         })
     }
     /// What holds now. A request keeps the routes it started with.

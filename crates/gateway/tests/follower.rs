@@ -63,7 +63,11 @@ fn snapshot(endpoint: Option<&Arc<dyn Endpoint>>, metrics: &Metrics, revision: u
         };
         assert!(paths.insert(None, "/t", Arc::new(route)).is_none());
     }
-    Snapshot { paths, revision }
+    Snapshot {
+        paths,
+        revision,
+        ..Snapshot::default()
+    }
 }
 /// What feeds may keep.
 const FAN_OUT: usize = 16 << 20;

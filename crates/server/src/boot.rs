@@ -3,13 +3,28 @@ use crate::{
     cli::count,
     holder::holder,
     memory,
-    observe::{Health, Seen, admin},
-    reconcile::reconcile,
+    observe::{
+        Health, Seen,
+        admin::{Admin, Board, Listening},
+        logs::Levels,
+    },
+    plane::Plane,
     rlimit, runtime,
     secrets::{self, Certificates},
 };
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
-use tidegate_config::{Checked, Threads};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tidegate_config::{Documents, Id, Mode, ResourceKind, Threads};
+use tidegate_control::{
+    access::{Access, token},
+    api::{Api, Door as Gate},
+    registry::{Parts, Read, Refused, Registry, What, When, Wish},
+    store::{Author, Sqlite},
+};
 use tidegate_core::{
     clock,
     drain::Drain,
@@ -18,7 +33,7 @@ use tidegate_core::{
 };
 use tidegate_endpoints::{
     kinds,
-    local::{Captures, House, go_live},
+    local::{Captures, go_live},
 };
 use tidegate_entrypoints::{
     http::{
@@ -29,12 +44,7 @@ use tidegate_entrypoints::{
     },
     listener::{Door, Limits, Listener, Pinned, Proxies},
 };
-use tidegate_gateway::{
-    compile::compile,
-    instances::Instances,
-    metrics::Metrics,
-    world::{Snapshot, World},
-};
+use tidegate_gateway::metrics::Metrics;
 use tidegate_hub::Hub;
 use tidegate_log::{Hooks, Log, Opened, Options, disk::Real};
 
@@ -58,11 +68,16 @@ pub(crate) struct Node {
     pub(crate) secure: [bool; 2],
     /// What recovery took and found.
     pub(crate) recovered: String,
+    /// Every resource there is.
+    pub(crate) registry: Arc<Registry>,
+    /// The first token, if this start made it.
+    pub(crate) token: Option<String>,
     health: Arc<Health>,
     drain: Drain,
     log: Arc<Log>,
     herald: Task,
     _clock: Task,
+    _follow: Task,
     serving: Vec<Task>,
     admin_serving: Vec<Task>,
     _certificates: Task,
@@ -85,6 +100,25 @@ impl From<Error> for Failures {
         Self(vec![error])
     }
 }
+impl From<Refused> for Failures {
+    fn from(refused: Refused) -> Self {
+        let text = refused.to_string();
+        Self(vec![Error::new(refused.error.code(), Fault::Operator, text).because(refused.error)])
+    }
+}
+/// What is started: the settings, and where the resources come from.
+pub(crate) struct Start {
+    /// The settings, which were read with the files.
+    pub(crate) node: tidegate_config::Node,
+    /// The files, as they are now.
+    pub(crate) files: Documents,
+    /// Reads them again.
+    pub(crate) read: Read,
+    /// How strict it is.
+    pub(crate) mode: Mode,
+    /// What is logged.
+    pub(crate) levels: Arc<Levels>,
+}
 /// How it stopped.
 pub(crate) struct Stopped {
     /// From the signal on.
@@ -96,12 +130,19 @@ pub(crate) struct Stopped {
 }
 /// For closing the log, however late it is.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
-pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Result<Node, Failures> {
-    let node = &checked.node;
+pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result<Node, Failures> {
+    let Start {
+        node,
+        files,
+        read,
+        mode,
+        levels,
+    } = start;
     let drain = Drain::new();
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::default());
-    let caps = memory::caps(node, rlimit::connections(node.limits.connections));
+    let access = Arc::new(Access::new(node.limits.failed_logins));
+    let caps = memory::caps(&node, rlimit::connections(node.limits.connections));
     let limits = Limits {
         connections: caps.connections,
         head: node.limits.head as usize,
@@ -126,19 +167,43 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
     let secure = [&gateway_listeners, &admin_listeners].map(|bound| bound.first().is_some_and(|(_, certificates)| certificates.is_some()));
     let admin = addresses(&admin_listeners);
     let gateway = addresses(&gateway_listeners);
-    let board = admin::Board::admin(health.clone(), metrics.clone(), seen.clone(), flight.clone());
+    let listening = |name: &'static str, bound: &[Bound]| {
+        let one = |(listener, certificates): &Bound| Listening {
+            name,
+            address: listener.address(),
+            certificates: certificates.clone(),
+        };
+        bound.iter().map(one).collect::<Vec<_>>()
+    };
+    let board = Arc::new(Board {
+        health: health.clone(),
+        metrics: metrics.clone(),
+        seen: seen.clone(),
+        flight: flight.clone(),
+        levels: levels.clone(),
+        listeners: [listening("gateway", &gateway_listeners), listening("admin", &admin_listeners)].concat(),
+        since: clock::now_us(),
+    });
+    let gate = Gate {
+        loopback: admin.iter().all(|address| address.ip().to_canonical().is_loopback()),
+    };
+    let api_limits = tidegate_control::api::Limits {
+        body: usize::try_from(node.limits.batch_body).unwrap_or(usize::MAX),
+        patience: node.limits.body_stall,
+    };
+    let managing = Admin::new(Api::new(board, access.clone(), gate, api_limits));
     // It goes on through the drain, so that whoever asks sees it.
     let admin_drain = Drain::new();
     let admin_serving = admin_listeners
         .into_iter()
         .map(|(listener, _)| {
-            tasks::spawn(listener.serve(board.clone(), limits, seen.admin.clone(), admin_drain.watch(), Pinned::default()))
+            tasks::spawn(listener.serve(managing.clone(), limits, seen.admin.clone(), admin_drain.watch(), Pinned::default()))
         })
         .collect();
 
     let hub = Hub::new();
     let captures = Arc::new(Captures::default());
-    let opened = open_log(node.data_dir.clone(), options(&checked), hub.clone(), captures.clone()).await?;
+    let opened = open_log(node.data_dir.clone(), options(&node), hub.clone(), captures.clone()).await?;
     let Opened { log, herald, clock, found } = opened;
     let herald = tasks::spawn(herald);
     let clock = tasks::spawn(clock);
@@ -152,35 +217,25 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
         );
     }
 
-    captures.set(reconcile(&log, &checked.streams).await?);
-    let house = House::new(log.clone(), hub, captures);
-    let local = Box::new(move |stream: Option<&str>| match stream {
-        Some(name) => house.stream(name),
-        None => Ok(house.topics()),
-    });
-    let mut instances = Instances::new(kinds(), local);
-    let snapshot = deployed(compile(&checked.apis, &mut instances, &metrics, 1).await?)?;
-    let world = World::new(snapshot, usize::try_from(caps.fan_out_bytes).unwrap_or(usize::MAX));
-
-    let settings = Settings {
-        head: HeadLimits {
-            headers: node.limits.headers as usize,
-            target: node.limits.target as usize,
-        },
-        body: node.limits.body,
-        batch_body: node.limits.batch_body,
-        batch_items: node.limits.batch_items,
-        streams_within: (caps.connections / 8).max(64),
-        stall: node.limits.write_stall,
-        body_pace: Pace {
-            stall: node.limits.body_stall,
-            rate: node.limits.body_rate,
-        },
-        ws_message: node.limits.ws_message,
-        hints: manners.hints,
+    let plane = Plane::new(log.clone(), hub, captures, metrics, levels, caps.fan_out_bytes);
+    let store = Sqlite::open(&node.data_dir.join(&node.store.sqlite), node.store.changes).await?;
+    let parts = Parts {
+        store: Arc::new(store),
+        plane: plane.clone(),
+        access,
+        read,
+        mode,
+        kinds: kinds(),
     };
+    let registry = Registry::open(files, parts).await?;
+    let token = first_token(&registry, &node.data_dir).await?;
+    let follow = tasks::spawn(registry.clone().follow());
+
+    let settings = settings(&node, &caps, manners);
     let pages = if manners.page { PAGES.to_vec() } else { Vec::new() };
-    let handler = Gateway::new(world, flight, settings, pages, drain.watch());
+    let handler = Gateway::new(plane.world().clone(), flight.clone(), settings, pages, drain.watch());
+    managing.serve_messages(Gateway::new(plane.messages().clone(), flight, settings, Vec::new(), drain.watch()));
+    managing.api().ready(registry.clone());
     let threads = match node.runtime {
         Threads::Steal => Pinned::default(),
         Threads::Pinned => runtime::pinned()?,
@@ -200,17 +255,60 @@ pub(crate) async fn start(checked: Checked, manners: Manners) -> std::result::Re
             count(found.streams as usize, "stream"),
             found.took.as_millis()
         ),
+        registry,
+        token,
         health,
         log,
         herald,
         _clock: clock,
-        _certificates: secrets::watch(seen.certificates.clone()),
+        _follow: follow,
+        _certificates: secrets::certificates::watch(seen.certificates.clone()),
         serving,
         admin_serving,
         delay: node.shutdown.delay,
         deadline: node.shutdown.deadline,
         drain,
     })
+}
+/// Where nobody may anything yet, somebody must: a token, kept in a file that only this user reads.
+async fn first_token(registry: &Arc<Registry>, data_dir: &Path) -> std::result::Result<Option<String>, Refused> {
+    if registry.now().resources.keys().any(|id| id.kind == ResourceKind::Token) {
+        return Ok(None);
+    }
+    let (text, digest) = token::make()?;
+    // The file first: a token whose text is nowhere would lock everybody out.
+    secrets::token::keep(data_dir, &text)?;
+    let wish = Wish {
+        id: Id::new(ResourceKind::Token, "admin"),
+        what: What::Put(serde_json::json!({"kind": "token", "name": "admin", "manage": "admin", "sha256": token::hex(&digest)})),
+        when: When::Always,
+        at: String::new(),
+    };
+    let author = Author {
+        who: "first start".to_owned(),
+        from: "this process".to_owned(),
+    };
+    registry.change(vec![wish], author, false).await?;
+    Ok(Some(text))
+}
+fn settings(node: &tidegate_config::Node, caps: &memory::Caps, manners: Manners) -> Settings {
+    Settings {
+        head: HeadLimits {
+            headers: node.limits.headers as usize,
+            target: node.limits.target as usize,
+        },
+        body: node.limits.body,
+        batch_body: node.limits.batch_body,
+        batch_items: node.limits.batch_items,
+        streams_within: (caps.connections / 8).max(64),
+        stall: node.limits.write_stall,
+        body_pace: Pace {
+            stall: node.limits.body_stall,
+            rate: node.limits.body_rate,
+        },
+        ws_message: node.limits.ws_message,
+        hints: manners.hints,
+    }
 }
 impl Node {
     /// Readiness off, wait, no new connections, goodbye to streams, finish what is begun, sync, close.
@@ -287,8 +385,8 @@ fn bind_one(address: SocketAddr, first: Option<SocketAddr>, setting: &str, manne
 fn addresses(listeners: &[Bound]) -> Vec<SocketAddr> {
     listeners.iter().map(|(listener, _)| listener.address()).collect()
 }
-fn options(checked: &Checked) -> Options {
-    let log = &checked.node.log;
+fn options(node: &tidegate_config::Node) -> Options {
+    let log = &node.log;
     Options {
         record: log.record,
         intake: log.intake,
@@ -310,14 +408,4 @@ async fn open_log(folder: PathBuf, options: Options, hub: Arc<Hub>, captures: Ar
     let opening = tokio::task::spawn_blocking(move || Log::open(Arc::new(Real::new(folder)), options, hooks));
     let crashed = |error: tokio::task::JoinError| Error::new(Code::Internal, Fault::Gateway, "recovery ended early").because(error);
     Ok(opening.await.map_err(crashed)??)
-}
-fn deployed(compiled: std::result::Result<Snapshot, Vec<tidegate_gateway::compile::Undeployable>>) -> Result<Snapshot> {
-    compiled.map_err(|refused| {
-        let problems = refused.iter().flat_map(|api| {
-            api.problems
-                .iter()
-                .map(move |problem| format!("api `{}`{}: expected {}", api.api, problem.at, problem.expected))
-        });
-        Error::new(Code::Unkeepable, Fault::Operator, problems.collect::<Vec<_>>().join("; "))
-    })
 }

@@ -1,14 +1,30 @@
 //! The command line: reads arguments, says what went wrong, answers an exit code.
+mod add;
+mod apply;
 mod check;
+mod doctor;
+mod events;
 mod explain;
+mod failure;
 mod init;
+mod node;
+mod password;
+mod progress;
+mod publish;
+mod resources;
+mod status;
+mod subscribe;
+mod table;
+mod yaml;
 
 use crate::{
     boot::Manners,
     serve::{self, Plan},
 };
-use clap::{Parser, Subcommand, ValueEnum};
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use failure::Failure;
+use resources::Of;
+use std::{future::Future, io::IsTerminal, path::PathBuf, process::ExitCode};
 use tidegate_config::{Mode, Report, Source};
 use tidegate_core::error::Error;
 
@@ -18,6 +34,8 @@ const OK: u8 = 0;
 const FAILED: u8 = 1;
 /// The configuration is wrong.
 const CONFIGURATION: u8 = 3;
+/// No node is there.
+const UNREACHABLE: u8 = 4;
 
 /// One binary between everything that speaks HTTP and everything that speaks messages.
 #[derive(Parser)]
@@ -67,10 +85,46 @@ enum Verb {
         #[arg(default_value = ".", value_name = "DIR")]
         folder: PathBuf,
     },
+    /// Publish a message to a topic.
+    Pub(Box<publish::Publish>),
+    /// Print what a stream or a topic has and gets.
+    Sub(Box<subscribe::Subscribe>),
+    /// Streams: durable logs.
+    #[command(visible_alias = "station", alias = "streams")]
+    Stream(Of<resources::Stream>),
+    /// Apis: what clients find at a path.
+    #[command(alias = "apis")]
+    Api(Of<resources::Api>),
+    /// Endpoints: configured connections.
+    #[command(alias = "endpoints")]
+    Endpoint(Of<resources::Endpoint>),
+    /// Users: who logs in with a password.
+    #[command(alias = "users")]
+    User(Of<resources::User>),
+    /// Tokens: which programs may manage the node.
+    #[command(alias = "tokens")]
+    Token(Of<resources::Token>),
+    /// Make a node hold what stands in files.
+    Apply(apply::Apply),
+    /// Say what `apply` would change.
+    Diff(apply::Diff),
+    /// Print all resources of a node, as files that `apply` takes.
+    Export(apply::Export),
+    /// Let a node read its files again.
+    Reload(status::Reload),
+    /// How a node is.
+    Status(status::Status),
+    /// Look for what is wrong with a node, this machine, or an address.
+    Doctor(doctor::Doctor),
     /// Say what an error code means.
     Explain {
         /// Like TG1001.
         code: String,
+    },
+    /// Print what a shell needs to complete commands.
+    Completion {
+        /// Which shell.
+        shell: clap_complete::Shell,
     },
     /// The version.
     Version,
@@ -85,6 +139,7 @@ struct Common {
 enum Output {
     Table,
     Json,
+    Yaml,
 }
 fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
@@ -131,15 +186,45 @@ pub(crate) fn run() -> ExitCode {
                 demo: false,
             })
         }
-        Verb::Check { files, output, common } => check::check(files, &common.settings, output == Output::Json),
+        Verb::Check { files, output, common } => check::check(files, &common.settings, output),
         Verb::Init { folder } => init::init(&folder),
         Verb::Explain { code } => explain::explain(&code),
+        Verb::Pub(publish) => at_node(publish.run()),
+        Verb::Sub(subscribe) => at_node(subscribe.run()),
+        Verb::Stream(streams) => at_node(streams.run()),
+        Verb::Api(apis) => at_node(apis.run()),
+        Verb::Endpoint(endpoints) => at_node(endpoints.run()),
+        Verb::User(users) => at_node(users.run()),
+        Verb::Token(tokens) => at_node(tokens.run()),
+        Verb::Apply(apply) => at_node(apply.run()),
+        Verb::Diff(diff) => at_node(diff.run()),
+        Verb::Export(export) => at_node(export.run()),
+        Verb::Reload(reload) => at_node(reload.run()),
+        Verb::Status(status) => at_node(status.run()),
+        Verb::Doctor(doctor) => at_node(doctor.run()),
+        Verb::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "tidegate", &mut script);
+            say(&String::from_utf8_lossy(&script));
+            OK
+        }
         Verb::Version => {
             say(&format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
             OK
         }
     };
     ExitCode::from(code)
+}
+/// A command against a node, and its exit code.
+fn at_node(command: impl Future<Output = Result<u8, Failure>>) -> u8 {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::command(format!("the program cannot start: {error}")).tell(),
+    };
+    let code = runtime.block_on(command).unwrap_or_else(|failure| failure.tell());
+    // Somebody may still be typing.
+    runtime.shutdown_background();
+    code
 }
 /// The demo's resources, as a configuration in memory.
 fn demo_texts() -> Vec<(String, String)> {
@@ -154,6 +239,30 @@ fn demo_texts() -> Vec<(String, String)> {
 pub(crate) fn say(text: &str) {
     use std::io::Write as _;
     let _closed = std::io::stdout().write_all(text.as_bytes());
+}
+/// Data in a form for programs.
+fn show(value: &serde_json::Value, output: Output) {
+    match output {
+        Output::Yaml => say(&yaml::document(value)),
+        // A value of our own cannot fail to be written.
+        Output::Json | Output::Table => say(&(serde_json::to_string_pretty(value).unwrap_or_default() + "\n")),
+    }
+}
+/// Asks before what cannot be undone; where nobody can be asked, `--yes` must have been said.
+fn confirm(this: &str, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Failure::command(format!("this {this}, for good")).hint("`--yes` does it; there is no terminal to ask on"));
+    }
+    tell(&format!("this {this}, for good. Go on? [y/N] "));
+    let mut answer = String::new();
+    let _none = std::io::stdin().read_line(&mut answer);
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure::command("nothing was changed"))
 }
 /// Prose, on standard error.
 pub(crate) fn tell(text: &str) {

@@ -5,12 +5,14 @@ mod cli;
 mod holder;
 mod memory;
 mod observe;
+mod plane;
 mod reconcile;
 mod rlimit;
 mod runtime;
 mod screen;
 mod secrets;
 mod serve;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,8 @@ pub(crate) struct Screen<'a> {
     pub(crate) secure: [bool; 2],
     pub(crate) data: &'a str,
     pub(crate) demo: bool,
+    /// The first token, if this start made it.
+    pub(crate) token: Option<&'a str>,
 }
 /// Lines that can be copied and work.
 pub(crate) fn screen(screen: &Screen<'_>) -> String {
@@ -36,7 +38,12 @@ pub(crate) fn screen(screen: &Screen<'_>) -> String {
         String::new()
     };
     let _never = writeln!(out, "  gateway  {gateway_scheme}://{gateway}{browser}");
-    let _never = writeln!(out, "  admin    {admin_scheme}://{admin}   /metrics, /healthz, /readyz\n");
+    let _never = writeln!(out, "  admin    {admin_scheme}://{admin}   /openapi.json, /metrics");
+    if let Some(token) = screen.token {
+        let file = format!("{}/admin-token", folder.trim_start_matches("./"));
+        let _never = writeln!(out, "  token    {token}   shown once, kept in {file}");
+    }
+    out.push('\n');
     if screen.demo {
         let _never = writeln!(out, "  curl -d '{{\"id\":1}}' {gateway}/orders");
         let _never = writeln!(out, "  curl {gateway}/orders");
@@ -69,12 +76,14 @@ mod tests {
             secure: [false, true],
             data: "tidegate-data",
             demo: true,
+            token: Some("tgt_x"),
         });
         assert!(text.starts_with(
             "tidegate 0.1.0 dev: durable in ./tidegate-data, this machine only, demo on\n\n  gateway  http://localhost:8080   try"
         ));
         assert!(text.contains("\n  admin    https://localhost:8084 "));
         assert!(text.contains("\n  curl -d '{\"id\":1}' localhost:8080/orders\n"));
+        assert!(text.contains("\n  token    tgt_x   shown once, kept in tidegate-data/admin-token\n"));
         assert!(text.ends_with("Ctrl-C drains.\n"));
     }
 }

@@ -5,9 +5,13 @@ use crate::{
     observe::logs,
     runtime,
     screen::{Screen, screen},
+    watch,
 };
-use tidegate_config::{Mode, Source, load_from_process};
-use tidegate_core::error::{Code, Error, Fault, Result};
+use tidegate_config::{Mode, Source, read_from_process};
+use tidegate_core::{
+    error::{Code, Error, Fault, Result},
+    tasks,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What to serve, and how.
@@ -24,25 +28,37 @@ const OK: u8 = 0;
 const CUT: u8 = 1;
 
 pub(crate) fn serve(plan: Plan) -> u8 {
-    let checked = match load_from_process(plan.source, &plan.settings, plan.mode, &tidegate_endpoints::kinds()) {
-        Ok(checked) => checked,
+    let read = {
+        let (source, settings) = (plan.source, plan.settings);
+        move || read_from_process(source.clone(), &settings)
+    };
+    let files = read();
+    let node = match files.check(plan.mode, &tidegate_endpoints::kinds()) {
+        Ok(checked) => checked.node,
         Err(report) => return misconfigured(&report),
     };
-    let started = logs::start(&checked.node.telemetry, color()).and_then(|()| runtime::start());
-    let runtime = match started {
-        Ok(runtime) => runtime,
+    let started = logs::start(&node.telemetry, color()).and_then(|levels| Ok((levels, runtime::start()?)));
+    let (levels, runtime) = match started {
+        Ok(started) => started,
         Err(error) => return failed(&error),
     };
     // Whole, so that two folders of the same name are not taken for one.
-    let data = std::path::absolute(&checked.node.data_dir)
-        .unwrap_or_else(|_| checked.node.data_dir.clone())
+    let data = std::path::absolute(&node.data_dir)
+        .unwrap_or_else(|_| node.data_dir.clone())
         .display()
         .to_string();
-    let shown = checked.node.data_dir.display().to_string();
+    let shown = node.data_dir.display().to_string();
+    let start = boot::Start {
+        node,
+        files,
+        read: Box::new(read),
+        mode: plan.mode,
+        levels,
+    };
     let result = runtime.block_on(async {
         let mut stop = Stop::listen()?;
         let node = tokio::select! {
-            node = boot::start(checked, plan.manners) => node?,
+            node = boot::start(start, plan.manners) => node?,
             () = stop.asked() => return Ok(OK),
         };
         tracing::info!(gateway = %join(&node.gateway), admin = %join(&node.admin), data = %data, recovered = node.recovered, "ready");
@@ -53,9 +69,12 @@ pub(crate) fn serve(plan: Plan) -> u8 {
                 secure: node.secure,
                 data: &shown,
                 demo: plan.demo,
+                token: node.token.as_deref(),
             }));
         }
+        let watching = tasks::spawn(watch::watch(node.registry.clone(), Hup::listen()?));
         stop.asked().await;
+        drop(watching);
         tracing::info!("draining");
         tokio::select! {
             stopped = node.stop() => Ok(said(&stopped)),
@@ -84,6 +103,20 @@ fn said(stopped: &Stopped) -> u8 {
     tracing::warn!(took, cut = count(stopped.cut, "connection"), "stopped at the deadline");
     CUT
 }
+/// SIGHUP.
+pub(crate) struct Hup(tokio::signal::unix::Signal);
+impl Hup {
+    fn listen() -> Result<Self> {
+        Ok(Self(listen(SignalKind::hangup())?))
+    }
+    pub(crate) async fn asked(&mut self) {
+        self.0.recv().await;
+    }
+}
+fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
+    signal(kind)
+        .map_err(|error| Error::new(Code::CommandFailed, Fault::Operator, format!("cannot listen to signals: {error}")).because(error))
+}
 /// SIGTERM and Ctrl-C.
 struct Stop {
     terminate: tokio::signal::unix::Signal,
@@ -91,11 +124,6 @@ struct Stop {
 }
 impl Stop {
     fn listen() -> Result<Self> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Error::new(Code::CommandFailed, Fault::Operator, format!("cannot listen to signals: {error}")).because(error)
-            })
-        };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

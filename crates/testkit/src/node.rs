@@ -198,6 +198,22 @@ impl Node {
     pub fn admin(&self, target: &str) -> Answer {
         Client::once(self.admin, "GET", target, &[], b"")
     }
+    /// The first token, as its file holds it.
+    pub fn token(&self) -> String {
+        fs::read(self.folder().join("tidegate-data/admin-token")).trim().to_owned()
+    }
+    /// A request to the management API below `/api/v1`, by the first token; the body as JSON.
+    pub fn manage(&self, method: &str, target: &str, body: &Value) -> Answer {
+        self.manage_as(&self.token(), method, target, &[], body)
+    }
+    /// The same by another token and with more headers. No body for `Null`.
+    pub fn manage_as(&self, token: &str, method: &str, target: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let authorization = format!("Bearer {token}");
+        let own = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        let all: Vec<_> = own.iter().chain(headers).copied().collect();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        Client::once(self.admin, method, &format!("/api/v1{target}"), &all, body.as_bytes())
+    }
     /// One number of `/metrics`: the name with its labels as it is written there. 0 when it is not there.
     pub fn metric(&self, name: &str) -> u64 {
         let text = self.admin("/metrics").text();
@@ -283,10 +299,21 @@ impl Node {
     }
     /// SIGTERM, and a new process on the same data.
     pub fn restart(self) -> Self {
-        let (how, folder) = (self.how.clone(), self.folder.clone());
+        let how = self.how.clone();
+        self.restart_with(how, |_| {})
+    }
+    /// The same started in another way, after something has changed in its folder.
+    pub fn restart_with(self, how: How, change: impl FnOnce(&Path)) -> Self {
+        let folder = self.stop();
+        change(folder.path());
+        how.start_in(folder)
+    }
+    /// SIGTERM, and its folder when it has ended well.
+    pub fn stop(self) -> Arc<TempDir> {
+        let folder = self.folder.clone();
         self.terminate();
         assert_eq!(self.ended(), Some(0));
-        how.start_in(folder)
+        folder
     }
 }
 impl Drop for Node {

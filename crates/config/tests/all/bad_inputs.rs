@@ -566,7 +566,6 @@ fn words_of_later_versions_are_told_as_such() {
     let stream = "kind: stream\nname: a\n";
     let mut texts: Vec<String> = [
         "webhook",
-        "user",
         "schema",
         "plan",
         "application",
@@ -580,7 +579,7 @@ fn words_of_later_versions_are_told_as_such() {
     .map(|kind| format!("kind: {kind}\nname: a\nanything: [1]\n"))
     .collect();
     texts.extend(["memphis", "mqtt", "emqx"].map(|key| format!("listeners: {{ {key}: 1 }}\n")));
-    texts.extend(["store: {}", "fanout: {}", "log: { segment: 1MiB }", "telemetry: { sample: 1 }"].map(str::to_owned));
+    texts.extend(["fanout: {}", "log: { segment: 1MiB }", "telemetry: { sample: 1 }"].map(str::to_owned));
     texts.extend(["pull"].map(|key| format!("{api}entrypoints: {{ {key}: {{}} }}\n")));
     texts.extend(["policies: []", "plans: [keyless, gold]"].map(|line| format!("{api}{line}\n")));
     texts.extend(["dead_letters: {}", "schema: {}", "retention: { keep: until_acked }"].map(|line| format!("{stream}{line}\n")));

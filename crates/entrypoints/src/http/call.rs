@@ -4,7 +4,10 @@ use std::{
     fmt::Write as _,
     hash::{BuildHasher, Hasher, RandomState},
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tidegate_core::{
@@ -89,14 +92,24 @@ fn allowed(route: &Route) -> &'static str {
     }
 }
 
-/// A number nobody can guess from another, for request ids.
-pub(super) fn trace(seed: &RandomState, number: u64) -> [u8; 16] {
-    let mut hasher = seed.build_hasher();
-    hasher.write_u64(number);
-    (u128::from(hasher.finish()) << 64 | u128::from(number)).to_be_bytes()
+/// Numbers nobody can guess from each other, for request ids.
+#[derive(Debug, Default)]
+pub struct RequestIds {
+    seed: RandomState,
+    given: AtomicU64,
+}
+impl RequestIds {
+    /// The next one, as a trace id has it.
+    pub fn next(&self) -> [u8; 16] {
+        let number = self.given.fetch_add(1, Ordering::Relaxed);
+        let mut hasher = self.seed.build_hasher();
+        hasher.write_u64(number);
+        (u128::from(hasher.finish()) << 64 | u128::from(number)).to_be_bytes()
+    }
 }
 
-pub(super) fn hex(bytes: [u8; 16]) -> String {
+/// As logs and answers show it.
+pub fn hex(bytes: [u8; 16]) -> String {
     let mut text = String::with_capacity(32);
     // Writing to memory cannot fail.
     let _never = write!(text, "{:032x}", u128::from_be_bytes(bytes));

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 const LIST: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address of the caller; of a header that tells no port, with port 0.
-pub(super) fn caller(headers: &HeaderMap, connection: &Connection) -> SocketAddr {
+pub fn caller(headers: &HeaderMap, connection: &Connection) -> SocketAddr {
     let peer = connection.peer;
     let Some(proxies) = &connection.proxies else { return peer };
     let told = |name: HeaderName, read: fn(&str, &mut Vec<Hop>)| {

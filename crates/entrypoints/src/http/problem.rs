@@ -3,7 +3,9 @@ use super::{accept, body::Body};
 use crate::outcome;
 use http::{HeaderMap, HeaderValue, Response, header};
 use serde::Serialize;
-use tidegate_core::error::{Code, Error, Retry};
+use serde_json::Value;
+use std::net::SocketAddr;
+use tidegate_core::error::{Code, Error, Fault, Retry};
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -19,6 +21,8 @@ pub(super) struct Problem<'a> {
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Value]>::is_empty")]
+    errors: &'a [Value],
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
 }
@@ -32,16 +36,21 @@ impl<'a> Problem<'a> {
             code: code.to_string(),
             detail: error.to_string(),
             hint: error.hint(),
+            errors: &[],
             request_id,
         }
     }
 }
-/// The answer to a request that failed whole.
-pub(super) fn answer(error: &Error, request_id: &str, headers: &HeaderMap) -> Response<Body> {
-    let problem = Problem::new(error, Some(request_id));
+/// The answer to a request that failed whole; `errors` are the faults it had one by one.
+pub fn answer(error: &Error, errors: &[Value], request_id: &str, headers: &HeaderMap) -> Response<Body> {
+    let problem = Problem {
+        errors,
+        ..Problem::new(error, Some(request_id))
+    };
     let mut response = if accept::wants_text(headers) {
         let hint = error.hint().map_or(String::new(), |hint| format!("hint: {hint}\n"));
-        let text = format!("{} {}\n{hint}request: {request_id}\n", problem.code, problem.detail);
+        let each = errors.iter().map(|told| format!("- {told}\n")).collect::<Vec<_>>().concat();
+        let text = format!("{} {}\n{each}{hint}request: {request_id}\n", problem.code, problem.detail);
         with_type(Body::full(text), TEXT)
     } else {
         let mut json = serde_json::to_vec(&problem).unwrap_or_default();
@@ -50,7 +59,28 @@ pub(super) fn answer(error: &Error, request_id: &str, headers: &HeaderMap) -> Re
     };
     *response.status_mut() = outcome::status(error.code());
     told(error, response.headers_mut());
+    if error.code() == Code::MethodNotAllowed
+        && let Some(allow) = error.hint().and_then(|hint| hint.strip_prefix("allowed: "))
+        && let Ok(allow) = HeaderValue::from_str(allow)
+    {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
     response
+}
+/// Logs it: whose fault it is decides how loud.
+pub fn tell(error: &Error, request_id: &str, peer: SocketAddr) {
+    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    match error.fault() {
+        Fault::Client => {
+            tracing::debug!(request_id, peer = %peer, code = %error.code(), error = %error, cause, "refused");
+        }
+        Fault::Broker | Fault::Operator => {
+            tracing::warn!(request_id, peer = %peer, code = %error.code(), error = %error, cause, "not done");
+        }
+        Fault::Gateway => {
+            tracing::error!(request_id, peer = %peer, code = %error.code(), error = %error, cause, "failed");
+        }
+    }
 }
 /// The same where there is no request to answer: bytes of HTTP/1.1, after which the connection is closed.
 pub(crate) fn last(error: &Error) -> Vec<u8> {
@@ -117,6 +147,9 @@ pub(super) fn told(error: &Error, headers: &mut HeaderMap) {
         Retry::No => {}
         Retry::Now => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("0"))),
         Retry::After(time) => drop(headers.insert(header::RETRY_AFTER, time.as_secs().max(1).into())),
+    }
+    if error.code() == Code::Unauthorized {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tidegate\""));
     }
     // What is left of the body is not worth reading, will not come, or cannot be told from what follows.
     if matches!(

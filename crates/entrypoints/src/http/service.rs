@@ -2,7 +2,7 @@
 use super::{
     accept::{self, Format},
     body::Body,
-    call::{Call, Settings, hex, trace},
+    call::{Call, RequestIds, Settings, hex},
     cors,
     flight::Flight,
     forwarded,
@@ -13,11 +13,10 @@ use crate::listener::{Connection, Handler};
 use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
 use hyper::body::Incoming;
 use std::{
-    hash::RandomState,
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -47,8 +46,7 @@ pub struct Gateway {
     pages: Vec<Page>,
     pub(super) drain: Watch,
     within: Arc<AtomicUsize>,
-    seed: RandomState,
-    requests: AtomicU64,
+    ids: RequestIds,
 }
 impl Gateway {
     /// Over a world; `drain` ends its streams.
@@ -61,8 +59,7 @@ impl Gateway {
             pages,
             drain,
             within: Arc::default(),
-            seed: RandomState::new(),
-            requests: AtomicU64::new(0),
+            ids: RequestIds::default(),
         })
     }
     /// One more stream within a connection, until the guard is dropped.
@@ -217,7 +214,7 @@ fn edits(a: &str, b: &str) -> usize {
 }
 impl Handler for Gateway {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
-        let trace = trace(&self.seed, self.requests.fetch_add(1, Ordering::Relaxed));
+        let trace = self.ids.next();
         let mut page = None;
         let (mut parts, body) = request.into_parts();
         let peer = forwarded::caller(&parts.headers, &connection);
@@ -226,15 +223,8 @@ impl Handler for Gateway {
             Ok(response) => response,
             Err(error) => {
                 let request_id = hex(trace);
-                tell(&error, &request_id, peer);
-                let mut response = problem::answer(&error, &request_id, &parts.headers);
-                if error.code() == Code::MethodNotAllowed
-                    && let Some(allow) = error.hint().and_then(|hint| hint.strip_prefix("allowed: "))
-                    && let Ok(allow) = HeaderValue::from_str(allow)
-                {
-                    response.headers_mut().insert(header::ALLOW, allow);
-                }
-                response
+                problem::tell(&error, &request_id, peer);
+                problem::answer(&error, &[], &request_id, &parts.headers)
             }
         };
         if parts.version == Version::HTTP_2 {
@@ -248,21 +238,6 @@ impl Handler for Gateway {
             tracing::debug!(request_id = %hex(trace), peer = %peer, method = %method, path = %path, status, "request");
         }
         response
-    }
-}
-/// Whose fault it is decides how loud.
-fn tell(error: &Error, request_id: &str, peer: SocketAddr) {
-    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    match error.fault() {
-        Fault::Client => {
-            tracing::debug!(request_id, peer = %peer, code = %error.code(), error = %error, cause, "refused");
-        }
-        Fault::Broker | Fault::Operator => {
-            tracing::warn!(request_id, peer = %peer, code = %error.code(), error = %error, cause, "not done");
-        }
-        Fault::Gateway => {
-            tracing::error!(request_id, peer = %peer, code = %error.code(), error = %error, cause, "failed");
-        }
     }
 }
 #[cfg(test)]

@@ -125,7 +125,7 @@ fn refused(refusal: Refusal, call: &Call<'_>, parts: &Parts) -> Response<Body> {
         Code::BadRequest
     };
     let error = Error::client(code, refusal.reason());
-    let mut response = problem::answer(&error, &call.request_id(), &parts.headers);
+    let mut response = problem::answer(&error, &[], &call.request_id(), &parts.headers);
     *response.status_mut() = refusal.status();
     response.headers_mut().extend(refusal.headers());
     response

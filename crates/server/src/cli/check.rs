@@ -1,23 +1,21 @@
 //! `tidegate check FILE`: everything that is wrong with a configuration.
-use super::{CONFIGURATION, OK, count, misconfigured, say, tell};
+use super::{CONFIGURATION, OK, Output, count, misconfigured, show, tell};
 use std::path::PathBuf;
 use tidegate_config::{Mode, Source, load_from_process};
 
-pub(super) fn check(files: Vec<PathBuf>, settings: &[(String, String)], json: bool) -> u8 {
+pub(super) fn check(files: Vec<PathBuf>, settings: &[(String, String)], output: Output) -> u8 {
     match load_from_process(Source::Files(files), settings, Mode::Run, &tidegate_endpoints::kinds()) {
         Ok(checked) => {
-            if json {
-                say("[]\n");
-            } else {
+            if output == Output::Table {
                 let (streams, apis) = (count(checked.streams.len(), "stream"), count(checked.apis.len(), "api"));
                 tell(&format!("ok: {streams}, {apis}\n"));
+            } else {
+                show(&serde_json::json!([]), output);
             }
             OK
         }
-        Err(report) if json => {
-            let mut text = serde_json::to_string_pretty(&report.diagnostics).unwrap_or_default();
-            text.push('\n');
-            say(&text);
+        Err(report) if output != Output::Table => {
+            show(&serde_json::to_value(&report.diagnostics).unwrap_or_default(), output);
             CONFIGURATION
         }
         Err(report) => misconfigured(&report),

@@ -1,64 +1,136 @@
-//! The admin listener: `/healthz`, `/readyz`, `/metrics`.
-use super::{Health, Seen, metrics};
-use axum::{
-    Router,
-    extract::State,
-    http::{HeaderValue, Request, Response, StatusCode, header},
-    response::IntoResponse,
-    routing::get,
+//! The admin listener: the management API, and what the node tells of itself.
+use super::{Health, Seen, logs::Levels, metrics};
+use crate::secrets::Certificates;
+use hyper::{Request, Response, Uri, body::Incoming, http::uri::PathAndQuery};
+use serde_json::{Value, json};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
 };
-use std::sync::Arc;
+use tidegate_control::api::{Answer, Api, Node, Outcome};
+use tidegate_core::{
+    clock,
+    error::{Code, Error, Fault, Result},
+};
 use tidegate_entrypoints::{
-    http::{body::Body, flight::Flight},
+    http::{
+        body::Body,
+        call::{RequestIds, hex},
+        flight::Flight,
+        forwarded, problem,
+        service::Gateway,
+    },
     listener::{Connection, Handler},
 };
 use tidegate_gateway::metrics::Metrics;
-use tower::ServiceExt;
 
-/// Everything the admin listener answers from.
+/// What the node tells of itself.
 pub(crate) struct Board {
-    pub(super) health: Arc<Health>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) seen: Arc<Seen>,
-    pub(super) flight: Arc<Flight>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) seen: Arc<Seen>,
+    pub(crate) flight: Arc<Flight>,
+    pub(crate) levels: Arc<Levels>,
+    pub(crate) listeners: Vec<Listening>,
+    /// Microseconds since the epoch.
+    pub(crate) since: i64,
 }
-impl Board {
-    /// The handler over it.
-    pub(crate) fn admin(health: Arc<Health>, metrics: Arc<Metrics>, seen: Arc<Seen>, flight: Arc<Flight>) -> Arc<Admin> {
-        let board = Arc::new(Self {
-            health,
-            metrics,
-            seen,
-            flight,
-        });
-        let router = Router::new()
-            .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(ready))
-            .route("/metrics", get(numbers))
-            .with_state(board);
-        Arc::new(Admin(router))
+/// One address the node listens on.
+#[derive(Clone)]
+pub(crate) struct Listening {
+    /// `gateway`, `admin`.
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    /// What it proves itself with, if it speaks TLS.
+    pub(crate) certificates: Option<Arc<Certificates>>,
+}
+impl Node for Board {
+    fn ready(&self) -> Result<(), String> {
+        self.health.is_ready()
+    }
+    fn metrics(self: Arc<Self>) -> Result<String> {
+        let failed = |error| Error::new(Code::Internal, Fault::Gateway, "the metrics cannot be written").because(error);
+        metrics::text(&self).map_err(failed)
+    }
+    fn status(&self) -> Value {
+        let tls = |certificates: &Arc<Certificates>| {
+            let shown = certificates.shown();
+            json!({"certificate": shown.subject, "not_after": clock::rfc3339(shown.not_after)})
+        };
+        let listener =
+            |of: &Listening| json!({"name": of.name, "address": of.address.to_string(), "tls": of.certificates.as_ref().map(tls)});
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "since": clock::rfc3339(self.since),
+            "listeners": self.listeners.iter().map(listener).collect::<Vec<_>>(),
+        })
+    }
+    fn log_level(&self) -> String {
+        self.levels.now()
+    }
+    fn set_log_level(&self, level: &str) -> Result<()> {
+        self.levels.set(level)
     }
 }
-async fn ready(State(board): State<Arc<Board>>) -> impl IntoResponse {
-    match board.health.is_ready() {
-        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+/// The handler of the admin listener.
+pub(crate) struct Admin {
+    api: Api,
+    ids: RequestIds,
+    /// Reads and publishes messages for whoever may.
+    messages: OnceLock<Arc<Gateway>>,
+}
+impl Admin {
+    pub(crate) fn new(api: Api) -> Arc<Self> {
+        Arc::new(Self {
+            api,
+            ids: RequestIds::default(),
+            messages: OnceLock::new(),
+        })
+    }
+    pub(crate) fn api(&self) -> &Api {
+        &self.api
+    }
+    /// From now on messages can be read and published.
+    pub(crate) fn serve_messages(&self, gateway: Arc<Gateway>) {
+        // Said once, by `boot`.
+        let _again = self.messages.set(gateway);
     }
 }
-async fn numbers(State(board): State<Arc<Board>>) -> impl IntoResponse {
-    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    match metrics::text(&board) {
-        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
-    }
-}
-/// The router behind our own accept loop.
-pub(crate) struct Admin(Router);
 impl Handler for Admin {
-    async fn handle(self: Arc<Self>, request: Request<hyper::body::Incoming>, _connection: Arc<Connection>) -> Response<Body> {
-        match self.0.clone().oneshot(request).await {
-            Ok(response) => response.map(Body::other),
-            Err(never) => match never {},
-        }
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        let mut body = Some(body);
+        // Boxed: what an operator asks for now and then need not be small, the future of every request is.
+        let peer = forwarded::caller(&parts.headers, &connection);
+        let outcome = Box::pin(self.api.answer(&parts, &mut body, peer)).await;
+        let refused = match (outcome, self.messages.get(), body) {
+            (Ok(Outcome::Answer(answer)), _, _) => return response(answer),
+            (Ok(Outcome::Messages(path)), Some(messages), Some(body)) => {
+                parts.uri = elsewhere(&parts.uri, &path);
+                // Its secret is no message's business.
+                parts.headers.remove(hyper::header::AUTHORIZATION);
+                parts.headers.remove(hyper::header::ORIGIN);
+                return messages.clone().handle(Request::from_parts(parts, body), connection).await;
+            }
+            (Ok(Outcome::Messages(_)), _, _) => Error::new(Code::StoreFailed, Fault::Operator, "the node is recovering").into(),
+            (Err(refused), _, _) => refused,
+        };
+        let id = hex(self.ids.next());
+        problem::tell(&refused.error, &id, peer);
+        problem::answer(&refused.error, &refused.errors, &id, &parts.headers)
     }
+}
+fn response(answer: Answer) -> Response<Body> {
+    let Answer { status, headers, body } = answer;
+    let mut response = Response::new(Body::full(body));
+    *response.headers_mut() = headers;
+    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
+    response
+}
+/// The same target at another path.
+fn elsewhere(uri: &Uri, path: &str) -> Uri {
+    let query = uri.query().map_or(String::new(), |query| format!("?{query}"));
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = format!("{path}{query}").parse::<PathAndQuery>().ok();
+    Uri::from_parts(parts).unwrap_or_default()
 }

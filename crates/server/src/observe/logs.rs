@@ -1,17 +1,49 @@
-//! Log lines on standard error, as text or JSON.
+//! Log lines on standard error, as text or JSON; their level can be changed while the node runs.
+use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_config::{LogFormat, Telemetry};
 use tidegate_core::error::{Code, Error, Fault, Result};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
-/// From here on; once per process.
-pub(crate) fn start(telemetry: &Telemetry, color: bool) -> Result<()> {
-    let failed =
-        |error: Box<dyn std::error::Error + Send + Sync>| Error::new(Code::BadValue, Fault::Operator, format!("telemetry.level: {error}"));
-    let filter = EnvFilter::builder().parse(&telemetry.level).map_err(|error| failed(error.into()))?;
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    match telemetry.logs {
-        LogFormat::Text => lines.with_ansi(color).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+/// What is logged.
+pub(crate) struct Levels {
+    handle: reload::Handle<EnvFilter, Registry>,
+    text: Mutex<String>,
+}
+impl Levels {
+    /// As it was set.
+    pub(crate) fn now(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-    .map_err(failed)
+    /// From now on.
+    pub(crate) fn set(&self, level: &str) -> Result<()> {
+        self.handle.reload(filter(level)?).map_err(|error| failed(&error))?;
+        level.clone_into(&mut self.text.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
+}
+/// From here on; once per process.
+pub(crate) fn start(telemetry: &Telemetry, color: bool) -> Result<Arc<Levels>> {
+    let (filter, handle) = reload::Layer::new(filter(&telemetry.level)?);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let all = tracing_subscriber::registry().with(filter);
+    match telemetry.logs {
+        LogFormat::Text => all.with(lines.with_ansi(color)).try_init(),
+        LogFormat::Json => all.with(lines.json().flatten_event(true)).try_init(),
+    }
+    .map_err(|error| failed(&error))?;
+    Ok(Arc::new(Levels {
+        handle,
+        text: Mutex::new(telemetry.level.clone()),
+    }))
+}
+/// Strict: a part that is misspelt would silently log nothing.
+fn filter(level: &str) -> Result<EnvFilter> {
+    if level.trim().is_empty() {
+        return Err(Error::client(Code::BadValue, "the log level is empty").with_hint("like `info,tidegate_log=debug`"));
+    }
+    EnvFilter::builder().parse(level).map_err(|error| failed(&error))
+}
+fn failed(error: &dyn std::error::Error) -> Error {
+    Error::new(Code::BadValue, Fault::Client, format!("the log level is not understood: {error}"))
+        .with_hint("like `info,tidegate_log=debug`")
 }

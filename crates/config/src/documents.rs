@@ -1,0 +1,160 @@
+//! Documents that were read and not yet checked: those of files, and those of a store laid beside them.
+use crate::{
+    Checked, Report,
+    check::{self, Declares},
+    diagnostic::Place,
+    kinds::Id,
+    ledger::{At, Ledger, Path},
+    load::Mode,
+    node::NODE,
+    read,
+    tree::{self, Data, Value},
+};
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::PathBuf,
+    sync::Arc,
+};
+use tidegate_core::check::Kind;
+
+/// What was read. What was wrong in reading is told when it is checked.
+#[derive(Clone, Debug, Default)]
+pub struct Documents {
+    ledger: Ledger,
+    values: Vec<Value>,
+    touched: BTreeSet<PathBuf>,
+}
+/// A resource as a document declares it.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// Which one.
+    pub id: Id,
+    /// As it was written, variables filled in; secrets are masked.
+    pub document: serde_json::Value,
+    /// Of all of it, secrets included.
+    pub digest: u64,
+    /// Where.
+    pub place: Place,
+}
+impl Documents {
+    pub(crate) fn new(ledger: Ledger, values: Vec<Value>, touched: BTreeSet<PathBuf>) -> Self {
+        Self { ledger, values, touched }
+    }
+    /// Every file and folder that was looked at, whether or not it was there: what says something else when one of them changes.
+    pub fn touched(&self) -> &BTreeSet<PathBuf> {
+        &self.touched
+    }
+    /// Whether the other says the same, faults included.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let json = |of: &Self| of.values.iter().map(Value::to_json).collect::<Vec<_>>();
+        self.ledger.faults() == other.ledger.faults() && json(self) == json(other)
+    }
+    /// Lays one beside the others. `name` is what errors call its text; their pointers lead into it. Variables are not filled in:
+    /// whoever sends a document over the network may not read this machine's files with it.
+    pub fn add(&mut self, name: &str, document: &serde_json::Value) {
+        let file = self.ledger.sources.add(name.into(), Arc::from(""));
+        let value = tree::of_json(document, file, &mut self.ledger);
+        self.values.push(value);
+    }
+    /// Whether a resource of a file says the same, secrets included.
+    pub fn says(&self, id: &Id, document: &serde_json::Value) -> bool {
+        let mut own = self.values.iter().filter(|document| check::id(document).as_ref() == Some(id));
+        own.any(|own| own.to_json() == *document || own.to_json_masked() == *document)
+    }
+    /// Sets a key of a resource, as if it had been written so.
+    pub fn set(&mut self, id: &Id, key: &str, to: bool) {
+        for document in self.values.iter_mut().filter(|document| check::id(document).as_ref() == Some(id)) {
+            let at = document.at;
+            let Data::Map(entries) = &mut document.data else { continue };
+            entries.retain(|entry| entry.key != key);
+            let data = Data::Scalar {
+                text: to.to_string(),
+                plain: true,
+            };
+            entries.push(tree::Entry {
+                key: key.to_owned(),
+                at,
+                value: Value { at, data, hidden: false },
+            });
+        }
+    }
+    /// Every resource whose kind and name can be read, in the order they were declared.
+    pub fn declared(&self) -> impl Iterator<Item = Declared> + '_ {
+        self.values.iter().filter_map(|document| {
+            Some(Declared {
+                id: check::id(document)?,
+                document: document.to_json_masked(),
+                digest: digest(&document.to_json()),
+                place: self.ledger.place(document.at),
+            })
+        })
+    }
+    /// All of it, all errors at once. `kinds` are the endpoint types there are.
+    pub fn check(&self, mode: Mode, kinds: &[Kind]) -> Result<Checked, Report> {
+        let mut ledger = self.ledger.clone();
+        let checked = check::check(&self.values, mode, kinds, &mut ledger);
+        if ledger.faults() == 0 {
+            return Ok(checked);
+        }
+        let (diagnostics, sources) = ledger.close();
+        Err(Report { diagnostics, sources })
+    }
+    /// The settings of the process that are not as in `other`, as `limits.body`, sorted. Defaults count as written.
+    pub fn settings_that_differ(&self, other: &Self) -> Vec<String> {
+        let mut out = Vec::new();
+        self.settings().differences(&other.settings(), &mut out);
+        out.sort();
+        out
+    }
+    fn settings(&self) -> read::Record {
+        let nobody = Value::empty_map(At::BUILT_IN);
+        let own = self
+            .values
+            .iter()
+            .find(|document| matches!(check::declares(document), Declares::Node));
+        read::table(&NODE, own.unwrap_or(&nobody), &Path::default(), &mut Ledger::default())
+    }
+}
+
+fn digest(document: &serde_json::Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    document.to_string().hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Source, read as load};
+
+    fn documents(text: &str) -> Documents {
+        load(Source::Texts(vec![("a.yaml".to_owned(), text.to_owned())]), Vec::new(), &[])
+    }
+    #[test]
+    fn says_which_settings_differ() {
+        let old = documents("limits: { body: 4MiB, idle: 75s }\nresources: [x]");
+        let new = documents("limits: { body: 5MiB }\ntelemetry: { level: debug }\nresources: [x, y]");
+        assert_eq!(new.settings_that_differ(&old), ["limits.body", "resources", "telemetry.level"]);
+        assert!(old.settings_that_differ(&old).is_empty());
+    }
+    #[test]
+    fn what_is_laid_beside_is_checked_with_pointers_and_reads_no_file() {
+        let mut all = documents("kind: stream\nname: orders");
+        all.add(
+            "one",
+            &serde_json::json!({"kind": "stream", "name": "b", "retention": {"age": "x"}, "topics": ["a", 7, "$x/${file:/etc/passwd}"]}),
+        );
+        let report = all.check(Mode::Run, &[]).unwrap_err();
+        let told: Vec<_> = report.diagnostics.iter().map(|told| (told.pointer.as_str(), &*told.file)).collect();
+        assert_eq!(told, [("/topics/2", "one"), ("/retention/age", "one")], "{report}");
+        assert!(report.to_string().contains("tidegate apply"), "{report}");
+    }
+    #[test]
+    fn a_key_is_set_as_if_written() {
+        let mut all = documents("kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nplans: [keyless]");
+        let id = all.declared().next().unwrap().id;
+        all.set(&id, "enabled", false);
+        assert!(!all.check(Mode::Run, &[]).unwrap().apis[0].enabled);
+    }
+}

@@ -1,0 +1,90 @@
+//! A program that shows a token: for the management API.
+use crate::{
+    ledger::{Ledger, Path},
+    read,
+    shape::{DESCRIPTION, KIND_DOC, LABELS, META, NAME_KEY, STATUS, Shape, Table, Text, key},
+    tree::Value,
+    user::{MANAGE, Manage, manage},
+};
+use std::sync::Arc;
+use tidegate_core::clock::parse_rfc3339;
+
+/// One token, checked. The token itself is nowhere: only its hash is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Unique among tokens.
+    pub name: Arc<str>,
+    /// What may be managed with it.
+    pub manage: Manage,
+    /// SHA-256 of the whole text of the token. It holds 256 random bits, so its hash gives nothing away.
+    pub sha256: [u8; 32],
+    /// From then on it is worth nothing: microseconds since the epoch.
+    pub expires: Option<i64>,
+}
+const SHA256: Text = Text {
+    expected: "64 hexadecimal digits: the SHA-256 of the token",
+    good: |text| digest(text).is_some(),
+    pattern: Some("^[0-9a-fA-F]{64}$"),
+};
+const TIME: Text = Text {
+    expected: "a time such as `2027-01-01T00:00:00Z`",
+    good: |text| parse_rfc3339(text).is_some(),
+    pattern: None,
+};
+pub(crate) static TOKEN: Table = Table {
+    title: "token",
+    doc: "Lets a program use the management API. `tidegate token add` makes one and shows it once; kept is its hash.",
+    keys: &[
+        key(
+            "kind",
+            Shape::Choice {
+                now: &["token"],
+                later: &[],
+            },
+            KIND_DOC,
+        )
+        .required(),
+        NAME_KEY.example("ci"),
+        DESCRIPTION,
+        LABELS,
+        key("manage", MANAGE, "How far it may manage this node, as with a user.")
+            .required()
+            .example("operator"),
+        key(
+            "sha256",
+            Shape::Text(&SHA256),
+            "The SHA-256 of the token, in hexadecimal digits. The API makes token and hash if it is left out.",
+        )
+        .required()
+        .example("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
+        key("expires", Shape::Text(&TIME), "From then on it is worth nothing.")
+            .otherwise("never")
+            .example("2027-01-01T00:00:00Z"),
+        META,
+        STATUS,
+    ],
+};
+impl Token {
+    /// Reads one; what is wrong is told and the value returned is of no use then.
+    pub(crate) fn check(value: &Value, path: &Path, ledger: &mut Ledger) -> Self {
+        let token = read::table(&TOKEN, value, path, ledger);
+        Self {
+            name: token.text("name").into(),
+            manage: manage(&token).unwrap_or(Manage::Viewer),
+            sha256: digest(token.text("sha256")).unwrap_or_default(),
+            expires: parse_rfc3339(token.text("expires")),
+        }
+    }
+}
+fn digest(text: &str) -> Option<[u8; 32]> {
+    let mut out = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16)
+            .ok()
+            .filter(|_| pair.iter().all(u8::is_ascii_hexdigit))?;
+    }
+    Some(out)
+}

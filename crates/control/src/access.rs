@@ -1,0 +1,167 @@
+//! Who is who, and how far each may manage the node. Tokens are known by their hashes, users by theirs: neither can be read back.
+mod attempts;
+pub mod password;
+pub mod token;
+
+use arc_swap::ArcSwap;
+use attempts::Attempts;
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use tidegate_config::{Manage, Token, User};
+use tidegate_core::{
+    clock,
+    directory::Right,
+    error::{Code, Error, Fault, Result, Retry},
+};
+use tokio::sync::Semaphore;
+
+/// Somebody who was identified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// `token ci`, `user alice`: for the audit log.
+    pub who: String,
+    /// How far it may go; `None` = it may not manage anything.
+    pub manage: Option<Manage>,
+}
+/// Tokens and users, as of the world of this moment.
+pub struct Access {
+    now: ArcSwap<Table>,
+    attempts: Attempts,
+    /// A password costs 19 MiB and some 20 ms: a crowd that logs in waits in line.
+    hashing: Semaphore,
+}
+#[derive(Default)]
+struct Table {
+    tokens: HashMap<[u8; 32], Token>,
+    users: HashMap<Arc<str>, User>,
+}
+impl Access {
+    /// Nobody may anything yet. `failures` a minute are allowed for one name.
+    pub fn new(failures: u32) -> Self {
+        Self {
+            now: ArcSwap::default(),
+            attempts: Attempts::new(failures),
+            hashing: Semaphore::new(2),
+        }
+    }
+    /// From now on these, and no others.
+    pub(crate) fn set(&self, users: &[User], tokens: &[Token]) {
+        self.now.store(Arc::new(Table {
+            tokens: tokens.iter().map(|token| (token.sha256, token.clone())).collect(),
+            users: users.iter().map(|user| (user.name.clone(), user.clone())).collect(),
+        }));
+    }
+    /// Who shows this token. One that is wrong, expired or revoked is told alike.
+    pub fn bearer(&self, token: &str) -> Result<Caller> {
+        // By its hash: how long the look takes tells nothing about any token.
+        let table = self.now.load();
+        let found = table.tokens.get(&token::digest(token));
+        let good = found.filter(|token| token.expires.is_none_or(|expires| clock::now_us() < expires));
+        let token = good.ok_or_else(|| unknown("the token is wrong, expired or revoked"))?;
+        Ok(Caller {
+            who: format!("token {}", token.name),
+            manage: Some(token.manage),
+        })
+    }
+    /// Whose name and password these are. A name that is not there takes as long as a wrong password. Cancel-safe.
+    pub async fn password(&self, name: &str, password: &[u8], from: IpAddr) -> Result<Caller> {
+        self.attempts.allow(name, from).map_err(|wait| {
+            let text = format!("too many failed logins for `{}`", name.escape_debug());
+            Error::client(Code::TooManyAttempts, text).with_retry(Retry::After(wait))
+        })?;
+        let user = self.now.load().users.get(name).cloned();
+        let hash = user
+            .as_ref()
+            .map_or_else(password::nobodys, |user| user.password.expose().to_owned());
+        let overloaded = |_| Error::new(Code::Internal, Fault::Gateway, "logins are closed");
+        let _turn = self.hashing.acquire().await.map_err(overloaded)?;
+        let shown = password.to_vec();
+        let hashing = tokio::task::spawn_blocking(move || password::is(&shown, &hash));
+        let right = hashing
+            .await
+            .map_err(|error| Error::new(Code::Internal, Fault::Gateway, "a login ended early").because(error))?;
+        let Some(user) = user.filter(|_| right) else {
+            self.attempts.failed(name, from);
+            return Err(unknown("the name or the password is wrong"));
+        };
+        self.attempts.succeeded(name);
+        Ok(Caller {
+            who: format!("user {}", user.name),
+            manage: user.manage,
+        })
+    }
+    /// Whether a user may do that with a topic or filter.
+    pub(crate) fn permits(&self, user: &str, right: Right, name: &str) -> bool {
+        let table = self.now.load();
+        let Some(user) = table.users.get(user) else { return false };
+        let covers = |permission: &tidegate_config::Permission| {
+            permission.allow.contains(&right) && permission.topics.iter().any(|filter| filter.covers(name))
+        };
+        user.permissions.iter().any(covers)
+    }
+}
+fn unknown(why: &'static str) -> Error {
+    Error::client(Code::Unauthorized, why)
+        .with_hint("send `Authorization: Bearer tgt_…`; the first token lies in `admin-token` in the data folder")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use tidegate_config::Secret;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn access() -> (Access, String) {
+        let access = Access::new(3);
+        let (text, sha256) = token::make().unwrap();
+        let alice = User {
+            name: "alice".into(),
+            password: Secret::new(password::hash("secret").unwrap()),
+            manage: Some(Manage::Viewer),
+            permissions: vec![tidegate_config::Permission {
+                topics: vec![tidegate_core::filter::Filter::new("orders/#").unwrap()],
+                allow: vec![Right::Publish],
+            }],
+        };
+        let token = |name: &str, sha256, expires| Token {
+            name: name.into(),
+            manage: Manage::Operator,
+            sha256,
+            expires,
+        };
+        let old = token("old", token::digest("tgt_old"), Some(clock::now_us() - 1));
+        access.set(&[alice], &[token("ci", sha256, None), old]);
+        (access, text)
+    }
+    #[test]
+    fn a_token_is_known_until_it_expires_or_goes() {
+        let (access, text) = access();
+        assert_eq!(access.bearer(&text).unwrap().who, "token ci");
+        assert_eq!(access.bearer("tgt_old").unwrap_err().code(), Code::Unauthorized);
+        assert_eq!(access.bearer(&text.replace("tgt_", "")).unwrap_err().code(), Code::Unauthorized);
+        access.set(&[], &[]);
+        assert_eq!(access.bearer(&text).unwrap_err().code(), Code::Unauthorized);
+    }
+    #[tokio::test]
+    async fn a_password_is_known_and_guessing_is_slowed() {
+        let (access, _) = access();
+        let caller = access.password("alice", b"secret", HERE).await.unwrap();
+        assert_eq!((&*caller.who, caller.manage), ("user alice", Some(Manage::Viewer)));
+        for name in ["alice", "nobody"] {
+            for _ in 0..3 {
+                assert_eq!(access.password(name, b"guess", HERE).await.unwrap_err().code(), Code::Unauthorized);
+            }
+            let told = access.password(name, b"secret", HERE).await.unwrap_err();
+            assert_eq!(told.code(), Code::TooManyAttempts);
+            assert!(matches!(told.retry(), Retry::After(_)));
+        }
+    }
+    #[test]
+    fn a_permission_covers_what_lies_within_it() {
+        let (access, _) = access();
+        assert!(access.permits("alice", Right::Publish, "orders/1"));
+        assert!(!access.permits("alice", Right::Subscribe, "orders/1"));
+        assert!(!access.permits("alice", Right::Publish, "other") && !access.permits("bob", Right::Publish, "orders/1"));
+    }
+}

@@ -1,0 +1,319 @@
+//! Every route there is.
+use super::writes;
+use http::Method;
+use tidegate_config::{Manage, ResourceKind};
+
+/// One method of one path.
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: String,
+    /// `None`: anybody may.
+    pub(super) needs: Option<Manage>,
+    pub(super) act: Act,
+    /// Parameters it knows.
+    pub(super) query: &'static [Query],
+    /// What it answers when all is well.
+    pub(super) answers: &'static [u16],
+    /// One sentence.
+    pub(super) says: &'static str,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    Health,
+    Ready,
+    Metrics,
+    Description,
+    List(ResourceKind),
+    Create(ResourceKind),
+    Read(ResourceKind),
+    Replace(ResourceKind),
+    Delete(ResourceKind),
+    Run(ResourceKind, bool),
+    Purge,
+    Messages,
+    Apply,
+    Export,
+    Status,
+    Reload,
+    LogLevel,
+    SetLogLevel,
+    Changes,
+    WhoAmI,
+}
+/// A parameter behind the `?`.
+pub(super) struct Query {
+    pub(super) name: &'static str,
+    pub(super) says: &'static str,
+    pub(super) schema: &'static str,
+}
+const fn query(name: &'static str, schema: &'static str, says: &'static str) -> Query {
+    Query { name, says, schema }
+}
+const LIMIT: Query = query(
+    "limit",
+    r#"{"type":"integer","minimum":1,"maximum":1000}"#,
+    "How many at most; 100 if nothing is said.",
+);
+const DRY: Query = query("dry_run", r#"{"type":"boolean"}"#, "Only says what would change.");
+const LIST: &[Query] = &[
+    LIMIT,
+    query("cursor", r#"{"type":"string"}"#, "The `next_cursor` of the page before."),
+    query("name", r#"{"type":"string"}"#, "Only names that begin so."),
+    query(
+        "label",
+        r#"{"type":"string","pattern":"^[^=]+=.*$"}"#,
+        "Only those with this label: `team=sales`.",
+    ),
+];
+const CHANGES: &[Query] = &[
+    LIMIT,
+    query(
+        "cursor",
+        r#"{"type":"string","pattern":"^[0-9]{1,18}$"}"#,
+        "The `next_cursor` of the page before.",
+    ),
+];
+const NONE: &[Query] = &[];
+const DRY_RUN: &[Query] = &[DRY];
+
+fn all() -> Vec<Route> {
+    let mut all = Vec::new();
+    let mut add = |method, path: String, needs, act, query, answers, says| {
+        all.push(Route {
+            method,
+            path,
+            needs,
+            act,
+            query,
+            answers,
+            says,
+        });
+    };
+    let (get, put, post, delete) = (|| Method::GET, || Method::PUT, || Method::POST, || Method::DELETE);
+    let fixed = |path: &str| path.to_owned();
+    add(
+        get(),
+        fixed("/healthz"),
+        None,
+        Act::Health,
+        NONE,
+        &[200],
+        "Whether the process answers.",
+    );
+    add(
+        get(),
+        fixed("/readyz"),
+        None,
+        Act::Ready,
+        NONE,
+        &[200, 503],
+        "Whether the node wants traffic.",
+    );
+    add(
+        get(),
+        fixed("/metrics"),
+        None,
+        Act::Metrics,
+        NONE,
+        &[200],
+        "Every number, as OpenMetrics.",
+    );
+    add(
+        get(),
+        fixed("/openapi.json"),
+        None,
+        Act::Description,
+        NONE,
+        &[200],
+        "This description.",
+    );
+    let v1 = |rest: &str| format!("/api/v1/{rest}");
+    let (viewer, operator, admin) = (Some(Manage::Viewer), Some(Manage::Operator), Some(Manage::Admin));
+    for kind in ResourceKind::ALL.iter().copied() {
+        let (many, one) = (v1(kind.plural()), v1(&format!("{}/{{name}}", kind.plural())));
+        let may = Some(writes(kind));
+        add(
+            get(),
+            many.clone(),
+            viewer,
+            Act::List(kind),
+            LIST,
+            &[200],
+            "The resources of this kind, by name.",
+        );
+        add(
+            post(),
+            many,
+            may,
+            Act::Create(kind),
+            DRY_RUN,
+            &[200, 201],
+            "Makes one that is not there.",
+        );
+        add(get(), one.clone(), viewer, Act::Read(kind), NONE, &[200], "One resource.");
+        add(
+            put(),
+            one.clone(),
+            may,
+            Act::Replace(kind),
+            DRY_RUN,
+            &[200, 201],
+            "Makes or replaces one.",
+        );
+        add(
+            delete(),
+            one.clone(),
+            may,
+            Act::Delete(kind),
+            DRY_RUN,
+            &[200, 204],
+            "Deletes one that nobody uses.",
+        );
+        if kind.runs() {
+            add(
+                post(),
+                format!("{one}/start"),
+                may,
+                Act::Run(kind, true),
+                NONE,
+                &[200],
+                "Starts it.",
+            );
+            add(post(), format!("{one}/stop"), may, Act::Run(kind, false), NONE, &[200], "Stops it.");
+        }
+    }
+    add(
+        post(),
+        v1("streams/{name}/purge"),
+        operator,
+        Act::Purge,
+        NONE,
+        &[200],
+        "Forgets all messages of a stream.",
+    );
+    for (path, says) in [("streams/{name}/messages", "a stream"), ("topics/{*name}", "a topic")] {
+        let (reads, publishes) = match says {
+            "a topic" => (
+                "Reads a topic, as the gateway's GET does: JSON, NDJSON, text, events.",
+                "Publishes to a topic.",
+            ),
+            _ => (
+                "Reads a stream, as the gateway's GET does: JSON, NDJSON, text, events.",
+                "Publishes to a stream.",
+            ),
+        };
+        add(get(), v1(path), operator, Act::Messages, MESSAGES, &[200], reads);
+        add(post(), v1(path), operator, Act::Messages, NONE, &[202, 207], publishes);
+    }
+    add(
+        post(),
+        v1("apply"),
+        operator,
+        Act::Apply,
+        DRY_RUN,
+        &[200],
+        "Makes and replaces many, all or none.",
+    );
+    add(
+        get(),
+        v1("export"),
+        viewer,
+        Act::Export,
+        NONE,
+        &[200],
+        "Every resource, in an order in which they can be applied.",
+    );
+    add(get(), v1("status"), viewer, Act::Status, NONE, &[200], "How the node does.");
+    add(
+        post(),
+        v1("reload"),
+        operator,
+        Act::Reload,
+        NONE,
+        &[200],
+        "Reads the files of the configuration again.",
+    );
+    add(get(), v1("log-level"), viewer, Act::LogLevel, NONE, &[200], "What is logged.");
+    add(
+        put(),
+        v1("log-level"),
+        admin,
+        Act::SetLogLevel,
+        NONE,
+        &[200],
+        "Logs that from now on, until the next start.",
+    );
+    add(
+        get(),
+        v1("changes"),
+        viewer,
+        Act::Changes,
+        CHANGES,
+        &[200],
+        "Who changed what, newest first.",
+    );
+    add(
+        get(),
+        v1("whoami"),
+        viewer,
+        Act::WhoAmI,
+        NONE,
+        &[200],
+        "Who the caller is, and how far it may go.",
+    );
+    all
+}
+/// Read by the gateway, not here.
+const MESSAGES: &[Query] = &[
+    query(
+        "from",
+        r#"{"type":"string"}"#,
+        "Where to begin: `earliest`, `latest`, `last:N`, `10m`, a time or a position.",
+    ),
+    query("cursor", r#"{"type":"string"}"#, "The `next_cursor` of the page before."),
+    query("limit", r#"{"type":"integer","minimum":1}"#, "How many at most."),
+    query("wait", r#"{"type":"string"}"#, "How long to wait for messages: `5s`."),
+    query("include", r#"{"type":"string"}"#, "`headers`, `metadata`, or both."),
+];
+/// By path.
+pub(super) fn paths() -> matchit::Router<Vec<Route>> {
+    let mut router = matchit::Router::new();
+    for (path, routes) in by_path() {
+        if let Err(error) = router.insert(path.clone(), routes) {
+            tracing::error!(path, error = %error, "a route that cannot be reached");
+        }
+    }
+    router
+}
+/// In their order.
+pub(super) fn by_path() -> Vec<(String, Vec<Route>)> {
+    let mut paths: Vec<(String, Vec<Route>)> = Vec::new();
+    for route in all() {
+        match paths.iter_mut().find(|(path, _)| *path == route.path) {
+            Some((_, routes)) => routes.push(route),
+            None => paths.push((route.path.clone(), vec![route])),
+        }
+    }
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_reached_and_only_four_need_nobody() {
+        let router = paths();
+        let open: Vec<_> = all()
+            .into_iter()
+            .filter(|route| route.needs.is_none())
+            .map(|route| route.path)
+            .collect();
+        assert_eq!(open, ["/healthz", "/readyz", "/metrics", "/openapi.json"]);
+        for route in all() {
+            let path = route.path.replace("{name}", "x").replace("{*name}", "a/b");
+            let found = router.at(&path).unwrap();
+            assert!(found.value.iter().any(|other| other.act == route.act), "{path}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Who is who and who may what, for the protocols: see [`tidegate_core::directory`].
+use crate::{
+    access::Access,
+    registry::{Registry, What, When, Wish},
+    store::Author,
+};
+use futures::future::BoxFuture;
+use serde_json::json;
+use std::{net::IpAddr, sync::Arc};
+use tidegate_config::{Id, ResourceKind};
+use tidegate_core::{
+    directory::{self, Right},
+    error::{Code, Error, Result},
+    exchange::{Credentials, Principal},
+};
+
+/// The only realm so far.
+const REALM: &str = "main";
+
+/// Users of the registry, and its streams.
+pub struct Directory {
+    access: Arc<Access>,
+    registry: Arc<Registry>,
+}
+impl Directory {
+    /// Over these.
+    pub fn new(access: Arc<Access>, registry: Arc<Registry>) -> Self {
+        Self { access, registry }
+    }
+}
+impl directory::Directory for Directory {
+    /// By `username` and `password`, and the `address` they came from, for the limit on failures.
+    fn verify<'a>(&'a self, realm: &'a str, credentials: &'a Credentials) -> BoxFuture<'a, Result<Principal>> {
+        Box::pin(async move {
+            let text = |name: &str| credentials.get(name).and_then(|value| std::str::from_utf8(value).ok());
+            let unknown = || Error::client(Code::Unauthorized, "the name or the password is wrong");
+            let name = text("username").filter(|_| realm == REALM).ok_or_else(unknown)?;
+            let password = credentials.get("password").ok_or_else(unknown)?;
+            let from = text("address").and_then(|text| text.parse().ok());
+            let nowhere = IpAddr::from([0, 0, 0, 0]);
+            self.access.password(name, password, from.unwrap_or(nowhere)).await?;
+            Ok(Principal {
+                id: name.into(),
+                application: None,
+            })
+        })
+    }
+    fn permits(&self, realm: &str, who: &Principal, right: Right, name: &str) -> bool {
+        realm == REALM && self.access.permits(&who.id, right, name)
+    }
+    fn ensure_stream<'a>(&'a self, realm: &'a str, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if realm != REALM {
+                return Err(Error::client(Code::NoSuchStream, format!("there is no realm `{realm}`")));
+            }
+            let id = Id::new(ResourceKind::Stream, name);
+            if self.registry.now().resources.contains_key(&id) {
+                return Ok(());
+            }
+            let wish = Wish {
+                what: What::Put(json!({"kind": "stream", "name": name})),
+                when: When::Absent,
+                at: String::new(),
+                id,
+            };
+            let author = Author {
+                who: "a publisher".to_owned(),
+                from: String::new(),
+            };
+            match self.registry.change(vec![wish], author, false).await {
+                Ok(_) => Ok(()),
+                // Somebody else was quicker.
+                Err(refused) if refused.error.code() == Code::Changed => Ok(()),
+                Err(refused) => Err(refused.error),
+            }
+        })
+    }
+}

@@ -1,0 +1,306 @@
+//! Every resource there is, from files and from the store, and the only way to change one: check all, open what is new, keep it, swap the
+//! world. A step that fails leaves the old world running.
+mod change;
+mod refused;
+mod resource;
+
+pub(crate) use change::missing;
+pub use change::{Done, What, When, Wish};
+pub use refused::Refused;
+pub use resource::{Origin, Resource};
+
+use crate::{
+    access::Access,
+    plane::{Plane, Refusal},
+    store::{Contents, Store, Stored},
+};
+use arc_swap::ArcSwap;
+use futures::channel::oneshot;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+use tidegate_config::{Checked, Documents, Id, Mode, Report};
+use tidegate_core::{
+    check::Kind,
+    clock,
+    error::{Code, Error, Fault, Result},
+    tasks,
+};
+use tokio::sync::Mutex;
+
+/// Reads the files of this node again.
+pub type Read = Box<dyn Fn() -> Documents + Send + Sync>;
+
+/// Settings that take hold while the node runs; every other one needs a restart.
+const LIVE: &[&str] = &["resources", "telemetry.level"];
+
+/// See the head of this file.
+pub struct Registry {
+    store: Arc<dyn Store>,
+    plane: Arc<dyn Plane>,
+    access: Arc<Access>,
+    read: Read,
+    mode: Mode,
+    kinds: Vec<Kind>,
+    now: ArcSwap<State>,
+    /// One change at a time.
+    turn: Mutex<()>,
+}
+/// What holds at one moment.
+#[derive(Clone)]
+pub struct State {
+    /// The settings and resources of this process's files.
+    files: Documents,
+    contents: Contents,
+    checked: Checked,
+    /// By kind and name.
+    pub resources: BTreeMap<Id, Resource>,
+    /// Stored resources that do not check, with what is wrong: they are kept, and not served.
+    pub left_out: BTreeMap<Id, String>,
+    /// Settings that differ from those this process was started with.
+    pub restart_needed: Vec<String>,
+    /// When the files were read last, microseconds, and what was wrong with them.
+    pub last_reload: Option<(i64, Option<String>)>,
+    started_with: Arc<Documents>,
+}
+impl State {
+    /// Of the newest change in the store.
+    pub fn revision(&self) -> u64 {
+        self.contents.revision
+    }
+    /// The checked settings and resources.
+    pub fn checked(&self) -> &Checked {
+        &self.checked
+    }
+    /// The files, as they were read last.
+    pub fn files(&self) -> &Documents {
+        &self.files
+    }
+    /// Who uses it.
+    pub fn users_of(&self, id: &Id) -> Vec<Id> {
+        let mut users: Vec<_> = self
+            .checked
+            .uses
+            .iter()
+            .filter(|(_, of)| of == id)
+            .map(|(user, _)| user.clone())
+            .collect();
+        users.dedup();
+        users
+    }
+    fn stored(&self, id: &Id) -> Option<&Stored> {
+        self.contents.resources.iter().find(|stored| stored.id == *id)
+    }
+}
+/// What a reload did.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// Resources that came, changed or went.
+    pub applied: Vec<Done>,
+    /// Settings that need a restart.
+    pub restart_needed: Vec<String>,
+}
+/// What the store and the plane of a registry are, and how strict it is.
+pub struct Parts {
+    /// Where what the API makes is kept.
+    pub store: Arc<dyn Store>,
+    /// What serves.
+    pub plane: Arc<dyn Plane>,
+    /// Told of every user and token.
+    pub access: Arc<Access>,
+    /// Reads the files again.
+    pub read: Read,
+    /// How strict it is.
+    pub mode: Mode,
+    /// The endpoint types there are.
+    pub kinds: Vec<Kind>,
+}
+
+impl Registry {
+    /// Brings up the first world, of these files and the store. What is wrong in the files is an error; a stored resource that no longer
+    /// checks beside them is left out and told, so that a node always comes up again.
+    pub async fn open(files: Documents, parts: Parts) -> Result<Arc<Self>, Refused> {
+        let Parts {
+            store,
+            plane,
+            access,
+            read,
+            mode,
+            kinds,
+        } = parts;
+        let contents = store.load().await?;
+        let mut left_out = BTreeMap::new();
+        let (documents, checked) = loop {
+            let documents = laid(&files, &contents, &left_out);
+            let report = match documents.check(mode, &kinds) {
+                Ok(checked) => break (documents, checked),
+                Err(report) => report,
+            };
+            let before = left_out.len();
+            blame_stored(&report, &contents, &mut left_out);
+            if left_out.len() == before {
+                return Err(Refused::of_files(&report));
+            }
+        };
+        for (id, why) in &left_out {
+            tracing::error!(resource = %id, error = %why, "a stored resource does not check beside the files: it is kept and not served");
+        }
+        let prepared = plane.prepare(&checked).await.map_err(Refused::of_plane)?;
+        prepared.swap();
+        access.set(&checked.users, &checked.tokens);
+        let started_with = Arc::new(files.clone());
+        let state = State {
+            resources: resource::all(&documents, &contents),
+            files,
+            contents,
+            checked,
+            left_out,
+            restart_needed: Vec::new(),
+            last_reload: None,
+            started_with,
+        };
+        Ok(Arc::new(Self {
+            store,
+            plane,
+            access,
+            read,
+            mode,
+            kinds,
+            now: ArcSwap::from_pointee(state),
+            turn: Mutex::default(),
+        }))
+    }
+    /// What holds now.
+    pub fn now(&self) -> Arc<State> {
+        self.now.load_full()
+    }
+    /// What serves.
+    pub fn plane(&self) -> &Arc<dyn Plane> {
+        &self.plane
+    }
+    /// Every change there was.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+    /// Reads the files again, and does nothing with them. Blocks on the disk.
+    pub fn read_again(&self) -> Documents {
+        (self.read)()
+    }
+    /// Reads the files again and brings up what they say now. What is wrong leaves everything as it is.
+    /// Not cancelled with the caller: it is done whole or not at all.
+    pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, Refused> {
+        let registry = self.clone();
+        to_the_end(async move { registry.reload_now().await }).await
+    }
+    async fn reload_now(self: Arc<Self>) -> Result<Reloaded, Refused> {
+        let _turn = self.turn.lock().await;
+        let reader = self.clone();
+        // Files may lie on a slow disk.
+        let reading = tokio::task::spawn_blocking(move || reader.read_again());
+        let crashed = |error| Error::new(Code::Internal, Fault::Gateway, "reading the files ended early").because(error);
+        let files = reading.await.map_err(crashed)?;
+        let contents = self.store.load().await?;
+        let result = self.bring_up(files, contents).await;
+        if let Err(refused) = &result {
+            let state = State {
+                last_reload: Some((clock::now_us(), Some(refused.to_string()))),
+                ..State::clone(&self.now())
+            };
+            self.now.store(Arc::new(state));
+        }
+        result
+    }
+    /// Takes over what somebody else wrote to the store, until dropped.
+    pub async fn follow(self: Arc<Self>) {
+        let mut at = self.store.watch();
+        while at.changed().await.is_ok() {
+            let turn = self.turn.lock().await;
+            let state = self.now();
+            if *at.borrow_and_update() <= state.revision() {
+                continue;
+            }
+            let result = match self.store.load().await {
+                Ok(contents) => self.bring_up(state.files.clone(), contents).await,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(refused) = result {
+                tracing::error!(error = %refused, "what the store holds now cannot be served; the old world goes on");
+            }
+            drop(turn);
+        }
+    }
+    /// The caller holds the turn.
+    async fn bring_up(&self, files: Documents, contents: Contents) -> Result<Reloaded, Refused> {
+        let old = self.now();
+        let documents = laid(&files, &contents, &BTreeMap::new());
+        let checked = documents
+            .check(self.mode, &self.kinds)
+            .map_err(|report| Refused::of_files(&report))?;
+        let prepared = self.plane.prepare(&checked).await.map_err(Refused::of_plane)?;
+        prepared.swap();
+        self.access.set(&checked.users, &checked.tokens);
+        let resources = resource::all(&documents, &contents);
+        let applied = resource::differences(&old.resources, &resources);
+        let mut restart_needed = files.settings_that_differ(&old.started_with);
+        restart_needed.retain(|setting| !LIVE.contains(&setting.as_str()));
+        self.now.store(Arc::new(State {
+            resources,
+            files,
+            contents,
+            checked,
+            left_out: BTreeMap::new(),
+            restart_needed: restart_needed.clone(),
+            last_reload: Some((clock::now_us(), None)),
+            started_with: old.started_with.clone(),
+        }));
+        Ok(Reloaded { applied, restart_needed })
+    }
+}
+/// Runs it to its end, whether or not anybody still waits for it.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T, Refused>> + Send + 'static) -> Result<T, Refused> {
+    let (tell, told) = oneshot::channel();
+    tasks::detach(async move {
+        // Whoever asked may have left.
+        let _left = tell.send(work.await);
+    });
+    let crashed = |_| Error::new(Code::Internal, Fault::Gateway, "a change ended early");
+    told.await.map_err(crashed)?
+}
+/// What errors call the text of a stored resource.
+fn text_of(id: &Id) -> String {
+    format!("stored {id}")
+}
+/// Files, with what is stored beside them. A resource that a file declares is the file's, whatever the store says.
+fn laid(files: &Documents, contents: &Contents, left_out: &BTreeMap<Id, String>) -> Documents {
+    let mut all = files.clone();
+    let of_files: BTreeSet<_> = files.declared().map(|declared| declared.id).collect();
+    for (id, on) in contents.running.iter().filter(|(id, _)| of_files.contains(id) && id.kind.runs()) {
+        all.set(id, "enabled", *on);
+    }
+    let ours = |stored: &&Stored| !of_files.contains(&stored.id) && !left_out.contains_key(&stored.id);
+    let mut stored: Vec<_> = contents.resources.iter().filter(ours).collect();
+    stored.sort_by(|a, b| a.id.cmp(&b.id));
+    for stored in stored {
+        all.add(&text_of(&stored.id), &stored.document);
+    }
+    all
+}
+/// Which stored resources a report is about.
+fn blame_stored(report: &Report, contents: &Contents, out: &mut BTreeMap<Id, String>) {
+    let names: HashMap<String, &Id> = contents.resources.iter().map(|stored| (text_of(&stored.id), &stored.id)).collect();
+    for told in &report.diagnostics {
+        if let Some(id) = names.get(&*told.file) {
+            out.entry((*id).clone()).or_insert_with(|| told.message.clone());
+        }
+    }
+}
+/// What the plane says, as an error of the management API.
+impl Refused {
+    fn of_plane(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Failed(error) => error.into(),
+            Refusal::Unkeepable(problems) => Self::of_problems(&problems),
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! A change from the management API: all of its wishes or none.
+use super::{Origin, Refused, Registry, State, laid, resource, text_of, to_the_end};
+use crate::store::{Author, Change, Contents, Effect, Stored};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+use tidegate_config::{Id, Report, ResourceKind};
+use tidegate_core::{
+    clock,
+    error::{Code, Error},
+};
+
+/// What stands for a secret in what is read back, and written again means "as it is".
+const MASKED: &str = "***";
+
+/// One wish.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// About which resource.
+    pub id: Id,
+    /// What is wished.
+    pub what: What,
+    /// Only then.
+    pub when: When,
+    /// Where its document stands in the request: a JSON pointer, for errors.
+    pub at: String,
+}
+/// What is wished of a resource.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// It is to say this.
+    Put(Value),
+    /// It is to go.
+    Delete,
+    /// It is to be started or stopped.
+    Run(bool),
+}
+/// What must hold for a wish to be granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Nothing.
+    Always,
+    /// It is not there.
+    Absent,
+    /// It is there, at one of these revisions, or whichever it is at.
+    At(Option<Vec<String>>),
+}
+/// What became of one wish.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    /// Which resource.
+    pub id: Id,
+    /// As it was; without secrets.
+    pub before: Option<Value>,
+    /// As it is; without secrets.
+    pub after: Option<Value>,
+    /// Nothing had to be done.
+    pub same: bool,
+}
+impl Done {
+    pub(super) fn new(id: &Id, before: Option<Value>, after: Option<Value>) -> Self {
+        Self {
+            id: id.clone(),
+            before,
+            after,
+            same: false,
+        }
+    }
+    /// `created`, `changed`, `deleted`, `unchanged`.
+    pub fn word(&self) -> &'static str {
+        match (&self.before, &self.after) {
+            _ if self.same => "unchanged",
+            (None, _) => "created",
+            (Some(_), None) => "deleted",
+            (Some(_), Some(_)) => "changed",
+        }
+    }
+    /// As the management API tells it; the documents only where they are asked for.
+    pub fn told(&self, whole: bool) -> Value {
+        let mut told = Map::new();
+        told.insert("kind".into(), self.id.kind.word().into());
+        told.insert("name".into(), (&*self.id.name).into());
+        told.insert("change".into(), self.word().into());
+        if whole {
+            let documents = [("before", &self.before), ("after", &self.after)];
+            told.extend(
+                documents
+                    .into_iter()
+                    .filter_map(|(key, document)| Some((key.to_owned(), document.clone()?))),
+            );
+        }
+        Value::Object(told)
+    }
+}
+/// A change on its way.
+struct Draft<'s> {
+    state: &'s State,
+    contents: Contents,
+    changes: Vec<Change>,
+    done: Vec<Done>,
+    /// Where the text of each resource of this request stands in it.
+    places: HashMap<String, String>,
+    /// Streams whose messages go, too.
+    streams: Vec<Arc<str>>,
+}
+
+impl Registry {
+    /// Grants all wishes or none, and says what became of each, in their order. `dry`: only says so.
+    /// When it resolves, the change is durable and live. Not cancelled with the caller: it is done whole or not at all.
+    pub async fn change(self: &Arc<Self>, wishes: Vec<Wish>, author: Author, dry: bool) -> Result<Vec<Done>, Refused> {
+        let registry = self.clone();
+        to_the_end(async move { registry.change_now(&wishes, &author, dry).await }).await
+    }
+    /// Forgets all messages of a stream, and says how many.
+    pub async fn purge(self: &Arc<Self>, name: Arc<str>, author: Author) -> Result<u64, Refused> {
+        let registry = self.clone();
+        let purging = async move {
+            let _turn = registry.turn.lock().await;
+            let purged = registry.plane.purge_stream(&name).await?;
+            let told = Change {
+                id: Id::new(ResourceKind::Stream, name),
+                action: "purge",
+                effect: Effect::Nothing,
+                before: None,
+                after: Some(json!({ "purged": purged })),
+            };
+            registry.keep(&[told], &author).await?;
+            Ok(purged)
+        };
+        to_the_end(purging).await
+    }
+    async fn change_now(&self, wishes: &[Wish], author: &Author, dry: bool) -> Result<Vec<Done>, Refused> {
+        let _turn = self.turn.lock().await;
+        let old = self.now();
+        let mut draft = Draft {
+            state: &old,
+            contents: old.contents.clone(),
+            changes: Vec::new(),
+            done: Vec::new(),
+            places: HashMap::new(),
+            streams: Vec::new(),
+        };
+        for (i, wish) in wishes.iter().enumerate() {
+            if wishes.iter().take(i).any(|other| other.id == wish.id) {
+                return Err(Error::client(Code::Duplicate, format!("the {} is there twice", named(&wish.id))).into());
+            }
+            self.draft(&mut draft, wish)?;
+        }
+        unused(&draft)?;
+        let documents = laid(&old.files, &draft.contents, &old.left_out_but(&draft.places));
+        let checked = documents
+            .check(self.mode, &self.kinds)
+            .map_err(|report| of_request(&report, &draft.places, &old))?;
+        if dry || draft.changes.is_empty() {
+            return Ok(draft.done);
+        }
+        let prepared = self.plane.prepare(&checked).await.map_err(Refused::of_plane)?;
+        let revision = match self.store.commit(old.revision(), &draft.changes, author).await {
+            Ok(revision) => revision,
+            Err(error) => {
+                drop(prepared);
+                // Streams may have been changed for it: back to how they were.
+                if let Err(refusal) = self.plane.prepare(&old.checked).await {
+                    tracing::error!(error = %Refused::of_plane(refusal), "a change was not kept, and what it did to streams could not be undone");
+                }
+                return Err(error.into());
+            }
+        };
+        prepared.swap();
+        self.access.set(&checked.users, &checked.tokens);
+        let Draft {
+            mut contents,
+            done,
+            changes,
+            streams,
+            ..
+        } = draft;
+        number(&mut contents, &changes, old.revision(), author);
+        contents.revision = revision;
+        let left_out = old.left_out.iter().filter(|(id, _)| !done.iter().any(|done| done.id == **id));
+        self.now.store(Arc::new(State {
+            resources: resource::all(&documents, &contents),
+            contents,
+            checked,
+            left_out: left_out.map(|(id, why)| (id.clone(), why.clone())).collect(),
+            ..State::clone(&old)
+        }));
+        for done in done.iter().filter(|done| !done.same) {
+            tracing::info!(who = author.who, from = author.from, resource = %done.id, change = done.word(), "changed");
+        }
+        for name in streams {
+            self.plane.delete_stream(&name).await.map_err(|error| {
+                let text = format!("the declaration of the stream `{name}` is gone, its messages are not: {error}");
+                Error::new(error.code(), error.fault(), text)
+                    .with_retry(error.retry())
+                    .because(error)
+            })?;
+        }
+        Ok(done)
+    }
+    /// The caller holds the turn.
+    async fn keep(&self, changes: &[Change], author: &Author) -> Result<(), Refused> {
+        let old = self.now();
+        let revision = self.store.commit(old.revision(), changes, author).await?;
+        let mut state = State::clone(&old);
+        state.contents.revision = revision;
+        self.now.store(Arc::new(state));
+        Ok(())
+    }
+    fn draft(&self, draft: &mut Draft<'_>, wish: &Wish) -> Result<(), Refused> {
+        let Wish { id, what, when, at } = wish;
+        let there = draft.state.resources.get(id);
+        let orphan = there.is_none() && id.kind == ResourceKind::Stream && self.plane.orphans().contains(&id.name);
+        let stored = draft.state.stored(id);
+        let is = there.map(super::Resource::revision);
+        let may = match when {
+            When::Always => true,
+            When::Absent => is.is_none() && stored.is_none(),
+            When::At(wanted) => is
+                .as_ref()
+                .is_some_and(|is| wanted.as_ref().is_none_or(|wanted| wanted.contains(is))),
+        };
+        if !may {
+            let text = match is {
+                Some(is) => format!("the {} is at revision {is}", named(id)),
+                None => format!("there is no {}", named(id)),
+            };
+            return Err(Error::client(Code::Changed, text).into());
+        }
+        let file = there.and_then(|resource| match &resource.origin {
+            Origin::File(place) => Some(place),
+            Origin::Store { .. } | Origin::Nobody => None,
+        });
+        let before = there.map(|resource| resource.document.clone());
+        match what {
+            What::Put(document) => {
+                let document = clean(id, document.clone(), stored);
+                let same = match file {
+                    Some(_) => draft.state.files.says(id, &document),
+                    None => stored.is_some_and(|stored| stored.document == document) && there.is_some(),
+                };
+                let mut done = Done::new(id, before, Some(masked(&document)));
+                if same {
+                    done.same = true;
+                    draft.done.push(done);
+                    return Ok(());
+                }
+                if let Some(place) = file {
+                    return Err(read_only(id, place).into());
+                }
+                let action = if there.is_some() { "replace" } else { "create" };
+                draft.put(id, action, document, &done);
+                draft.places.insert(text_of(id), at.clone());
+                draft.done.push(done);
+            }
+            What::Run(on) => {
+                let Some(before) = before else { return Err(missing(id).into()) };
+                let mut after = before.clone();
+                set_enabled(&mut after, *on);
+                let mut done = Done::new(id, Some(before), Some(after));
+                done.same = is_on(done.before.as_ref()) == *on;
+                let action = if *on { "start" } else { "stop" };
+                match stored.filter(|_| file.is_none()) {
+                    _ if done.same => {}
+                    Some(stored) => {
+                        let mut document = stored.document.clone();
+                        set_enabled(&mut document, *on);
+                        draft.put(id, action, document, &done);
+                    }
+                    None => {
+                        draft.contents.running.retain(|(other, _)| other != id);
+                        draft.contents.running.push((id.clone(), *on));
+                        draft.change(id, action, Effect::Run(*on), &done);
+                    }
+                }
+                draft.done.push(done);
+            }
+            What::Delete => {
+                if let Some(place) = file {
+                    return Err(read_only(id, place).into());
+                }
+                if there.is_none() && stored.is_none() && !orphan {
+                    return Err(missing(id).into());
+                }
+                let before = before.or_else(|| stored.map(|stored| masked(&stored.document)));
+                let done = Done::new(
+                    id,
+                    before.or_else(|| Some(json!({"kind": id.kind.word(), "name": &*id.name}))),
+                    None,
+                );
+                draft.contents.resources.retain(|stored| stored.id != *id);
+                draft.change(id, "delete", Effect::Delete, &done);
+                draft.done.push(done);
+                if id.kind == ResourceKind::Stream {
+                    draft.streams.push(id.name.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+impl Draft<'_> {
+    fn put(&mut self, id: &Id, action: &'static str, document: Value, done: &Done) {
+        let now = clock::now_us();
+        let created = self.state.stored(id).map_or(now, |stored| stored.created);
+        self.contents.resources.retain(|stored| stored.id != *id);
+        self.contents.resources.push(Stored {
+            id: id.clone(),
+            document: document.clone(),
+            // Given when it is kept.
+            revision: 0,
+            created,
+            changed: now,
+            by: String::new(),
+        });
+        self.change(id, action, Effect::Put(document), done);
+    }
+    fn change(&mut self, id: &Id, action: &'static str, effect: Effect, done: &Done) {
+        self.changes.push(Change {
+            id: id.clone(),
+            action,
+            effect,
+            before: done.before.clone(),
+            after: done.after.clone(),
+        });
+    }
+}
+impl State {
+    /// Without those that this request sends anew.
+    fn left_out_but(&self, places: &HashMap<String, String>) -> BTreeMap<Id, String> {
+        let sent = |id: &Id| places.contains_key(&text_of(id));
+        self.left_out
+            .iter()
+            .filter(|(id, _)| !sent(id))
+            .map(|(id, why)| (id.clone(), why.clone()))
+            .collect()
+    }
+}
+/// The revisions that the store gave: one for each change, in their order.
+fn number(contents: &mut Contents, changes: &[Change], before: u64, author: &Author) {
+    for (change, revision) in changes.iter().zip(before + 1..) {
+        let puts = matches!(change.effect, Effect::Put(_));
+        for stored in contents.resources.iter_mut().filter(|stored| puts && stored.id == change.id) {
+            stored.revision = revision;
+            stored.by.clone_from(&author.who);
+        }
+    }
+}
+/// What others point at does not go.
+fn unused(draft: &Draft<'_>) -> Result<(), Refused> {
+    let gone = |id: &Id| draft.done.iter().any(|done| done.id == *id && done.after.is_none());
+    let rewritten = |id: &Id| draft.places.contains_key(&text_of(id));
+    for done in draft.done.iter().filter(|done| done.after.is_none()) {
+        let users: Vec<_> = draft
+            .state
+            .users_of(&done.id)
+            .into_iter()
+            .filter(|user| !gone(user) && !rewritten(user))
+            .collect();
+        if users.is_empty() {
+            continue;
+        }
+        let names: Vec<_> = users.iter().map(named).collect();
+        let text = format!("the {} is used by the {}", named(&done.id), names.join(", the "));
+        let told = |user: &Id| json!({"kind": user.kind.word(), "name": &*user.name, "code": Code::InUse.to_string(), "pointer": "", "detail": format!("uses the {}", named(&done.id))});
+        return Err(Refused {
+            error: Error::client(Code::InUse, text).with_hint("change or delete those that use it first"),
+            errors: users.iter().map(told).collect(),
+        });
+    }
+    Ok(())
+}
+/// Faults in this request have pointers into it; others name the resource, or the place in a file.
+fn of_request(report: &Report, places: &HashMap<String, String>, state: &State) -> Refused {
+    let ids: HashMap<String, &Id> = state
+        .contents
+        .resources
+        .iter()
+        .map(|stored| (text_of(&stored.id), &stored.id))
+        .collect();
+    Refused::of_report(report, |told| {
+        let mut place = Map::new();
+        if let Some(at) = places.get(&*told.file) {
+            return (format!("{at}{}", told.pointer), place);
+        }
+        if let Some(id) = ids.get(&*told.file) {
+            place.insert("kind".to_owned(), id.kind.word().into());
+            place.insert("name".to_owned(), (&*id.name).into());
+        } else {
+            place.insert("file".to_owned(), (&*told.file).into());
+            place.insert("line".to_owned(), told.line.into());
+            place.insert("column".to_owned(), told.column.into());
+        }
+        (told.pointer.clone(), place)
+    })
+}
+/// ``api `orders` ``.
+fn named(id: &Id) -> String {
+    format!("{} `{}`", id.kind, id.name)
+}
+pub(crate) fn missing(id: &Id) -> Error {
+    Error::client(Code::NoSuchResource, format!("there is no {}", named(id)))
+}
+fn read_only(id: &Id, place: &tidegate_config::Place) -> Error {
+    Error::client(Code::ReadOnly, format!("the {} comes from {place}", named(id)))
+        .with_hint("change it there: the node reads the file again by itself")
+}
+fn set_enabled(document: &mut Value, on: bool) {
+    if let Some(members) = document.as_object_mut() {
+        members.insert("enabled".to_owned(), on.into());
+    }
+}
+/// Started, unless it says otherwise.
+fn is_on(document: Option<&Value>) -> bool {
+    document
+        .and_then(|document| document.get("enabled"))
+        .is_none_or(|on| on != &Value::Bool(false))
+}
+/// As it is kept: without what the API adds, by its right name, secrets that are only hinted at filled in.
+fn clean(id: &Id, mut document: Value, stored: Option<&Stored>) -> Value {
+    if let Some(members) = document.as_object_mut() {
+        members.remove("meta");
+        members.remove("status");
+        members.insert("kind".to_owned(), id.kind.word().into());
+        members.entry("name").or_insert_with(|| (&*id.name).into());
+    }
+    if let Some(stored) = stored {
+        keep_secrets(&mut document, &stored.document);
+    }
+    document
+}
+fn keep_secrets(new: &mut Value, old: &Value) {
+    match (new, old) {
+        (Value::String(text), Value::String(secret)) if text == MASKED => text.clone_from(secret),
+        (Value::Object(new), Value::Object(old)) => {
+            for (key, value) in new {
+                if let Some(old) = old.get(key) {
+                    keep_secrets(value, old);
+                }
+            }
+        }
+        (Value::Array(new), Value::Array(old)) => new.iter_mut().zip(old).for_each(|(new, old)| keep_secrets(new, old)),
+        _ => {}
+    }
+}
+fn masked(document: &Value) -> Value {
+    let mut alone = tidegate_config::Documents::default();
+    alone.add("", document);
+    alone.declared().next().map_or(Value::Null, |declared| declared.document)
+}

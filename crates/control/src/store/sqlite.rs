@@ -1,0 +1,298 @@
+//! The store in one file: SQLite, for a single node.
+use super::{Author, Change, Contents, Effect, Entry, Store, Stored};
+use futures::future::BoxFuture;
+use serde_json::Value;
+use sqlx::{
+    Row, SqlSafeStr, SqlitePool, SqliteTransaction,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+use std::{path::Path, time::Duration};
+use tidegate_config::{Id, ResourceKind};
+use tidegate_core::{
+    clock,
+    error::{Code, Error, Fault, Result},
+};
+use tokio::sync::watch;
+
+/// One file, held by one process: whoever opens it holds the lock of the data folder.
+pub struct Sqlite {
+    /// A single connection: what is read is never older than what was written.
+    pool: SqlitePool,
+    revision: watch::Sender<u64>,
+    /// Changes that are kept for the audit log.
+    kept: u64,
+}
+impl Sqlite {
+    /// Opens the file, makes it if it is not there, and brings an older one up to date. A newer one is refused with `NewerFormat`.
+    /// Of the changes the newest `kept` are remembered.
+    pub async fn open(path: &Path, kept: u64) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // What is answered is on disk.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(5));
+        let one = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        let pool = one.connect_with(options).await.map_err(failed)?;
+        migrator().run(&pool).await.map_err(|error| match error {
+            MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
+                let text = format!("`{}` was written by a newer version of Tidegate: format {version}", path.display());
+                Error::new(Code::NewerFormat, Fault::Operator, text).with_hint("start the version that wrote it, or a newer one")
+            }
+            other => Error::new(
+                Code::StoreFailed,
+                Fault::Operator,
+                format!("`{}` cannot be used: {other}", path.display()),
+            )
+            .because(other),
+        })?;
+        let store = Self {
+            pool,
+            revision: watch::Sender::new(0),
+            kept,
+        };
+        let mut reading = store.pool.begin().await.map_err(failed)?;
+        store.revision.send_replace(revision(&mut reading).await?);
+        drop(reading);
+        Ok(store)
+    }
+}
+fn migrator() -> Migrator {
+    let first = include_str!("1_resources.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(1, "resources".into(), MigrationType::Simple, first, false)])
+}
+fn failed(error: sqlx::Error) -> Error {
+    Error::new(Code::StoreFailed, Fault::Operator, "the store of resources failed").because(error)
+}
+fn damaged(what: &str) -> Error {
+    Error::new(
+        Code::StoreFailed,
+        Fault::Operator,
+        format!("the store of resources is damaged: {what}"),
+    )
+}
+async fn revision(of: &mut SqliteTransaction<'_>) -> Result<u64> {
+    // Also when all changes were forgotten.
+    let row = sqlx::query("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'changes'");
+    let number: i64 = row.fetch_one(&mut **of).await.map_err(failed)?.try_get(0).map_err(failed)?;
+    Ok(number.unsigned_abs())
+}
+fn id(row: &SqliteRow) -> Result<Id> {
+    let (kind, name): (&str, &str) = (row.try_get("kind").map_err(failed)?, row.try_get("name").map_err(failed)?);
+    let kind = ResourceKind::of_word(kind).ok_or_else(|| damaged(&format!("it holds a resource of the kind `{kind}`")))?;
+    Ok(Id::new(kind, name))
+}
+fn json(text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|error| damaged("it holds what is no JSON").because(error))
+}
+fn maybe_json(row: &SqliteRow, column: &str) -> Result<Option<Value>> {
+    let text: Option<&str> = row.try_get(column).map_err(failed)?;
+    text.map(json).transpose()
+}
+fn number(row: &SqliteRow, column: &str) -> Result<i64> {
+    row.try_get(column).map_err(failed)
+}
+fn text(row: &SqliteRow, column: &str) -> Result<String> {
+    row.try_get(column).map_err(failed)
+}
+
+impl Store for Sqlite {
+    fn load(&self) -> BoxFuture<'_, Result<Contents>> {
+        Box::pin(async move {
+            let mut all = self.pool.begin().await.map_err(failed)?;
+            let revision = revision(&mut all).await?;
+            let resources = sqlx::query("SELECT * FROM resources").fetch_all(&mut *all).await.map_err(failed)?;
+            let running = sqlx::query("SELECT * FROM running").fetch_all(&mut *all).await.map_err(failed)?;
+            let stored = |row: &SqliteRow| {
+                Ok(Stored {
+                    id: id(row)?,
+                    document: json(&text(row, "document")?)?,
+                    revision: number(row, "revision")?.unsigned_abs(),
+                    created: number(row, "created")?,
+                    changed: number(row, "changed")?,
+                    by: text(row, "author")?,
+                })
+            };
+            let enabled = |row: &SqliteRow| Ok((id(row)?, number(row, "enabled")? != 0));
+            Ok(Contents {
+                revision,
+                resources: resources.iter().map(stored).collect::<Result<_>>()?,
+                running: running.iter().map(enabled).collect::<Result<_>>()?,
+            })
+        })
+    }
+    fn commit<'a>(&'a self, at: u64, changes: &'a [Change], author: &'a Author) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(async move {
+            let mut all = self.pool.begin().await.map_err(failed)?;
+            let is = revision(&mut all).await?;
+            if is != at {
+                return Err(Error::client(
+                    Code::Changed,
+                    format!("the resources are at revision {is}, not {at}"),
+                ));
+            }
+            let now = clock::now_us();
+            for change in changes {
+                one(&mut all, change, author, now).await?;
+            }
+            let is = revision(&mut all).await?;
+            let forgotten = i64::try_from(is.saturating_sub(self.kept)).unwrap_or(i64::MAX);
+            let forget = sqlx::query("DELETE FROM changes WHERE revision <= ?").bind(forgotten);
+            forget.execute(&mut *all).await.map_err(failed)?;
+            all.commit().await.map_err(failed)?;
+            self.revision.send_replace(is);
+            Ok(is)
+        })
+    }
+    fn changes(&self, before: Option<u64>, limit: u32) -> BoxFuture<'_, Result<Vec<Entry>>> {
+        Box::pin(async move {
+            let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
+            let rows = sqlx::query("SELECT * FROM changes WHERE revision < ? ORDER BY revision DESC LIMIT ?");
+            let rows = rows
+                .bind(before)
+                .bind(i64::from(limit))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
+            let entry = |row: &SqliteRow| {
+                Ok(Entry {
+                    revision: number(row, "revision")?.unsigned_abs(),
+                    at: number(row, "at")?,
+                    author: Author {
+                        who: text(row, "who")?,
+                        from: text(row, "origin")?,
+                    },
+                    action: text(row, "action")?,
+                    kind: text(row, "kind")?,
+                    name: text(row, "name")?,
+                    before: maybe_json(row, "before")?,
+                    after: maybe_json(row, "after")?,
+                })
+            };
+            rows.iter().map(entry).collect()
+        })
+    }
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+}
+async fn one(all: &mut SqliteTransaction<'_>, change: &Change, author: &Author, now: i64) -> Result<()> {
+    let (kind, name) = (change.id.kind.word(), &*change.id.name);
+    let told = |value: &Option<Value>| value.as_ref().map(ToString::to_string);
+    let row = sqlx::query(
+        "INSERT INTO changes (at, who, origin, action, kind, name, before, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING revision",
+    );
+    let row = row.bind(now).bind(&author.who).bind(&author.from).bind(change.action);
+    let row = row.bind(kind).bind(name).bind(told(&change.before)).bind(told(&change.after));
+    let revision: i64 = row.fetch_one(&mut **all).await.map_err(failed)?.try_get(0).map_err(failed)?;
+    let effect = match &change.effect {
+        Effect::Nothing => return Ok(()),
+        Effect::Put(document) => sqlx::query(
+            "INSERT INTO resources (kind, name, document, revision, created, changed, author) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)
+             ON CONFLICT (kind, name) DO UPDATE SET document = ?3, revision = ?4, changed = ?5, author = ?6",
+        )
+        .bind(kind)
+        .bind(name)
+        .bind(document.to_string())
+        .bind(revision)
+        .bind(now)
+        .bind(&author.who),
+        Effect::Delete => sqlx::query("DELETE FROM resources WHERE kind = ? AND name = ?")
+            .bind(kind)
+            .bind(name),
+        Effect::Run(enabled) => {
+            sqlx::query("INSERT INTO running (kind, name, enabled) VALUES (?1, ?2, ?3) ON CONFLICT (kind, name) DO UPDATE SET enabled = ?3")
+                .bind(kind)
+                .bind(name)
+                .bind(*enabled)
+        }
+    };
+    effect.execute(&mut **all).await.map_err(failed)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn author() -> Author {
+        Author {
+            who: "token admin".into(),
+            from: "127.0.0.1:9".into(),
+        }
+    }
+    fn put(name: &str, document: Value) -> Change {
+        Change {
+            id: Id::new(ResourceKind::Stream, name),
+            action: "create",
+            after: Some(document.clone()),
+            before: None,
+            effect: Effect::Put(document),
+        }
+    }
+    #[tokio::test]
+    async fn what_is_committed_is_there_after_a_start_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.db");
+        let store = Sqlite::open(&path, 3).await.unwrap();
+        assert_eq!(
+            store
+                .commit(0, &[put("a", json!({"x": 1})), put("b", json!({}))], &author())
+                .await
+                .unwrap(),
+            2
+        );
+        assert_eq!(*store.watch().borrow(), 2);
+        let stale = store.commit(1, &[put("c", json!({}))], &author()).await.unwrap_err();
+        assert_eq!(stale.code(), Code::Changed);
+        let gone = Change {
+            action: "delete",
+            effect: Effect::Delete,
+            ..put("b", json!({}))
+        };
+        let stop = Change {
+            action: "stop",
+            effect: Effect::Run(false),
+            ..put("f", json!({}))
+        };
+        assert_eq!(store.commit(2, &[gone, stop], &author()).await.unwrap(), 4);
+        drop(store);
+
+        let store = Sqlite::open(&path, 3).await.unwrap();
+        let contents = store.load().await.unwrap();
+        let [a] = &contents.resources[..] else { panic!("{contents:?}") };
+        assert_eq!(
+            (&*a.id.name, &a.document, a.revision, &*a.by),
+            ("a", &json!({"x": 1}), 1, "token admin")
+        );
+        assert_eq!(contents.running, [(Id::new(ResourceKind::Stream, "f"), false)]);
+        assert_eq!(contents.revision, 4);
+        let told: Vec<_> = store
+            .changes(None, 10)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|entry| (entry.revision, entry.action))
+            .collect();
+        assert_eq!(told, [(4, "stop".into()), (3, "delete".into()), (2, "create".into())]);
+        assert_eq!(store.changes(Some(4), 1).await.unwrap()[0].revision, 3);
+    }
+    #[tokio::test]
+    async fn a_newer_file_is_refused_and_no_database_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.db");
+        let store = Sqlite::open(&path, 3).await.unwrap();
+        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9, 'x', 1, x'00', 0)";
+        sqlx::query(newer).execute(&store.pool).await.unwrap();
+        drop(store);
+        let refused = Sqlite::open(&path, 3).await.err().unwrap();
+        assert_eq!(refused.code(), Code::NewerFormat, "{refused:?}");
+        let other = folder.path().join("other.db");
+        #[expect(clippy::disallowed_methods, reason = "a test makes a file")]
+        std::fs::write(&other, [b'x'; 5_000]).unwrap();
+        assert_eq!(Sqlite::open(&other, 3).await.err().unwrap().code(), Code::StoreFailed);
+    }
+}

@@ -1,0 +1,457 @@
+//! A node as the command line sees it: an address, a token, and calls whose every failure says what to do.
+use super::{
+    Output,
+    failure::{Failure, text},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
+use serde_json::Value;
+use std::{
+    error::Error as _,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tidegate_core::error::Code;
+
+/// Longer is nobody there.
+const CONNECT: Duration = Duration::from_secs(5);
+/// For an answer to begin; whoever asks the node to wait adds that.
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
+/// The largest answer that is read whole.
+const MOST: usize = 256 << 20;
+/// How a gateway says that it has no such path.
+const NO_PATH: &str = "no api has this path";
+
+/// Which node, and who asks.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Node")]
+pub(super) struct Remote {
+    /// The node's admin address.
+    #[arg(long, env = "TIDEGATE_NODE", hide_env_values = true, value_name = "URL", default_value = "http://localhost:8084", value_parser = address, global = true)]
+    node: String,
+    /// Who asks: a token. Without it, what stands in DIR/admin-token.
+    #[arg(long, env = "TIDEGATE_TOKEN", hide_env_values = true, value_name = "TOKEN", global = true)]
+    token: Option<String>,
+    /// The node's data folder, for its admin-token.
+    #[arg(long, value_name = "DIR", default_value = "./tidegate-data", global = true)]
+    pub(super) data_dir: PathBuf,
+    /// Trust these certificates (PEM) instead of the system's.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) ca: Option<PathBuf>,
+    /// How to print what comes back.
+    #[arg(short, long, value_enum, default_value_t = Output::Table, global = true)]
+    pub(super) output: Output,
+}
+/// `localhost:8084` is meant as `http://localhost:8084`.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    let whole = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
+    };
+    let wrong = || "expected an address like http://localhost:8084".to_owned();
+    let uri: http::Uri = whole.parse().map_err(|_| wrong())?;
+    let good =
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none();
+    if good {
+        Ok(whole.trim_end_matches('/').to_owned())
+    } else {
+        Err(wrong())
+    }
+}
+
+/// Speaks to one node.
+pub(super) struct Node {
+    pub(super) address: String,
+    client: HttpClient,
+    token: Option<HeaderValue>,
+    /// Why there is no token, and what to do.
+    no_token: String,
+}
+/// Whatever it is sent to.
+#[derive(Clone)]
+pub(super) struct HttpClient(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+/// A request that is not a bare GET.
+#[derive(Default)]
+pub(super) struct Ask {
+    pub(super) method: Method,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// How long the node was asked to wait.
+    pub(super) wait: Duration,
+}
+impl Ask {
+    /// A method with a body of JSON.
+    pub(super) fn json(method: Method, body: &Value) -> Self {
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        Self {
+            method,
+            headers,
+            body: body.to_string().into(),
+            wait: Duration::ZERO,
+        }
+    }
+    pub(super) fn bare(method: Method) -> Self {
+        Self { method, ..Self::default() }
+    }
+    /// One more header.
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Result<Self, Failure> {
+        let value = HeaderValue::from_bytes(value.as_bytes())
+            .map_err(|_| Failure::command(format!("`{}` cannot be sent in a header", value.escape_debug())))?;
+        self.headers.insert(HeaderName::from_static(name), value);
+        Ok(self)
+    }
+}
+/// What came back, in JSON.
+pub(super) struct Answer {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Value,
+}
+
+impl Node {
+    pub(super) fn new(remote: &Remote) -> Result<Self, Failure> {
+        let (token, no_token) = match &remote.token {
+            Some(token) => (Some(token.clone()), String::new()),
+            None => read_token(&remote.data_dir),
+        };
+        let token = token.map(|token| bearer(token.trim())).transpose()?;
+        Ok(Self {
+            address: remote.node.clone(),
+            client: HttpClient::new(remote.ca.as_deref())?,
+            token,
+            no_token,
+        })
+    }
+    /// GET.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        Ok(self.ask(path, Ask::default()).await?.body)
+    }
+    /// GET of what may not be there.
+    pub(super) async fn find(&self, path: &str) -> Result<Option<Value>, Failure> {
+        let (status, answer) = self.read(self.send(path, Ask::default()).await?).await?;
+        match status {
+            _ if status.is_success() => Ok(Some(answer.body)),
+            StatusCode::NOT_FOUND if answer.body["detail"] != NO_PATH => Ok(None),
+            _ => Err(self.refused(status, &answer.body)),
+        }
+    }
+    /// A request, and its answer as JSON; no body is null.
+    pub(super) async fn ask(&self, path: &str, ask: Ask) -> Result<Answer, Failure> {
+        let (status, answer) = self.read(self.send(path, ask).await?).await?;
+        if status.is_success() {
+            Ok(answer)
+        } else {
+            Err(self.refused(status, &answer.body))
+        }
+    }
+    /// The same for what a node checks: what it has against it comes back as it is.
+    pub(super) async fn checked(&self, path: &str, ask: Ask) -> Result<Result<Value, Value>, Failure> {
+        let (status, answer) = self.read(self.send(path, ask).await?).await?;
+        match status {
+            _ if status.is_success() => Ok(Ok(answer.body)),
+            StatusCode::UNPROCESSABLE_ENTITY => Ok(Err(answer.body)),
+            _ => Err(self.refused(status, &answer.body)),
+        }
+    }
+    /// The same for what has a verdict for each of its parts, also where none of them was good.
+    pub(super) async fn ask_each(&self, path: &str, ask: Ask) -> Result<Answer, Failure> {
+        let (status, answer) = self.read(self.send(path, ask).await?).await?;
+        if status.is_success() || answer.body["results"].is_array() {
+            Ok(answer)
+        } else {
+            Err(self.refused(status, &answer.body))
+        }
+    }
+    /// A request, and its answer as a stream of events.
+    pub(super) async fn events(&self, path: &str) -> Result<Incoming, Failure> {
+        let response = self.send(path, Ask::default().header("accept", "text/event-stream")?).await?;
+        if response.status().is_success() && media(response.headers()) == "text/event-stream" {
+            return Ok(response.into_body());
+        }
+        let (status, headers) = (response.status(), response.headers().clone());
+        let (_, answer) = self.read(response).await?;
+        Err(if status.is_success() {
+            self.foreign(status, &headers)
+        } else {
+            self.refused(status, &answer.body)
+        })
+    }
+    async fn send(&self, path: &str, mut ask: Ask) -> Result<Response<Incoming>, Failure> {
+        if let Some(token) = &self.token {
+            ask.headers.insert(header::AUTHORIZATION, token.clone());
+        }
+        if !ask.headers.contains_key(header::ACCEPT) {
+            ask.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        }
+        let limit = ANSWER + ask.wait;
+        let url = format!("{}{path}", self.address);
+        let sending = self.client.send(&url, ask);
+        match tokio::time::timeout(limit, sending).await {
+            Ok(sent) => sent.map_err(|why| self.unreachable(&why)),
+            Err(_late) => {
+                let why = format!("{} does not answer within {} s", self.address, limit.as_secs());
+                Err(Failure::new(Code::NodeUnreachable, why).hint("is it overloaded, or is something else listening there?"))
+            }
+        }
+    }
+    /// The whole answer, if a node gave it.
+    async fn read(&self, response: Response<Incoming>) -> Result<(StatusCode, Answer), Failure> {
+        let (parts, body) = response.into_parts();
+        let (status, headers) = (parts.status, parts.headers);
+        let whole = Limited::new(body, MOST).collect();
+        let cut =
+            |why: String| Failure::new(Code::NodeUnreachable, format!("{} broke off its answer: {why}", self.address)).hint("try again");
+        let bytes = match tokio::time::timeout(ANSWER, whole).await {
+            Ok(Ok(whole)) => whole.to_bytes(),
+            Ok(Err(error)) => return Err(cut(error.to_string())),
+            Err(_late) => return Err(cut("it does not end".to_owned())),
+        };
+        if status == StatusCode::NO_CONTENT {
+            return Ok((
+                status,
+                Answer {
+                    headers,
+                    body: Value::Null,
+                },
+            ));
+        }
+        let body: Option<Value> = Some(&bytes)
+            .filter(|_| media(&headers).ends_with("json"))
+            .and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let good = |body: &Value| status.is_success() || text(body, "code").is_some_and(|code| code.starts_with("TG"));
+        match body.filter(good) {
+            Some(body) => Ok((status, Answer { headers, body })),
+            None => Err(self.foreign(status, &headers)),
+        }
+    }
+    fn refused(&self, status: StatusCode, problem: &Value) -> Failure {
+        if status == StatusCode::UNAUTHORIZED && self.token.is_none() {
+            return Failure::new(Code::NotLoggedIn, format!("not logged in to {}", self.address)).hint(&self.no_token);
+        }
+        if problem["code"] == "TG1001" && problem["detail"] == NO_PATH {
+            let text = format!("{} is a gateway, not a management API", self.address);
+            return Failure::new(Code::NotANode, text).hint("the admin address is another one, port 8084 unless set; name it with --node");
+        }
+        Failure::problem(problem)
+    }
+    fn unreachable(&self, why: &Unsent) -> Failure {
+        let failure = match why.kind {
+            Why::Connect | Why::Certificate => Failure::new(Code::NodeUnreachable, format!("cannot reach {}: {}", self.address, why.text)),
+            Why::NoTls => Failure::new(Code::NotANode, format!("{} does not speak TLS", self.address)),
+            Why::NoHttp => Failure::new(Code::NotANode, format!("{} does not answer in HTTP: {}", self.address, why.text)),
+        };
+        failure.hint(why.hint().unwrap_or("is a node running? `tidegate dev` starts one"))
+    }
+    fn foreign(&self, status: StatusCode, headers: &HeaderMap) -> Failure {
+        let what = match media(headers) {
+            "" => "nothing".to_owned(),
+            media => format!("`{media}`"),
+        };
+        let text = format!("{} answers {} with {what}, which no node does", self.address, status.as_u16());
+        Failure::new(Code::NotANode, text).hint("is it the admin address of a node, port 8084 unless set? name it with --node")
+    }
+}
+/// `<data-dir>/admin-token`, and why there is none.
+fn read_token(folder: &Path) -> (Option<String>, String) {
+    let path = folder.join("admin-token");
+    #[expect(clippy::disallowed_methods, reason = "the command line reads its token")]
+    let read = std::fs::read_to_string(&path);
+    let shown = path.display();
+    match read {
+        Ok(token) => (Some(token), String::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            (None, format!("no {shown} here; use --data-dir, --token or TIDEGATE_TOKEN"))
+        }
+        Err(error) => (
+            None,
+            format!("{shown} cannot be read: {}; use --token or TIDEGATE_TOKEN", plain(&error)),
+        ),
+    }
+}
+fn bearer(token: &str) -> Result<HeaderValue, Failure> {
+    let wrong = || Failure::new(Code::NotLoggedIn, "this is no token").hint("a token begins with `tgt_` and stands on one line");
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| wrong())?;
+    value.set_sensitive(true);
+    if token.is_empty() { Err(wrong()) } else { Ok(value) }
+}
+/// Without parameters, in lower case as every server writes it.
+fn media(headers: &HeaderMap) -> &str {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim()
+}
+
+/// Nothing came back.
+#[derive(Debug)]
+pub(super) struct Unsent {
+    pub(super) text: String,
+    kind: Why,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Connect,
+    Certificate,
+    NoTls,
+    NoHttp,
+}
+impl Unsent {
+    /// What to do about it, whoever it was sent to.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        match self.kind {
+            Why::Connect => None,
+            Why::Certificate => Some("`--ca FILE` names the certificate that signed the other one's"),
+            Why::NoTls => Some("try it with http://"),
+            Why::NoHttp => Some("if it speaks TLS, try it with https://"),
+        }
+    }
+}
+impl HttpClient {
+    /// Trusts what the system trusts, or only what stands in that file.
+    pub(super) fn new(ca: Option<&Path>) -> Result<Self, Failure> {
+        let roots = match ca {
+            Some(file) => from_file(file)?,
+            None => system(),
+        };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Failure::command(format!("TLS does not start: {error}")))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(CONNECT));
+        tcp.set_nodelay(true);
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
+    }
+    /// One request to any address.
+    pub(super) async fn send(&self, url: &str, ask: Ask) -> Result<Response<Incoming>, Unsent> {
+        let wrong = |error: http::Error| Unsent {
+            text: error.to_string(),
+            kind: Why::Connect,
+        };
+        let mut request = Request::builder()
+            .method(ask.method)
+            .uri(url)
+            .body(Full::new(ask.body))
+            .map_err(wrong)?;
+        *request.headers_mut() = ask.headers;
+        self.0.request(request).await.map_err(|error| unsent(&error))
+    }
+}
+/// What the system trusts. Where there is nothing, a certificate that is not trusted says so by its hint.
+fn system() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+fn from_file(path: &Path) -> Result<RootCertStore, Failure> {
+    let unread =
+        |why: String| Failure::command(format!("`{}` cannot be read: {why}", path.display())).hint("--ca wants certificates in PEM");
+    #[expect(clippy::disallowed_methods, reason = "the command line reads whom to trust")]
+    let text = std::fs::read(path).map_err(|error| unread(plain(&error)))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|error| unread(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unread(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        Err(unread("there is no certificate in it".to_owned()))
+    } else {
+        Ok(roots)
+    }
+}
+/// The innermost cause says it best.
+fn unsent(error: &hyper_util::client::legacy::Error) -> Unsent {
+    let mut text = error.to_string();
+    let mut kind = if error.is_connect() { Why::Connect } else { Why::NoHttp };
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = cause.to_string();
+        let io = cause.downcast_ref::<std::io::Error>();
+        if let Some(tls) = cause.downcast_ref().or_else(|| io.and_then(inside)) {
+            kind = match tls {
+                rustls::Error::InvalidCertificate(_) => Why::Certificate,
+                rustls::Error::InvalidMessage(_) => Why::NoTls,
+                _ => kind,
+            };
+            text = tls.to_string();
+            break;
+        }
+        if let Some(io) = io
+            && io.get_ref().is_none()
+        {
+            text = plain(io);
+            // It was there and went: whoever asks again may find another.
+            kind = Why::Connect;
+            break;
+        }
+        next = cause.source();
+    }
+    Unsent { text, kind }
+}
+/// TLS hands its errors on in those of the system, also in several; what lies in one is none of its sources.
+fn inside(error: &std::io::Error) -> Option<&rustls::Error> {
+    let inner = error.get_ref()?;
+    inner.downcast_ref().or_else(|| inner.downcast_ref().and_then(inside))
+}
+/// Without the number of the operating system.
+pub(super) fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or(String::new(), |first| first.to_lowercase().chain(chars).collect())
+}
+/// A name in a path: what a path would read otherwise is escaped.
+pub(super) fn escaped(text: &str, slashes: bool) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte as char),
+            b'/' if slashes => out.push('/'),
+            _ => {
+                // A `String` takes everything that is written to it.
+                let _never = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_be_short() {
+        assert_eq!(address("localhost:1").as_deref(), Ok("http://localhost:1"));
+        assert_eq!(address("https://a.example/").as_deref(), Ok("https://a.example"));
+        for bad in ["", "ftp://a", "http://", "http://a?b", "a b"] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+    #[test]
+    fn names_are_escaped_in_paths() {
+        assert_eq!(escaped("a/b c?", false), "a%2Fb%20c%3F");
+        assert_eq!(escaped("a/b#", true), "a/b%23");
+    }
+}

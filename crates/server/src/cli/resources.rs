@@ -1,0 +1,392 @@
+//! `tidegate KIND ls|info|add|rm`: one resource at a time. What has no flag here is written in a file and goes by `apply`.
+use super::{
+    FAILED, OK, Output,
+    add::{AddApi, AddEndpoint, AddStream, AddToken, AddUser},
+    confirm, count,
+    failure::{Failure, text},
+    node::{Ask, Node, Remote, escaped},
+    say, show,
+    table::table,
+    tell, yaml,
+};
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Map, Value, json};
+use tidegate_config::ResourceKind;
+
+/// Of one list.
+const PAGE: usize = 500;
+
+/// A kind and what to do with it.
+#[derive(Args)]
+pub(super) struct Of<V: Subcommand> {
+    #[command(subcommand)]
+    pub(super) verb: V,
+    #[command(flatten)]
+    pub(super) remote: Remote,
+}
+#[derive(Subcommand)]
+pub(super) enum Stream {
+    /// All of them.
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// One, whole.
+    Info(Named),
+    /// Make one.
+    Add(AddStream),
+    /// Remove it, with its messages.
+    Rm(RmStream),
+    /// Remove its messages; the stream stays.
+    Purge(Purge),
+}
+#[derive(Subcommand)]
+pub(super) enum Api {
+    /// All of them.
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// One, whole.
+    Info(Named),
+    /// Make one.
+    Add(AddApi),
+    /// Remove it.
+    Rm(Rm),
+    /// Let it answer.
+    Start(Named),
+    /// Let it answer no more; streams that are open end.
+    Stop(Named),
+}
+#[derive(Subcommand)]
+pub(super) enum Endpoint {
+    /// All of them.
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// One, whole.
+    Info(Named),
+    /// Make one.
+    Add(AddEndpoint),
+    /// Remove it.
+    Rm(Rm),
+}
+#[derive(Subcommand)]
+pub(super) enum User {
+    /// All of them.
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// One, whole.
+    Info(Named),
+    /// Make one. Asks for the password; only its hash leaves this machine.
+    Add(AddUser),
+    /// Remove it.
+    Rm(Rm),
+}
+#[derive(Subcommand)]
+pub(super) enum Token {
+    /// All of them.
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// One, whole.
+    Info(Named),
+    /// Make one and print it: it is shown only once.
+    Add(AddToken),
+    /// Remove it: it is worth nothing from then on.
+    Rm(Rm),
+}
+#[derive(Args)]
+pub(super) struct Ls {
+    /// Only names that begin so.
+    prefix: Option<String>,
+    /// Only what has this label.
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = super::setting)]
+    label: Option<(String, String)>,
+}
+#[derive(Args)]
+pub(super) struct Named {
+    /// Which one.
+    name: String,
+}
+#[derive(Args)]
+pub(super) struct Rm {
+    /// Which ones.
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+}
+#[derive(Args)]
+pub(super) struct RmStream {
+    /// Which ones.
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+    /// Do not ask.
+    #[arg(short, long)]
+    yes: bool,
+}
+#[derive(Args)]
+pub(super) struct Purge {
+    /// Which one.
+    name: String,
+    /// Do not ask.
+    #[arg(short, long)]
+    yes: bool,
+}
+/// A kind at a node.
+struct Kind {
+    of: ResourceKind,
+    node: Node,
+    output: Output,
+}
+impl Of<Stream> {
+    pub(super) async fn run(&self) -> Result<u8, Failure> {
+        let kind = Kind::new(ResourceKind::Stream, &self.remote)?;
+        match &self.verb {
+            Stream::Ls(ls) => kind.ls(ls).await,
+            Stream::Info(named) => kind.info(&named.name).await,
+            Stream::Add(add) => kind.add(add.document()).await,
+            Stream::Rm(rm) => {
+                for name in &rm.names {
+                    let messages = kind.messages(name).await?;
+                    confirm(&format!("removes stream {name} and its {messages}"), rm.yes)?;
+                    kind.rm(name).await?;
+                }
+                Ok(OK)
+            }
+            Stream::Purge(purge) => kind.purge(&purge.name, purge.yes).await,
+        }
+    }
+}
+impl Of<Api> {
+    pub(super) async fn run(&self) -> Result<u8, Failure> {
+        let kind = Kind::new(ResourceKind::Api, &self.remote)?;
+        match &self.verb {
+            Api::Ls(ls) => kind.ls(ls).await,
+            Api::Info(named) => kind.info(&named.name).await,
+            Api::Add(add) => kind.add(add.document()).await,
+            Api::Rm(rm) => kind.rm_all(&rm.names).await,
+            Api::Start(named) => kind.turn(&named.name, "start", "started").await,
+            Api::Stop(named) => kind.turn(&named.name, "stop", "stopped").await,
+        }
+    }
+}
+impl Of<Endpoint> {
+    pub(super) async fn run(&self) -> Result<u8, Failure> {
+        let kind = Kind::new(ResourceKind::Endpoint, &self.remote)?;
+        match &self.verb {
+            Endpoint::Ls(ls) => kind.ls(ls).await,
+            Endpoint::Info(named) => kind.info(&named.name).await,
+            Endpoint::Add(add) => kind.add(add.document()).await,
+            Endpoint::Rm(rm) => kind.rm_all(&rm.names).await,
+        }
+    }
+}
+impl Of<User> {
+    pub(super) async fn run(&self) -> Result<u8, Failure> {
+        let kind = Kind::new(ResourceKind::User, &self.remote)?;
+        match &self.verb {
+            User::Ls(ls) => kind.ls(ls).await,
+            User::Info(named) => kind.info(&named.name).await,
+            User::Add(add) => kind.add(add.document()?).await,
+            User::Rm(rm) => kind.rm_all(&rm.names).await,
+        }
+    }
+}
+impl Of<Token> {
+    pub(super) async fn run(&self) -> Result<u8, Failure> {
+        let kind = Kind::new(ResourceKind::Token, &self.remote)?;
+        match &self.verb {
+            Token::Ls(ls) => kind.ls(ls).await,
+            Token::Info(named) => kind.info(&named.name).await,
+            Token::Add(add) => {
+                let made = kind.make(add.document()).await?;
+                if kind.output == Output::Table {
+                    say(&format!("{}\n", text(&made, "token").unwrap_or_default()));
+                    tell("shown once: keep it now\n");
+                } else {
+                    show(&made, kind.output);
+                }
+                Ok(OK)
+            }
+            Token::Rm(rm) => kind.rm_all(&rm.names).await,
+        }
+    }
+}
+
+impl Kind {
+    fn new(kind: ResourceKind, remote: &Remote) -> Result<Self, Failure> {
+        Ok(Self {
+            of: kind,
+            node: Node::new(remote)?,
+            output: remote.output,
+        })
+    }
+    fn path(&self, name: &str) -> String {
+        format!("/api/v1/{}/{}", self.of.plural(), escaped(name, false))
+    }
+    async fn ls(&self, ls: &Ls) -> Result<u8, Failure> {
+        let mut wanted = format!("limit={PAGE}");
+        if let Some(prefix) = &ls.prefix {
+            wanted.extend(["&name=", &escaped(prefix, false)]);
+        }
+        if let Some((key, value)) = &ls.label {
+            wanted.extend(["&label=", &escaped(&format!("{key}={value}"), false)]);
+        }
+        let mut items = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let mut page = self.node.get(&format!("/api/v1/{}?{wanted}{cursor}", self.of.plural())).await?;
+            if let Some(more) = page["items"].as_array_mut() {
+                items.append(more);
+            }
+            match text(&page, "next_cursor") {
+                Some(next) => cursor = format!("&cursor={}", escaped(&next, false)),
+                None => break,
+            }
+        }
+        if self.output != Output::Table {
+            show(&Value::Array(items), self.output);
+        } else if items.is_empty() {
+            tell(&format!("{}\n", count(0, self.of.word())));
+        } else {
+            let (head, row) = columns(self.of);
+            say(&table(head, &items.iter().map(row).collect::<Vec<_>>()));
+        }
+        Ok(OK)
+    }
+    async fn info(&self, name: &str) -> Result<u8, Failure> {
+        let resource = self.node.get(&self.path(name)).await?;
+        match self.output {
+            Output::Json => show(&resource, Output::Json),
+            // Nothing reads better than what the user would write.
+            Output::Table | Output::Yaml => say(&yaml::document(&resource)),
+        }
+        Ok(OK)
+    }
+    async fn make(&self, document: Map<String, Value>) -> Result<Value, Failure> {
+        let path = format!("/api/v1/{}", self.of.plural());
+        Ok(self.node.ask(&path, Ask::json(Method::POST, &document.into())).await?.body)
+    }
+    async fn add(&self, document: Map<String, Value>) -> Result<u8, Failure> {
+        let made = self.make(document).await?;
+        self.done("created", &text(&made, "name").unwrap_or_default(), &made);
+        Ok(OK)
+    }
+    async fn rm_all(&self, names: &[String]) -> Result<u8, Failure> {
+        let mut code = OK;
+        for name in names {
+            if let Err(failure) = self.rm(name).await {
+                // The others may go.
+                code = failure.tell().max(FAILED);
+            }
+        }
+        Ok(code)
+    }
+    async fn rm(&self, name: &str) -> Result<(), Failure> {
+        self.node.ask(&self.path(name), Ask::bare(Method::DELETE)).await?;
+        self.done("deleted", name, &json!({"kind": self.of.word(), "name": name, "change": "deleted"}));
+        Ok(())
+    }
+    async fn turn(&self, name: &str, verb: &str, done: &str) -> Result<u8, Failure> {
+        let path = format!("{}/{verb}", self.path(name));
+        let turned = self.node.ask(&path, Ask::bare(Method::POST)).await?.body;
+        self.done(done, name, &turned);
+        Ok(OK)
+    }
+    async fn messages(&self, name: &str) -> Result<String, Failure> {
+        let stream = self.node.get(&self.path(name)).await?;
+        Ok(count(stream["status"]["messages"].as_u64().unwrap_or_default() as usize, "message"))
+    }
+    async fn purge(&self, name: &str, yes: bool) -> Result<u8, Failure> {
+        let messages = self.messages(name).await?;
+        confirm(&format!("removes {messages} of stream {name}"), yes)?;
+        let waiting = super::progress::Progress::waiting(format!("purging {name}"));
+        let answer = self.node.ask(&format!("{}/purge", self.path(name)), Ask::bare(Method::POST)).await;
+        drop(waiting);
+        let purged = answer?.body;
+        if self.output == Output::Table {
+            let messages = count(purged["purged"].as_u64().unwrap_or_default() as usize, "message");
+            say(&format!("purged {messages} of stream {name}\n"));
+        } else {
+            show(&purged, self.output);
+        }
+        Ok(OK)
+    }
+    fn done(&self, what: &str, name: &str, resource: &Value) {
+        if self.output == Output::Table {
+            say(&format!("{what} {} {name}\n", self.of.word()));
+        } else {
+            show(resource, self.output);
+        }
+    }
+}
+type Row = fn(&Value) -> Vec<String>;
+fn columns(kind: ResourceKind) -> (&'static [&'static str], Row) {
+    match kind {
+        ResourceKind::Stream => (
+            &["NAME", "TOPICS", "PARTITIONS", "MESSAGES", "BYTES", "STATE", "SOURCE"],
+            |stream| {
+                let topics = if stream["topics"].is_null() {
+                    &stream["name"]
+                } else {
+                    &stream["topics"]
+                };
+                let status = &stream["status"];
+                let partitions = if status["partitions"].is_null() {
+                    &stream["partitions"]
+                } else {
+                    &status["partitions"]
+                };
+                let cells = [
+                    &stream["name"],
+                    topics,
+                    partitions,
+                    &status["messages"],
+                    &status["bytes"],
+                    &status["state"],
+                ];
+                row(&cells, stream)
+            },
+        ),
+        ResourceKind::Api => (&["NAME", "PATHS", "BACKEND", "STATE", "SOURCE"], |api| {
+            let backend = if api["backend"].is_null() {
+                &api["publish"]
+            } else {
+                &api["backend"]
+            };
+            row(&[&api["name"], &api["paths"], backend, &api["status"]["state"]], api)
+        }),
+        ResourceKind::Endpoint => (&["NAME", "TYPE", "URL", "SOURCE"], |endpoint| {
+            row(&[&endpoint["name"], &endpoint["type"], &endpoint["url"]], endpoint)
+        }),
+        ResourceKind::User => (&["NAME", "MANAGE", "SOURCE"], |user| row(&[&user["name"], &user["manage"]], user)),
+        ResourceKind::Token => (&["NAME", "MANAGE", "EXPIRES", "SOURCE"], |token| {
+            row(&[&token["name"], &token["manage"], &token["expires"]], token)
+        }),
+    }
+}
+/// The cells, and where it comes from.
+fn row(cells: &[&Value], resource: &Value) -> Vec<String> {
+    cells
+        .iter()
+        .map(|cell| word(cell))
+        .chain([word(&resource["meta"]["source"])])
+        .collect()
+}
+/// A value in one word: `stream:orders`.
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(word).collect::<Vec<_>>().join(","),
+        // A path with a host, a backend of one key, a backend with more.
+        Value::Object(map) => match (map.get("path"), map.get("host")) {
+            (Some(path), Some(host)) => format!("{}{}", word(host), word(path)),
+            (Some(path), None) => word(path),
+            _ => map
+                .iter()
+                .map(|(key, value)| match value {
+                    Value::Object(_) | Value::Null => key.clone(),
+                    value => format!("{key}:{}", word(value)),
+                })
+                .collect::<Vec<_>>()
+                .join(","),
+        },
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,245 @@
+//! The data plane of this node as control drives it: streams, captures, endpoints, routes, and the log level.
+use crate::{observe::logs::Levels, reconcile::reconcile};
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex as Lock, PoisonError},
+};
+use tidegate_config::{Api, Backend, Checked, Compatibility, HttpGet, HttpPost, Id, Include, Place, ResourceKind, Slow, Sse};
+use tidegate_control::plane::{self, Prepared, Refusal};
+use tidegate_core::{error::Result, filter::Filter};
+use tidegate_endpoints::{
+    kinds,
+    local::{Captures, House},
+};
+use tidegate_gateway::{
+    compile::{Undeployable, compile},
+    instances::Instances,
+    metrics::Metrics,
+    world::{Snapshot, World},
+};
+use tidegate_hub::Hub;
+use tidegate_log::{Log, Stream};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// What metrics call whoever reads and publishes by the management API: no resource can be called so.
+const MANAGE: &str = "$manage";
+
+/// Streams with the topics they capture.
+type Captured = Vec<(Arc<Stream>, Vec<Filter>)>;
+
+/// See the head of this file.
+pub(crate) struct Plane {
+    log: Arc<Log>,
+    captures: Arc<Captures>,
+    metrics: Arc<Metrics>,
+    levels: Arc<Levels>,
+    world: Arc<World>,
+    /// Every stream and topic, for whoever manages this node.
+    messages: Arc<World>,
+    declared: Lock<HashSet<Arc<str>>>,
+    turn: Mutex<Turn>,
+}
+/// What one change at a time works on.
+struct Turn {
+    instances: Instances,
+    captured: Captured,
+    revision: u64,
+    /// As the configuration says it; the API may have set another one since.
+    level: Option<String>,
+}
+impl Plane {
+    /// Over an open log; nothing is served yet. Readers share so many bytes of recent messages.
+    pub(crate) fn new(
+        log: Arc<Log>,
+        hub: Arc<Hub>,
+        captures: Arc<Captures>,
+        metrics: Arc<Metrics>,
+        levels: Arc<Levels>,
+        fan_out_bytes: u64,
+    ) -> Arc<Self> {
+        let house = House::new(log.clone(), hub, captures.clone());
+        let local = Box::new(move |stream: Option<&str>| match stream {
+            Some(name) => house.stream(name),
+            None => Ok(house.topics()),
+        });
+        let world = World::new(Snapshot::default(), usize::try_from(fan_out_bytes).unwrap_or(usize::MAX));
+        Arc::new(Self {
+            log,
+            captures,
+            metrics,
+            levels,
+            messages: world.beside(Snapshot::default()),
+            world,
+            declared: Lock::default(),
+            turn: Mutex::new(Turn {
+                instances: Instances::new(kinds(), local),
+                captured: Vec::new(),
+                revision: 0,
+                level: None,
+            }),
+        })
+    }
+    /// The APIs.
+    pub(crate) fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+    /// `/streams/NAME` and `/topics/*`.
+    pub(crate) fn messages(&self) -> &Arc<World> {
+        &self.messages
+    }
+    /// Routes to every stream, declared or not, and to every topic.
+    async fn ways(&self, turn: &mut Turn, captured: &Captured) -> Result<Snapshot, Refusal> {
+        let streams = captured
+            .iter()
+            .map(|(stream, _)| (format!("/streams/{}", stream.name()), Backend::Stream(stream.name().into())));
+        let topics = ("/topics/*".to_owned(), Backend::Topic("${rest}".to_owned()));
+        let apis: Vec<_> = streams.chain([topics]).map(|(path, backend)| way(path, backend)).collect();
+        let was = self.messages.now();
+        let manage: Arc<str> = MANAGE.into();
+        compile(&apis, &was, &mut turn.instances, &|_| self.metrics.api(&manage), turn.revision)
+            .await?
+            .map_err(|refused| Refusal::Unkeepable(problems(refused)))
+    }
+}
+/// One that everybody who is let in may use to the full.
+fn way(path: String, backend: Backend) -> Api {
+    Api {
+        name: format!("{MANAGE}{path}").into(),
+        enabled: true,
+        paths: vec![tidegate_config::ApiPath { path, host: None }],
+        publish: Some(backend.clone()),
+        subscribe: Some(backend),
+        http_post: Some(HttpPost {
+            ack: None,
+            headers: vec!["content-type".to_owned(), "x-*".to_owned()],
+        }),
+        http_get: Some(HttpGet {
+            limit: 500,
+            wait: std::time::Duration::from_secs(5),
+            answer: None,
+        }),
+        sse: Some(Sse {
+            heartbeat: std::time::Duration::from_secs(5),
+        }),
+        websocket: None,
+        include: vec![Include::Headers, Include::Metadata],
+        cors: Vec::new(),
+        slow: Slow::CatchUp,
+        compatibility: Compatibility::None,
+        keyless: true,
+        place: Place::built_in(),
+    }
+}
+fn problems(refused: Vec<Undeployable>) -> Vec<(Id, tidegate_core::check::Problem)> {
+    let of = |api: Undeployable| {
+        let id = Id::new(ResourceKind::Api, api.api);
+        api.problems.into_iter().map(move |problem| (id.clone(), problem))
+    };
+    refused.into_iter().flat_map(of).collect()
+}
+impl plane::Plane for Plane {
+    fn prepare<'a>(&'a self, checked: &'a Checked) -> BoxFuture<'a, Result<Box<dyn Prepared + 'a>, Refusal>> {
+        Box::pin(async move {
+            let mut turn = self.turn.lock().await;
+            turn.revision += 1;
+            let captured = reconcile(&self.log, &checked.streams).await?;
+            let revision = turn.revision;
+            let was = self.world.now();
+            let compiled = compile(&checked.apis, &was, &mut turn.instances, &|name| self.metrics.api(name), revision).await?;
+            let world = compiled.map_err(|refused| Refusal::Unkeepable(problems(refused)))?;
+            let messages = self.ways(&mut turn, &captured).await?;
+            let next: Box<dyn Prepared + 'a> = Box::new(Next {
+                plane: self,
+                turn,
+                checked,
+                captured,
+                world,
+                messages,
+            });
+            Ok(next)
+        })
+    }
+    fn status(&self, id: &Id) -> Value {
+        match id.kind {
+            ResourceKind::Stream => match self.log.stream(&id.name) {
+                None => json!({"state": "gone"}),
+                Some(stream) => {
+                    let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner).contains(&id.name);
+                    let stats = stream.stats();
+                    json!({
+                        "state": if declared { "ready" } else { "orphan" },
+                        "partitions": stream.partitions(), "messages": stats.records, "bytes": stats.bytes,
+                    })
+                }
+            },
+            ResourceKind::Api => {
+                let running = self.world.now().routes.contains_key(&id.name);
+                json!({"state": if running { "running" } else { "stopped" }})
+            }
+            ResourceKind::Endpoint => json!({"state": "ready"}),
+            ResourceKind::User | ResourceKind::Token => json!({"state": "active"}),
+        }
+    }
+    fn orphans(&self) -> Vec<Arc<str>> {
+        let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+        let streams = self.log.streams();
+        let orphans = streams.iter().filter(|stream| !declared.contains(stream.name()));
+        orphans.map(|stream| stream.name().into()).collect()
+    }
+    fn delete_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let mut turn = self.turn.lock().await;
+            // Nobody finds it any more, and what is published to its topics goes elsewhere, before it goes.
+            turn.captured.retain(|(stream, _)| stream.name() != name);
+            self.captures.set(turn.captured.clone());
+            turn.instances.forget_stream(name);
+            turn.revision += 1;
+            let captured = std::mem::take(&mut turn.captured);
+            match self.ways(&mut turn, &captured).await {
+                Ok(ways) => self.messages.swap(ways),
+                Err(refusal) => tracing::error!(error = ?refusal, "the way to a deleted stream stays open"),
+            }
+            turn.captured = captured;
+            self.log.delete_stream(name).await
+        })
+    }
+    fn purge_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(self.log.purge_stream(name))
+    }
+}
+/// The next world, ready to be swapped in.
+struct Next<'a> {
+    plane: &'a Plane,
+    turn: MutexGuard<'a, Turn>,
+    checked: &'a Checked,
+    captured: Captured,
+    world: Snapshot,
+    messages: Snapshot,
+}
+impl Prepared for Next<'_> {
+    fn swap(self: Box<Self>) {
+        let Self {
+            plane,
+            mut turn,
+            checked,
+            captured,
+            world,
+            messages,
+        } = *self;
+        *plane.declared.lock().unwrap_or_else(PoisonError::into_inner) = checked.streams.iter().map(|stream| stream.name.clone()).collect();
+        plane.captures.set(captured.clone());
+        turn.captured = captured;
+        plane.world.swap(world);
+        plane.messages.swap(messages);
+        turn.instances.forget_unused();
+        let level = &checked.node.telemetry.level;
+        if turn.level.as_ref() != Some(level) {
+            if let Err(error) = plane.levels.set(level) {
+                tracing::error!(error = %error, "the log level stays as it was");
+            }
+            turn.level = Some(level.clone());
+        }
+    }
+}

@@ -1,0 +1,561 @@
+//! The command line against a running node: what it prints, what it changes, and how it ends.
+use crate::{TIDEGATE, dev};
+use insta::assert_snapshot;
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Command, Output, Stdio},
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+use tempfile::TempDir;
+use tidegate_core::clock;
+use tidegate_testkit::{Client, Node, balance};
+
+/// Longer has hung.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) fn folder() -> TempDir {
+    TempDir::new().unwrap()
+}
+/// A command with nothing on its standard input, in a place where nobody set anything.
+pub(crate) fn tidegate(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(TIDEGATE);
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("TIDEGATE_NODE")
+        .env_remove("TIDEGATE_TOKEN")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+/// All a user sees of several commands, without what differs each time.
+pub(crate) struct Seen {
+    folder: Arc<TempDir>,
+    node: Option<String>,
+    text: String,
+}
+impl Seen {
+    /// In a new folder, without a node.
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: Arc::new(folder()),
+            node: None,
+            text: String::new(),
+        }
+    }
+    /// In the folder of a node, which every command finds.
+    fn at(folder: &Arc<TempDir>, node: &Node) -> Self {
+        Self {
+            folder: folder.clone(),
+            node: Some(format!("http://{}", node.admin)),
+            text: String::new(),
+        }
+    }
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+    pub(crate) fn run(&mut self, arguments: &[&str]) -> Output {
+        self.run_with(arguments, b"")
+    }
+    fn run_with(&mut self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        // Whoever does not read it may be gone.
+        let _gone = child.stdin.take().unwrap().write_all(input);
+        let output = child.wait_with_output().unwrap();
+        self.see(arguments, &output);
+        output
+    }
+    /// Standard output of a command that goes well; nobody sees it.
+    fn out(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(self.folder(), arguments);
+        command.envs(self.node.iter().map(|node| ("TIDEGATE_NODE", node)));
+        command
+    }
+    fn see(&mut self, arguments: &[&str], output: &Output) {
+        let part = |name: &str, bytes: &[u8]| match text(bytes).trim_end() {
+            "" => String::new(),
+            text => format!("{name}{}\n", redacted(text)),
+        };
+        let (out, err) = (part("", &output.stdout), part("-- stderr\n", &output.stderr));
+        let code = match output.status.code() {
+            Some(0) => String::new(),
+            code => format!("-- exit {}\n", code.unwrap_or(-1)),
+        };
+        let line = redacted(&arguments.join(" "));
+        self.text.extend(["$ tidegate ", &line, "\n", &out, &err, &code, "\n"]);
+    }
+    pub(crate) fn all(&self) -> &str {
+        self.text.trim_end()
+    }
+}
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+#[expect(clippy::disallowed_methods, reason = "a test's own folder")]
+fn write(folder: &TempDir, name: &str, text: &str) {
+    let path = folder.path().join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+/// A node with the demo, and what is seen in its folder.
+fn demo() -> (Node, Seen) {
+    let folder = Arc::new(folder());
+    let node = dev().start_in(folder.clone());
+    let seen = Seen::at(&folder, &node);
+    (node, seen)
+}
+const STREAMS: &str = "kind: stream\nname: invoices\nretention: { age: 7d }\n---\nkind: stream\nname: parcels\n";
+const API: &str = "kind: api\nname: invoices\npaths: [/invoices]\nbackend: { stream: invoices }\n";
+
+#[test]
+fn what_is_applied_twice_changes_nothing_and_is_said_to() {
+    let (node, mut seen) = demo();
+    write(&seen.folder, "files/1.yaml", STREAMS);
+    write(&seen.folder, "files/2.yaml", API);
+    seen.run(&["diff", "-f", "files"]);
+    seen.run(&["apply", "-f", "files", "--dry-run"]);
+    seen.run(&["apply", "-f", "files"]);
+    seen.run(&["apply", "-f", "files"]);
+    seen.run(&["diff", "-f", "files", "--exit-code"]);
+    assert_eq!(node.post("/invoices", &[], b"1").status, 202);
+    write(&seen.folder, "files/1.yaml", &STREAMS.replace("7d", "1h"));
+    seen.run(&["diff", "-f", "files"]);
+    seen.run(&["diff", "-f", "files/1.yaml", "-f", "files/2.yaml", "--exit-code"]);
+    seen.run(&["apply", "-f", "files/1.yaml", "-o", "json"]);
+    seen.run(&["diff", "-f", "files"]);
+    assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn what_is_wrong_with_files_is_shown_where_it_stands_and_nothing_is_changed() {
+    let (node, mut seen) = demo();
+    write(&seen.folder, "a.yaml", &STREAMS.replace("retention", "retension"));
+    write(
+        &seen.folder,
+        "b.yaml",
+        "kind: api\nname: x\npaths: [/x]\nbackend: { stream: nobody }\n---\nkind: stream\nname: y\npartitions: many\n",
+    );
+    seen.run(&["apply", "-f", "a.yaml", "-f", "b.yaml"]);
+    seen.run(&["diff", "-f", "a.yaml"]);
+    write(&seen.folder, "node.yaml", "limits: { body: 1MiB }\n---\nkind: stream\nname: z\n");
+    seen.run(&["apply", "-f", "node.yaml"]);
+    write(&seen.folder, "broken.yaml", "kind: stream\nname: [z\n");
+    seen.run(&["apply", "-f", "broken.yaml"]);
+    write(&seen.folder, "variable.yaml", "kind: stream\nname: \"${env:NOBODY_SETS_THIS}\"\n");
+    seen.run(&["apply", "-f", "variable.yaml", "-f", "none.yaml"]);
+    seen.run_with(&["apply", "-f", "-"], b"kind: stream\nname: z\ndedupe: soon\n");
+    seen.run_with(&["apply", "-f", "-"], b"");
+    seen.run(&["stream", "ls", "-o", "yaml"]);
+    assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn what_is_exported_is_no_change_when_it_is_applied() {
+    let (node, mut seen) = demo();
+    write(
+        &seen.folder,
+        "all.yaml",
+        &format!("{STREAMS}---\n{API}labels: {{ team: sales, on: \"true\", n: \"007\" }}\n"),
+    );
+    seen.out(&["apply", "-f", "all.yaml"]);
+    seen.out(&["token", "add", "ci", "--manage", "viewer"]);
+    let mut child = seen
+        .command(&["user", "add", "alice", "--manage", "viewer", "--password-stdin"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"hunter2\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    let all = seen.out(&["export"]);
+    assert!(
+        all.contains("name: invoices") && all.contains("name: alice") && !all.contains("hunter2") && !all.contains("$argon2"),
+        "{all}"
+    );
+    seen.run_with(&["apply", "-f", "-"], all.as_bytes());
+    seen.run_with(&["diff", "-f", "-", "--exit-code"], all.as_bytes());
+    assert_eq!(all, seen.out(&["export", "-o", "yaml"]));
+    seen.run(&["export"]);
+    let json: Value = serde_json::from_str(&seen.out(&["export", "-o", "json"])).unwrap();
+    assert!(
+        json.as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["meta"].is_null() && one["status"].is_null()),
+        "{json}"
+    );
+    assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn every_kind_has_its_verbs() {
+    let (node, mut seen) = demo();
+    for line in [
+        "stream add parcels --topic parcels/# --age 2d --bytes 1MiB --partitions 2 -l team=logistics --description boxes",
+        "station ls",
+        "stream ls -l team=logistics",
+        "stream ls par -o json",
+        "stream ls nobody",
+        "stream info parcels",
+        "stream add parcels",
+        "stream add other --age never --when-full panic",
+        "stream info nobody",
+        "api add parcels --stream parcels --path /parcels --path /boxes",
+        "api ls",
+        "api info parcels -o yaml",
+        "api stop parcels",
+        "api info parcels -o json",
+        "api start parcels",
+        "api add lost --stream nobody",
+        "stream rm parcels",
+        "stream rm parcels --yes",
+        "api rm parcels nobody",
+        "stream purge parcels",
+        "stream purge parcels --yes",
+        "stream rm parcels --yes",
+        "endpoint add tick --type mock --with interval=1s",
+        "endpoint ls",
+        "endpoint info tick",
+        "endpoint add kafka --type kafka --url kafka://localhost:9092",
+        "endpoint rm tick",
+        "endpoint ls",
+        "token ls",
+        "token add ci --manage operator --expires 2099-01-01T00:00:00Z --description pipeline",
+        "token info ci",
+        "token add ci --manage operator",
+        "token rm ci",
+        "user ls",
+    ] {
+        seen.run(&line.split(' ').collect::<Vec<_>>());
+    }
+    assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn a_token_is_good_until_it_is_removed() {
+    let (node, mut seen) = demo();
+    let token = seen.out(&["token", "add", "ci", "--manage", "viewer"]);
+    let token = token.trim();
+    assert!(
+        token.starts_with("tgt_") && token.len() > 40 && !token.contains(char::is_whitespace),
+        "{token}"
+    );
+    seen.run(&["stream", "ls", "--token", token]);
+    seen.run(&["stream", "add", "x", "--token", token]);
+    seen.run(&["token", "rm", "ci"]);
+    seen.run(&["stream", "ls", "--token", token]);
+    seen.run(&["stream", "ls", "--data-dir", "elsewhere"]);
+    assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn a_user_is_added_without_the_password_leaving_the_machine() {
+    let (node, mut seen) = demo();
+    seen.run_with(
+        &["user", "add", "alice", "--manage", "viewer", "--password-stdin"],
+        "hünter2\n".as_bytes(),
+    );
+    seen.run_with(&["user", "add", "bob", "--password-stdin"], b"\n");
+    seen.run(&["user", "ls"]);
+    seen.run(&["user", "info", "alice"]);
+    let basic = format!("Basic {}", base64("alice:hünter2"));
+    let who = |basic: &str| Client::once(node.admin, "GET", "/api/v1/whoami", &[("authorization", basic)], b"");
+    assert_eq!(who(&basic).json()["manage"], "viewer");
+    assert_eq!(who(&format!("Basic {}", base64("alice:hunter2"))).status, 401);
+    seen.run(&["user", "rm", "alice"]);
+    assert_eq!(who(&basic).status, 401);
+    assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn what_is_published_is_what_is_read() {
+    let (node, mut seen) = demo();
+    seen.run(&["pub", "orders", "{\"id\":1}"]);
+    seen.run(&["pub", "orders", "second", "--key", "k", "--header", "x-team=a", "--id", "o-2"]);
+    seen.run(&["pub", "orders", "again", "--id", "o-2"]);
+    seen.run(&["pub", "orders", "again", "--id", "o-2", "--header", "x-team=a"]);
+    seen.run_with(&["pub", "orders"], b"two\nlines");
+    seen.run_with(&["pub", "orders", "--lines"], b"a\r\nb\nc");
+    seen.run_with(&["pub", "orders", "-o", "json"], &[0, 255]);
+    seen.run(&["pub", "orders", "soon", "--ack", "accepted"]);
+    seen.run(&["pub", "demo", "nobody hears it"]);
+    seen.run(&["pub", "demo", "kept", "--ack", "stored"]);
+    seen.run(&["pub", "a/+/b", "x"]);
+    seen.run_with(&["pub", "demo", "--lines", "--ack", "stored"], b"1\n2\n");
+    seen.run(&["sub", "orders", "--from", "earliest", "--limit", "6"]);
+    seen.run(&["sub", "orders", "--from", "earliest", "--limit", "2", "-o", "json"]);
+    seen.run(&["sub", "orders", "--from", "last:2", "--limit", "1", "-o", "yaml"]);
+    seen.run(&["sub", "orders", "--from", "yesterday"]);
+    let binary = seen
+        .command(&["sub", "orders", "--from", "last:2", "--limit", "1"])
+        .output()
+        .unwrap();
+    assert_eq!(binary.stdout, [0, 255, b'\n']);
+    assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn a_live_topic_is_read_from_now_on() {
+    let (node, seen) = demo();
+    let mut child = seen.command(&["sub", "demo/room", "--limit", "2"]).spawn().unwrap();
+    let began = clock::instant();
+    // It begins at a moment nobody is told of, so there is always something to hear.
+    while child.try_wait().unwrap().is_none() {
+        assert!(began.elapsed() < PATIENCE);
+        node.post("/topics/demo/room", &[], b"hi");
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((text(&output.stdout).as_str(), output.status.code()), ("hi\nhi\n", Some(0)));
+    assert_eq!(
+        text(&output.stderr),
+        "no stream captures `demo/room`: it is live only, and begins now\n"
+    );
+    balance(&node);
+}
+#[test]
+fn a_reader_goes_on_behind_what_it_saw_after_a_crash() {
+    let folder = Arc::new(folder());
+    let node = dev().start_in(folder.clone());
+    let seen = Seen::at(&folder, &node);
+    seen.out(&["pub", "orders", "1"]);
+    let mut child = seen
+        .command(&["sub", "orders", "--from", "earliest", "--limit", "3"])
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "1");
+    let admin = node.admin;
+    balance(&node);
+    drop(node);
+    assert!(told.next().unwrap().unwrap().starts_with("lost: "));
+    let node = dev().set("listeners.admin.address", &admin.to_string()).start_in(folder);
+    seen.out(&["pub", "orders", "2"]);
+    seen.out(&["pub", "orders", "3"]);
+    let rest: Vec<_> = lines.map_while(Result::ok).collect();
+    assert_eq!(rest, ["2", "3"]);
+    assert!(told.next().unwrap().unwrap().starts_with("back; going on behind "));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    balance(&node);
+}
+#[test]
+fn what_is_missing_is_told_beside_the_messages() {
+    let (node, mut seen) = demo();
+    seen.out(&["stream", "add", "few", "--messages", "2"]);
+    let first = seen.out(&["pub", "few", "0"]);
+    let first = first.trim().strip_prefix("stored ").unwrap();
+    let mut child = seen.command(&["pub", "few", "--lines"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"1\n2\n3\n4\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    // The limits are looked at twice a second.
+    let began = clock::instant();
+    while !seen.out(&["sub", "few", "--from", "earliest", "--limit", "1"]).starts_with('3') {
+        assert!(began.elapsed() < PATIENCE);
+    }
+    seen.run(&["sub", "few", "--from", first, "--limit", "2"]);
+    assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn each_message_is_posted_where_it_was_asked_to() {
+    let (node, mut seen) = demo();
+    let (target, asked) = target();
+    seen.out(&["pub", "orders", "{\"id\":1}", "--header", "content-type=application/vnd.order+json"]);
+    seen.out(&["pub", "orders", "{\"id\":2}"]);
+    seen.out(&["pub", "orders", "text"]);
+    let to = format!("http://{target}/hook");
+    seen.run(&["sub", "orders", "--from", "earliest", "--limit", "3", "--to", &to]);
+    let asked: Vec<_> = asked.iter().take(3).collect();
+    for (request, parts) in asked.iter().zip([
+        ["POST /hook HTTP/1.1", "content-type: application/vnd.order+json", "{\"id\":1}"],
+        ["POST /hook HTTP/1.1", "content-type: application/json", "{\"id\":2}"],
+        ["POST /hook HTTP/1.1", "content-type: application/octet-stream", "text"],
+    ]) {
+        assert!(parts.iter().all(|part| request.contains(part)), "{parts:?} is not in:\n{request}");
+    }
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    seen.run(&[
+        "sub",
+        "orders",
+        "--from",
+        "last:1",
+        "--limit",
+        "1",
+        "-o",
+        "json",
+        "--to",
+        &format!("http://{nobody}/"),
+    ]);
+    assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn a_node_says_how_it_is() {
+    let (node, mut seen) = demo();
+    seen.run(&["status"]);
+    let status: Value = serde_json::from_str(&seen.out(&["status", "-o", "json"])).unwrap();
+    assert_eq!(status["ready"], true);
+    let doctor: Value = serde_json::from_str(&seen.out(&["doctor", "-o", "json"])).unwrap();
+    let checks: Vec<_> = doctor
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|check| check["check"].as_str().unwrap())
+        .collect();
+    assert_eq!(checks, ["node", "token", "clock", "ready", "disk", "descriptors", "memory"]);
+    assert!(doctor.as_array().unwrap().iter().all(|check| check["state"] != "fail"), "{doctor}");
+    seen.run(&["doctor", "--token", "tgt_wrong", "--data-dir", "elsewhere"]);
+    assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn files_are_read_again_when_asked() {
+    let folder = Arc::new(folder());
+    write(&folder, "tidegate.yaml", "resources: [resources]\n");
+    write(&folder, "resources/1.yaml", STREAMS);
+    let node = dev().start_in(folder.clone());
+    let mut seen = Seen::at(&folder, &node);
+    seen.run(&["reload"]);
+    write(&folder, "resources/1.yaml", &format!("{}---\n{API}", STREAMS.replace("7d", "1h")));
+    // The node may have seen it first.
+    let reloaded = seen.command(&["reload"]).output().unwrap();
+    let told = (text(&reloaded.stdout), text(&reloaded.stderr));
+    let first = ("changed stream invoices\ncreated api invoices\n".to_owned(), String::new());
+    assert!(
+        told == first || told == (String::new(), "nothing to change\n".to_owned()),
+        "{told:?}"
+    );
+    seen.run(&["api", "ls"]);
+    write(&folder, "tidegate.yaml", "resources: [resources]\nlimits: { body: 1MiB }\n");
+    seen.run(&["reload"]);
+    write(&folder, "resources/1.yaml", &STREAMS.replace("retention", "retension"));
+    seen.run(&["reload"]);
+    seen.run(&["stream", "rm", "parcels", "--yes"]);
+    seen.run(&["stream", "ls"]);
+    seen.run(&["status"]);
+    assert_snapshot!(seen.all());
+    balance(&node);
+}
+/// Answers 200 to what has an id of JSON, 500 to text; tells each request.
+fn target() -> (SocketAddr, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(socket);
+            while let Some(request) = request(&mut reader) {
+                let status = if request.contains("octet-stream") { "500 Oh no" } else { "200 OK" };
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                if tell.send(request).is_err() || reader.get_mut().write_all(answer.as_bytes()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    (address, told)
+}
+fn request(reader: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(head + &text(&body))
+}
+fn base64(text: &str) -> String {
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let groups = text.as_bytes().chunks(3).map(|bytes| {
+        let number = (0..3).fold(0_usize, |all, i| all << 8 | usize::from(bytes.get(i).copied().unwrap_or(0)));
+        let digit = |i: usize| {
+            if i > bytes.len() {
+                '='
+            } else {
+                digits[number >> (18 - 6 * i) & 63] as char
+            }
+        };
+        (0..4).map(digit).collect::<String>()
+    });
+    groups.collect()
+}
+/// Ports, times, tokens and hashes.
+fn redacted(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let mut line = line.to_owned();
+        for host in ["127.0.0.1:", "localhost:", "[::1]:"] {
+            line = digits_behind(&line, host, "PORT");
+        }
+        line = digits_behind(&line, " in ", "N");
+        out.push_str(&times(&hashes(&tokens(&line))));
+        out.push('\n');
+    }
+    out.trim_end().to_owned()
+}
+fn digits_behind(line: &str, before: &str, instead: &str) -> String {
+    let mut parts = line.split(before);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        out.push_str(before);
+        if rest.len() < part.len() && (before != " in " || rest.starts_with(" ms")) {
+            out.push_str(instead);
+            out.push_str(rest);
+        } else {
+            out.push_str(part);
+        }
+    }
+    out
+}
+/// `2026-11-21T10:00:00.000001Z`.
+fn times(line: &str) -> String {
+    let form = |text: &str| text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect::<String>();
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some(start) = form(rest).find("0000-00-00T00:00:00") {
+        let (before, time) = rest.split_at(start);
+        out.push_str(before);
+        out.push_str("TIME");
+        rest = time.split_once('Z').map_or("", |(_, rest)| rest);
+    }
+    out + rest
+}
+/// What stands for a text of 256 bits, and for one of a file.
+fn hashes(line: &str) -> String {
+    let hash = |word: &&str| word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
+    let of_file = |word: &&str| word.len() == 17 && word.starts_with('f') && word.chars().all(|c| c.is_ascii_hexdigit());
+    let words = line.split(' ').map(|word| match word {
+        _ if hash(&word) => "SHA256",
+        _ if of_file(&word) => "DIGEST",
+        word => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+fn tokens(line: &str) -> String {
+    let mut parts = line.split("tgt_");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str("tgt_TOKEN");
+        out.push_str(part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "_-".contains(c)));
+    }
+    out
+}
