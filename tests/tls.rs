@@ -482,6 +482,26 @@ fn a_broken_certificate_leaves_the_old_one_and_is_told_once() {
     assert_eq!(client(&node, &authority).request("POST", "/orders", &[], b"1").status, 202);
     balance(&node);
 }
+/// `doctor` reads it there.
+#[test]
+fn status_says_until_when_a_certificate_holds_and_sighup_looks_at_once() {
+    let (node, authority) = secured();
+    let shown = || {
+        let status = node.manage("GET", "/status", &Value::Null).json();
+        let listeners = status["listeners"].as_array().unwrap().clone();
+        listeners.into_iter().find(|one| one["name"] == "gateway").unwrap()["tls"].clone()
+    };
+    let until = shown()["not_after"].as_str().and_then(tidegate_core::clock::parse_rfc3339).unwrap();
+    assert!(until > tidegate_core::clock::now_us());
+    assert_eq!(shown()["certificate"], "CN=gateway");
+    let (certificate, key) = authority.sign("second".into());
+    replace(&node.folder().join("gateway.key"), &key);
+    replace(&node.folder().join("gateway.pem"), &certificate);
+    let hup = Command::new("kill").args(["-HUP", &node.pid().to_string()]).status().unwrap();
+    assert!(hup.success());
+    heard(&node, "\"reloaded\"");
+    assert_eq!(shown()["certificate"], "CN=second");
+}
 /// What `run` says of a folder it does not start in.
 fn failed(folder: &TempDir) -> String {
     let output = Command::new(TIDEGATE)
