@@ -80,6 +80,8 @@ pub(crate) struct Node {
     _follow: Task,
     serving: Vec<Task>,
     admin_serving: Vec<Task>,
+    /// Of the listeners that speak TLS.
+    pub(crate) certificates: Vec<Arc<Certificates>>,
     _certificates: Task,
     delay: Duration,
     deadline: Duration,
@@ -262,6 +264,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         herald,
         _clock: clock,
         _follow: follow,
+        certificates: seen.certificates.clone(),
         _certificates: secrets::certificates::watch(seen.certificates.clone()),
         serving,
         admin_serving,
