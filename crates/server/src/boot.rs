@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tidegate_config::{Documents, Id, Mode, ResourceKind, Threads};
+use tidegate_config::{Documents, Id, Manage, Mode, ResourceKind, Threads};
 use tidegate_control::{
     access::{Access, token},
     api::{Api, Door as Gate},
@@ -275,7 +275,9 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
 }
 /// Where nobody may anything yet, somebody must: a token, kept in a file that only this user reads.
 async fn first_token(registry: &Arc<Registry>, data_dir: &Path) -> std::result::Result<Option<String>, Refused> {
-    if registry.now().resources.keys().any(|id| id.kind == ResourceKind::Token) {
+    let now = registry.now();
+    let admin = |user: &tidegate_config::User| user.manage == Some(Manage::Admin);
+    if !now.checked().tokens.is_empty() || now.checked().users.iter().any(admin) {
         return Ok(None);
     }
     let (text, digest) = token::make()?;
