@@ -11,7 +11,7 @@ use std::{
 };
 use tempfile::TempDir;
 use tidegate_testkit::{
-    Authority, Client, Node, Trust, WebSocket, balance,
+    Authority, Browser, Client, Node, Trust, WebSocket, balance,
     certificates::{Whose, replace},
     client::head,
     node::How,
@@ -291,6 +291,40 @@ asyncio.run(main())
     assert_eq!(said(&output.expect("websockets (cargo xtask tools installs it)")), "ok\n");
     balance(&node);
 }
+/// All on one connection of HTTP/2, the WebSocket within it: so a browser does it by TLS.
+#[test]
+fn a_browser_reads_publishes_and_opens_a_web_socket_by_tls() {
+    let folder = TempDir::new().unwrap();
+    Authority::new("test").write(folder.path(), "gateway".into());
+    let listener = "{ address: \"127.0.0.1:0\", tls: { certificate: gateway.pem, key: gateway.key } }";
+    let node = How::bare(TIDEGATE, "dev")
+        .variable("TIDEGATE__LISTENERS__GATEWAY", listener)
+        .variable("TIDEGATE__LISTENERS__ADMIN", "127.0.0.1:0")
+        .start_in(folder.into());
+    let browser = Browser::credulous();
+    browser.open(&url(&node, "/"));
+    browser.run(
+        "window.told = { events: [], words: [] };\
+         const events = new EventSource('/orders?from=earliest');\
+         events.onmessage = event => window.told.events.push(event.data);\
+         const socket = new WebSocket(`wss://${location.host}/orders?from=earliest`);\
+         socket.onmessage = event => window.told.words.push(event.data);\
+         socket.onopen = () => socket.send('by frame');\
+         fetch('/orders', { method: 'POST', body: 'by request' }).then(answer => { window.told.status = answer.status; });",
+    );
+    let told = browser.until("return window.told", |told| {
+        told["words"][1].is_string() && told["events"][1].is_string() && told["status"].is_number()
+    });
+    assert_eq!(told["status"], 202, "{told}");
+    let protocol = browser.run("return performance.getEntriesByType('navigation')[0].nextHopProtocol");
+    assert_eq!(protocol, "h2");
+    drop(browser);
+    for entrypoint in ["sse", "websocket"] {
+        let open = format!("tidegate_subscribers{{api=\"orders\",entrypoint=\"{entrypoint}\"}}");
+        node.until(&open, |open| open == 0);
+    }
+    balance(&node);
+}
 #[test]
 fn a_reader_that_stops_is_cut_in_time() {
     let (node, authority) = with(dev().set("limits.write_stall", "1s"), "");
@@ -447,6 +481,26 @@ fn a_broken_certificate_leaves_the_old_one_and_is_told_once() {
     assert_eq!(warnings, 1, "{:?}", node.lines());
     assert_eq!(client(&node, &authority).request("POST", "/orders", &[], b"1").status, 202);
     balance(&node);
+}
+/// `doctor` reads it there.
+#[test]
+fn status_says_until_when_a_certificate_holds_and_sighup_looks_at_once() {
+    let (node, authority) = secured();
+    let shown = || {
+        let status = node.manage("GET", "/status", &Value::Null).json();
+        let listeners = status["listeners"].as_array().unwrap().clone();
+        listeners.into_iter().find(|one| one["name"] == "gateway").unwrap()["tls"].clone()
+    };
+    let until = shown()["not_after"].as_str().and_then(tidegate_core::clock::parse_rfc3339).unwrap();
+    assert!(until > tidegate_core::clock::now_us());
+    assert_eq!(shown()["certificate"], "CN=gateway");
+    let (certificate, key) = authority.sign("second".into());
+    replace(&node.folder().join("gateway.key"), &key);
+    replace(&node.folder().join("gateway.pem"), &certificate);
+    let hup = Command::new("kill").args(["-HUP", &node.pid().to_string()]).status().unwrap();
+    assert!(hup.success());
+    heard(&node, "\"reloaded\"");
+    assert_eq!(shown()["certificate"], "CN=second");
 }
 /// What `run` says of a folder it does not start in.
 fn failed(folder: &TempDir) -> String {

@@ -1,4 +1,5 @@
 //! `cargo xtask bench`: interleaved rounds of a bare control and Tidegate on this machine. Only ratios of one run count.
+mod changes;
 mod crowd;
 mod load;
 mod machine;

@@ -90,7 +90,7 @@ impl State {
         users
     }
     fn stored(&self, id: &Id) -> Option<&Stored> {
-        self.contents.resources.iter().find(|stored| stored.id == *id)
+        self.contents.resources.get(id)
     }
 }
 /// What a reload did.
@@ -278,17 +278,16 @@ fn laid(files: &Documents, contents: &Contents, left_out: &BTreeMap<Id, String>)
     for (id, on) in contents.running.iter().filter(|(id, _)| of_files.contains(id) && id.kind.runs()) {
         all.set(id, "enabled", *on);
     }
-    let ours = |stored: &&Stored| !of_files.contains(&stored.id) && !left_out.contains_key(&stored.id);
-    let mut stored: Vec<_> = contents.resources.iter().filter(ours).collect();
-    stored.sort_by(|a, b| a.id.cmp(&b.id));
-    for stored in stored {
-        all.add(&text_of(&stored.id), &stored.document);
+    for (id, stored) in &contents.resources {
+        if !of_files.contains(id) && !left_out.contains_key(id) {
+            all.add(&text_of(id), &stored.document);
+        }
     }
     all
 }
 /// Which stored resources a report is about.
 fn blame_stored(report: &Report, contents: &Contents, out: &mut BTreeMap<Id, String>) {
-    let names: HashMap<String, &Id> = contents.resources.iter().map(|stored| (text_of(&stored.id), &stored.id)).collect();
+    let names: HashMap<String, &Id> = contents.resources.keys().map(|id| (text_of(id), id)).collect();
     for told in &report.diagnostics {
         if let Some(id) = names.get(&*told.file) {
             out.entry((*id).clone()).or_insert_with(|| told.message.clone());

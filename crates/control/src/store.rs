@@ -5,6 +5,7 @@ pub use sqlite::Sqlite;
 
 use futures::future::BoxFuture;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use tidegate_config::Id;
 use tidegate_core::error::Result;
 use tokio::sync::watch;
@@ -26,16 +27,14 @@ pub trait Store: Send + Sync {
 pub struct Contents {
     /// Of the newest change.
     pub revision: u64,
-    /// In no order.
-    pub resources: Vec<Stored>,
+    /// By what they are.
+    pub resources: BTreeMap<Id, Stored>,
     /// Of resources that files declare: whether they are started.
-    pub running: Vec<(Id, bool)>,
+    pub running: BTreeMap<Id, bool>,
 }
 /// One resource.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
-    /// Which one.
-    pub id: Id,
     /// As it was written, secrets and all.
     pub document: Value,
     /// Of its newest change.

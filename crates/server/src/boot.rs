@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tidegate_config::{Documents, Id, Mode, ResourceKind, Threads};
+use tidegate_config::{Documents, Id, Manage, Mode, ResourceKind, Threads};
 use tidegate_control::{
     access::{Access, token},
     api::{Api, Door as Gate},
@@ -80,6 +80,8 @@ pub(crate) struct Node {
     _follow: Task,
     serving: Vec<Task>,
     admin_serving: Vec<Task>,
+    /// Of the listeners that speak TLS.
+    pub(crate) certificates: Vec<Arc<Certificates>>,
     _certificates: Task,
     delay: Duration,
     deadline: Duration,
@@ -262,6 +264,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         herald,
         _clock: clock,
         _follow: follow,
+        certificates: seen.certificates.clone(),
         _certificates: secrets::certificates::watch(seen.certificates.clone()),
         serving,
         admin_serving,
@@ -272,7 +275,9 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
 }
 /// Where nobody may anything yet, somebody must: a token, kept in a file that only this user reads.
 async fn first_token(registry: &Arc<Registry>, data_dir: &Path) -> std::result::Result<Option<String>, Refused> {
-    if registry.now().resources.keys().any(|id| id.kind == ResourceKind::Token) {
+    let now = registry.now();
+    let admin = |user: &tidegate_config::User| user.manage == Some(Manage::Admin);
+    if !now.checked().tokens.is_empty() || now.checked().users.iter().any(admin) {
         return Ok(None);
     }
     let (text, digest) = token::make()?;

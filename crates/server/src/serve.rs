@@ -72,7 +72,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
                 token: node.token.as_deref(),
             }));
         }
-        let watching = tasks::spawn(watch::watch(node.registry.clone(), Hup::listen()?));
+        let watching = tasks::spawn(watch::watch(node.registry.clone(), node.certificates.clone(), Hup::listen()?));
         stop.asked().await;
         drop(watching);
         tracing::info!("draining");

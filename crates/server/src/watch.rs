@@ -1,5 +1,5 @@
 //! Brings up what the files say now: when one of them changes, and when SIGHUP asks. What is wrong changes nothing and is told.
-use crate::serve::Hup;
+use crate::{secrets::Certificates, serve::Hup};
 use notify::{
     Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode},
@@ -18,14 +18,18 @@ const QUIET: Duration = Duration::from_millis(50);
 const RESTLESS: Duration = Duration::from_secs(1);
 
 /// Until dropped.
-pub(crate) async fn watch(registry: Arc<Registry>, mut hup: Hup) {
+pub(crate) async fn watch(registry: Arc<Registry>, certificates: Vec<Arc<Certificates>>, mut hup: Hup) {
     let mut folders = Folders::new();
     // What was brought up last, or refused: neither is told again and again.
     let mut tried = registry.now().files().clone();
     loop {
         folders.follow(tried.touched());
         tokio::select! {
-            () = hup.asked() => reload(&registry).await,
+            () = hup.asked() => {
+                let all = certificates.clone();
+                let _ended = tokio::task::spawn_blocking(move || all.iter().for_each(|one| one.look_now())).await;
+                reload(&registry).await;
+            }
             () = folders.changed() => {
                 let again = registry.clone();
                 let Ok(files) = tokio::task::spawn_blocking(move || again.read_again()).await else { continue };

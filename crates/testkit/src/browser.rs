@@ -22,6 +22,13 @@ pub struct Browser {
 impl Browser {
     /// An empty window.
     pub fn new() -> Self {
+        Self::with(&[])
+    }
+    /// One that believes every certificate.
+    pub fn credulous() -> Self {
+        Self::with(&["--ignore-certificate-errors"])
+    }
+    fn with(more: &[&str]) -> Self {
         let profile = TempDir::new().expect("a folder");
         let mut driver = Command::new("chromedriver")
             .args(["--port=0"])
@@ -42,7 +49,7 @@ impl Browser {
         // The driver goes on talking; somebody has to listen.
         std::thread::spawn(move || lines.for_each(drop));
         let address = SocketAddr::from(([127, 0, 0, 1], port.expect("a port")));
-        let flags = [
+        let mut flags = vec![
             "--headless".to_owned(),
             "--no-sandbox".to_owned(),
             "--disable-gpu".to_owned(),
@@ -54,6 +61,7 @@ impl Browser {
             "--disable-sync".to_owned(),
             format!("--user-data-dir={}", profile.path().display()),
         ];
+        flags.extend(more.iter().map(ToString::to_string));
         let mut browser = Self {
             driver,
             address,

@@ -1,6 +1,6 @@
 //! What is measured, and what is wanted.
 use super::{
-    Bench,
+    Bench, changes,
     load::{Load, Round, interleave, open_loop},
     machine,
     report::Row,
@@ -59,6 +59,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "idle",
         about: "memory, start, size",
         run: idle,
+    },
+    Scenario {
+        name: "changes",
+        about: "1,000 APIs are loaded, and one more is made while they serve",
+        run: |bench| changes::rows(bench, &apis(1_000)),
     },
     Scenario {
         name: "breadth",
@@ -442,11 +447,16 @@ fn idle(bench: &Bench) -> Result<Vec<Row>, String> {
         ),
     ])
 }
-fn breadth(bench: &Bench) -> Result<Vec<Row>, String> {
+/// So many APIs on one stream.
+fn apis(count: usize) -> String {
     let mut apis = one_stream();
-    for i in 1..1_000 {
+    for i in 1..count {
         apis.push_str(&api(&format!("a{i}"), "t", &format!("/a{i}")));
     }
+    apis
+}
+fn breadth(bench: &Bench) -> Result<Vec<Row>, String> {
+    let apis = apis(1_000);
     let mut streams = one_stream();
     for i in 1..10_000 {
         // Writing to memory cannot fail.

@@ -21,7 +21,9 @@ pub(super) struct Server {
     pub(super) secure: u16,
     /// From start to the first answer.
     pub(super) started: Duration,
-    _folder: TempDir,
+    /// Where Tidegate is managed.
+    pub(super) admin: u16,
+    pub(super) folder: TempDir,
 }
 /// What is started.
 #[derive(Clone, Default)]
@@ -90,7 +92,8 @@ impl Server {
             port,
             secure,
             started: Duration::ZERO,
-            _folder: folder,
+            admin,
+            folder,
         };
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         while TcpStream::connect(address).is_err() {

@@ -3,7 +3,7 @@ use super::{Origin, Refused, Registry, State, laid, resource, text_of, to_the_en
 use crate::store::{Author, Change, Contents, Effect, Stored};
 use serde_json::{Map, Value, json};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 use tidegate_config::{Id, Report, ResourceKind};
@@ -142,8 +142,9 @@ impl Registry {
             places: HashMap::new(),
             streams: Vec::new(),
         };
-        for (i, wish) in wishes.iter().enumerate() {
-            if wishes.iter().take(i).any(|other| other.id == wish.id) {
+        let mut seen = HashSet::new();
+        for wish in wishes {
+            if !seen.insert(&wish.id) {
                 return Err(Error::client(Code::Duplicate, format!("the {} is there twice", named(&wish.id))).into());
             }
             self.draft(&mut draft, wish)?;
@@ -270,8 +271,7 @@ impl Registry {
                         draft.put(id, action, document, &done);
                     }
                     None => {
-                        draft.contents.running.retain(|(other, _)| other != id);
-                        draft.contents.running.push((id.clone(), *on));
+                        draft.contents.running.insert(id.clone(), *on);
                         draft.change(id, action, Effect::Run(*on), &done);
                     }
                 }
@@ -290,7 +290,7 @@ impl Registry {
                     before.or_else(|| Some(json!({"kind": id.kind.word(), "name": &*id.name}))),
                     None,
                 );
-                draft.contents.resources.retain(|stored| stored.id != *id);
+                draft.contents.resources.remove(id);
                 draft.change(id, "delete", Effect::Delete, &done);
                 draft.done.push(done);
                 if id.kind == ResourceKind::Stream {
@@ -305,16 +305,15 @@ impl Draft<'_> {
     fn put(&mut self, id: &Id, action: &'static str, document: Value, done: &Done) {
         let now = clock::now_us();
         let created = self.state.stored(id).map_or(now, |stored| stored.created);
-        self.contents.resources.retain(|stored| stored.id != *id);
-        self.contents.resources.push(Stored {
-            id: id.clone(),
+        let stored = Stored {
             document: document.clone(),
             // Given when it is kept.
             revision: 0,
             created,
             changed: now,
             by: String::new(),
-        });
+        };
+        self.contents.resources.insert(id.clone(), stored);
         self.change(id, action, Effect::Put(document), done);
     }
     fn change(&mut self, id: &Id, action: &'static str, effect: Effect, done: &Done) {
@@ -342,7 +341,7 @@ impl State {
 fn number(contents: &mut Contents, changes: &[Change], before: u64, author: &Author) {
     for (change, revision) in changes.iter().zip(before + 1..) {
         let puts = matches!(change.effect, Effect::Put(_));
-        for stored in contents.resources.iter_mut().filter(|stored| puts && stored.id == change.id) {
+        if let Some(stored) = contents.resources.get_mut(&change.id).filter(|_| puts) {
             stored.revision = revision;
             stored.by.clone_from(&author.who);
         }
@@ -374,12 +373,7 @@ fn unused(draft: &Draft<'_>) -> Result<(), Refused> {
 }
 /// Faults in this request have pointers into it; others name the resource, or the place in a file.
 fn of_request(report: &Report, places: &HashMap<String, String>, state: &State) -> Refused {
-    let ids: HashMap<String, &Id> = state
-        .contents
-        .resources
-        .iter()
-        .map(|stored| (text_of(&stored.id), &stored.id))
-        .collect();
+    let ids: HashMap<String, &Id> = state.contents.resources.keys().map(|id| (text_of(id), id)).collect();
     Refused::of_report(report, |told| {
         let mut place = Map::new();
         if let Some(at) = places.get(&*told.file) {

@@ -2,7 +2,7 @@
 use super::change::Done;
 use crate::store::Contents;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use tidegate_config::{Documents, Id, Place};
 use tidegate_core::clock;
 
@@ -58,10 +58,9 @@ impl Resource {
 }
 /// Every resource of the documents.
 pub(super) fn all(documents: &Documents, contents: &Contents) -> BTreeMap<Id, Resource> {
-    let stored: HashMap<_, _> = contents.resources.iter().map(|stored| (&stored.id, stored)).collect();
     let resource = |declared: tidegate_config::Declared| {
         // Stored documents stand in no line of any file.
-        let origin = match stored.get(&declared.id).filter(|_| declared.place.line == 0) {
+        let origin = match contents.resources.get(&declared.id).filter(|_| declared.place.line == 0) {
             Some(stored) => Origin::Store {
                 revision: stored.revision,
                 created: stored.created,

@@ -106,14 +106,14 @@ impl Store for Sqlite {
             let resources = sqlx::query("SELECT * FROM resources").fetch_all(&mut *all).await.map_err(failed)?;
             let running = sqlx::query("SELECT * FROM running").fetch_all(&mut *all).await.map_err(failed)?;
             let stored = |row: &SqliteRow| {
-                Ok(Stored {
-                    id: id(row)?,
+                let stored = Stored {
                     document: json(&text(row, "document")?)?,
                     revision: number(row, "revision")?.unsigned_abs(),
                     created: number(row, "created")?,
                     changed: number(row, "changed")?,
                     by: text(row, "author")?,
-                })
+                };
+                Ok((id(row)?, stored))
             };
             let enabled = |row: &SqliteRow| Ok((id(row)?, number(row, "enabled")? != 0));
             Ok(Contents {
@@ -263,12 +263,13 @@ mod tests {
 
         let store = Sqlite::open(&path, 3).await.unwrap();
         let contents = store.load().await.unwrap();
-        let [a] = &contents.resources[..] else { panic!("{contents:?}") };
+        assert_eq!(contents.resources.len(), 1);
+        let (id, a) = contents.resources.first_key_value().unwrap();
         assert_eq!(
-            (&*a.id.name, &a.document, a.revision, &*a.by),
+            (&*id.name, &a.document, a.revision, &*a.by),
             ("a", &json!({"x": 1}), 1, "token admin")
         );
-        assert_eq!(contents.running, [(Id::new(ResourceKind::Stream, "f"), false)]);
+        assert_eq!(contents.running.get(&Id::new(ResourceKind::Stream, "f")), Some(&false));
         assert_eq!(contents.revision, 4);
         let told: Vec<_> = store
             .changes(None, 10)

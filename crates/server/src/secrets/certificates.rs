@@ -20,6 +20,7 @@ use x509_cert::{Certificate, der::Decode};
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(2);
+const BROKEN: &str = "the new certificate cannot be used, the old one stays";
 /// No chain is that long.
 const MOST: u64 = 1 << 20;
 
@@ -134,7 +135,14 @@ impl Certificates {
         {
             *told = true;
             let hint = error.hint().unwrap_or_default();
-            tracing::warn!(listener = self.setting, error = %error, hint, "the new certificate cannot be used, the old one stays");
+            tracing::warn!(listener = self.setting, error = %error, hint, "{BROKEN}");
+        }
+    }
+    /// Because somebody asked: at once, and told whatever was told before.
+    pub(crate) fn look_now(&self) {
+        if let Err(error) = self.reload() {
+            let hint = error.hint().unwrap_or_default();
+            tracing::warn!(listener = self.setting, error = %error, hint, "{BROKEN}");
         }
     }
     fn broken(&self) -> Option<u64> {
