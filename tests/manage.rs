@@ -177,6 +177,7 @@ fn every_route_refuses_who_may_not() {
     };
     let viewer = token("eve", "viewer", json!({}));
     let expired = token("old", "admin", json!({"expires": "2020-01-01T00:00:00Z"}));
+    assert_eq!(node.manage("GET", "/tokens/old", &Value::Null).json()["status"]["state"], "expired");
     let revoked = token("gone", "admin", json!({}));
     assert_eq!(
         node.manage_as(&revoked, "GET", "/whoami", &[], &Value::Null).json()["manage"],

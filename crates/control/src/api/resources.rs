@@ -100,7 +100,12 @@ fn orphan(name: Arc<str>) -> (Id, Resource) {
 fn whole(registry: &Registry, id: &Id, resource: &Resource) -> Value {
     let mut out = resource.document.as_object().cloned().unwrap_or_default();
     out.insert("meta".to_owned(), resource.meta());
-    out.insert("status".to_owned(), registry.plane().status(id));
+    let mut status = registry.plane().status(id);
+    let expires = out.get("expires").and_then(Value::as_str).and_then(clock::parse_rfc3339);
+    if expires.is_some_and(|expires| expires <= clock::now_us()) {
+        status["state"] = "expired".into();
+    }
+    out.insert("status".to_owned(), status);
     Value::Object(out)
 }
 fn shown(registry: &Registry, state: &State, id: &Id) -> Result<(Resource, Value)> {
