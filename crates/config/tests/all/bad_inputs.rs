@@ -84,7 +84,7 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "is public and has no TLS",
     ),
     ("listeners: { mqtt: \":1883\" }\n", "TG1020", "1:14", "`mqtt` comes with"),
-    ("store: { sqlite: control.db }\n", "TG1020", "1:1", "`store` comes with"),
+    ("store: { sqlit: control.db }\n", "TG5003", "1:10", "unknown key `sqlit`"),
     (
         "telemetry: { otlp: \"http://127.0.0.1:4317\" }\n",
         "TG1020",

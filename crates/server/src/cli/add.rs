@@ -68,7 +68,7 @@ struct Backend {
     /// Before this endpoint.
     #[arg(long, value_name = "NAME")]
     endpoint: Option<String>,
-    /// Before a broker, like kafka://host:9092/orders.
+    /// Before a broker, like kafka://host:9092/orders; a bare name is a stream.
     #[arg(long = "backend", value_name = "URL")]
     url: Option<String>,
 }
@@ -183,6 +183,8 @@ impl AddApi {
             endpoint,
             url,
         } = &self.backend;
+        let bare = url.clone().filter(|url| !url.contains("://"));
+        let stream = &stream.clone().or(bare);
         let named = [("stream", stream), ("topic", topic), ("endpoint", endpoint)];
         let named = named.into_iter().find_map(|(key, name)| Some(json!({key: name.as_ref()?})));
         document.insert("backend".to_owned(), named.unwrap_or_else(|| json!(url)));
