@@ -420,6 +420,14 @@ fn a_start_refuses_a_newer_store_and_leaves_out_what_no_longer_checks() {
     let status = node.manage("GET", "/status", &Value::Null).json();
     assert_eq!(status["problems"][0]["name"], "a", "{status}");
     assert_eq!(node.manage("GET", "/streams/s", &Value::Null).status, 200, "the rest is served");
+    write(&node.folder().join("tidegate.yaml"), "{}\n---\nkind: stream\nname: g\n");
+    let reloaded = node.manage("POST", "/reload", &Value::Null);
+    assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+    assert_eq!(
+        node.manage("GET", "/streams/g", &Value::Null).status,
+        200,
+        "and files go on to count"
+    );
     // It can still be mended, or deleted.
     assert_eq!(node.manage("PUT", "/apis/a", &api("a", "s")).status, 201);
     assert_eq!(node.post("/a", &[], b"x").status, 202);

@@ -89,6 +89,7 @@ fn usage_is_exit_code_2() {
     seen.run(&["token", "add", "x", "--manage", "root"]);
     seen.run(&["pub", "x", "y", "--lines"]);
     seen.run(&["stream", "add", "x", "--label", "novalue"]);
+    seen.run(&["pub", "", "y"]);
     seen.run(&["strem", "ls"]);
     assert_snapshot!(seen.all());
 }

@@ -233,10 +233,17 @@ impl Registry {
     /// The caller holds the turn.
     async fn bring_up(&self, files: Documents, contents: Contents) -> Result<Reloaded, Refused> {
         let old = self.now();
-        let documents = laid(&files, &contents, &BTreeMap::new());
-        let checked = documents
-            .check(self.mode, &self.kinds)
-            .map_err(|report| Refused::of_files(&report))?;
+        let all = laid(&files, &contents, &BTreeMap::new());
+        let (documents, checked, left_out) = match all.check(self.mode, &self.kinds) {
+            Ok(checked) => (all, checked, BTreeMap::new()),
+            Err(report) if old.left_out.is_empty() => return Err(Refused::of_files(&report)),
+            // What did not check at the start does not hold up what came after it.
+            Err(_) => {
+                let rest = laid(&files, &contents, &old.left_out);
+                let checked = rest.check(self.mode, &self.kinds).map_err(|report| Refused::of_files(&report))?;
+                (rest, checked, old.left_out.clone())
+            }
+        };
         let prepared = self.plane.prepare(&checked).await.map_err(Refused::of_plane)?;
         prepared.swap();
         self.access.set(&checked.users, &checked.tokens);
@@ -249,7 +256,7 @@ impl Registry {
             files,
             contents,
             checked,
-            left_out: BTreeMap::new(),
+            left_out,
             restart_needed: restart_needed.clone(),
             last_reload: Some((clock::now_us(), None)),
             started_with: old.started_with.clone(),

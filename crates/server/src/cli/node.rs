@@ -401,6 +401,13 @@ fn unsent(error: &hyper_util::client::legacy::Error) -> Unsent {
     while let Some(cause) = next {
         text = cause.to_string();
         let io = cause.downcast_ref::<std::io::Error>();
+        if cause
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(|error| error.is_incomplete_message() || error.is_closed() || error.is_canceled())
+        {
+            "the connection was closed".clone_into(&mut text);
+            kind = Why::Connect;
+        }
         if let Some(tls) = cause.downcast_ref().or_else(|| io.and_then(inside)) {
             kind = match tls {
                 rustls::Error::InvalidCertificate(why) => certificate(why),

@@ -23,6 +23,7 @@ const ITEMS: &str = "application/vnd.tidegate.messages+json";
 #[derive(clap::Args)]
 pub(super) struct Publish {
     /// Where to, like orders or orders/eu.
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     topic: String,
     /// The message. Without it, what comes on standard input is one message.
     payload: Option<String>,

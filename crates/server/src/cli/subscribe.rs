@@ -26,6 +26,7 @@ const SILENCE: Duration = Duration::from_mins(1);
 #[derive(clap::Args)]
 pub(super) struct Subscribe {
     /// A stream, or a topic like orders/eu.
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     topic: String,
     /// Where to begin: earliest, latest, last:N, a duration like 10m, a time, or a position.
     #[arg(long, value_name = "WHERE", default_value = "latest")]
