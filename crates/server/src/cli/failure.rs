@@ -19,6 +19,8 @@ pub(super) struct Sentence {
     text: String,
     below: Vec<String>,
     hint: Option<String>,
+    /// It may be otherwise in a moment.
+    passing: bool,
 }
 impl Sentence {
     fn new(code: impl ToString, text: impl Into<String>) -> Self {
@@ -27,6 +29,7 @@ impl Sentence {
             text: text.into(),
             below: Vec::new(),
             hint: None,
+            passing: false,
         }
     }
 }
@@ -36,7 +39,9 @@ impl Failure {
             Code::NodeUnreachable | Code::NotANode => UNREACHABLE,
             _ => FAILED,
         };
-        Self::Said(vec![Sentence::new(code, text)], exit)
+        let mut sentence = Sentence::new(code, text);
+        sentence.passing = exit == UNREACHABLE;
+        Self::Said(vec![sentence], exit)
     }
     /// The command could not do what it was asked to.
     pub(super) fn command(text: impl Into<String>) -> Self {
@@ -59,6 +64,7 @@ impl Failure {
             text(problem, "detail").or_else(|| text(problem, "title")).unwrap_or_default(),
         );
         main.hint = text(problem, "hint");
+        main.passing = problem["status"] == 503;
         let errors: Vec<_> = problem["errors"].as_array().into_iter().flatten().collect();
         if problem["status"] != 422 || errors.is_empty() {
             // Who is named in the text already is not named again.
@@ -83,6 +89,13 @@ impl Failure {
             Self::Report(_) => "",
         }
     }
+    /// Whether it may be otherwise in a moment: nobody is there, or a node that recovers, drains or is at its limit.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Said(sentences, _) => sentences.iter().all(|sentence| sentence.passing),
+            Self::Report(_) => false,
+        }
+    }
     /// What came first, in one line.
     pub(super) fn text(&self) -> &str {
         match self {
@@ -105,7 +118,10 @@ impl Failure {
                 CONFIGURATION
             }
             Self::Said(sentences, exit) => {
-                for Sentence { code, text, below, hint } in sentences {
+                for Sentence {
+                    code, text, below, hint, ..
+                } in sentences
+                {
                     tell(&format!("error[{code}]: {text}\n"));
                     for line in below {
                         tell(&format!("  {line}\n"));

@@ -50,8 +50,7 @@ enum End {
 }
 impl From<Failure> for End {
     fn from(failure: Failure) -> Self {
-        let comes_back = [Code::NodeUnreachable, Code::NotANode, Code::Draining, Code::Overloaded];
-        if comes_back.iter().any(|code| failure.code() == code.to_string()) {
+        if failure.is_passing() {
             Self::Lost(failure.text().to_owned())
         } else {
             Self::Failed(failure)
