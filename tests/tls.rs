@@ -2,8 +2,8 @@
 use crate::{TIDEGATE, TOOLS, dev};
 use serde_json::Value;
 use std::{
-    io::Read,
-    process::{Command, Output},
+    io::{BufRead, BufReader, Read, Write},
+    process::{Command, Output, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -289,6 +289,28 @@ asyncio.run(main())
     let url = url(&node, "/orders").replace("https", "wss");
     let output = Command::new(format!("{TOOLS}/python3")).args(["-c", script, &url, &ca]).output();
     assert_eq!(said(&output.expect("websockets (cargo xtask tools installs it)")), "ok\n");
+    balance(&node);
+}
+#[test]
+fn websocat_speaks_wss() {
+    let (node, _) = secured();
+    let url = format!("{}?from=earliest", url(&node, "/orders").replace("https", "wss"));
+    let ca = node.folder().join("ca.pem");
+    let mut child = Command::new(format!("{TOOLS}/websocat"))
+        .args(["--text", &url])
+        // OpenSSL's own variable for whom to trust.
+        .env("SSL_CERT_FILE", ca)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("websocat (cargo xtask tools installs it)");
+    let mut typed = child.stdin.take().unwrap();
+    writeln!(typed, "hello").unwrap();
+    let heard = BufReader::new(child.stdout.take().unwrap()).lines().next();
+    assert_eq!(heard.and_then(Result::ok).as_deref(), Some("hello"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    node.until("tidegate_subscribers{api=\"orders\",entrypoint=\"websocket\"}", |open| open == 0);
     balance(&node);
 }
 /// All on one connection of HTTP/2, the WebSocket within it: so a browser does it by TLS.

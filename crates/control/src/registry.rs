@@ -37,12 +37,7 @@ const LIVE: &[&str] = &["resources", "telemetry.level"];
 
 /// See the head of this file.
 pub struct Registry {
-    store: Arc<dyn Store>,
-    plane: Arc<dyn Plane>,
-    access: Arc<Access>,
-    read: Read,
-    mode: Mode,
-    kinds: Vec<Kind>,
+    parts: Parts,
     now: ArcSwap<State>,
     /// One change at a time.
     turn: Mutex<()>,
@@ -125,15 +120,15 @@ impl Registry {
             store,
             plane,
             access,
-            read,
             mode,
             kinds,
-        } = parts;
+            ..
+        } = &parts;
         let contents = store.load().await?;
         let mut left_out = BTreeMap::new();
         let (documents, checked) = loop {
             let documents = laid(&files, &contents, &left_out);
-            let report = match documents.check(mode, &kinds) {
+            let report = match documents.check(*mode, kinds) {
                 Ok(checked) => break (documents, checked),
                 Err(report) => report,
             };
@@ -161,12 +156,7 @@ impl Registry {
             started_with,
         };
         Ok(Arc::new(Self {
-            store,
-            plane,
-            access,
-            read,
-            mode,
-            kinds,
+            parts,
             now: ArcSwap::from_pointee(state),
             turn: Mutex::default(),
         }))
@@ -177,15 +167,15 @@ impl Registry {
     }
     /// What serves.
     pub fn plane(&self) -> &Arc<dyn Plane> {
-        &self.plane
+        &self.parts.plane
     }
     /// Every change there was.
     pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+        &self.parts.store
     }
     /// Reads the files again, and does nothing with them. Blocks on the disk.
     pub fn read_again(&self) -> Documents {
-        (self.read)()
+        (self.parts.read)()
     }
     /// Reads the files again and brings up what they say now. What is wrong leaves everything as it is.
     /// Not cancelled with the caller: it is done whole or not at all.
@@ -200,7 +190,7 @@ impl Registry {
         let reading = tokio::task::spawn_blocking(move || reader.read_again());
         let crashed = |error| Error::new(Code::Internal, Fault::Gateway, "reading the files ended early").because(error);
         let files = reading.await.map_err(crashed)?;
-        let contents = self.store.load().await?;
+        let contents = self.parts.store.load().await?;
         let result = self.bring_up(files, contents).await;
         if let Err(refused) = &result {
             let state = State {
@@ -213,14 +203,14 @@ impl Registry {
     }
     /// Takes over what somebody else wrote to the store, until dropped.
     pub async fn follow(self: Arc<Self>) {
-        let mut at = self.store.watch();
+        let mut at = self.parts.store.watch();
         while at.changed().await.is_ok() {
             let turn = self.turn.lock().await;
             let state = self.now();
             if *at.borrow_and_update() <= state.revision() {
                 continue;
             }
-            let result = match self.store.load().await {
+            let result = match self.parts.store.load().await {
                 Ok(contents) => self.bring_up(state.files.clone(), contents).await,
                 Err(error) => Err(error.into()),
             };
@@ -234,19 +224,21 @@ impl Registry {
     async fn bring_up(&self, files: Documents, contents: Contents) -> Result<Reloaded, Refused> {
         let old = self.now();
         let all = laid(&files, &contents, &BTreeMap::new());
-        let (documents, checked, left_out) = match all.check(self.mode, &self.kinds) {
+        let (documents, checked, left_out) = match all.check(self.parts.mode, &self.parts.kinds) {
             Ok(checked) => (all, checked, BTreeMap::new()),
             Err(report) if old.left_out.is_empty() => return Err(Refused::of_files(&report)),
             // What did not check at the start does not hold up what came after it.
             Err(_) => {
                 let rest = laid(&files, &contents, &old.left_out);
-                let checked = rest.check(self.mode, &self.kinds).map_err(|report| Refused::of_files(&report))?;
+                let checked = rest
+                    .check(self.parts.mode, &self.parts.kinds)
+                    .map_err(|report| Refused::of_files(&report))?;
                 (rest, checked, old.left_out.clone())
             }
         };
-        let prepared = self.plane.prepare(&checked).await.map_err(Refused::of_plane)?;
+        let prepared = self.parts.plane.prepare(&checked).await.map_err(Refused::of_plane)?;
         prepared.swap();
-        self.access.set(&checked.users, &checked.tokens);
+        self.parts.access.set(&checked.users, &checked.tokens);
         let resources = resource::all(&documents, &contents);
         let applied = resource::differences(&old.resources, &resources);
         let mut restart_needed = files.settings_that_differ(&old.started_with);

@@ -3,6 +3,7 @@
 mod boot;
 mod cli;
 mod holder;
+mod listeners;
 mod memory;
 mod observe;
 mod plane;

@@ -118,7 +118,7 @@ impl Registry {
         let registry = self.clone();
         let purging = async move {
             let _turn = registry.turn.lock().await;
-            let purged = registry.plane.purge_stream(&name).await?;
+            let purged = registry.parts.plane.purge_stream(&name).await?;
             let told = Change {
                 id: Id::new(ResourceKind::Stream, name),
                 action: "purge",
@@ -152,25 +152,25 @@ impl Registry {
         unused(&draft)?;
         let documents = laid(&old.files, &draft.contents, &old.left_out_but(&draft.places));
         let checked = documents
-            .check(self.mode, &self.kinds)
+            .check(self.parts.mode, &self.parts.kinds)
             .map_err(|report| of_request(&report, &draft.places, &old))?;
         if dry || draft.changes.is_empty() {
             return Ok(draft.done);
         }
-        let prepared = self.plane.prepare(&checked).await.map_err(Refused::of_plane)?;
-        let revision = match self.store.commit(old.revision(), &draft.changes, author).await {
+        let prepared = self.parts.plane.prepare(&checked).await.map_err(Refused::of_plane)?;
+        let revision = match self.parts.store.commit(old.revision(), &draft.changes, author).await {
             Ok(revision) => revision,
             Err(error) => {
                 drop(prepared);
                 // Streams may have been changed for it: back to how they were.
-                if let Err(refusal) = self.plane.prepare(&old.checked).await {
+                if let Err(refusal) = self.parts.plane.prepare(&old.checked).await {
                     tracing::error!(error = %Refused::of_plane(refusal), "a change was not kept, and what it did to streams could not be undone");
                 }
                 return Err(error.into());
             }
         };
         prepared.swap();
-        self.access.set(&checked.users, &checked.tokens);
+        self.parts.access.set(&checked.users, &checked.tokens);
         let Draft {
             mut contents,
             done,
@@ -192,7 +192,7 @@ impl Registry {
             tracing::info!(who = author.who, from = author.from, resource = %done.id, change = done.word(), "changed");
         }
         for name in streams {
-            self.plane.delete_stream(&name).await.map_err(|error| {
+            self.parts.plane.delete_stream(&name).await.map_err(|error| {
                 let text = format!("the declaration of the stream `{name}` is gone, its messages are not: {error}");
                 Error::new(error.code(), error.fault(), text)
                     .with_retry(error.retry())
@@ -204,7 +204,7 @@ impl Registry {
     /// The caller holds the turn.
     async fn keep(&self, changes: &[Change], author: &Author) -> Result<(), Refused> {
         let old = self.now();
-        let revision = self.store.commit(old.revision(), changes, author).await?;
+        let revision = self.parts.store.commit(old.revision(), changes, author).await?;
         let mut state = State::clone(&old);
         state.contents.revision = revision;
         self.now.store(Arc::new(state));
@@ -213,7 +213,7 @@ impl Registry {
     fn draft(&self, draft: &mut Draft<'_>, wish: &Wish) -> Result<(), Refused> {
         let Wish { id, what, when, at } = wish;
         let there = draft.state.resources.get(id);
-        let orphan = there.is_none() && id.kind == ResourceKind::Stream && self.plane.orphans().contains(&id.name);
+        let orphan = there.is_none() && id.kind == ResourceKind::Stream && self.parts.plane.orphans().contains(&id.name);
         let stored = draft.state.stored(id);
         let is = there.map(super::Resource::revision);
         let may = match when {
