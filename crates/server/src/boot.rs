@@ -9,7 +9,8 @@ use crate::{
         logs::Levels,
     },
     plane::Plane,
-    rlimit, runtime, secrets,
+    rlimit, runtime,
+    secrets::{self, Certificates},
 };
 use std::{
     net::SocketAddr,
