@@ -409,7 +409,10 @@ fn messages_are_read_and_published_by_who_may() {
     assert_eq!(stream.head().unwrap().status, 200);
     let mut rest = String::new();
     assert!(stream.event(&mut rest).unwrap().ends_with("{\"n\":1}"));
-    assert_eq!(node.manage("GET", "/streams/nobody/messages", &Value::Null).status, 404);
+    assert_eq!(
+        told(&node.manage("GET", "/streams/nobody/messages", &Value::Null)),
+        refused(404, "TG1054")
+    );
 }
 #[test]
 fn a_start_refuses_a_newer_store_and_leaves_out_what_no_longer_checks() {
@@ -454,6 +457,20 @@ fn a_start_refuses_a_newer_store_and_leaves_out_what_no_longer_checks() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("error[TG4004]") && text.contains("newer version"), "{text}");
+}
+#[test]
+fn an_endpoint_is_used_by_name_and_a_change_of_it_is_one_of_its_apis() {
+    let node = dev().start();
+    let mock = |payload: &str| json!({"type": "mock", "interval": "10ms", "payload": payload});
+    let api = json!({"paths": ["/m"], "backend": {"endpoint": "m"}, "plans": ["keyless"]});
+    assert_eq!(told(&node.manage("PUT", "/apis/m", &api)), refused(422, "TG5013"));
+    assert_eq!(node.manage("PUT", "/endpoints/m", &mock("one")).status, 201);
+    assert_eq!(node.manage("PUT", "/apis/m", &api).status, 201);
+    let first = || node.get("/m?limit=1").json()["items"][0]["payload"].clone();
+    assert_eq!(first(), "one");
+    assert_eq!(node.manage("PUT", "/endpoints/m", &mock("two")).status, 200);
+    assert_eq!(first(), "two");
+    assert_eq!(told(&node.manage("DELETE", "/endpoints/m", &Value::Null)), refused(409, "TG1051"));
 }
 #[test]
 fn the_log_level_is_changed_while_it_runs() {

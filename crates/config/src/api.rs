@@ -27,6 +27,8 @@ pub struct Api {
     pub publish: Option<Backend>,
     /// Where what is read comes from; `None` = nothing can be read.
     pub subscribe: Option<Backend>,
+    /// The user says which entrypoints there are; else they are those that fit the backend.
+    pub listed: bool,
     /// `POST path`, if offered.
     pub http_post: Option<HttpPost>,
     /// `GET path`, if offered.
@@ -305,6 +307,7 @@ impl Api {
             name: api.text("name").into(),
             enabled: api.bool("enabled"),
             paths,
+            listed: entrypoints.is_some(),
             http_post: (can_publish && offer("http_post")).then(|| HttpPost {
                 ack: Level::parse(post.text("ack")),
                 headers: post.texts("headers").iter().map(|name| name.to_ascii_lowercase()).collect(),

@@ -173,10 +173,15 @@ impl Api {
             },
             Act::Metrics => Answer::metrics(self.node.clone().metrics()?),
             Act::Description => Answer::json(&description::document()),
-            Act::Messages => return Ok(Outcome::Messages(messages_path(path))),
             act => {
                 let recovering = || Error::new(Code::StoreFailed, Fault::Operator, "the node is recovering");
                 let registry = self.registry.get().ok_or_else(recovering)?;
+                if act == Act::Messages {
+                    if path.ends_with("/messages") && path.starts_with("/api/v1/streams/") {
+                        resources::stream(registry, &call.id(ResourceKind::Stream))?;
+                    }
+                    return Ok(Outcome::Messages(messages_path(path)));
+                }
                 resources::act(self, registry, act, call).await?
             }
         };

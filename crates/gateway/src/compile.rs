@@ -42,7 +42,11 @@ pub async fn compile(
                 *side = Some(instances.target(backend).await?);
             }
         }
-        let problems = problems(api, publish.as_ref(), subscribe.as_ref());
+        let mut api = api.clone();
+        if !api.listed {
+            fit(&mut api, &mut publish, &mut subscribe);
+        }
+        let problems = problems(&api, publish.as_ref(), subscribe.as_ref());
         if !problems.is_empty() {
             refused.push(Undeployable {
                 api: api.name.clone(),
@@ -77,6 +81,22 @@ pub async fn compile(
     } else {
         Err(refused)
     })
+}
+/// Of entrypoints nobody listed, those stay that the endpoint can serve.
+fn fit(api: &mut Api, publish: &mut Option<Target>, subscribe: &mut Option<Target>) {
+    let can = |target: &Target| target.endpoint.capabilities();
+    if subscribe.is_some() && publish.as_ref().is_some_and(|target| !can(target).produce) {
+        *publish = None;
+        api.http_post = None;
+    }
+    if publish.is_some() && subscribe.as_ref().is_some_and(|target| !can(target).consume) {
+        *subscribe = None;
+        (api.http_get, api.sse) = (None, None);
+    }
+    if let Some(websocket) = &mut api.websocket {
+        websocket.publish &= publish.is_some();
+        websocket.subscribe &= subscribe.is_some();
+    }
 }
 fn problems(api: &Api, publish: Option<&Target>, subscribe: Option<&Target>) -> Vec<Problem> {
     let mut problems = Vec::new();

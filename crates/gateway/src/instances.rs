@@ -1,5 +1,5 @@
 //! Endpoints that are open, by what they were opened with: a reload that changes nothing opens nothing.
-use crate::settings::Backend;
+use crate::settings::{self, Backend};
 use std::{collections::HashMap, sync::Arc};
 use tidegate_core::{
     check::{Kind, Problem},
@@ -17,9 +17,16 @@ pub type OpenLocal = Box<dyn Fn(Option<&str>) -> Result<Arc<dyn Endpoint>> + Sen
 pub struct Instances {
     kinds: Vec<Kind>,
     local: OpenLocal,
+    declared: HashMap<Arc<str>, Declared>,
     open: HashMap<(&'static str, u64), Arc<dyn Endpoint>>,
     streams: HashMap<Arc<str>, Arc<dyn Endpoint>>,
     topics: Option<Arc<dyn Endpoint>>,
+}
+/// A configured endpoint, before it is opened.
+#[derive(Clone)]
+struct Declared {
+    kind: Arc<str>,
+    config: serde_json::Value,
 }
 impl Instances {
     /// Nothing is open yet.
@@ -27,6 +34,7 @@ impl Instances {
         Self {
             kinds,
             local,
+            declared: HashMap::new(),
             open: HashMap::new(),
             streams: HashMap::new(),
             topics: None,
@@ -57,18 +65,43 @@ impl Instances {
                 Ok(Target::new(endpoint, wanted))
             }
             Backend::Mock(value) => {
-                let kind = self.kinds.iter().find(|kind| kind.name == "mock").ok_or_else(|| unknown("mock"))?;
-                let checked = (kind.check)(value).map_err(|problems| wrong(&problems))?;
-                let key = (kind.name, checked.digest());
-                let endpoint = match self.open.get(&key) {
-                    Some(endpoint) => endpoint.clone(),
-                    None => checked.open().await?,
-                };
-                self.open.insert(key, endpoint.clone());
+                let endpoint = self.configured("mock", value).await?;
                 Ok(Target::new(endpoint, Wanted::Whole(Topic::from_static("mock"))))
             }
-            Backend::Endpoint { name, .. } => Err(unknown(name)),
+            Backend::Endpoint { name, topic } => {
+                let Declared { kind, config } = self.declared.get(name).cloned().ok_or_else(|| unknown(name))?;
+                let endpoint = self.configured(&kind, &config).await?;
+                let wanted = match topic {
+                    None => Wanted::Whole(Topic::from(&**name)),
+                    Some(template) if template.contains("${") => Wanted::Template(template.as_str().into()),
+                    Some(topic) => Wanted::One(Topic::from(topic.as_str())),
+                };
+                Ok(Target::new(endpoint, wanted))
+            }
         }
+    }
+    /// Endpoints that backends name, from now on these.
+    pub fn declare(&mut self, endpoints: &[settings::Endpoint]) {
+        let declared = |endpoint: &settings::Endpoint| {
+            let declared = Declared {
+                kind: endpoint.kind.clone(),
+                config: endpoint.config.clone(),
+            };
+            (endpoint.name.clone(), declared)
+        };
+        self.declared = endpoints.iter().map(declared).collect();
+    }
+    /// What is open with that configuration, or opened with it.
+    async fn configured(&mut self, kind: &str, config: &serde_json::Value) -> Result<Arc<dyn Endpoint>> {
+        let kind = self.kinds.iter().find(|one| one.name == kind).ok_or_else(|| unknown(kind))?;
+        let checked = (kind.check)(config).map_err(|problems| wrong(&problems))?;
+        let key = (kind.name, checked.digest());
+        let endpoint = match self.open.get(&key) {
+            Some(endpoint) => endpoint.clone(),
+            None => checked.open().await?,
+        };
+        self.open.insert(key, endpoint.clone());
+        Ok(endpoint)
     }
     /// A stream of that name that comes later is another one.
     pub fn forget_stream(&mut self, name: &str) {

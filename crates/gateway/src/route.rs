@@ -63,6 +63,7 @@ mod tests {
                 paths: Vec::new(),
                 publish: None,
                 subscribe: None,
+                listed: true,
                 http_post: None,
                 http_get: None,
                 sse: None,

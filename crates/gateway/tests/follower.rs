@@ -36,6 +36,7 @@ fn api(name: &str) -> Api {
         paths: Vec::new(),
         publish: None,
         subscribe: None,
+        listed: true,
         http_post: None,
         http_get: None,
         sse: None,

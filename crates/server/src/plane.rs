@@ -111,6 +111,7 @@ fn way(path: String, backend: Backend) -> Api {
         paths: vec![tidegate_config::ApiPath { path, host: None }],
         publish: Some(backend.clone()),
         subscribe: Some(backend),
+        listed: true,
         http_post: Some(HttpPost {
             ack: None,
             headers: vec!["content-type".to_owned(), "x-*".to_owned()],
@@ -146,6 +147,7 @@ impl plane::Plane for Plane {
             turn.revision += 1;
             let captured = reconcile(&self.log, &checked.streams).await?;
             let revision = turn.revision;
+            turn.instances.declare(&checked.endpoints);
             let was = self.world.now();
             let compiled = compile(&checked.apis, &was, &mut turn.instances, &|name| self.metrics.api(name), revision).await?;
             let world = compiled.map_err(|refused| Refusal::Unkeepable(problems(refused)))?;

@@ -115,6 +115,10 @@ fn shown(registry: &Registry, state: &State, id: &Id) -> Result<(Resource, Value
     let whole = whole(registry, id, &resource);
     Ok((resource, whole))
 }
+/// Fails if there is no such stream.
+pub(super) fn stream(registry: &Registry, id: &Id) -> Result<()> {
+    shown(registry, &registry.now(), id).map(drop)
+}
 fn read(registry: &Registry, id: &Id) -> Result<Answer, Refused> {
     let (resource, whole) = shown(registry, &registry.now(), id)?;
     Ok(Answer::json(&whole).header(header::ETAG, &etag(&resource)))
