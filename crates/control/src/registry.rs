@@ -19,6 +19,7 @@ use futures::channel::oneshot;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 use tidegate_config::{Checked, Documents, Id, Mode, Report};
 use tidegate_core::{
@@ -32,6 +33,8 @@ use tokio::sync::Mutex;
 /// Reads the files of this node again.
 pub type Read = Box<dyn Fn() -> Documents + Send + Sync>;
 
+/// For reading all files.
+const READING: Duration = Duration::from_secs(10);
 /// Settings that take hold while the node runs; every other one needs a restart.
 const LIVE: &[&str] = &["resources", "telemetry.level"];
 
@@ -173,9 +176,16 @@ impl Registry {
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.parts.store
     }
-    /// Reads the files again, and does nothing with them. Blocks on the disk.
-    pub fn read_again(&self) -> Documents {
-        (self.parts.read)()
+    /// Reads the files again, and does nothing with them. A disk that does not answer is an error, not a hang.
+    pub async fn read_again(self: &Arc<Self>) -> Result<Documents> {
+        let registry = self.clone();
+        let reading = tokio::task::spawn_blocking(move || (registry.parts.read)());
+        let slow = |_| {
+            let text = format!("the files could not be read in {} s", READING.as_secs());
+            Error::new(Code::Unreadable, Fault::Operator, text).with_hint("one of them is a pipe, or lies on a disk that does not answer")
+        };
+        let crashed = |error| Error::new(Code::Internal, Fault::Gateway, "reading the files ended early").because(error);
+        tokio::time::timeout(READING, reading).await.map_err(slow)?.map_err(crashed)
     }
     /// Reads the files again and brings up what they say now. What is wrong leaves everything as it is.
     /// Not cancelled with the caller: it is done whole or not at all.
@@ -185,11 +195,7 @@ impl Registry {
     }
     async fn reload_now(self: Arc<Self>) -> Result<Reloaded, Refused> {
         let _turn = self.turn.lock().await;
-        let reader = self.clone();
-        // Files may lie on a slow disk.
-        let reading = tokio::task::spawn_blocking(move || reader.read_again());
-        let crashed = |error| Error::new(Code::Internal, Fault::Gateway, "reading the files ended early").because(error);
-        let files = reading.await.map_err(crashed)?;
+        let files = self.read_again().await?;
         let contents = self.parts.store.load().await?;
         let result = self.bring_up(files, contents).await;
         if let Err(refused) = &result {

@@ -31,8 +31,13 @@ pub(crate) async fn watch(registry: Arc<Registry>, certificates: Vec<Arc<Certifi
                 reload(&registry).await;
             }
             () = folders.changed() => {
-                let again = registry.clone();
-                let Ok(files) = tokio::task::spawn_blocking(move || again.read_again()).await else { continue };
+                let files = match registry.read_again().await {
+                    Ok(files) => files,
+                    Err(error) => {
+                        tracing::warn!(error = %error, "not reloaded, everything goes on as it was");
+                        continue;
+                    }
+                };
                 // Beside a file many other things may happen.
                 if !files.is_like(&tried) {
                     tried = files;
