@@ -2,10 +2,12 @@
 use crate::{
     api::API,
     endpoint::ENDPOINT,
+    ledger::{At, Ledger},
     node::NODE,
     shape::{Key, Shape, Table, show_size, show_time},
     stream::STREAM,
     token::TOKEN,
+    tree,
     user::USER,
 };
 use serde_json::{Map, Value, json};
@@ -140,7 +142,7 @@ fn object(table: &'static Table, definitions: &mut Map<String, Value>) -> Value 
         if let Value::Object(schema) = &mut schema {
             schema.insert("description".to_owned(), key.doc.into());
             if let Some(default) = key.default.filter(|text| !text.starts_with(['{', '['])) {
-                schema.insert("default".to_owned(), default.into());
+                schema.insert("default".to_owned(), written(default));
             }
         }
         properties.insert(key.name.to_owned(), schema);
@@ -158,6 +160,11 @@ fn object(table: &'static Table, definitions: &mut Map<String, Value>) -> Value 
         schema["required"] = json!(required);
     }
     schema
+}
+/// A default as a program reads it.
+fn written(text: &str) -> Value {
+    let value = tree::parse(text, At::BUILT_IN.file, &mut Ledger::default()).pop();
+    value.map_or(Value::Null, |value| value.to_json())
 }
 /// Texts with `${…}` stand for anything until they are filled in.
 fn value(shape: &Shape, definitions: &mut Map<String, Value>) -> Value {

@@ -37,7 +37,7 @@ pub use entrypoints::{Answer, HttpGet, HttpPost, Sse, WebSocket};
 pub use kinds::{Id, ResourceKind};
 pub use listener::{Listener, Listeners};
 pub use load::{Mode, Source, load, load_from_process, read, read_from_process};
-pub use node::{Limits, Log, LogFormat, Node, Shutdown, Store, Telemetry, Threads};
+pub use node::{Limits, Log, LogFormat, Node, Shutdown, Store, Telemetry, Threads, is_log_level};
 pub use render::render;
 pub use secret::Secret;
 pub use stream::{Stream, WhenFull};

@@ -378,6 +378,10 @@ const LEVEL: Text = Text {
     },
     pattern: None,
 };
+/// Whether it is a level of logging, as `telemetry.level` takes it.
+pub fn is_log_level(text: &str) -> bool {
+    (LEVEL.good)(text)
+}
 pub(crate) static NODE: Table = Table {
     title: "node",
     doc: "The settings of one process: the document without `kind`.",

@@ -10,6 +10,8 @@ use tidegate_core::{
 
 /// What serves. Calls of `prepare` and `swap` come one after the other, never two at once.
 pub trait Plane: Send + Sync {
+    /// What can be told without doing anything: whether what is there can become what is asked.
+    fn check(&self, checked: &Checked) -> Result<(), Refusal>;
     /// Makes and changes streams, opens what is new, builds every route: nothing a client is served by has changed yet. What is open and
     /// stays as it was is not opened again. Dropped instead of swapped it leaves at most streams behind that nobody declares.
     fn prepare<'a>(&'a self, checked: &'a Checked) -> BoxFuture<'a, Result<Box<dyn Prepared + 'a>, Refusal>>;

@@ -21,7 +21,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tidegate_config::{Checked, Documents, Id, Mode, Report};
+use tidegate_config::{Checked, Documents, Id, Mode, Report, ResourceKind};
 use tidegate_core::{
     check::Kind,
     clock,
@@ -144,8 +144,17 @@ impl Registry {
         for (id, why) in &left_out {
             tracing::error!(resource = %id, error = %why, "a stored resource does not check beside the files: it is kept and not served");
         }
-        let prepared = plane.prepare(&checked).await.map_err(Refused::of_plane)?;
+        plane
+            .check(&checked)
+            .map_err(|refusal| in_files(Refused::of_plane(refusal), &documents))?;
+        let prepared = plane
+            .prepare(&checked)
+            .await
+            .map_err(|refusal| in_files(Refused::of_plane(refusal), &documents))?;
         prepared.swap();
+        for stream in plane.orphans() {
+            tracing::warn!(stream = %stream, "stream without a declaration: kept, captures only its own topic");
+        }
         access.set(&checked.users, &checked.tokens);
         let started_with = Arc::new(files.clone());
         let state = State {
@@ -242,7 +251,18 @@ impl Registry {
                 (rest, checked, old.left_out.clone())
             }
         };
-        let prepared = self.parts.plane.prepare(&checked).await.map_err(Refused::of_plane)?;
+        self.parts
+            .plane
+            .check(&checked)
+            .map_err(|refusal| in_files(Refused::of_plane(refusal), &documents))?;
+        let orphans = self.parts.plane.orphans();
+        let prepared = match self.parts.plane.prepare(&checked).await {
+            Ok(prepared) => prepared,
+            Err(refusal) => {
+                self.undo(&orphans).await;
+                return Err(in_files(Refused::of_plane(refusal), &documents));
+            }
+        };
         prepared.swap();
         self.parts.access.set(&checked.users, &checked.tokens);
         let resources = resource::all(&documents, &contents);
@@ -298,6 +318,20 @@ fn blame_stored(report: &Report, contents: &Contents, out: &mut BTreeMap<Id, Str
             out.entry((*id).clone()).or_insert_with(|| told.message.clone());
         }
     }
+}
+/// With the place in a file of each resource that comes from one.
+fn in_files(mut refused: Refused, documents: &Documents) -> Refused {
+    let places: HashMap<Id, tidegate_config::Place> = documents.declared().map(|declared| (declared.id, declared.place)).collect();
+    for told in &mut refused.errors {
+        let word = |key: &str| told.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        let id = ResourceKind::of_word(&word("kind")).map(|kind| Id::new(kind, word("name")));
+        if let Some(place) = id.and_then(|id| places.get(&id)).filter(|place| place.line > 0) {
+            told["file"] = (&*place.file).into();
+            told["line"] = place.line.into();
+            told["column"] = place.column.into();
+        }
+    }
+    refused
 }
 /// What the plane says, as an error of the management API.
 impl Refused {

@@ -36,6 +36,9 @@ impl Prepared for Next<'_> {
     }
 }
 impl Plane for Served {
+    fn check(&self, _: &Checked) -> Result<(), Refusal> {
+        Ok(())
+    }
     fn prepare<'a>(&'a self, checked: &'a Checked) -> BoxFuture<'a, Result<Box<dyn Prepared + 'a>, Refusal>> {
         Box::pin(async move {
             let names: Vec<_> = checked.streams.iter().map(|stream| stream.name.to_string()).collect();

@@ -1,5 +1,8 @@
 //! The data plane of this node as control drives it: streams, captures, endpoints, routes, and the log level.
-use crate::{observe::logs::Levels, reconcile::reconcile};
+use crate::{
+    observe::logs::Levels,
+    reconcile::{reconcile, unkeepable},
+};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use std::{
@@ -141,6 +144,14 @@ fn problems(refused: Vec<Undeployable>) -> Vec<(Id, tidegate_core::check::Proble
     refused.into_iter().flat_map(of).collect()
 }
 impl plane::Plane for Plane {
+    fn check(&self, checked: &Checked) -> Result<(), Refusal> {
+        let problems = unkeepable(&self.log, &checked.streams);
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Refusal::Unkeepable(problems))
+        }
+    }
     fn prepare<'a>(&'a self, checked: &'a Checked) -> BoxFuture<'a, Result<Box<dyn Prepared + 'a>, Refusal>> {
         Box::pin(async move {
             let mut turn = self.turn.lock().await;

@@ -60,6 +60,12 @@ fn operation(route: &Route) -> Value {
         "parameters": parameters,
         "responses": responses(route),
     });
+    if route.act == Act::Messages && route.method == http::Method::POST {
+        let any = json!({ "schema": {} });
+        operation["requestBody"] = json!({ "required": true, "content": {
+            "application/json": any, "application/x-ndjson": any, "application/vnd.tidegate.messages+json": any, "application/octet-stream": any,
+        } });
+    }
     if let Some(schema) = body(route.act) {
         operation["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
     }
@@ -181,7 +187,8 @@ fn schemas() -> Value {
     }
     for kind in ResourceKind::ALL {
         if let Some(required) = schemas[kind.word()]["required"].as_array_mut() {
-            required.retain(|key| key != "kind");
+            // The path says it, or the list of kinds does.
+            required.retain(|key| key != "kind" && key != "name");
         }
     }
     schemas["resource"] = json!({

@@ -13,7 +13,7 @@ use http::{HeaderMap, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use tidegate_config::{Id, ResourceKind};
+use tidegate_config::{Id, Manage, ResourceKind};
 use tidegate_core::{
     clock,
     error::{Code, Error, Result},
@@ -40,7 +40,7 @@ pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Ca
             Ok(Answer::json(&json!({ "purged": purged })))
         }
         Act::Apply => apply(registry, call).await,
-        Act::Export => Ok(export(registry)),
+        Act::Export => Ok(export(registry, call)?),
         Act::Status => Ok(Answer::json(&status(api, registry))),
         Act::Reload => {
             let reloaded = registry.reload().await?;
@@ -221,7 +221,11 @@ async fn create(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) -
     let mut document = call.body.object()?;
     let id = Id::new(kind, name(kind, &document)?);
     if registry.now().resources.contains_key(&id) {
-        return Err(Error::client(Code::ResourceExists, format!("there is {} {kind} `{}`", article(kind), id.name)).into());
+        return Err(
+            Error::client(Code::ResourceExists, format!("there is {} {kind} `{}`", article(kind), id.name))
+                .with_hint("`tidegate apply` changes what is there, and so does PUT")
+                .into(),
+        );
     }
     let mut made = None;
     if kind == ResourceKind::Token && !document.contains_key("sha256") {
@@ -344,11 +348,18 @@ fn may(caller: Option<&Caller>, kind: ResourceKind) -> Result<()> {
         format!("to write {}s this needs `{}`", kind, writes(kind).as_str()),
     ))
 }
-/// Streams before the APIs that use them.
-fn export(registry: &Registry) -> Answer {
+/// Streams before the APIs that use them. Who may is left out unless it is asked for: tokens and passwords belong to their node.
+fn export(registry: &Registry, call: &Call<'_>) -> Result<Answer> {
+    let all = call.is_set("all")?;
     let state = registry.now();
-    let resources: Vec<_> = state.resources.values().map(|resource| &resource.document).collect();
-    Answer::json(&json!({ "resources": resources }))
+    let shown = |id: &Id| all || writes(id.kind) != Manage::Admin;
+    let resources: Vec<_> = state
+        .resources
+        .iter()
+        .filter(|(id, _)| shown(id))
+        .map(|(_, resource)| &resource.document)
+        .collect();
+    Ok(Answer::json(&json!({ "resources": resources })))
 }
 fn status(api: &Api, registry: &Registry) -> Value {
     let state = registry.now();

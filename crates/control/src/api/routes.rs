@@ -73,6 +73,11 @@ const CHANGES: &[Query] = &[
         "The `next_cursor` of the page before.",
     ),
 ];
+const EXPORT: &[Query] = &[query(
+    "all",
+    r#"{"type":"boolean"}"#,
+    "Also users and tokens, without their secrets.",
+)];
 const NONE: &[Query] = &[];
 const DRY_RUN: &[Query] = &[DRY];
 
@@ -219,7 +224,7 @@ fn all() -> Vec<Route> {
         v1("export"),
         viewer,
         Act::Export,
-        NONE,
+        EXPORT,
         &[200],
         "Every resource, in an order in which they can be applied.",
     );

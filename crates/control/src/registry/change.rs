@@ -1,6 +1,9 @@
 //! A change from the management API: all of its wishes or none.
 use super::{Origin, Refused, Registry, State, laid, resource, text_of, to_the_end};
-use crate::store::{Author, Change, Contents, Effect, Stored};
+use crate::{
+    plane::Refusal,
+    store::{Author, Change, Contents, Effect, Stored},
+};
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -154,18 +157,26 @@ impl Registry {
         let checked = documents
             .check(self.parts.mode, &self.parts.kinds)
             .map_err(|report| of_request(&report, &draft.places, &old))?;
+        self.parts
+            .plane
+            .check(&checked)
+            .map_err(|refusal| of_plane(refusal, &draft.places))?;
         if dry || draft.changes.is_empty() {
             return Ok(draft.done);
         }
-        let prepared = self.parts.plane.prepare(&checked).await.map_err(Refused::of_plane)?;
+        let orphans = self.parts.plane.orphans();
+        let prepared = match self.parts.plane.prepare(&checked).await {
+            Ok(prepared) => prepared,
+            Err(refusal) => {
+                self.undo(&orphans).await;
+                return Err(of_plane(refusal, &draft.places));
+            }
+        };
         let revision = match self.parts.store.commit(old.revision(), &draft.changes, author).await {
             Ok(revision) => revision,
             Err(error) => {
                 drop(prepared);
-                // Streams may have been changed for it: back to how they were.
-                if let Err(refusal) = self.parts.plane.prepare(&old.checked).await {
-                    tracing::error!(error = %Refused::of_plane(refusal), "a change was not kept, and what it did to streams could not be undone");
-                }
+                self.undo(&orphans).await;
                 return Err(error.into());
             }
         };
@@ -200,6 +211,18 @@ impl Registry {
             })?;
         }
         Ok(done)
+    }
+    /// Back to how streams were before a change that was not kept; those it made hold nothing yet, and go. The caller holds the turn.
+    pub(super) async fn undo(&self, orphans: &[Arc<str>]) {
+        let (plane, now) = (&self.parts.plane, self.now());
+        if let Err(refusal) = plane.prepare(&now.checked).await {
+            tracing::error!(error = %Refused::of_plane(refusal), "what a change that was not kept did to streams could not be undone");
+        }
+        for made in plane.orphans().iter().filter(|name| !orphans.contains(name)) {
+            if let Err(error) = plane.delete_stream(made).await {
+                tracing::error!(stream = %made, error = %error, "a stream of a change that was not kept is left");
+            }
+        }
     }
     /// The caller holds the turn.
     async fn keep(&self, changes: &[Change], author: &Author) -> Result<(), Refused> {
@@ -249,7 +272,7 @@ impl Registry {
                     return Ok(());
                 }
                 if let Some(place) = file {
-                    return Err(read_only(id, place).into());
+                    return Err(read_only(id, place, &draft.state.files).into());
                 }
                 let action = if there.is_some() { "replace" } else { "create" };
                 draft.put(id, action, document, &done);
@@ -279,7 +302,7 @@ impl Registry {
             }
             What::Delete => {
                 if let Some(place) = file {
-                    return Err(read_only(id, place).into());
+                    return Err(read_only(id, place, &draft.state.files).into());
                 }
                 if there.is_none() && stored.is_none() && !orphan {
                     return Err(missing(id).into());
@@ -371,6 +394,18 @@ fn unused(draft: &Draft<'_>) -> Result<(), Refused> {
     }
     Ok(())
 }
+/// What the plane says, with pointers into this request where it is about that.
+fn of_plane(refusal: Refusal, places: &HashMap<String, String>) -> Refused {
+    let mut refused = Refused::of_plane(refusal);
+    for told in &mut refused.errors {
+        let word = |key: &str| told.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let id = ResourceKind::of_word(&word("kind")).map(|kind| Id::new(kind, word("name")));
+        if let Some(at) = id.and_then(|id| places.get(&text_of(&id))) {
+            told["pointer"] = format!("{at}{}", word("pointer")).into();
+        }
+    }
+    refused
+}
 /// Faults in this request have pointers into it; others name the resource, or the place in a file.
 fn of_request(report: &Report, places: &HashMap<String, String>, state: &State) -> Refused {
     let ids: HashMap<String, &Id> = state.contents.resources.keys().map(|id| (text_of(id), id)).collect();
@@ -397,7 +432,11 @@ fn named(id: &Id) -> String {
 pub(crate) fn missing(id: &Id) -> Error {
     Error::client(Code::NoSuchResource, format!("there is no {}", named(id)))
 }
-fn read_only(id: &Id, place: &tidegate_config::Place) -> Error {
+fn read_only(id: &Id, place: &tidegate_config::Place, files: &tidegate_config::Documents) -> Error {
+    if files.touched().is_empty() {
+        let text = format!("the {} belongs to the demo, which is built in", named(id));
+        return Error::client(Code::ReadOnly, text).with_hint("`tidegate init` writes the demo as files, to be changed there");
+    }
     Error::client(Code::ReadOnly, format!("the {} comes from {place}", named(id)))
         .with_hint("change it there: the node reads the file again by itself")
 }

@@ -73,7 +73,7 @@ impl Refused {
         let told = problems.iter().map(|(id, problem)| {
             json!({
                 "kind": id.kind.word(), "name": &*id.name, "pointer": problem.at, "code": Code::Unkeepable.to_string(),
-                "detail": "its backend cannot keep this", "expected": problem.expected, "hint": problem.hint,
+                "detail": "this cannot be kept", "expected": problem.expected, "hint": problem.hint,
             })
         });
         Self::wrong(told.collect())
