@@ -152,6 +152,44 @@ fn apply_does_all_or_nothing_and_tells_every_fault() {
         refused(409, "TG5006")
     );
 }
+#[test]
+fn a_refused_change_takes_no_message_and_leaves_no_stream() {
+    let node = dev().start();
+    node.manage("PUT", "/streams/aa", &json!({}));
+    node.manage("PUT", "/streams/pp", &json!({}));
+    for i in 0..50 {
+        assert_eq!(node.post("/topics/aa", &[], i.to_string().as_bytes()).status, 202);
+    }
+    let wrong = json!({"resources": [{"kind": "stream", "name": "aa", "retention": {"messages": 1}},
+        {"kind": "stream", "name": "new"}, {"kind": "stream", "name": "pp", "partitions": 4}]});
+    for target in ["/apply", "/apply?dry_run=true"] {
+        let answer = node.manage("POST", target, &wrong);
+        assert_eq!(told(&answer), refused(422, "TG5013"), "{}", answer.text());
+        assert_eq!(answer.json()["errors"][0]["pointer"], "/resources/2/partitions");
+    }
+    assert_eq!(
+        told(&node.manage("PUT", "/streams/pp?dry_run=true", &json!({"partitions": 4}))),
+        refused(422, "TG5013")
+    );
+    assert_eq!(node.manage("GET", "/streams/new", &Value::Null).status, 404);
+    let stream = node.crash().manage("GET", "/streams/aa", &Value::Null).json();
+    assert_eq!(stream["status"]["messages"], 50, "{stream}");
+}
+#[test]
+fn a_store_of_another_time_does_not_keep_a_node_from_starting() {
+    let node = dev().start();
+    node.manage("PUT", "/streams/four", &json!({"partitions": 4}));
+    let old = node.folder().join("old.db");
+    let node = node.restart_with(dev(), |folder| copy(&folder.join("tidegate-data/control.db"), &old));
+    assert_eq!(node.manage("DELETE", "/streams/four", &Value::Null).status, 204);
+    assert_eq!(node.manage("PUT", "/streams/four", &json!({"partitions": 2})).status, 201);
+    let node = node.restart_with(dev(), |folder| {
+        copy(&folder.join("old.db"), &folder.join("tidegate-data/control.db"))
+    });
+    let status = node.manage("GET", "/status", &Value::Null).json();
+    assert_eq!(status["problems"][0]["name"], "four", "{status}");
+    assert_eq!(node.post("/orders", &[], b"x").status, 202);
+}
 /// Method, path and whether anybody may, as the router itself tells them.
 fn routes(node: &Node) -> Vec<(String, String, Option<String>)> {
     let document = node.admin("/openapi.json").json();
@@ -535,4 +573,7 @@ fn what_cannot_be_is_told() {
 #[expect(clippy::disallowed_methods, reason = "a test's own folder")]
 fn write(path: &std::path::Path, text: &str) {
     std::fs::write(path, text).unwrap();
+}
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::copy(from, to).unwrap();
 }

@@ -25,9 +25,9 @@ pub struct Caller {
 /// Tokens and users, as of the world of this moment.
 pub struct Access {
     now: ArcSwap<Table>,
-    attempts: Attempts,
+    attempts: Arc<Attempts>,
     /// A password costs 19 MiB and some 20 ms: a crowd that logs in waits in line.
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
 }
 #[derive(Default)]
 struct Table {
@@ -39,8 +39,8 @@ impl Access {
     pub fn new(failures: u32) -> Self {
         Self {
             now: ArcSwap::default(),
-            attempts: Attempts::new(failures),
-            hashing: Semaphore::new(2),
+            attempts: Arc::new(Attempts::new(failures)),
+            hashing: Arc::new(Semaphore::new(2)),
         }
     }
     /// From now on these, and no others.
@@ -76,19 +76,26 @@ impl Access {
             .as_ref()
             .map_or_else(password::nobodys, |user| user.password.expose().to_owned());
         let overloaded = |_| Error::new(Code::Internal, Fault::Gateway, "logins are closed");
-        let _turn = self.hashing.acquire().await.map_err(overloaded)?;
+        let turn = self.hashing.clone().acquire_owned().await.map_err(overloaded)?;
         // Those before in the line may have used up what was allowed.
         allowed()?;
-        let shown = password.to_vec();
-        let hashing = tokio::task::spawn_blocking(move || password::is(&shown, &hash));
+        let (shown, known) = (password.to_vec(), user.is_some());
+        let (attempts, called) = (self.attempts.clone(), name.to_owned());
+        let hashing = tokio::task::spawn_blocking(move || {
+            let right = password::is(&shown, &hash) && known;
+            // Here, for whoever asked may have left: that must not make guessing free, nor let more than two hash at once.
+            if right {
+                attempts.succeeded(&called);
+            } else {
+                attempts.failed(&called, from);
+            }
+            drop(turn);
+            right
+        });
         let right = hashing
             .await
             .map_err(|error| Error::new(Code::Internal, Fault::Gateway, "a login ended early").because(error))?;
-        let Some(user) = user.filter(|_| right) else {
-            self.attempts.failed(name, from);
-            return Err(unknown("the name or the password is wrong"));
-        };
-        self.attempts.succeeded(name);
+        let user = user.filter(|_| right).ok_or_else(|| unknown("the name or the password is wrong"))?;
         Ok(Caller {
             who: format!("user {}", user.name),
             manage: user.manage,
@@ -172,6 +179,21 @@ mod tests {
             .filter(|told| matches!(told, Err(error) if error.code() == Code::Unauthorized));
         // One more may be in the line beside each.
         assert!(tried.count() <= 4, "{told:?}");
+    }
+    /// Neither is guessing free for who does not wait for the answer, nor do more than two hash at once.
+    #[tokio::test]
+    async fn who_leaves_has_guessed_all_the_same() {
+        let (access, _) = access();
+        for _ in 0..3 {
+            let mut guess = Box::pin(access.password("alice", b"guess", HERE));
+            assert!(futures::poll!(&mut guess).is_pending());
+            assert!(access.hashing.available_permits() < 2);
+            drop(guess);
+            // Until it has been hashed.
+            drop(access.hashing.acquire_many(2).await.unwrap());
+        }
+        let told = access.password("alice", b"secret", HERE).await.unwrap_err();
+        assert_eq!(told.code(), Code::TooManyAttempts);
     }
     #[test]
     fn a_permission_covers_what_lies_within_it() {

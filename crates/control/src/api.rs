@@ -178,7 +178,7 @@ impl Api {
                 Err(why) => Answer::text(format!("not ready: {why}\n")).status(503),
             },
             Act::Metrics => Answer::metrics(self.node.clone().metrics()?),
-            Act::Description => Answer::json(&description::document()),
+            Act::Description => Answer::of_json(description::text()),
             act => {
                 let recovering = || Error::new(Code::StoreFailed, Fault::Operator, "the node is recovering");
                 let registry = self.registry.get().ok_or_else(recovering)?;

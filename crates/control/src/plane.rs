@@ -12,8 +12,8 @@ use tidegate_core::{
 pub trait Plane: Send + Sync {
     /// What can be told without doing anything: whether what is there can become what is asked.
     fn check(&self, checked: &Checked) -> Result<(), Refusal>;
-    /// Makes and changes streams, opens what is new, builds every route: nothing a client is served by has changed yet. What is open and
-    /// stays as it was is not opened again. Dropped instead of swapped it leaves at most streams behind that nobody declares.
+    /// Makes streams, opens what is new, builds every route: nothing a client is served by, and nothing that was stored, has changed yet. What
+    /// is open and stays as it was is not opened again. Dropped instead of swapped it leaves at most empty streams that nobody declares.
     fn prepare<'a>(&'a self, checked: &'a Checked) -> BoxFuture<'a, Result<Box<dyn Prepared + 'a>, Refusal>>;
     /// How a resource does now: `{"state": …}`.
     fn status(&self, id: &Id) -> Value;
@@ -26,8 +26,10 @@ pub trait Plane: Send + Sync {
 }
 /// The next world.
 pub trait Prepared: Send {
-    /// Puts it in the place of the old one; cannot fail.
-    fn swap(self: Box<Self>);
+    /// Puts it in the place of the old one, and changes streams. What cannot be done then is told: it is done at the next start.
+    fn swap<'a>(self: Box<Self>) -> BoxFuture<'a, Result<()>>
+    where
+        Self: 'a;
 }
 /// Why a world cannot be built.
 #[derive(Debug)]

@@ -131,14 +131,23 @@ impl Registry {
         let mut left_out = BTreeMap::new();
         let (documents, checked) = loop {
             let documents = laid(&files, &contents, &left_out);
-            let report = match documents.check(*mode, kinds) {
-                Ok(checked) => break (documents, checked),
-                Err(report) => report,
-            };
             let before = left_out.len();
-            blame_stored(&report, &contents, &mut left_out);
+            let refused = match documents.check(*mode, kinds) {
+                Err(report) => {
+                    blame_stored(&report, &contents, &mut left_out);
+                    Refused::of_files(&report)
+                }
+                Ok(checked) => match plane.check(&checked) {
+                    Ok(()) => break (documents, checked),
+                    Err(refusal) => {
+                        let refused = in_files(Refused::of_plane(refusal), &documents);
+                        leave_out(&refused, &contents, &mut left_out);
+                        refused
+                    }
+                },
+            };
             if left_out.len() == before {
-                return Err(Refused::of_files(&report));
+                return Err(refused);
             }
         };
         for (id, why) in &left_out {
@@ -151,7 +160,7 @@ impl Registry {
             .prepare(&checked)
             .await
             .map_err(|refusal| in_files(Refused::of_plane(refusal), &documents))?;
-        prepared.swap();
+        prepared.swap().await?;
         for stream in plane.orphans() {
             tracing::warn!(stream = %stream, "stream without a declaration: kept, captures only its own topic");
         }
@@ -263,7 +272,7 @@ impl Registry {
                 return Err(in_files(Refused::of_plane(refusal), &documents));
             }
         };
-        prepared.swap();
+        let swapped = prepared.swap().await;
         self.parts.access.set(&checked.users, &checked.tokens);
         let resources = resource::all(&documents, &contents);
         let applied = resource::differences(&old.resources, &resources);
@@ -279,6 +288,7 @@ impl Registry {
             last_reload: Some((clock::now_us(), None)),
             started_with: old.started_with.clone(),
         }));
+        swapped.map_err(late)?;
         Ok(Reloaded { applied, restart_needed })
     }
 }
@@ -318,6 +328,26 @@ fn blame_stored(report: &Report, contents: &Contents, out: &mut BTreeMap<Id, Str
             out.entry((*id).clone()).or_insert_with(|| told.message.clone());
         }
     }
+}
+/// Stored resources that the plane refuses; not those of files, which have a place in one.
+fn leave_out(refused: &Refused, contents: &Contents, out: &mut BTreeMap<Id, String>) {
+    for told in refused.errors.iter().filter(|told| told.get("file").is_none()) {
+        let word = |key: &str| told.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
+        let Some(kind) = ResourceKind::of_word(word("kind")) else {
+            continue;
+        };
+        let id = Id::new(kind, word("name"));
+        if contents.resources.contains_key(&id) {
+            out.insert(id, format!("{}: expected {}", word("detail"), word("expected")));
+        }
+    }
+}
+/// It is kept and served, but for this.
+pub(crate) fn late(error: Error) -> Error {
+    let text = format!("the change is made, but a stream does not keep to it before the next start: {error}");
+    Error::new(error.code(), error.fault(), text)
+        .with_retry(error.retry())
+        .because(error)
 }
 /// With the place in a file of each resource that comes from one.
 fn in_files(mut refused: Refused, documents: &Documents) -> Refused {

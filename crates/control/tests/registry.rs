@@ -30,9 +30,13 @@ struct Served {
 }
 struct Next<'a>(&'a Served, Vec<String>);
 impl Prepared for Next<'_> {
-    fn swap(self: Box<Self>) {
+    fn swap<'a>(self: Box<Self>) -> BoxFuture<'a, Result<()>>
+    where
+        Self: 'a,
+    {
         *self.0.streams.lock().unwrap() = self.1;
         self.0.swaps.send_modify(|swaps| *swaps += 1);
+        Box::pin(async { Ok(()) })
     }
 }
 impl Plane for Served {

@@ -191,7 +191,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         body: usize::try_from(node.limits.batch_body).unwrap_or(usize::MAX),
         patience: node.limits.body_stall,
     };
-    let managing = Admin::new(Api::new(board, access.clone(), gate, api_limits));
+    let managing = Admin::new(Api::new(board, access.clone(), gate, api_limits), flight.clone());
     // It goes on through the drain, so that whoever asks sees it.
     let admin_drain = Drain::new();
     let admin_serving = admin_listeners

@@ -1,7 +1,7 @@
 //! The data plane of this node as control drives it: streams, captures, endpoints, routes, and the log level.
 use crate::{
     observe::logs::Levels,
-    reconcile::{reconcile, unkeepable},
+    reconcile::{changes, reconcile, unkeepable},
 };
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
@@ -232,27 +232,37 @@ struct Next<'a> {
     messages: Snapshot,
 }
 impl Prepared for Next<'_> {
-    fn swap(self: Box<Self>) {
-        let Self {
-            plane,
-            mut turn,
-            checked,
-            captured,
-            world,
-            messages,
-        } = *self;
-        *plane.declared.lock().unwrap_or_else(PoisonError::into_inner) = checked.streams.iter().map(|stream| stream.name.clone()).collect();
-        plane.captures.set(captured.clone());
-        turn.captured = captured;
-        plane.world.swap(world);
-        plane.messages.swap(messages);
-        turn.instances.forget_unused();
-        let level = &checked.node.telemetry.level;
-        if turn.level.as_ref() != Some(level) {
-            if let Err(error) = plane.levels.set(level) {
-                tracing::error!(error = %error, "the log level stays as it was");
+    fn swap<'a>(self: Box<Self>) -> BoxFuture<'a, Result<()>>
+    where
+        Self: 'a,
+    {
+        Box::pin(async move {
+            let Self {
+                plane,
+                mut turn,
+                checked,
+                captured,
+                world,
+                messages,
+            } = *self;
+            *plane.declared.lock().unwrap_or_else(PoisonError::into_inner) =
+                checked.streams.iter().map(|stream| stream.name.clone()).collect();
+            plane.captures.set(captured.clone());
+            turn.captured = captured;
+            plane.world.swap(world);
+            plane.messages.swap(messages);
+            turn.instances.forget_unused();
+            let level = &checked.node.telemetry.level;
+            if turn.level.as_ref() != Some(level) {
+                if let Err(error) = plane.levels.set(level) {
+                    tracing::error!(error = %error, "the log level stays as it was");
+                }
+                turn.level = Some(level.clone());
             }
-            turn.level = Some(level.clone());
-        }
+            for (name, spec) in changes(&plane.log, &checked.streams) {
+                plane.log.change_stream(&name, spec).await?;
+            }
+            Ok(())
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! Streams as declared and streams as they are: what is declared is made or changed, what is there and not declared is kept.
+//! Streams as declared and streams as they are: what is declared is made, and changed once that is kept; what is there and not declared stays.
 use crate::cli::count;
 use futures::future::try_join_all;
 use std::{collections::HashSet, sync::Arc};
@@ -13,6 +13,15 @@ pub(crate) async fn reconcile(log: &Log, declared: &[Declared]) -> Result<Vec<(A
     let orphans = log.streams().into_iter().filter(|stream| !names.contains(stream.name()));
     streams.extend(orphans.map(|stream| (stream, Vec::new())));
     Ok(streams)
+}
+/// What is to be changed: from then on retention may take messages, so it waits until nothing else can be refused.
+pub(crate) fn changes(log: &Log, declared: &[Declared]) -> Vec<(Arc<str>, StreamSpec)> {
+    let one = |want: &Declared| {
+        let spec = spec(want);
+        let differs = log.stream(&want.name)?.spec() != spec;
+        differs.then(|| (want.name.clone(), spec))
+    };
+    declared.iter().filter_map(one).collect()
 }
 /// What is fixed on disk and is declared otherwise.
 pub(crate) fn unkeepable(log: &Log, declared: &[Declared]) -> Vec<(Id, Problem)> {
@@ -35,7 +44,6 @@ async fn one(log: &Log, want: &Declared) -> Result<(Arc<Stream>, Vec<Filter>)> {
     let spec = spec(want);
     let stream = match log.stream(&want.name) {
         None => log.create_stream(&want.name, spec).await?,
-        Some(stream) if stream.spec() != spec => log.change_stream(&want.name, spec).await?,
         Some(stream) => stream,
     };
     Ok((stream, want.topics.clone()))

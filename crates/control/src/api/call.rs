@@ -152,7 +152,10 @@ impl Answer {
         }
     }
     pub(super) fn json(value: &Value) -> Self {
-        Self::new("application/json", format!("{value}\n"))
+        Self::of_json(format!("{value}\n"))
+    }
+    pub(super) fn of_json(text: impl Into<Bytes>) -> Self {
+        Self::new("application/json", text)
     }
     pub(super) fn text(text: impl Into<Bytes>) -> Self {
         Self::new("text/plain; charset=utf-8", text)

@@ -1,13 +1,14 @@
 //! `/openapi.json`: the table of routes and the tables of configuration, as OpenAPI 3.1.
 use super::routes::{Act, Route, by_path};
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 use tidegate_config::{ResourceKind, docs};
 
 /// Made once: it is the same as long as the program is.
-pub(super) fn document() -> Value {
-    static DOCUMENT: LazyLock<Value> = LazyLock::new(make);
-    DOCUMENT.clone()
+pub(super) fn text() -> Bytes {
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| format!("{}\n", make()).into());
+    TEXT.clone()
 }
 fn make() -> Value {
     let mut paths = Map::new();
@@ -225,7 +226,7 @@ mod tests {
 
     #[test]
     fn every_reference_is_there_and_every_operation_has_a_name_of_its_own() {
-        let document = document();
+        let document = make();
         let text = document.to_string();
         for name in text
             .split("#/components/schemas/")

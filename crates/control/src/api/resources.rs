@@ -24,14 +24,14 @@ const CHANGE: header::HeaderName = header::HeaderName::from_static("tidegate-cha
 pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Call<'_>) -> Result<Answer, Refused> {
     match act {
         Act::List(kind) => Ok(list(registry, kind, call)?),
-        Act::Read(kind) => read(registry, &call.id(kind)),
+        Act::Read(kind) => read(registry, &registry.now(), &call.id(kind)),
         Act::Create(kind) => create(registry, kind, call).await,
         Act::Replace(kind) => replace(registry, kind, call).await,
         Act::Delete(kind) => delete(registry, kind, call).await,
         Act::Run(kind, on) => {
             let wish = wish(call.id(kind), What::Run(on), condition(call.headers)?);
-            change(registry, vec![wish], call).await?;
-            read(registry, &call.id(kind))
+            let (_, state) = change(registry, vec![wish], call).await?;
+            read(registry, &state, &call.id(kind))
         }
         Act::Purge => {
             let id = call.id(ResourceKind::Stream);
@@ -119,8 +119,8 @@ fn shown(registry: &Registry, state: &State, id: &Id) -> Result<(Resource, Value
 pub(super) fn stream(registry: &Registry, id: &Id) -> Result<()> {
     shown(registry, &registry.now(), id).map(drop)
 }
-fn read(registry: &Registry, id: &Id) -> Result<Answer, Refused> {
-    let (resource, whole) = shown(registry, &registry.now(), id)?;
+fn read(registry: &Registry, state: &State, id: &Id) -> Result<Answer, Refused> {
+    let (resource, whole) = shown(registry, state, id)?;
     Ok(Answer::json(&whole).header(header::ETAG, &etag(&resource)))
 }
 fn etag(resource: &Resource) -> String {
@@ -196,7 +196,7 @@ fn wish(id: Id, what: What, when: When) -> Wish {
         at: String::new(),
     }
 }
-async fn change(registry: &Arc<Registry>, wishes: Vec<Wish>, call: &Call<'_>) -> Result<Vec<Done>, Refused> {
+async fn change(registry: &Arc<Registry>, wishes: Vec<Wish>, call: &Call<'_>) -> Result<(Vec<Done>, Arc<State>), Refused> {
     let dry = call.is_set("dry_run")?;
     registry.change(wishes, call.author(), dry).await
 }
@@ -239,11 +239,11 @@ async fn create(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) -
     } else {
         condition(call.headers)?
     };
-    let done = change(registry, vec![wish(id.clone(), What::Put(Value::Object(document)), when)], call).await?;
+    let (done, state) = change(registry, vec![wish(id.clone(), What::Put(Value::Object(document)), when)], call).await?;
     if call.is_set("dry_run")? {
         return Ok(told(&done, true));
     }
-    let (resource, mut whole) = shown(registry, &registry.now(), &id)?;
+    let (resource, mut whole) = shown(registry, &state, &id)?;
     if let Some(text) = made {
         whole["token"] = text.into();
     }
@@ -268,19 +268,19 @@ async fn replace(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) 
             .into());
     }
     let wish = wish(id.clone(), What::Put(Value::Object(document)), condition(call.headers)?);
-    let done = change(registry, vec![wish], call).await?;
+    let (done, state) = change(registry, vec![wish], call).await?;
     if call.is_set("dry_run")? {
         return Ok(told(&done, true));
     }
     let word = done.first().map_or("unchanged", Done::word);
-    let (resource, whole) = shown(registry, &registry.now(), &id)?;
+    let (resource, whole) = shown(registry, &state, &id)?;
     Ok(Answer::json(&whole)
         .status(if word == "created" { 201 } else { 200 })
         .header(header::ETAG, &etag(&resource))
         .header(CHANGE, word))
 }
 async fn delete(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) -> Result<Answer, Refused> {
-    let done = change(registry, vec![wish(call.id(kind), What::Delete, condition(call.headers)?)], call).await?;
+    let (done, _) = change(registry, vec![wish(call.id(kind), What::Delete, condition(call.headers)?)], call).await?;
     Ok(if call.is_set("dry_run")? {
         told(&done, true)
     } else {
@@ -321,7 +321,7 @@ async fn apply(registry: &Arc<Registry>, call: &Call<'_>) -> Result<Answer, Refu
         );
         return Err(Refused { error, errors });
     }
-    let done = change(registry, wishes, call).await?;
+    let (done, _) = change(registry, wishes, call).await?;
     Ok(told(&done, call.is_set("dry_run")?))
 }
 /// Among others, a resource has to say what it is.

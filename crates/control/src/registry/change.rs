@@ -1,5 +1,5 @@
 //! A change from the management API: all of its wishes or none.
-use super::{Origin, Refused, Registry, State, laid, resource, text_of, to_the_end};
+use super::{Origin, Refused, Registry, State, laid, late, resource, text_of, to_the_end};
 use crate::{
     plane::Refusal,
     store::{Author, Change, Contents, Effect, Stored},
@@ -110,9 +110,9 @@ struct Draft<'s> {
 }
 
 impl Registry {
-    /// Grants all wishes or none, and says what became of each, in their order. `dry`: only says so.
+    /// Grants all wishes or none, and says what became of each, in their order, and what held right after. `dry`: only says so.
     /// When it resolves, the change is durable and live. Not cancelled with the caller: it is done whole or not at all.
-    pub async fn change(self: &Arc<Self>, wishes: Vec<Wish>, author: Author, dry: bool) -> Result<Vec<Done>, Refused> {
+    pub async fn change(self: &Arc<Self>, wishes: Vec<Wish>, author: Author, dry: bool) -> Result<(Vec<Done>, Arc<State>), Refused> {
         let registry = self.clone();
         to_the_end(async move { registry.change_now(&wishes, &author, dry).await }).await
     }
@@ -121,20 +121,21 @@ impl Registry {
         let registry = self.clone();
         let purging = async move {
             let _turn = registry.turn.lock().await;
-            let purged = registry.parts.plane.purge_stream(&name).await?;
+            // Told before it is done: what cannot be told is not done.
             let told = Change {
-                id: Id::new(ResourceKind::Stream, name),
+                id: Id::new(ResourceKind::Stream, name.clone()),
                 action: "purge",
                 effect: Effect::Nothing,
                 before: None,
-                after: Some(json!({ "purged": purged })),
+                after: None,
             };
             registry.keep(&[told], &author).await?;
+            let purged = registry.parts.plane.purge_stream(&name).await?;
             Ok(purged)
         };
         to_the_end(purging).await
     }
-    async fn change_now(&self, wishes: &[Wish], author: &Author, dry: bool) -> Result<Vec<Done>, Refused> {
+    async fn change_now(&self, wishes: &[Wish], author: &Author, dry: bool) -> Result<(Vec<Done>, Arc<State>), Refused> {
         let _turn = self.turn.lock().await;
         let old = self.now();
         let mut draft = Draft {
@@ -162,7 +163,7 @@ impl Registry {
             .check(&checked)
             .map_err(|refusal| of_plane(refusal, &draft.places))?;
         if dry || draft.changes.is_empty() {
-            return Ok(draft.done);
+            return Ok((draft.done, old.clone()));
         }
         let orphans = self.parts.plane.orphans();
         let prepared = match self.parts.plane.prepare(&checked).await {
@@ -180,7 +181,7 @@ impl Registry {
                 return Err(error.into());
             }
         };
-        prepared.swap();
+        let swapped = prepared.swap().await;
         self.parts.access.set(&checked.users, &checked.tokens);
         let Draft {
             mut contents,
@@ -192,16 +193,18 @@ impl Registry {
         number(&mut contents, &changes, old.revision(), author);
         contents.revision = revision;
         let left_out = old.left_out.iter().filter(|(id, _)| !done.iter().any(|done| done.id == **id));
-        self.now.store(Arc::new(State {
+        let new = Arc::new(State {
             resources: resource::all(&documents, &contents),
             contents,
             checked,
             left_out: left_out.map(|(id, why)| (id.clone(), why.clone())).collect(),
             ..State::clone(&old)
-        }));
+        });
+        self.now.store(new.clone());
         for done in done.iter().filter(|done| !done.same) {
             tracing::info!(who = author.who, from = author.from, resource = %done.id, change = done.word(), "changed");
         }
+        swapped.map_err(late)?;
         for name in streams {
             self.parts.plane.delete_stream(&name).await.map_err(|error| {
                 let text = format!("the declaration of the stream `{name}` is gone, its messages are not: {error}");
@@ -210,14 +213,11 @@ impl Registry {
                     .because(error)
             })?;
         }
-        Ok(done)
+        Ok((done, new))
     }
-    /// Back to how streams were before a change that was not kept; those it made hold nothing yet, and go. The caller holds the turn.
+    /// Streams that a change made which was not kept: they hold nothing yet, and go. The caller holds the turn.
     pub(super) async fn undo(&self, orphans: &[Arc<str>]) {
-        let (plane, now) = (&self.parts.plane, self.now());
-        if let Err(refusal) = plane.prepare(&now.checked).await {
-            tracing::error!(error = %Refused::of_plane(refusal), "what a change that was not kept did to streams could not be undone");
-        }
+        let plane = &self.parts.plane;
         for made in plane.orphans().iter().filter(|name| !orphans.contains(name)) {
             if let Err(error) = plane.delete_stream(made).await {
                 tracing::error!(stream = %made, error = %error, "a stream of a change that was not kept is left");

@@ -3,9 +3,9 @@ use super::{Author, Change, Contents, Effect, Entry, Store, Stored};
 use futures::future::BoxFuture;
 use serde_json::Value;
 use sqlx::{
-    Row, SqlSafeStr, SqlitePool, SqliteTransaction,
+    ConnectOptions, Connection, Executor, Row, SqlSafeStr, SqliteConnection,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous},
 };
 use std::{path::Path, time::Duration};
 use tidegate_config::{Id, ResourceKind};
@@ -16,9 +16,11 @@ use tidegate_core::{
 use tokio::sync::watch;
 
 /// One file, held by one process: whoever opens it holds the lock of the data folder.
+///
+/// Each call has a connection of its own, closed behind it. What a full disk or a failing one leaves in a connection (SQLite may have rolled
+/// back by itself, and nobody told whoever counts transactions) ends with it, and the file alone is all there is between two calls.
 pub struct Sqlite {
-    /// A single connection: what is read is never older than what was written.
-    pool: SqlitePool,
+    options: SqliteConnectOptions,
     revision: watch::Sender<u64>,
     /// Changes that are kept for the audit log.
     kept: u64,
@@ -34,30 +36,52 @@ impl Sqlite {
             // What is answered is on disk.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(5));
-        let one = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
-        let pool = one.connect_with(options).await.map_err(failed)?;
-        migrator().run(&pool).await.map_err(|error| match error {
+        let unusable = |error: &dyn std::fmt::Display| {
+            let text = format!("`{}` cannot be used: {error}", path.display());
+            Error::new(Code::StoreFailed, Fault::Operator, text)
+                .with_hint("put a copy of it there, or start without it: resources of files and all messages stay")
+        };
+        let mut first = options.connect().await.map_err(|error| unusable(&error).because(error))?;
+        migrator().run(&mut first).await.map_err(|error| match error {
             MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
                 let text = format!("`{}` was written by a newer version of Tidegate: format {version}", path.display());
                 Error::new(Code::NewerFormat, Fault::Operator, text).with_hint("start the version that wrote it, or a newer one")
             }
-            other => Error::new(
-                Code::StoreFailed,
-                Fault::Operator,
-                format!("`{}` cannot be used: {other}", path.display()),
-            )
-            .because(other),
+            other => unusable(&other).because(other),
         })?;
-        let store = Self {
-            pool,
-            revision: watch::Sender::new(0),
+        let at = revision(&mut first).await?;
+        first.close().await.map_err(failed)?;
+        Ok(Self {
+            // If it goes while the node runs, that is told, and not made good by an empty one.
+            options: options.create_if_missing(false),
+            revision: watch::Sender::new(at),
             kept,
-        };
-        let mut reading = store.pool.begin().await.map_err(failed)?;
-        store.revision.send_replace(revision(&mut reading).await?);
-        drop(reading);
-        Ok(store)
+        })
     }
+    async fn connect(&self) -> Result<SqliteConnection> {
+        self.options.connect().await.map_err(failed)
+    }
+}
+/// All or nothing, from the first word on: nobody else writes beside it.
+async fn write(to: &mut SqliteConnection, at: u64, changes: &[Change], author: &Author, kept: u64) -> Result<u64> {
+    to.execute("BEGIN IMMEDIATE".into_sql_str()).await.map_err(failed)?;
+    let is = revision(to).await?;
+    if is != at {
+        return Err(Error::client(
+            Code::Changed,
+            format!("the resources are at revision {is}, not {at}"),
+        ));
+    }
+    let now = clock::now_us();
+    for change in changes {
+        one(to, change, author, now).await?;
+    }
+    let is = revision(to).await?;
+    let forgotten = i64::try_from(is.saturating_sub(kept)).unwrap_or(i64::MAX);
+    let forget = sqlx::query("DELETE FROM changes WHERE revision <= ?").bind(forgotten);
+    forget.execute(&mut *to).await.map_err(failed)?;
+    to.execute("COMMIT".into_sql_str()).await.map_err(failed)?;
+    Ok(is)
 }
 fn migrator() -> Migrator {
     let first = include_str!("1_resources.sql").into_sql_str();
@@ -73,10 +97,10 @@ fn damaged(what: &str) -> Error {
         format!("the store of resources is damaged: {what}"),
     )
 }
-async fn revision(of: &mut SqliteTransaction<'_>) -> Result<u64> {
+async fn revision(of: &mut SqliteConnection) -> Result<u64> {
     // Also when all changes were forgotten.
     let row = sqlx::query("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'changes'");
-    let number: i64 = row.fetch_one(&mut **of).await.map_err(failed)?.try_get(0).map_err(failed)?;
+    let number: i64 = row.fetch_one(&mut *of).await.map_err(failed)?.try_get(0).map_err(failed)?;
     Ok(number.unsigned_abs())
 }
 fn id(row: &SqliteRow) -> Result<Id> {
@@ -101,10 +125,12 @@ fn text(row: &SqliteRow, column: &str) -> Result<String> {
 impl Store for Sqlite {
     fn load(&self) -> BoxFuture<'_, Result<Contents>> {
         Box::pin(async move {
-            let mut all = self.pool.begin().await.map_err(failed)?;
+            let mut all = self.connect().await?;
+            // One moment for all of it.
+            all.execute("BEGIN".into_sql_str()).await.map_err(failed)?;
             let revision = revision(&mut all).await?;
-            let resources = sqlx::query("SELECT * FROM resources").fetch_all(&mut *all).await.map_err(failed)?;
-            let running = sqlx::query("SELECT * FROM running").fetch_all(&mut *all).await.map_err(failed)?;
+            let resources = sqlx::query("SELECT * FROM resources").fetch_all(&mut all).await.map_err(failed)?;
+            let running = sqlx::query("SELECT * FROM running").fetch_all(&mut all).await.map_err(failed)?;
             let stored = |row: &SqliteRow| {
                 let stored = Stored {
                     document: json(&text(row, "document")?)?,
@@ -125,23 +151,12 @@ impl Store for Sqlite {
     }
     fn commit<'a>(&'a self, at: u64, changes: &'a [Change], author: &'a Author) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
-            let mut all = self.pool.begin().await.map_err(failed)?;
-            let is = revision(&mut all).await?;
-            if is != at {
-                return Err(Error::client(
-                    Code::Changed,
-                    format!("the resources are at revision {is}, not {at}"),
-                ));
+            let mut to = self.connect().await?;
+            let is = write(&mut to, at, changes, author, self.kept).await?;
+            // It is durable; what the end of the connection tidies up beside it may wait.
+            if let Err(error) = to.close().await {
+                tracing::debug!(error = %error, "the store is tidied up later");
             }
-            let now = clock::now_us();
-            for change in changes {
-                one(&mut all, change, author, now).await?;
-            }
-            let is = revision(&mut all).await?;
-            let forgotten = i64::try_from(is.saturating_sub(self.kept)).unwrap_or(i64::MAX);
-            let forget = sqlx::query("DELETE FROM changes WHERE revision <= ?").bind(forgotten);
-            forget.execute(&mut *all).await.map_err(failed)?;
-            all.commit().await.map_err(failed)?;
             self.revision.send_replace(is);
             Ok(is)
         })
@@ -153,7 +168,7 @@ impl Store for Sqlite {
             let rows = rows
                 .bind(before)
                 .bind(i64::from(limit))
-                .fetch_all(&self.pool)
+                .fetch_all(&mut self.connect().await?)
                 .await
                 .map_err(failed)?;
             let entry = |row: &SqliteRow| {
@@ -178,7 +193,7 @@ impl Store for Sqlite {
         self.revision.subscribe()
     }
 }
-async fn one(all: &mut SqliteTransaction<'_>, change: &Change, author: &Author, now: i64) -> Result<()> {
+async fn one(all: &mut SqliteConnection, change: &Change, author: &Author, now: i64) -> Result<()> {
     let (kind, name) = (change.id.kind.word(), &*change.id.name);
     let told = |value: &Option<Value>| value.as_ref().map(ToString::to_string);
     let row = sqlx::query(
@@ -186,7 +201,7 @@ async fn one(all: &mut SqliteTransaction<'_>, change: &Change, author: &Author, 
     );
     let row = row.bind(now).bind(&author.who).bind(&author.from).bind(change.action);
     let row = row.bind(kind).bind(name).bind(told(&change.before)).bind(told(&change.after));
-    let revision: i64 = row.fetch_one(&mut **all).await.map_err(failed)?.try_get(0).map_err(failed)?;
+    let revision: i64 = row.fetch_one(&mut *all).await.map_err(failed)?.try_get(0).map_err(failed)?;
     let effect = match &change.effect {
         Effect::Nothing => return Ok(()),
         Effect::Put(document) => sqlx::query(
@@ -209,7 +224,7 @@ async fn one(all: &mut SqliteTransaction<'_>, change: &Change, author: &Author, 
                 .bind(*enabled)
         }
     };
-    effect.execute(&mut **all).await.map_err(failed)?;
+    effect.execute(&mut *all).await.map_err(failed)?;
     Ok(())
 }
 
@@ -281,13 +296,47 @@ mod tests {
         assert_eq!(told, [(4, "stop".into()), (3, "delete".into()), (2, "create".into())]);
         assert_eq!(store.changes(Some(4), 1).await.unwrap()[0].revision, 3);
     }
+    /// SQLite rolls back by itself when the disk is full; whoever counts its transactions does not hear of it.
+    #[tokio::test]
+    async fn after_a_full_disk_what_is_committed_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.db");
+        let mut store = Sqlite::open(&path, 100).await.unwrap();
+        let roomy = store.options.clone();
+        store.options = roomy.clone().pragma("max_page_count", "9");
+        let large = json!({"description": "x".repeat(20_000)});
+        for _ in 0..3 {
+            let full = store.commit(0, &[put("large", large.clone())], &author()).await.unwrap_err();
+            assert_eq!(full.code(), Code::StoreFailed, "{full:?}");
+        }
+        store.options = roomy;
+        assert_eq!(store.commit(0, &[put("a", large.clone())], &author()).await.unwrap(), 1);
+        assert_eq!(store.commit(1, &[put("b", large)], &author()).await.unwrap(), 2);
+        // The file alone holds it: nothing lies beside it.
+        let copy = folder.path().join("copy.db");
+        #[expect(clippy::disallowed_methods, reason = "a test copies a file")]
+        std::fs::write(&copy, std::fs::read(&path).unwrap()).unwrap();
+        let contents = Sqlite::open(&copy, 100).await.unwrap().load().await.unwrap();
+        assert_eq!((contents.revision, contents.resources.len()), (2, 2));
+    }
+    #[tokio::test]
+    async fn a_file_that_goes_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.db");
+        let store = Sqlite::open(&path, 100).await.unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(
+            store.commit(0, &[put("a", json!({}))], &author()).await.unwrap_err().code(),
+            Code::StoreFailed
+        );
+    }
     #[tokio::test]
     async fn a_newer_file_is_refused_and_no_database_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.db");
         let store = Sqlite::open(&path, 3).await.unwrap();
         let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9, 'x', 1, x'00', 0)";
-        sqlx::query(newer).execute(&store.pool).await.unwrap();
+        sqlx::query(newer).execute(&mut store.connect().await.unwrap()).await.unwrap();
         drop(store);
         let refused = Sqlite::open(&path, 3).await.err().unwrap();
         assert_eq!(refused.code(), Code::NewerFormat, "{refused:?}");

@@ -100,7 +100,7 @@ impl Drop for Load {
 impl Flight {
     /// An answer whose client takes it in its own time. Refused when all of them hold half of what there is, so that who reads slowly keeps
     /// nobody from publishing, or when this client's connection is owed too much. One at a time always passes, however large it is.
-    pub(super) fn carry(self: &Arc<Self>, answer: Vec<u8>, connection: &Arc<Connection>) -> Result<Bytes> {
+    pub fn carry(self: &Arc<Self>, answer: Vec<u8>, connection: &Arc<Connection>) -> Result<Bytes> {
         let length = answer.len();
         if length < SMALL {
             return Ok(answer.into());

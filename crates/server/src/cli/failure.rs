@@ -151,7 +151,18 @@ impl From<Error> for Failure {
 }
 /// A member that is text.
 pub(super) fn text(value: &Value, member: &str) -> Option<String> {
-    value[member].as_str().map(str::to_owned)
+    value[member].as_str().map(printable)
+}
+/// What somebody else wrote, for a terminal: nothing in it steers that.
+pub(super) fn printable(text: &str) -> String {
+    let plain = |c: char| {
+        if c.is_control() && !matches!(c, '\n' | '\t') {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    text.chars().map(plain).collect()
 }
 /// Who stands in the way.
 fn used_by(error: &Value) -> String {

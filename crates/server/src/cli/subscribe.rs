@@ -2,7 +2,7 @@
 use super::{
     FAILED, OK, Output,
     events::Events,
-    failure::{Failure, text},
+    failure::{Failure, printable, text},
     node::{ANSWER, Ask, HttpClient, Node, Remote, address, escaped},
     progress::Progress,
     yaml,
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use std::{io::Write, time::Duration};
+use std::{io::IsTerminal as _, io::Write, time::Duration};
 use tidegate_core::error::Code;
 
 /// How long a page waits for the next message.
@@ -245,6 +245,8 @@ impl<'a> Out<'a> {
                 .into_bytes()
             }
             None => match self.wish.remote.output {
+                // Whoever may publish must not steer the terminal of whoever reads; what goes elsewhere stays as it is.
+                Output::Table if std::io::stdout().is_terminal() => printable(&String::from_utf8_lossy(&payload)).into_bytes(),
                 Output::Table => payload.to_vec(),
                 Output::Json => item.to_string().into_bytes(),
                 Output::Yaml => format!("---\n{}", yaml::document(item).trim_end()).into_bytes(),

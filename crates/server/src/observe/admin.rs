@@ -1,13 +1,14 @@
 //! The admin listener: the management API, and what the node tells of itself.
 use super::{Health, Seen, logs::Levels, metrics};
 use crate::secrets::Certificates;
-use hyper::{Request, Response, Uri, body::Incoming, http::uri::PathAndQuery};
+use bytes::Bytes;
+use hyper::{HeaderMap, Request, Response, Uri, body::Incoming, http::uri::PathAndQuery};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
 };
-use tidegate_control::api::{Answer, Api, Node, Outcome};
+use tidegate_control::api::{Api, Node, Outcome};
 use tidegate_core::{
     clock,
     error::{Code, Error, Fault, Result},
@@ -75,14 +76,17 @@ impl Node for Board {
 /// The handler of the admin listener.
 pub(crate) struct Admin {
     api: Api,
+    /// What clients have asked for and not taken counts here, too.
+    flight: Arc<Flight>,
     ids: RequestIds,
     /// Reads and publishes messages for whoever may.
     messages: OnceLock<Arc<Gateway>>,
 }
 impl Admin {
-    pub(crate) fn new(api: Api) -> Arc<Self> {
+    pub(crate) fn new(api: Api, flight: Arc<Flight>) -> Arc<Self> {
         Arc::new(Self {
             api,
+            flight,
             ids: RequestIds::default(),
             messages: OnceLock::new(),
         })
@@ -104,7 +108,10 @@ impl Handler for Admin {
         let peer = forwarded::caller(&parts.headers, &connection);
         let outcome = Box::pin(self.api.answer(&parts, &mut body, peer)).await;
         let refused = match (outcome, self.messages.get(), body) {
-            (Ok(Outcome::Answer(answer)), _, _) => return response(answer),
+            (Ok(Outcome::Answer(answer)), _, _) => match self.flight.carry(answer.body.into(), &connection) {
+                Ok(body) => return response(answer.status, answer.headers, body),
+                Err(error) => error.into(),
+            },
             (Ok(Outcome::Messages(path)), Some(messages), Some(body)) => {
                 parts.uri = elsewhere(&parts.uri, &path);
                 // Its secret is no message's business.
@@ -120,8 +127,7 @@ impl Handler for Admin {
         problem::answer(&refused.error, &refused.errors, &id, &parts.headers)
     }
 }
-fn response(answer: Answer) -> Response<Body> {
-    let Answer { status, headers, body } = answer;
+fn response(status: u16, headers: HeaderMap, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::full(body));
     *response.headers_mut() = headers;
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
