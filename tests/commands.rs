@@ -179,14 +179,15 @@ fn what_is_exported_is_no_change_when_it_is_applied() {
         .unwrap();
     child.stdin.take().unwrap().write_all(b"hunter2\n").unwrap();
     assert!(child.wait().unwrap().success());
-    let all = seen.out(&["export"]);
+    assert!(!seen.out(&["export"]).contains("alice"), "who may belongs to its node");
+    let all = seen.out(&["export", "--all"]);
     assert!(
         all.contains("name: invoices") && all.contains("name: alice") && !all.contains("hunter2") && !all.contains("$argon2"),
         "{all}"
     );
     seen.run_with(&["apply", "-f", "-"], all.as_bytes());
     seen.run_with(&["diff", "-f", "-", "--exit-code"], all.as_bytes());
-    assert_eq!(all, seen.out(&["export", "-o", "yaml"]));
+    assert_eq!(all, seen.out(&["export", "--all", "-o", "yaml"]));
     seen.run(&["export"]);
     let json: Value = serde_json::from_str(&seen.out(&["export", "-o", "json"])).unwrap();
     assert!(
@@ -438,6 +439,19 @@ fn each_message_is_posted_where_it_was_asked_to() {
         &format!("http://{nobody}/"),
     ]);
     assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn the_audit_log_and_the_log_level_are_commands() {
+    let (node, seen) = demo();
+    seen.out(&["stream", "add", "s"]);
+    let changes = seen.out(&["changes", "--limit", "1"]);
+    assert!(
+        changes.contains("token admin") && changes.contains("create  stream  s"),
+        "{changes}"
+    );
+    assert_eq!(seen.out(&["log-level", "info,tidegate_log=debug"]), "info,tidegate_log=debug\n");
+    assert_eq!(seen.out(&["log-level"]), "info,tidegate_log=debug\n");
     balance(&node);
 }
 #[test]

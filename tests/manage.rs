@@ -184,7 +184,7 @@ fn a_store_of_another_time_does_not_keep_a_node_from_starting() {
     assert_eq!(node.manage("DELETE", "/streams/four", &Value::Null).status, 204);
     assert_eq!(node.manage("PUT", "/streams/four", &json!({"partitions": 2})).status, 201);
     let node = node.restart_with(dev(), |folder| {
-        copy(&folder.join("old.db"), &folder.join("tidegate-data/control.db"))
+        copy(&folder.join("old.db"), &folder.join("tidegate-data/control.db"));
     });
     let status = node.manage("GET", "/status", &Value::Null).json();
     assert_eq!(status["problems"][0]["name"], "four", "{status}");

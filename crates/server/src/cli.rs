@@ -1,6 +1,7 @@
 //! The command line: reads arguments, says what went wrong, answers an exit code.
 mod add;
 mod apply;
+mod audit;
 mod check;
 mod doctor;
 mod events;
@@ -114,6 +115,10 @@ enum Verb {
     Reload(status::Reload),
     /// How a node is.
     Status(status::Status),
+    /// Who changed what, newest first.
+    Changes(audit::Changes),
+    /// What a node logs, or is to log from now on.
+    LogLevel(audit::LogLevel),
     /// Look for what is wrong with a node, this machine, or an address.
     Doctor(doctor::Doctor),
     /// Say what an error code means.
@@ -201,6 +206,8 @@ pub(crate) fn run() -> ExitCode {
         Verb::Export(export) => at_node(export.run()),
         Verb::Reload(reload) => at_node(reload.run()),
         Verb::Status(status) => at_node(status.run()),
+        Verb::Changes(changes) => at_node(changes.run()),
+        Verb::LogLevel(level) => at_node(level.run()),
         Verb::Doctor(doctor) => at_node(doctor.run()),
         Verb::Completion { shell } => {
             let mut script = Vec::new();

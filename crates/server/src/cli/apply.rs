@@ -40,6 +40,9 @@ pub(super) struct Diff {
 }
 #[derive(clap::Args)]
 pub(super) struct Export {
+    /// Users and tokens too; their secrets stay at the node.
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     pub(super) remote: Remote,
 }
@@ -102,7 +105,8 @@ impl Diff {
 impl Export {
     pub(super) async fn run(&self) -> Result<u8, Failure> {
         let node = Node::new(&self.remote)?;
-        let mut all = node.get("/api/v1/export").await?;
+        let path = if self.all { "/api/v1/export?all=true" } else { "/api/v1/export" };
+        let mut all = node.get(path).await?;
         let resources = match all["resources"].take() {
             Value::Array(resources) => resources,
             _ => Vec::new(),
@@ -120,7 +124,8 @@ async fn changes(remote: &Remote, drafts: Drafts, dry_run: bool) -> Result<Vec<V
         return Err(Failure::command("there is no resource in these files; nothing was changed").hint("a resource begins with `kind:`"));
     }
     let node = Node::new(remote)?;
-    let waiting = Progress::waiting(format!("applying {}", count(drafts.len(), "resource")));
+    let what = if dry_run { "comparing" } else { "applying" };
+    let waiting = Progress::waiting(format!("{what} {}", count(drafts.len(), "resource")));
     let path = if dry_run { "/api/v1/apply?dry_run=true" } else { "/api/v1/apply" };
     let ask = Ask::json(Method::POST, &json!({"resources": drafts.resources()}));
     let answered = node.checked(path, ask).await;

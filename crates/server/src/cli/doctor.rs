@@ -158,7 +158,7 @@ impl Doctor {
                 }
             }
         }
-        let client = HttpClient::new(self.remote.ca.as_deref())?;
+        let client = HttpClient::new(&self.remote)?;
         let began = clock::instant();
         let sent = tokio::time::timeout(ANSWER, client.send(url, Ask::default())).await;
         let took = began.elapsed().as_millis();
@@ -214,6 +214,15 @@ fn inside(status: &Value, checks: &mut Checks) {
             continue;
         };
         let name = text(listener, "name").unwrap_or_default();
+        if listener["tls"]["stale"] == true {
+            let found = format!("of `{name}`: its files hold what cannot be used, and the old one goes on");
+            checks.add(
+                State::Fail,
+                "certificate",
+                found,
+                Some("the node's log says what is wrong with them"),
+            );
+        }
         let left = clock::parse_rfc3339(&until).map(|end| (end - clock::now_us()) / 1_000_000);
         let renew = Some("renew it, then `tidegate reload`");
         match left {

@@ -12,7 +12,10 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use rustls::{CertificateError, ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
+use rustls::{
+    CertificateError, ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use serde_json::Value;
 use std::{
     error::Error as _,
@@ -46,11 +49,38 @@ pub(super) struct Remote {
     #[arg(long, env = "TIDEGATE_TOKEN", hide_env_values = true, value_name = "TOKEN", global = true)]
     token: Option<String>,
     /// The node's data folder, for its admin-token.
-    #[arg(long, value_name = "DIR", default_value = "./tidegate-data", global = true)]
+    #[arg(
+        long,
+        env = "TIDEGATE_DATA_DIR",
+        hide_env_values = true,
+        value_name = "DIR",
+        default_value = "./tidegate-data",
+        global = true
+    )]
     pub(super) data_dir: PathBuf,
     /// Trust these certificates (PEM) instead of the system's.
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, env = "TIDEGATE_CA", hide_env_values = true, value_name = "FILE", global = true)]
     pub(super) ca: Option<PathBuf>,
+    /// A certificate of one's own (PEM), for a node that asks for one.
+    #[arg(
+        long,
+        env = "TIDEGATE_CLIENT_CERT",
+        hide_env_values = true,
+        value_name = "FILE",
+        requires = "client_key",
+        global = true
+    )]
+    client_cert: Option<PathBuf>,
+    /// The key of that certificate (PEM).
+    #[arg(
+        long,
+        env = "TIDEGATE_CLIENT_KEY",
+        hide_env_values = true,
+        value_name = "FILE",
+        requires = "client_cert",
+        global = true
+    )]
+    client_key: Option<PathBuf>,
     /// How to print what comes back.
     #[arg(short, long, value_enum, default_value_t = Output::Table, global = true)]
     pub(super) output: Output,
@@ -130,7 +160,7 @@ impl Node {
         let token = token.map(|token| bearer(token.trim())).transpose()?;
         Ok(Self {
             address: remote.node.clone(),
-            client: HttpClient::new(remote.ca.as_deref())?,
+            client: HttpClient::new(remote)?,
             token,
             no_token,
         })
@@ -334,17 +364,24 @@ impl Unsent {
 }
 impl HttpClient {
     /// Trusts what the system trusts, or only what stands in that file.
-    pub(super) fn new(ca: Option<&Path>) -> Result<Self, Failure> {
-        let roots = match ca {
+    pub(super) fn new(remote: &Remote) -> Result<Self, Failure> {
+        let roots = match &remote.ca {
             Some(file) => from_file(file)?,
             None => system(),
         };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let no_tls = |error: rustls::Error| Failure::command(format!("TLS does not start: {error}"));
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| Failure::command(format!("TLS does not start: {error}")))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .map_err(no_tls)?
+            .with_root_certificates(roots);
+        let config = match (&remote.client_cert, &remote.client_key) {
+            (Some(cert), Some(key)) => {
+                let (chain, key) = own(cert, key)?;
+                config.with_client_auth_cert(chain, key).map_err(no_tls)?
+            }
+            _ => config.with_no_client_auth(),
+        };
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT));
@@ -370,6 +407,14 @@ impl HttpClient {
         *request.headers_mut() = ask.headers;
         self.0.request(request).await.map_err(|error| unsent(&error))
     }
+}
+/// What a node that asks is shown.
+fn own(cert: &Path, key: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Failure> {
+    let read = |path: &Path, error: &dyn std::fmt::Display| Failure::command(format!("`{}` cannot be used: {error}", path.display()));
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect);
+    let chain = chain.map_err(|error| read(cert, &error))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| read(key, &error))?;
+    Ok((chain, key))
 }
 /// What the system trusts. Where there is nothing, a certificate that is not trusted says so by its hint.
 fn system() -> RootCertStore {

@@ -117,6 +117,7 @@ pub(super) fn names(list: &Value) -> String {
 }
 fn listener(listener: &Value) -> Vec<String> {
     let tls = match text(&listener["tls"], "not_after") {
+        Some(until) if listener["tls"]["stale"] == true => format!("until {until}; the files hold what cannot be used"),
         Some(until) => format!("until {until}"),
         None if listener["tls"].is_null() => "no".to_owned(),
         None => "yes".to_owned(),

@@ -200,10 +200,7 @@ struct Out<'a> {
 }
 impl<'a> Out<'a> {
     fn new(wish: &'a Subscribe) -> Result<Self, Failure> {
-        let to = wish
-            .to
-            .as_deref()
-            .map(|to| Ok::<_, Failure>((HttpClient::new(wish.remote.ca.as_deref())?, to)));
+        let to = wish.to.as_deref().map(|to| Ok::<_, Failure>((HttpClient::new(&wish.remote)?, to)));
         Ok(Self {
             wish,
             to: to.transpose()?,

@@ -56,7 +56,7 @@ impl Node for Board {
     fn status(&self) -> Value {
         let tls = |certificates: &Arc<Certificates>| {
             let shown = certificates.shown();
-            json!({"certificate": shown.subject, "not_after": clock::rfc3339(shown.not_after)})
+            json!({"certificate": shown.subject, "not_after": clock::rfc3339(shown.not_after), "stale": certificates.is_stale()})
         };
         let listener =
             |of: &Listening| json!({"name": of.name, "address": of.address.to_string(), "tls": of.certificates.as_ref().map(tls)});

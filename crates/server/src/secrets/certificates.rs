@@ -116,6 +116,11 @@ impl Certificates {
     pub(crate) fn shown(&self) -> Shown {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).shown.clone()
     }
+    /// What the files hold now cannot be used: the old one is.
+    pub(crate) fn is_stale(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.broken.is_some_and(|(_, told)| told)
+    }
     /// For the listener.
     pub(crate) fn tls(&self) -> Arc<Tls> {
         self.tls.clone()
