@@ -562,6 +562,33 @@ else:
 sys.stdout.buffer.write(shown)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
+/// As the guide has it: operators show certificates of their own.
+#[test]
+fn a_node_that_asks_for_a_certificate_is_shown_one() {
+    let folder = Arc::new(folder());
+    let authority = Authority::new("test");
+    authority.write(folder.path(), "admin".into());
+    authority.write(folder.path(), "operator".into());
+    let tls = "{ certificate: admin.pem, key: admin.key, client_ca: ca.pem }";
+    let listeners = format!("gateway: \"127.0.0.1:0\", admin: [\"127.0.0.1:0\", {{ address: \"127.0.0.1:0\", tls: {tls} }}]");
+    write(&folder, "tidegate.yaml", &format!("listeners: {{ {listeners} }}\n"));
+    let node = How::bare(TIDEGATE, "dev").start_in(folder.clone());
+    let status = node.manage("GET", "/status", &Value::Null).json();
+    let listeners = status["listeners"].as_array().unwrap();
+    let secure = listeners.iter().find(|one| !one["tls"].is_null()).unwrap()["address"]
+        .as_str()
+        .unwrap();
+    let url = format!("https://localhost:{}", secure.rsplit(':').next().unwrap());
+    let ask = |more: &[&str]| {
+        let mut command = Command::new(TIDEGATE);
+        command.args(["stream", "ls", "--node", &url, "--ca", "ca.pem"]).args(more);
+        command.current_dir(folder.path()).output().unwrap().status.code()
+    };
+    assert_eq!(ask(&["--client-cert", "operator.pem", "--client-key", "operator.key"]), Some(0));
+    assert_eq!(ask(&[]), Some(4));
+    assert_eq!(ask(&["--client-cert", "operator.pem"]), Some(2));
+    balance(&node);
+}
 #[test]
 fn a_node_is_reached_over_tls() {
     let folder = Arc::new(folder());
