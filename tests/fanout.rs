@@ -305,8 +305,8 @@ fn a_client_that_never_reads_costs_little_memory() {
     for _ in 0..64 {
         assert_eq!(client.request("POST", "/topics/large", &[], &payload).status, 202);
     }
-    let grown = node.memory().saturating_sub(before);
-    assert!(grown < 8 << 20, "{grown} bytes more");
+    // With all of it published, and the client still there: what the last publish took itself is given back by then.
+    node.until_memory(|now| now < before + (8 << 20));
     drop(stopped);
     node.until(open, |open| open == 0);
     balance(&node);
