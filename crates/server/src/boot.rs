@@ -191,7 +191,9 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         body: usize::try_from(node.limits.batch_body).unwrap_or(usize::MAX),
         patience: node.limits.body_stall,
     };
-    let managing = Admin::new(Api::new(board, access.clone(), gate, api_limits), flight.clone());
+    // Of its own, so that what is told of the gateway's does not change by asking for it.
+    let answers = Flight::new(node.limits.in_flight, caps.in_flight_bytes / 8);
+    let managing = Admin::new(Api::new(board, access.clone(), gate, api_limits), answers);
     // It goes on through the drain, so that whoever asks sees it.
     let admin_drain = Drain::new();
     let admin_serving = admin_listeners

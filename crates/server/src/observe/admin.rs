@@ -76,7 +76,7 @@ impl Node for Board {
 /// The handler of the admin listener.
 pub(crate) struct Admin {
     api: Api,
-    /// What clients have asked for and not taken counts here, too.
+    /// What clients have asked for and not taken counts here.
     flight: Arc<Flight>,
     ids: RequestIds,
     /// Reads and publishes messages for whoever may.
