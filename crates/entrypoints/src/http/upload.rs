@@ -73,14 +73,15 @@ pub(super) fn pass_over(mut body: Incoming) {
     tasks::detach(async move {
         let passing = async {
             let mut left = PASSED_OVER;
-            while let Some(Ok(frame)) = body.frame().await {
+            // Each piece has a moment: a machine that is busy is no client that stands still.
+            while let Ok(Some(Ok(frame))) = tokio::time::timeout(MOMENT, body.frame()).await {
                 left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
                 if left == 0 {
                     break;
                 }
             }
         };
-        let _late = tokio::time::timeout(MOMENT, passing).await;
+        let _late = tokio::time::timeout(MOMENT * 5, passing).await;
     });
 }
 /// How long a body is waited for.
