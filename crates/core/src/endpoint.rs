@@ -130,7 +130,7 @@ pub struct ConsumerSpec {
     /// Where it begins.
     pub start: Start,
     /// The group whose position is shared; `None` reads alone.
-    pub group: Option<GroupName>,
+    pub group: Option<Group>,
     /// How much may be unsettled at once. This is the whole of consumer back-pressure.
     pub window: Limit,
 }
@@ -157,6 +157,26 @@ pub enum Start {
     Last(u64),
     /// With what arrived at this time or later, in microseconds since the epoch.
     Since(i64),
+}
+/// A position shared by all consumers that name it. The one that makes it decides the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name within the endpoint.
+    pub name: GroupName,
+    /// How often a message may be delivered before it becomes a dead letter; `None`: as often as it is given back.
+    pub deliveries: Option<u32>,
+    /// Where dead letters go; `None`: where the endpoint puts them.
+    pub dead_letters: Option<Topic>,
+}
+impl Group {
+    /// The endpoint's own limit and place.
+    pub fn new(name: GroupName) -> Self {
+        Self {
+            name,
+            deliveries: None,
+            dead_letters: None,
+        }
+    }
 }
 /// `[A-Za-z0-9][A-Za-z0-9._-]{0,254}`; our own begin with `$`, so nobody can join them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -92,6 +92,10 @@ codes! {
     BadCertificate = 5040, "A certificate or its key cannot be used.";
     LeaseLost = 6001, "The lease was lost.";
     TargetRefused = 6002, "The target refused the messages.";
+    TargetDown = 6003, "The target cannot be reached.";
+    TargetTimeout = 6004, "The target did not answer in time.";
+    AddressForbidden = 6005, "The address is not allowed for outgoing calls.";
+    TargetGone = 6006, "The target wants no more messages.";
     Internal = 9001, "Tidegate has a bug.";
 }
 /// `TG1001`.

@@ -19,8 +19,10 @@ pub enum Outcome {
     },
     /// Never again: dead letter.
     Reject {
-        /// Kept with the dead letter.
+        /// A word or a sentence, kept with the dead letter.
         reason: Cow<'static, str>,
+        /// What the last attempt met, kept with the dead letter.
+        error: Option<Box<str>>,
     },
     /// Not tried: deliver it again, no attempt counted. The later messages of a failing key.
     Hold {
@@ -29,6 +31,16 @@ pub enum Outcome {
     },
     /// Still at it. The only one that leaves the item open.
     Extend(Duration),
+}
+
+impl Outcome {
+    /// A rejection without an attempt that failed.
+    pub fn reject(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Reject {
+            reason: reason.into(),
+            error: None,
+        }
+    }
 }
 
 /// Where settlements go home: the consumer's own state, or a channel to its task (an unbounded one, bounded by the window in fact).
@@ -197,7 +209,7 @@ mod tests {
                 match what {
                     0 => ack.settle(slot, Outcome::Ack),
                     1 => parked.extend(ack.take(slot)),
-                    _ => ack.settle(slot, Outcome::Reject { reason: "bad".into() }),
+                    _ => ack.settle(slot, Outcome::reject("bad")),
                 }
             }
             drop(ack);

@@ -64,7 +64,11 @@ pub fn status(code: Code) -> StatusCode {
         | Code::NotALog
         | Code::NodeUnreachable
         | Code::NotANode
-        | Code::TargetRefused => StatusCode::SERVICE_UNAVAILABLE,
+        | Code::TargetRefused
+        | Code::TargetDown
+        | Code::TargetTimeout
+        | Code::TargetGone
+        | Code::AddressForbidden => StatusCode::SERVICE_UNAVAILABLE,
         Code::BadHandshake => StatusCode::UPGRADE_REQUIRED,
         Code::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use std::{pin::pin, sync::Arc, time::Duration};
 use tidegate_core::{
     delivery::Received,
-    endpoint::{AckMode, Capabilities, Consumer, ConsumerSpec, Endpoint, GroupName, Limit, Publish, Start},
+    endpoint::{AckMode, Capabilities, Consumer, ConsumerSpec, Endpoint, Group, GroupName, Limit, Publish, Start},
     error::Result,
     filter::Filter,
     message::Message,
@@ -111,7 +111,7 @@ impl Subject {
         let spec = ConsumerSpec {
             topics: self.filters.clone(),
             start,
-            group: group.and_then(GroupName::new),
+            group: group.and_then(GroupName::new).map(Group::new),
             window,
         };
         self.endpoint.consumer(spec).await.expect("a consumer")

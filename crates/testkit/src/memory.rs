@@ -88,7 +88,7 @@ impl Endpoint for Memory {
                 })
             };
             let group = match spec.group {
-                Some(name) => lock(&self.shared.groups).entry(name).or_insert_with(fresh).clone(),
+                Some(group) => lock(&self.shared.groups).entry(group.name).or_insert_with(fresh).clone(),
                 None => fresh(),
             };
             Ok(Box::new(MemoryConsumer {

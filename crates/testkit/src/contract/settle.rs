@@ -15,7 +15,7 @@ pub(super) async fn what_is_settled_does_not_come_again(subject: Subject) {
     let (items, mut ack) = one.next(ALL).await.expect("a delivery").expect("not the end").into_parts();
     assert_eq!(payloads(&items), ["a", "b", "c"]);
     ack.settle(0, Outcome::Ack);
-    ack.settle(1, Outcome::Reject { reason: "poison".into() });
+    ack.settle(1, Outcome::reject("poison"));
     ack.confirm(Outcome::Ack).await.expect("durable");
     // Twice is a no-op.
     ack.settle_all(Outcome::Requeue { after: None });
