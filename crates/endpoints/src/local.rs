@@ -1,12 +1,14 @@
 //! The embedded default: hub and log as one endpoint. What a stream captures is stored and read from the log; the rest is live.
 mod captures;
 mod consumer;
+mod group;
 mod producer;
 
 pub use captures::Captures;
 
 use consumer::{FromHub, FromLog};
 use futures::future::BoxFuture;
+use group::{DELIVERIES, FromGroup};
 use producer::Sender;
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use tidegate_core::{
     receipt::Level,
 };
 use tidegate_hub::{Bound, Hub};
-use tidegate_log::{Committed, Log, Stream};
+use tidegate_log::{Committed, GroupSpec, Log, Stream};
 
 /// What the local endpoints of a realm share.
 pub struct House {
@@ -78,9 +80,10 @@ impl Endpoint for Local {
             shared: true,
             produce: true,
             consume: true,
-            ack: AckMode::None,
+            // Who reads alone has nothing to settle.
+            ack: if self.stream.is_some() { AckMode::Individual } else { AckMode::None },
             by_cursor: self.stream.is_some(),
-            by_group: false,
+            by_group: self.stream.is_some(),
             levels: match self.stream {
                 Some(_) => &[Level::Stored, Level::Accepted],
                 // Which it is depends on the topic: asked for each publish.
@@ -94,14 +97,10 @@ impl Endpoint for Local {
     }
     fn consumer(&self, spec: ConsumerSpec) -> BoxFuture<'_, Result<Box<dyn Consumer>>> {
         Box::pin(async move {
-            if self.stream.is_some() {
-                FromLog::check(&spec.start)?;
+            match &self.stream {
+                Some(stream) => self.by_stream(stream, spec, None).await,
+                None => self.by_topic(spec).await,
             }
-            let consumer: Box<dyn Consumer> = match &self.stream {
-                Some(stream) => Box::new(FromLog::new(self.house.log.reader(stream, spec.start)?, None)),
-                None => self.by_topic(spec)?,
-            };
-            Ok(consumer)
         })
     }
     fn probe(&self) -> BoxFuture<'_, Result<()>> {
@@ -112,8 +111,22 @@ impl Endpoint for Local {
     }
 }
 impl Local {
+    /// Alone, or as one of a group.
+    async fn by_stream(&self, stream: &Arc<Stream>, spec: ConsumerSpec, filter: Option<Filter>) -> Result<Box<dyn Consumer>> {
+        FromLog::check(&spec.start)?;
+        let log = &self.house.log;
+        let Some(group) = spec.group else {
+            return Ok(Box::new(FromLog::new(log.reader(stream, spec.start)?, filter)));
+        };
+        let asked = GroupSpec {
+            deliveries: Some(group.deliveries.unwrap_or(DELIVERIES)),
+            dead_letters: group.dead_letters.map(|topic| topic.to_string()),
+        };
+        let group = log.group(stream, group.name.as_str(), spec.start, asked).await?;
+        Ok(Box::new(FromGroup::new(log.member(&group, spec.window), filter)))
+    }
     /// A captured topic is read from its log; patterns and topics that nobody captures come live.
-    fn by_topic(&self, spec: ConsumerSpec) -> Result<Box<dyn Consumer>> {
+    async fn by_topic(&self, spec: ConsumerSpec) -> Result<Box<dyn Consumer>> {
         let plain = match &spec.topics[..] {
             [filter] if filter.is_plain() => Some(filter),
             _ => None,
@@ -130,9 +143,8 @@ impl Local {
         }
         match (plain, &streams[..]) {
             (Some(filter), [stream]) => {
-                FromLog::check(&spec.start)?;
-                let reader = self.house.log.reader(stream, spec.start)?;
-                Ok(Box::new(FromLog::new(reader, self.narrower(filter, stream))))
+                let narrower = self.narrower(filter, stream);
+                self.by_stream(stream, spec, narrower).await
             }
             (Some(filter), [_, _, ..]) => {
                 let names: Vec<_> = streams.iter().map(|stream| format!("`{}`", stream.name())).collect();
@@ -142,6 +154,10 @@ impl Local {
                 )
                 .with_hint("an api with `backend: { stream: NAME }` says which"))
             }
+            _ if spec.group.is_some() => Err(Error::client(
+                Code::NoSuchStream,
+                "a group needs a stream to keep its place in, and none captures this topic",
+            )),
             _ => {
                 let subscriber = self.house.hub.subscribe(&spec.topics, Bound::default());
                 Ok(Box::new(FromHub::new(subscriber, spec.start)))

@@ -71,7 +71,7 @@ async fn local(bound: bool) -> Subject {
 }
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn local_stream_keeps_the_contract() {
-    assert_eq!(hold(async || local(true).await).await, 8);
+    assert_eq!(hold(async || local(true).await).await, 12);
 }
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn local_live_topic_keeps_the_contract() {

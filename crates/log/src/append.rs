@@ -1,6 +1,7 @@
 //! One call's records, encoded one behind the other on the caller's thread: all cores work, and the commit thread only copies.
 use crate::{
-    error::Error, frame, hash, intake::Submission, le::padded, options::Limits, record, retention::Room, shared::Shared, stream::Stream,
+    error::Error, frame, group::Group, hash, intake::Submission, le::padded, options::Limits, record, retention::Room, shared::Shared,
+    stream::Stream,
 };
 use smallvec::SmallVec;
 use std::{
@@ -35,6 +36,9 @@ pub struct Append {
     /// Of its streams.
     targets: SmallVec<[Target; 1]>,
     failed: Vec<(u32, Told)>,
+    unit: Option<Unit>,
+    /// Whatever its id is.
+    new: bool,
     /// The item being added: where it begins, and whether it was refused.
     item: Option<Item>,
     /// Of the intake; given back if nothing is sent.
@@ -114,6 +118,8 @@ impl Append {
             },
             targets: SmallVec::new(),
             failed: Vec::new(),
+            unit: None,
+            new: false,
             item: None,
             permits,
         })
@@ -150,6 +156,25 @@ impl Append {
             self.failed.push((entry.item, error.into()));
         }
     }
+    /// Looks for no duplicates: a message that dies twice is two dead letters.
+    pub(crate) fn as_new(&mut self) {
+        self.new = true;
+    }
+    /// All or an error: what is too large is told here, not in the receipt.
+    pub(crate) fn send_whole(mut self) -> Result<Receipt> {
+        match self.failed.pop() {
+            Some((_, error)) => Err(error),
+            None => self.send(),
+        }
+    }
+    /// Together with the call's only item: the group is done with the message at that place. Both hold, or the record alone.
+    pub fn and_done(&mut self, group: &Arc<Group>, partition: u32, offset: u64) {
+        self.unit = Some(Unit {
+            group: group.clone(),
+            partition,
+            offset,
+        });
+    }
     /// Hands over, at once. In order per caller and partition.
     ///
     /// `Accepted`: the receipt is resolved and names no places. `Stored`: it resolves after the records were written and synced.
@@ -177,6 +202,7 @@ impl Append {
             level,
             keep,
             permits: self.permits,
+            unit: self.unit.take(),
         };
         self.shared.intake.push(Submission::Append(handed))?;
         self.permits = 0;
@@ -207,7 +233,7 @@ impl Append {
             .message
             .id
             .as_deref()
-            .filter(|_| target.as_ref().is_some_and(|target| target.dedupes));
+            .filter(|_| !self.new && target.as_ref().is_some_and(|target| target.dedupes));
         let hash = id.and_then(|id| {
             let key = (self.shared.salt.value ^ u64::from(stream.number()), entry.scope);
             NonZeroU128::new(hash::sip128(key, id))
@@ -239,6 +265,12 @@ impl Append {
 fn too_large(limits: &Limits) -> Error {
     Error::RecordTooLarge(limits.record)
 }
+/// What holds once the call's only item is stored, in the same frame: a group is done with this message.
+pub(crate) struct Unit {
+    pub(crate) group: Arc<Group>,
+    pub(crate) partition: u32,
+    pub(crate) offset: u64,
+}
 /// What one call handed over.
 pub(crate) struct Handed {
     pub(crate) records: Records,
@@ -248,4 +280,5 @@ pub(crate) struct Handed {
     /// `None`: nobody waits.
     pub(crate) keep: Option<Keep>,
     pub(crate) permits: u32,
+    pub(crate) unit: Option<Unit>,
 }

@@ -1,8 +1,10 @@
 //! A frame on its way: records that wait to be named and written, and whom to answer for them.
 use crate::{
-    append::{Handed, Pending, Records},
+    append::{Handed, Pending, Records, Unit},
     error::Error,
+    group::{Confirm, Group},
     intake::{Change, Submission},
+    progress::Progress,
     retention::Room,
     stream::Stream,
 };
@@ -13,6 +15,15 @@ use tidegate_core::receipt::{Keep, Kept, Place, Span};
 pub(crate) enum Work {
     Append(Owner),
     Change(Change, Keep),
+    Settle(Arc<Group>),
+}
+/// What a group says in this frame.
+pub(crate) struct Settles {
+    pub(crate) group: Arc<Group>,
+    pub(crate) parts: Vec<(u32, Progress)>,
+    pub(crate) confirm: Vec<Arc<Confirm>>,
+    /// A dead letter's, in one unit with it.
+    pub(crate) unit: bool,
 }
 /// One call's records and answer while they are on their way, possibly in several frames.
 pub(crate) struct Owner {
@@ -25,6 +36,7 @@ pub(crate) struct Owner {
     pub(crate) permits: u32,
     /// The last frame's failure.
     pub(crate) failure: Option<Error>,
+    pub(crate) unit: Option<Unit>,
 }
 #[derive(Clone)]
 pub(crate) struct Lost {
@@ -75,18 +87,21 @@ pub(crate) struct Frame {
     /// Of streams with a limit, while the frame fills them.
     pub(crate) rooms: Vec<(u32, Option<Room>)>,
     pub(crate) rows: Vec<(crate::tables::Key, Option<bytes::Bytes>)>,
+    pub(crate) settles: Vec<Settles>,
 }
 
 impl From<Submission> for Work {
     fn from(submission: Submission) -> Self {
         match submission {
             Submission::Change(change, keep) => Self::Change(change, keep),
+            Submission::Settle(group, _) => Self::Settle(group),
             Submission::Append(Handed {
                 records,
                 failed,
                 level,
                 keep,
                 permits,
+                unit,
             }) => Self::Append(Owner {
                 records,
                 taken: 0,
@@ -98,6 +113,7 @@ impl From<Submission> for Work {
                 keep,
                 permits,
                 failure: None,
+                unit,
             }),
         }
     }

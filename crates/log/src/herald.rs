@@ -1,5 +1,5 @@
 //! Tells who waits: receipts first, then readers and the hub, then those who wait for room. One wake-up per frame.
-use crate::{Committed, shared::Shared, stream::Stream};
+use crate::{Committed, group::Confirm, shared::Shared, stream::Stream};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_core::{
     error::Result,
@@ -14,6 +14,8 @@ pub(crate) struct Package {
     pub(crate) streams: Vec<Arc<Stream>>,
     pub(crate) committed: Vec<Committed>,
     pub(crate) permits: u32,
+    /// Settlements that are durable.
+    pub(crate) confirmed: Vec<Arc<Confirm>>,
 }
 /// Bounded by the intake's budget: what it holds is released only here.
 #[derive(Default)]
@@ -49,6 +51,7 @@ impl Herald {
             for (keep, kept) in package.answers {
                 keep.resolve(kept);
             }
+            package.confirmed.into_iter().for_each(Confirm::one);
             for stream in package.streams {
                 stream.grown.notify_waiters();
             }

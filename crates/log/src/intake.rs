@@ -2,6 +2,7 @@
 use crate::{
     append::Handed,
     error::Error,
+    group::{self, Group},
     stream::{Row, Stream},
 };
 use std::{
@@ -16,11 +17,16 @@ pub(crate) enum Submission {
     Append(Handed),
     /// Changes of the catalog, written as rows before they hold.
     Change(Change, Keep),
+    /// A group has something to say; whether somebody waits for it.
+    Settle(Arc<Group>, bool),
 }
 pub(crate) enum Change {
     Create(Row),
     Alter(Arc<Stream>, Row),
     Delete(Arc<Stream>),
+    /// A group is made, or its settings change; where it begins in each partition, if it is new.
+    Group(group::Row, Vec<u64>),
+    DeleteGroup(Arc<Group>),
     /// Some partitions forget all they have; how many records that was is added up.
     Purge(Arc<Stream>, std::ops::Range<u32>, Arc<AtomicU64>),
 }
@@ -79,7 +85,11 @@ impl Intake {
         if queue.closed {
             return Err(Error::Closing);
         }
-        let urgent = !matches!(&submission, Submission::Append(a) if a.keep.is_none());
+        let urgent = match &submission {
+            Submission::Append(handed) => handed.keep.is_some(),
+            Submission::Change(..) => true,
+            Submission::Settle(_, waited_for) => *waited_for,
+        };
         queue.urgent |= urgent;
         queue.since.get_or_insert_with(clock::instant);
         queue.waiting.push(submission);
@@ -141,6 +151,9 @@ impl Intake {
             }
         }
         queue.wanted = 0;
+    }
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue().closed
     }
     /// Takes no more; what is there is still written.
     pub(crate) fn close(&self) {

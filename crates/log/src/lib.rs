@@ -5,7 +5,9 @@
 mod append;
 mod bell;
 mod catalog;
+mod changes;
 mod commit;
+mod dead;
 mod dedupe;
 pub mod disk;
 mod draft;
@@ -13,6 +15,7 @@ mod error;
 mod frame;
 #[doc(hidden)]
 pub mod fuzz;
+mod group;
 mod hash;
 mod herald;
 mod ids;
@@ -25,6 +28,8 @@ mod mover;
 mod names;
 mod options;
 mod partition;
+mod progress;
+mod ranges;
 mod reached;
 mod reader;
 mod record;
@@ -41,10 +46,12 @@ mod tables;
 mod tail;
 
 pub use append::{Append, Entry};
+pub use dead::header as dead_letter;
 pub use error::Error;
+pub use group::{Changed, Group, GroupSpec, GroupStats, Member};
 pub use log::{Committed, Found, Hooks, Log, OnCommitted, Opened, RunBlocking, Stats, Status};
 pub use options::Options;
 #[doc(hidden)]
 pub use options::{Internal, Sabotage};
 pub use reader::{Chunk, Reader};
-pub use stream::{Retention, Stream, StreamSpec, StreamStats, WhenFull};
+pub use stream::{Keep, Retention, Stream, StreamSpec, StreamStats, WhenFull};

@@ -2,12 +2,12 @@
 use crate::{
     append::Append,
     commit::Committer,
+    dead::Undertaker,
     dedupe::{self, Dedupe, Id},
     disk::Disk,
     error::Error,
     frame,
     herald::Herald,
-    intake::{Change, Submission},
     journal::{self, Closed, Writer},
     le::Salt,
     marker,
@@ -21,26 +21,17 @@ use crate::{
     retention,
     segment::{Folder, Segment},
     shared::Shared,
-    stream::{Stream, StreamSpec, StreamStats},
+    stream::{Stream, StreamStats},
     tail::Recent,
 };
 use std::{
     fmt,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     thread,
     time::Duration,
 };
-use tidegate_core::{
-    clock,
-    endpoint::Start,
-    error::Result,
-    message::Message,
-    receipt::{Level, Receipt},
-};
+use tidegate_core::{clock, endpoint::Start, error::Result, message::Message, receipt::Level};
 
 /// What the crate asks of who opens it.
 pub struct Hooks {
@@ -74,7 +65,7 @@ pub struct Opened {
     pub log: Arc<Log>,
     /// Resolves receipts and wakes readers: without it nobody is told anything.
     pub herald: Task,
-    /// Ends with the log.
+    /// Carries dead letters, and ends with the log.
     pub clock: Task,
     /// What recovery found.
     pub found: Found,
@@ -149,7 +140,7 @@ pub struct Stats {
 }
 /// The embedded log of one node.
 pub struct Log {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -182,63 +173,16 @@ impl Log {
         let ended = shared.clone();
         Ok(Opened {
             herald: Box::pin(Herald::run(shared.clone())),
-            clock: Box::pin(async move { ended.life.over().await }),
+            clock: Box::pin(async move {
+                Undertaker::run(ended.clone()).await;
+                ended.life.over().await;
+            }),
             log: Arc::new(Self { shared }),
             found,
         })
     }
     pub(crate) fn of(shared: Arc<Shared>) -> Self {
         Self { shared }
-    }
-    /// Makes a stream; durable when this resolves. Dropped before, the stream may or may not come to be.
-    pub async fn create_stream(&self, name: &str, spec: StreamSpec) -> Result<Arc<Stream>> {
-        let _one_at_a_time = self.shared.catalog.changing.lock().await;
-        let row = self.shared.catalog.plan(name, spec, self.shared.limits.now())?;
-        self.change(Change::Create(row)).await?;
-        self.stream(name).ok_or_else(|| Error::NoSuchStream(name.to_owned()).into())
-    }
-    /// New settings; durable when this resolves. The number of partitions is fixed.
-    pub async fn change_stream(&self, name: &str, spec: StreamSpec) -> Result<Arc<Stream>> {
-        let _one_at_a_time = self.shared.catalog.changing.lock().await;
-        let stream = self.existing(name)?;
-        if spec.partitions != stream.partitions() {
-            return Err(Error::PartitionsFixed.into());
-        }
-        let mut row = stream.row();
-        row.spec = spec;
-        self.change(Change::Alter(stream.clone(), row)).await?;
-        Ok(stream)
-    }
-    /// Forgets a stream and all its records; durable when this resolves. Its readers end.
-    pub async fn delete_stream(&self, name: &str) -> Result<()> {
-        let _one_at_a_time = self.shared.catalog.changing.lock().await;
-        let stream = self.existing(name)?;
-        self.change(Change::Delete(stream)).await
-    }
-    /// Forgets all records a stream has, keeps the stream; durable when this resolves. How many offsets that were. What was appended
-    /// before the call is gone, what is appended after it stays.
-    pub async fn purge_stream(&self, name: &str) -> Result<u64> {
-        let _one_at_a_time = self.shared.catalog.changing.lock().await;
-        let stream = self.existing(name)?;
-        let purged = Arc::new(AtomicU64::new(0));
-        // The rows of one change lie in one frame.
-        let at_once = (self.shared.limits.frame / 256).clamp(1, 1_024);
-        for first in (0..stream.partitions()).step_by(at_once) {
-            let range = first..(first + at_once as u32).min(stream.partitions());
-            self.change(Change::Purge(stream.clone(), range, purged.clone())).await?;
-        }
-        Ok(purged.load(Relaxed))
-    }
-    async fn change(&self, change: Change) -> Result<()> {
-        if self.shared.health.is_read_only() {
-            return Err(Error::ReadOnly.into());
-        }
-        let (receipt, keep) = Receipt::later();
-        self.push(Submission::Change(change, keep))?;
-        receipt.await.map(drop)
-    }
-    fn existing(&self, name: &str) -> Result<Arc<Stream>, Error> {
-        self.stream(name).ok_or_else(|| Error::NoSuchStream(name.to_owned()))
     }
     /// By name.
     pub fn stream(&self, name: &str) -> Option<Arc<Stream>> {
@@ -262,9 +206,6 @@ impl Log {
         }
         self.shared.health.check()?;
         Append::reserve(self.shared.clone(), level, bytes).await
-    }
-    fn push(&self, submission: Submission) -> Result<(), Error> {
-        self.shared.intake.push(submission)
     }
     /// Reads from a place on. A place of another stream's number, one that retention has passed, or one behind the end begins with a gap;
     /// behind the end, as in another stream, reading begins anew.
@@ -303,6 +244,7 @@ impl Log {
     /// end. Needs the herald to be running. May be called again.
     pub async fn close(&self) {
         self.shared.intake.close();
+        self.shared.dead.tick();
         self.shared.life.over().await;
     }
 }
@@ -310,6 +252,7 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         self.shared.intake.close();
+        self.shared.dead.tick();
     }
 }
 
@@ -343,6 +286,7 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
         mut table,
         covered,
         ids,
+        ..
     } = recovered;
     shared.catalog.load(tables);
     let mut frame = vec![0; frame::HEADER];

@@ -163,6 +163,7 @@ impl Mover {
             self.prepare();
         }
         retention::look_at_space(&self.shared);
+        self.shared.dead.tick();
     }
     /// Not even a row has room, and without rows nothing can be removed: the next journal file, which is empty, is room. Whether there was one.
     fn give_up_spare(&self) -> bool {

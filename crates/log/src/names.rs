@@ -6,13 +6,16 @@ pub(crate) const FORMAT: u16 = 1;
 /// Homes below this are tables.
 pub(crate) const FIRST_PARTITION: u32 = 16;
 
-/// Homes of tables. Never reused: 4 groups, 5 retained values, 6 sessions.
+/// Homes of tables. Never reused: 5 retained values, 6 sessions.
 pub(crate) mod table {
     pub(crate) const STREAMS: u32 = 1;
     pub(crate) const PARTITIONS: u32 = 2;
     pub(crate) const SEGMENTS: u32 = 3;
+    pub(crate) const GROUPS: u32 = 4;
     pub(crate) const COUNTERS: u32 = 7;
     pub(crate) const FLOORS: u32 = 8;
+    /// Of a group in a partition.
+    pub(crate) const PROGRESS: u32 = 9;
 }
 
 pub(crate) fn root() -> &'static Path {

@@ -94,6 +94,7 @@ pub enum Sabotage {
     NoChecksum,
     NoFolderSync,
     RecycleBeforePublish,
+    TornUnits,
 }
 
 /// Options that fit this disk.

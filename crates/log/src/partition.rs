@@ -387,6 +387,16 @@ impl Places {
             until: last.end(),
         }
     }
+    /// When the record at or behind this offset was appended, or a little earlier; 0 if nothing is there.
+    pub(crate) fn time_of(&self, offset: u64) -> i64 {
+        if let Some(segment) = self.segments.iter().find(|segment| segment.end > offset) {
+            let marked = segment.marks.partition_point(|mark| mark.offset <= offset);
+            let mark = marked.checked_sub(1).and_then(|i| segment.marks.get(i));
+            return mark.map_or(segment.first_time, |mark| mark.time);
+        }
+        let i = self.runs.partition_point(|run| run.end() <= offset);
+        self.runs.get(i).map_or(0, |run| run.time)
+    }
     /// The first offset whose record may have been appended at `time` or later.
     pub(crate) fn since(&self, time: i64) -> u64 {
         if let Some(segment) = self.segments.iter().find(|segment| segment.last_time >= time) {

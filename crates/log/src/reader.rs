@@ -13,6 +13,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 use tidegate_core::{
@@ -51,6 +52,13 @@ pub struct Chunk {
     pub gap: Option<Gap>,
     /// May be empty beside a gap.
     pub items: Vec<(Position, Arc<Message>)>,
+}
+/// Some of one partition's messages, what is missing before them, and behind what.
+pub(crate) struct Part {
+    pub(crate) gap: Option<Gap>,
+    pub(crate) items: Vec<(Position, Arc<Message>)>,
+    /// All below was looked at.
+    pub(crate) to: u64,
 }
 impl Chunk {
     /// Neither a gap nor messages.
@@ -160,6 +168,10 @@ impl Reader {
             missed: None,
         });
     }
+    /// The next offset of each partition.
+    pub(crate) fn places(&self) -> Vec<u64> {
+        self.next.clone()
+    }
     /// The stream it reads.
     pub fn stream(&self) -> &Arc<Stream> {
         &self.stream
@@ -224,6 +236,33 @@ impl Reader {
         self.turn = (turn + 1) % partitions;
         self.window = if draft.cold { draft.window } else { *WINDOWS.start() };
         Ok(Some(draft.chunk))
+    }
+    /// What there is of one partition from an offset on, and how far that goes. Waits for the disk only. Cancel-safe.
+    pub(crate) async fn part(&mut self, partition: usize, range: Range<u64>, limit: Limit) -> Result<Part> {
+        let most = range.end.saturating_sub(range.start).min(u64::from(limit.messages));
+        let mut draft = Draft {
+            next: self.next.clone(),
+            chunk: Chunk::default(),
+            bytes: 0,
+            limit: Limit {
+                messages: most as u32,
+                ..limit
+            },
+            cold: false,
+            window: self.window,
+            hints: self.hints.clone(),
+        };
+        draft.set(partition, range.start);
+        self.fill(partition, &mut draft).await?;
+        self.hints = draft.hints;
+        self.window = if draft.cold { draft.window } else { *WINDOWS.start() };
+        let mut to = draft.next.get(partition).copied().unwrap_or(range.end).max(range.start);
+        let Chunk { gap, mut items } = draft.chunk;
+        if let Some(i) = items.iter().position(|(position, _)| position.offset >= u128::from(range.end)) {
+            to = items.get(i).map_or(to, |(position, _)| position.offset as u64);
+            items.truncate(i);
+        }
+        Ok(Part { gap, items, to })
     }
     /// Takes from one partition; whether the chunk is complete.
     async fn fill(&self, number: usize, draft: &mut Draft) -> Result<bool> {

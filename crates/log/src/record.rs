@@ -20,7 +20,8 @@ pub(crate) mod kind {
     pub(crate) const SKIP: u8 = 2;
     pub(crate) const PUT: u8 = 3;
     pub(crate) const DELETE: u8 = 4;
-    // 5 settle and 6 mark belong to groups.
+    /// A change of a group's progress: a row's key, and what is merged into its value. 6 was never used.
+    pub(crate) const SETTLE: u8 = 5;
     pub(crate) const LAST: u8 = 6;
 }
 /// Bits of a record. Numbers are never reused: 1 and 2 frame a unit, 4 is a retained value.
@@ -212,10 +213,17 @@ pub(crate) fn encode(message: &Message, own: &Topic, hash: Option<NonZeroU128>, 
 }
 /// A row of a table; `None` deletes it.
 pub(crate) fn encode_row(key: &[u8], value: Option<&[u8]>) -> Vec<u8> {
+    let kind = if value.is_some() { kind::PUT } else { kind::DELETE };
+    encode_keyed(kind, key, value.unwrap_or_default())
+}
+/// A change of a row's value.
+pub(crate) fn encode_settle(key: &[u8], change: &[u8]) -> Vec<u8> {
+    encode_keyed(kind::SETTLE, key, change)
+}
+fn encode_keyed(kind: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
     let mut out = vec![0; HEADER];
     out.put_slice(key);
-    out.put_slice(value.unwrap_or_default());
-    let kind = if value.is_some() { kind::PUT } else { kind::DELETE };
+    out.put_slice(value);
     finish(&mut out, 0, &mut Header::of(kind, 0, key.len()));
     out
 }

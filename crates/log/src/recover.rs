@@ -12,6 +12,7 @@ use crate::{
         table::{COUNTERS, PARTITIONS, SEGMENTS, STREAMS},
     },
     partition::{Run, Skip},
+    progress::{Needs, Progress},
     reached::Reached,
     record::{self, Missing},
     segment::Segment,
@@ -44,6 +45,25 @@ pub(crate) struct Recovered {
     pub(crate) table: table::Writer,
     /// The journal up to here is in segments and rows.
     pub(crate) covered: u64,
+    /// What groups said in the frame that is being read.
+    said: Vec<Said>,
+}
+/// A change of a group's progress, and the records it does not hold without.
+struct Said {
+    key: Vec<u8>,
+    change: Progress,
+    needs: Needs,
+}
+impl Recovered {
+    /// All of a frame is known now: units hold whole, or their messages without their state.
+    fn hear(&mut self) {
+        for said in std::mem::take(&mut self.said) {
+            let there = |(home, offset): &(u32, u64)| self.homes.get(home).is_some_and(|home| home.has(*offset));
+            if said.needs.iter().all(there) {
+                self.tables.settle(&said.key, &said.change);
+            }
+        }
+    }
 }
 /// What is known of one home.
 #[derive(Default)]
@@ -67,6 +87,11 @@ pub(crate) struct Home {
     gone: u64,
 }
 impl Home {
+    /// Whether the record is there, or was when its file was moved.
+    fn has(&self, offset: u64) -> bool {
+        let i = self.runs.partition_point(|run| run.end() <= offset);
+        offset < self.moved_to || self.runs.get(i).is_some_and(|run| run.first <= offset)
+    }
     fn run(&mut self, file: &Arc<JournalFile>, at: u64, header: &record::Header) {
         self.last_time = self.last_time.max(header.time);
         let bytes = header.stored() as u32;
@@ -385,6 +410,11 @@ impl Scan<'_> {
         let Some(bytes) = source.bytes.get(from..to) else {
             return (0, 0);
         };
+        let taken = self.walk(source, from, bytes, framed);
+        self.out.hear();
+        taken
+    }
+    fn walk(&mut self, source: &Source, from: usize, bytes: &[u8], framed: bool) -> (u64, u64) {
         let (mut sound, mut evidence) = (0, 0);
         let out = &mut self.out;
         let Unchecked { holes, named, placed, .. } = &mut self.open;
@@ -444,10 +474,19 @@ impl Scan<'_> {
 /// Whether the record was new.
 fn take(out: &mut Recovered, file: &Arc<JournalFile>, at: u64, header: &record::Header, body: &[u8]) -> bool {
     if header.home < FIRST_PARTITION {
-        if header.offset <= out.state_seq || !matches!(header.kind, record::kind::PUT | record::kind::DELETE) {
+        if header.offset <= out.state_seq || !matches!(header.kind, record::kind::PUT | record::kind::DELETE | record::kind::SETTLE) {
             return false;
         }
         out.state_seq = header.offset;
+        if header.kind == record::kind::SETTLE {
+            let said = header
+                .row(body)
+                .and_then(|(key, value)| Some((key.to_vec(), Progress::decode(value)?)));
+            if let Some((key, (change, needs))) = said {
+                out.said.push(Said { key, change, needs });
+            }
+            return true;
+        }
         if let Some((key, value)) = header.row(body) {
             let value = (header.kind == record::kind::PUT).then_some(value);
             let (key, value) = Catalog::row_of(header.home, key, value);

@@ -6,12 +6,12 @@ use crate::{
     mover::partition_row,
     names::{
         self,
-        table::{FLOORS, PARTITIONS, SEGMENTS},
+        table::{FLOORS, GROUPS, PARTITIONS, PROGRESS, SEGMENTS},
     },
     partition::Partition,
     segment::Folder,
     shared::Shared,
-    stream::{Stream, StreamSpec, WhenFull},
+    stream::{Keep, Stream, StreamSpec, WhenFull},
     table::Writer,
 };
 use std::{path::Path, sync::atomic::Ordering::Relaxed};
@@ -27,6 +27,14 @@ pub(crate) fn apply(shared: &Shared) {
                 let mut places = home.places();
                 let floor = places.older(start(age, now), last);
                 places.raise(floor);
+            }
+        }
+        if spec.keep == Keep::UntilAcked {
+            let groups = shared.catalog.groups(&stream);
+            for home in &stream.homes {
+                if let Some(floor) = groups.iter().map(|group| group.floor(home.number)).min() {
+                    home.places().raise(floor);
+                }
             }
         }
         if spec.when_full == WhenFull::DropOldest {
@@ -146,7 +154,18 @@ pub(crate) fn sweep(shared: &Shared, table: &mut Writer, covered: u64) -> Result
             let keys = tables.of(table).filter(|(key, _)| !crate::le::u32_at(key, 0).is_some_and(alive));
             keys.map(|(key, _)| (table, key.to_vec())).collect::<Vec<_>>()
         };
-        [PARTITIONS, SEGMENTS, FLOORS].into_iter().flat_map(of).collect()
+        let mut dead: Vec<_> = [PARTITIONS, SEGMENTS, FLOORS].into_iter().flat_map(of).collect();
+        let stays = |value: &[u8]| crate::le::u32_at(value, 4).is_some_and(|stream| shared.catalog.by_number(stream).is_some());
+        let gone = tables.of(GROUPS).filter(|(_, value)| !stays(value));
+        dead.extend(gone.map(|(key, _)| (GROUPS, key.to_vec())));
+        let known = |key: &[u8]| {
+            key.get(..4)
+                .and_then(|group| tables.get(GROUPS, group))
+                .is_some_and(|value| stays(value))
+        };
+        let gone = tables.of(PROGRESS).filter(|(key, _)| !known(key));
+        dead.extend(gone.map(|(key, _)| (PROGRESS, key.to_vec())));
+        dead
     };
     if !dead.is_empty() {
         {

@@ -25,6 +25,8 @@ pub struct StreamSpec {
     pub dedupe: Duration,
     /// What happens at the limits of `retention`.
     pub when_full: WhenFull,
+    /// How long within `retention`.
+    pub keep: Keep,
 }
 impl Default for StreamSpec {
     fn default() -> Self {
@@ -33,6 +35,7 @@ impl Default for StreamSpec {
             retention: Retention::default(),
             dedupe: Duration::ZERO,
             when_full: WhenFull::DropOldest,
+            keep: Keep::Limits,
         }
     }
 }
@@ -56,6 +59,16 @@ pub enum WhenFull {
     DropNewest,
     /// Fail the item with `StreamFull`; it may be sent again.
     Refuse,
+}
+
+/// When a stream forgets what its limits would let it keep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// Never.
+    #[default]
+    Limits,
+    /// Once all its groups are done with it, in order. Without a group: never.
+    UntilAcked,
 }
 
 /// A durable log that captures topics. Alive as long as somebody holds it; deleted ones end their readers.
@@ -214,7 +227,7 @@ impl Row {
         let us = |d: Duration| d.as_micros().min(u128::from(NONE - 1)) as u64;
         let retention = self.spec.retention;
         let mut out = Vec::with_capacity(64 + self.name.len());
-        out.put_slice(&[1, self.spec.when_full as u8, 0, 0]);
+        out.put_slice(&[1, self.spec.when_full as u8, self.spec.keep as u8, 0]);
         out.put_u32_le(self.spec.partitions);
         out.put_u32_le(self.first_home);
         out.put_i64_le(self.created);
@@ -245,6 +258,10 @@ impl Row {
                     1 => WhenFull::DropNewest,
                     _ => WhenFull::Refuse,
                 },
+                keep: match value.get(2)? {
+                    0 => Keep::Limits,
+                    _ => Keep::UntilAcked,
+                },
             },
             name: Topic::new(Bytes::copy_from_slice(value.get(52..)?))?,
         })
@@ -271,6 +288,7 @@ mod tests {
                 },
                 dedupe: Duration::from_secs(2),
                 when_full: WhenFull::Refuse,
+                keep: Keep::UntilAcked,
             },
         };
         assert_eq!(Row::decode(&row.key(), &row.encode()), Some(row));

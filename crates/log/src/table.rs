@@ -214,7 +214,7 @@ fn batch<'a>(rows: impl Iterator<Item = (&'a Key, Option<&'a Bytes>)>, seq: u64,
     let mut count: u32 = 0;
     for ((table, key), value) in rows {
         // Rows of streams are written twice here too: nothing else says what a stream was asked to be.
-        let times = if matches!(*table, names::table::STREAMS | names::table::COUNTERS) {
+        let times = if matches!(*table, names::table::STREAMS | names::table::COUNTERS | names::table::GROUPS) {
             2
         } else {
             1

@@ -1,0 +1,75 @@
+//! Reads a stream as one of a group: every message is somebody's duty until it is settled.
+use futures::future::BoxFuture;
+use tidegate_core::{
+    clock,
+    delivery::Delivery,
+    endpoint::{Consumer, Limit},
+    error::Result,
+    filter::Filter,
+};
+use tidegate_log::Member;
+use tokio::time::{Duration, sleep};
+
+/// How often a message is delivered if whoever made the group did not say.
+pub(super) const DELIVERIES: u32 = 10;
+
+pub(super) struct FromGroup {
+    member: Member,
+    /// What else the stream holds is settled as done.
+    filter: Option<Filter>,
+    draining: bool,
+}
+impl FromGroup {
+    pub(super) fn new(member: Member, filter: Option<Filter>) -> Self {
+        Self {
+            member,
+            filter,
+            draining: false,
+        }
+    }
+    async fn wanted(&mut self, limit: Limit) -> Result<Option<Delivery>> {
+        while let Some(mut delivery) = self.member.ready(limit).await? {
+            if let Some(filter) = &self.filter {
+                delivery.retain(|received| filter.matches(&received.message.topic));
+            }
+            if !delivery.items().is_empty() || delivery.gap().is_some() {
+                return Ok(Some(delivery));
+            }
+        }
+        Ok(None)
+    }
+}
+impl Consumer for FromGroup {
+    fn next(&mut self, limit: Limit) -> BoxFuture<'_, Result<Option<Delivery>>> {
+        Box::pin(async move {
+            let group = self.member.group().clone();
+            loop {
+                if self.draining {
+                    return Ok(None);
+                }
+                // Before looking: what becomes ready in between must wake us.
+                let changed = group.changed();
+                if let Some(delivery) = self.wanted(limit).await? {
+                    return Ok(Some(delivery));
+                }
+                if self.member.is_over() {
+                    return Ok(None);
+                }
+                let wait = group.next_due().map(|due| Duration::from_micros(due.saturating_sub(clock::now_us()).max(0) as u64));
+                tokio::select! {
+                    () = changed => {}
+                    // A clock that was set back must not make it wait for ever.
+                    () = sleep(wait.unwrap_or(LONGEST).min(LONGEST)) => {}
+                }
+            }
+        })
+    }
+    fn ready(&mut self, limit: Limit) -> BoxFuture<'_, Result<Option<Delivery>>> {
+        Box::pin(async move { if self.draining { Ok(None) } else { self.wanted(limit).await } })
+    }
+    fn drain(&mut self) {
+        self.draining = true;
+    }
+}
+/// How long it waits without looking.
+const LONGEST: Duration = Duration::from_mins(1);

@@ -1,0 +1,240 @@
+//! Carries rejected messages to their streams of dead letters. Each becomes durable in one frame with the mark that its group is done with it.
+use crate::{
+    append::{Append, Entry},
+    error::Error,
+    group::{Burial, Group},
+    intake::Submission,
+    reader::Reader,
+    shared::Shared,
+    stream::{Retention, Stream, StreamSpec},
+};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tidegate_core::{
+    clock,
+    endpoint::{Limit, Start},
+    error::Result,
+    headers::Headers,
+    message::Message,
+    position::Position,
+    receipt::{Level, Receipt},
+};
+use tokio::sync::Notify;
+
+/// On their way at a time.
+const TOGETHER: usize = 64;
+/// What is kept of the last error, in bytes.
+const ERROR: usize = 1 << 10;
+/// What a stream of dead letters keeps if nobody has declared it.
+const KEPT: (Duration, u64) = (Duration::from_hours(7 * 24), 256 << 20);
+
+/// Names of the headers that say what became of a dead letter.
+pub mod header {
+    /// A word or a sentence: why it was given up.
+    pub const REASON: &str = "tidegate-dead-reason";
+    /// What the last attempt met.
+    pub const ERROR: &str = "tidegate-dead-error";
+    /// How often it was delivered.
+    pub const ATTEMPTS: &str = "tidegate-dead-attempts";
+    /// The group that gave it up.
+    pub const GROUP: &str = "tidegate-dead-group";
+    /// The stream it was read from.
+    pub const STREAM: &str = "tidegate-dead-stream";
+    /// Where it lay there.
+    pub const POSITION: &str = "tidegate-dead-position";
+    /// When it was given up, RFC 3339.
+    pub const TIME: &str = "tidegate-dead-time";
+    /// All of them.
+    pub const ALL: [&str; 7] = [REASON, ERROR, ATTEMPTS, GROUP, STREAM, POSITION, TIME];
+}
+
+/// The groups that have dead letters to carry.
+#[derive(Default)]
+pub(crate) struct Undertaker {
+    groups: Mutex<Waiting>,
+    wake: Notify,
+}
+#[derive(Default)]
+struct Waiting {
+    now: Vec<Arc<Group>>,
+    /// It could not be done: tried again with the next tick.
+    later: Vec<Arc<Group>>,
+}
+impl Undertaker {
+    pub(crate) fn wake(&self, group: &Arc<Group>) {
+        let mut waiting = self.waiting();
+        if !waiting.now.iter().any(|known| Arc::ptr_eq(known, group)) {
+            waiting.now.push(group.clone());
+        }
+        drop(waiting);
+        self.wake.notify_one();
+    }
+    fn later(&self, group: &Arc<Group>) {
+        self.waiting().later.push(group.clone());
+    }
+    /// Twice a second; and at the end, to let go.
+    pub(crate) fn tick(&self) {
+        let mut waiting = self.waiting();
+        let later = std::mem::take(&mut waiting.later);
+        waiting.now.extend(later);
+        drop(waiting);
+        self.wake.notify_one();
+    }
+    /// Ends when the log is closing.
+    pub(crate) async fn run(shared: Arc<Shared>) {
+        while !shared.intake.is_closed() {
+            let groups = std::mem::take(&mut shared.dead.waiting().now);
+            for group in groups {
+                if !carry(&shared, &group).await {
+                    shared.dead.later(&group);
+                }
+            }
+            if shared.dead.waiting().now.is_empty() {
+                shared.dead.wake.notified().await;
+            }
+        }
+    }
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All that a group has rejected; whether it could be done.
+async fn carry(shared: &Arc<Shared>, group: &Arc<Group>) -> bool {
+    loop {
+        let burials = group.take_dying(TOGETHER);
+        if burials.is_empty() || group.is_deleted() {
+            return true;
+        }
+        let mut sent = Vec::with_capacity(burials.len());
+        let mut all = true;
+        for burial in burials {
+            if let Ok(receipt) = send(shared, group, &burial).await {
+                sent.push((burial, receipt));
+            } else {
+                group.still_dying(burial);
+                all = false;
+            }
+        }
+        for (burial, receipt) in sent {
+            let kept = match receipt {
+                Some(receipt) => receipt.await.is_ok_and(|kept| kept.failed.is_empty()),
+                None => true,
+            };
+            if kept {
+                group.buried();
+                burial.confirm.into_iter().for_each(crate::group::Confirm::one);
+            } else {
+                group.still_dying(burial);
+                all = false;
+            }
+        }
+        if !all {
+            return false;
+        }
+    }
+}
+/// `None`: the message is not there any more.
+async fn send(shared: &Arc<Shared>, group: &Arc<Group>, burial: &Burial) -> Result<Option<Receipt>> {
+    let mut reader = Reader::new(shared.clone(), group.stream().clone(), Start::Earliest);
+    let range = burial.offset..burial.offset + 1;
+    let one = Limit {
+        messages: 1,
+        bytes: u32::MAX,
+    };
+    let part = reader.part(burial.partition as usize, range, one).await?;
+    let Some((position, message)) = part.items.into_iter().next() else {
+        if group.drop_message(burial.partition, burial.offset) {
+            shared.intake.push(Submission::Settle(group.clone(), false))?;
+        }
+        return Ok(None);
+    };
+    let stream = target(shared, group).await?;
+    let told = dead_letter(group, burial, position, &message, shared.limits.now());
+    match append(shared, group, burial, &stream, &told).await {
+        // With what is said of it, it is too large: better without a reason than lost.
+        Err(error) if error.code() == tidegate_core::error::Code::RecordTooLarge => append(shared, group, burial, &stream, &message).await,
+        sent => sent,
+    }
+    .map(Some)
+}
+async fn append(shared: &Arc<Shared>, group: &Arc<Group>, burial: &Burial, stream: &Arc<Stream>, message: &Message) -> Result<Receipt> {
+    let mut append = Append::reserve(shared.clone(), Level::Stored, Append::size(message)).await?;
+    append.as_new();
+    append.add(Entry {
+        item: 0,
+        stream,
+        partition: message.key.as_deref().map_or(0, |key| stream.partition_of(key)),
+        message,
+        scope: 0,
+    });
+    append.and_done(group, burial.partition, burial.offset);
+    append.send_whole()
+}
+/// Made at need.
+async fn target(shared: &Arc<Shared>, group: &Group) -> Result<Arc<Stream>> {
+    let name = group
+        .spec()
+        .dead_letters
+        .unwrap_or_else(|| format!("{}.dead", group.stream().name()));
+    if let Some(stream) = shared.catalog.by_name(&name) {
+        return Ok(stream);
+    }
+    let spec = StreamSpec {
+        retention: Retention {
+            age: Some(KEPT.0),
+            bytes: Some(KEPT.1),
+            messages: None,
+        },
+        ..StreamSpec::default()
+    };
+    match shared.create_stream(&name, spec).await {
+        Err(error) if error.code() == tidegate_core::error::Code::StreamExists => {
+            let there = shared.catalog.by_name(&name);
+            there.ok_or_else(|| Error::NoSuchStream(name).into())
+        }
+        made => made,
+    }
+}
+/// The message as it was, its place as its id if it had none, and what became of it.
+fn dead_letter(group: &Group, burial: &Burial, position: Position, message: &Message, now: i64) -> Message {
+    let mut headers = Headers::EMPTY.edit();
+    for (name, value) in message.headers.iter() {
+        if !header::ALL.iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
+            // It was a header before.
+            let _fits = headers.push(name, value);
+        }
+    }
+    let place = position.to_string();
+    let attempts = burial.attempts.to_string();
+    let error = burial.error.as_deref().map(|error| cut(error, ERROR));
+    let said = [
+        (header::REASON, Some(cut(&burial.reason, ERROR))),
+        (header::ERROR, error),
+        (header::ATTEMPTS, Some(&*attempts)),
+        (header::GROUP, Some(group.name())),
+        (header::STREAM, Some(group.stream().name())),
+        (header::POSITION, Some(&*place)),
+        (header::TIME, Some(&*clock::rfc3339(now))),
+    ];
+    for (name, value) in said {
+        if let Some(value) = value {
+            let _fits = headers.push(name, value.as_bytes());
+        }
+    }
+    Message {
+        id: message.id.clone().or_else(|| Some(place.into())),
+        headers: headers.build(),
+        timing: None,
+        ..message.clone()
+    }
+}
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}

@@ -1,0 +1,403 @@
+//! What a group has out, what waits, and what the journal has yet to be told.
+use crate::{
+    progress::{Progress, Try},
+    ranges::Ranges,
+};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
+    ops::Range,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+};
+use tidegate_core::{error::Error, settle::Done};
+
+/// What may be given back and not done at a time: then no fresh ones are taken.
+const UNSETTLED: usize = 100_000;
+
+/// What one lock guards.
+pub(super) struct Live {
+    parts: Vec<Part>,
+    /// Delivered, by the number the [`tidegate_core::settle::Ack`] knows.
+    out: BTreeMap<u64, Out>,
+    next: u64,
+    /// When, partition, offset.
+    due: BTreeSet<(i64, u32, u64)>,
+    dying: VecDeque<Burial>,
+    /// Taken from `dying`, and on their way.
+    carried: usize,
+    /// Who waits for the next change to be durable.
+    confirm: Vec<Arc<Confirm>>,
+    /// The commit thread knows that there is something to ask for.
+    queued: bool,
+    turn: usize,
+}
+struct Part {
+    progress: Progress,
+    /// What of it the journal has not got.
+    change: Progress,
+    /// Never claimed from here on.
+    fresh: u64,
+    /// Given back, and may go at once.
+    ready: Ranges,
+    /// Before the start these were delivered once.
+    before: u64,
+}
+/// What a member has out.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) messages: AtomicU32,
+    pub(super) bytes: AtomicU64,
+}
+struct Out {
+    partition: u32,
+    offset: u64,
+    attempt: u32,
+    bytes: u64,
+    tally: Arc<Tally>,
+}
+/// Offsets one member is about to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) partition: u32,
+    pub(super) range: Range<u64>,
+}
+/// One message that becomes a dead letter.
+#[derive(Debug)]
+pub(crate) struct Burial {
+    pub(crate) partition: u32,
+    pub(crate) offset: u64,
+    pub(crate) attempts: u32,
+    pub(crate) reason: Cow<'static, str>,
+    pub(crate) error: Option<Box<str>>,
+    pub(crate) confirm: Option<Arc<Confirm>>,
+}
+/// Somebody who answers for several messages: told when all of them are durable. Dropped instead, he learns that they come again.
+#[derive(Debug)]
+pub(crate) struct Confirm(Mutex<Option<Done>>);
+impl Confirm {
+    /// One part is durable.
+    pub(crate) fn one(self: Arc<Self>) {
+        if let Some(last) = Arc::into_inner(self)
+            && let Some(done) = last.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        {
+            done.resolve(Ok(()));
+        }
+    }
+    /// One part could not be written.
+    pub(crate) fn fail(&self, error: Error) {
+        if let Some(done) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            done.resolve(Err(error));
+        }
+    }
+}
+/// For the next frame.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// By partition.
+    pub(crate) parts: Vec<(u32, Progress)>,
+    pub(crate) confirm: Vec<Arc<Confirm>>,
+}
+/// What becomes of a message that comes home.
+pub(super) enum Fate {
+    Done,
+    Again {
+        /// Microseconds since the epoch; 0: at once.
+        due: i64,
+        /// Whether it was tried.
+        tried: bool,
+    },
+    Dead {
+        reason: Cow<'static, str>,
+        error: Option<Box<str>>,
+    },
+}
+
+impl Live {
+    pub(super) fn new(progress: Vec<Progress>) -> Self {
+        let mut due = BTreeSet::new();
+        let part = |(partition, progress): (usize, Progress)| {
+            // Whatever was given back before the start is looked at when its time comes.
+            let tried = progress.tries.iter();
+            due.extend(tried.map(|(offset, tried)| (tried.due, partition as u32, *offset)));
+            Part {
+                fresh: progress.floor,
+                before: progress.mark,
+                change: Progress::default(),
+                ready: Ranges::default(),
+                progress,
+            }
+        };
+        Self {
+            parts: progress.into_iter().enumerate().map(part).collect(),
+            out: BTreeMap::new(),
+            next: 0,
+            due,
+            dying: VecDeque::new(),
+            carried: 0,
+            confirm: Vec::new(),
+            queued: false,
+            turn: 0,
+        }
+    }
+    pub(super) fn out(&self) -> usize {
+        self.out.len()
+    }
+    pub(super) fn waiting(&self) -> usize {
+        self.due.len()
+    }
+    pub(super) fn dying(&self) -> usize {
+        self.dying.len() + self.carried
+    }
+    /// Not on their way yet.
+    pub(super) fn rejected(&self) -> usize {
+        self.dying.len()
+    }
+    pub(super) fn progress(&self) -> impl Iterator<Item = &Progress> {
+        self.parts.iter().map(|part| &part.progress)
+    }
+    /// When the next one that waits may go.
+    pub(super) fn next_due(&self) -> Option<i64> {
+        self.due.first().map(|(at, _, _)| *at)
+    }
+
+    /// The next offsets for a member: what was given back first, then fresh ones up to the ends of the partitions. At most `most`.
+    pub(super) fn claim(&mut self, now: i64, most: u64, held: impl Fn(usize) -> (u64, u64)) -> Option<Claim> {
+        while let Some((at, partition, offset)) = self.due.first().copied().filter(|(at, _, _)| *at <= now) {
+            self.due.remove(&(at, partition, offset));
+            if let Some(part) = self.parts.get_mut(partition as usize) {
+                part.ready.add(offset..offset + 1);
+            }
+        }
+        let count = self.parts.len().max(1);
+        let turns = (0..count).map(|i| (self.turn + i) % count);
+        let given = turns
+            .clone()
+            .find_map(|i| self.parts.get_mut(i).and_then(|part| part.ready(most)).map(|range| (i, range)));
+        let found = given.or_else(|| {
+            let unsettled = self.due.len() + self.out.len();
+            let fresh = |i: usize| {
+                self.parts
+                    .get_mut(i)
+                    .and_then(|part| part.fresh(most, held(i)))
+                    .map(|range| (i, range))
+            };
+            if unsettled >= UNSETTLED {
+                None
+            } else {
+                turns.clone().find_map(fresh)
+            }
+        });
+        let (i, range) = found?;
+        self.turn = (i + 1) % count;
+        Some(Claim {
+            partition: i as u32,
+            range,
+        })
+    }
+    /// Nobody has seen them.
+    pub(super) fn unclaim(&mut self, claim: &Claim) {
+        if let Some(part) = self.part(claim.partition) {
+            part.ready.add(claim.range.clone());
+        }
+    }
+    /// How often it was delivered, this time included.
+    pub(super) fn attempt(&self, partition: u32, offset: u64) -> u32 {
+        let Some(part) = self.parts.get(partition as usize) else {
+            return 1;
+        };
+        match part.progress.tries.get(&offset) {
+            Some(tried) => tried.attempts.saturating_add(1),
+            None => 1 + u32::from(offset < part.before),
+        }
+    }
+    /// Goes out; the number it is known by from now on. Numbers follow each other as long as nobody else calls.
+    pub(super) fn hand_out(&mut self, partition: u32, offset: u64, attempt: u32, bytes: u64, tally: &Arc<Tally>) -> u64 {
+        let seq = self.next;
+        self.next += 1;
+        tally.messages.fetch_add(1, Relaxed);
+        tally.bytes.fetch_add(bytes, Relaxed);
+        if let Some(part) = self.part(partition) {
+            part.reached(offset + 1);
+        }
+        let out = Out {
+            partition,
+            offset,
+            attempt,
+            bytes,
+            tally: tally.clone(),
+        };
+        self.out.insert(seq, out);
+        seq
+    }
+    pub(super) fn next_seq(&self) -> u64 {
+        self.next
+    }
+    /// Nobody needs to see them: they are not there, or their time is over.
+    pub(super) fn pass(&mut self, partition: u32, range: Range<u64>) {
+        if let Some(part) = self.part(partition) {
+            part.finish(range);
+        }
+    }
+    /// Nothing lies up to there, as reading a claim that ends at `from` has shown; unless somebody has claimed more meanwhile.
+    pub(super) fn pass_fresh(&mut self, partition: u32, from: u64, to: u64) {
+        if let Some(part) = self.part(partition).filter(|part| part.fresh == from) {
+            part.fresh = to;
+            part.finish(from..to);
+        }
+    }
+    /// One message comes home; whether there was such a one.
+    pub(super) fn settle(&mut self, seq: u64, fate: Fate, deliveries: Option<u32>) -> bool {
+        let Some(out) = self.out.remove(&seq) else {
+            return false;
+        };
+        out.tally.messages.fetch_sub(1, Relaxed);
+        out.tally.bytes.fetch_sub(out.bytes, Relaxed);
+        let Out {
+            partition,
+            offset,
+            attempt,
+            ..
+        } = out;
+        let spent = deliveries.is_some_and(|most| attempt >= most);
+        match fate {
+            Fate::Done => self.pass(partition, offset..offset + 1),
+            Fate::Again { tried: true, .. } if spent => self.die(partition, offset, attempt, "attempts".into(), None),
+            Fate::Again { due, tried } => self.again(partition, offset, attempt, due, tried),
+            Fate::Dead { reason, error } => self.die(partition, offset, attempt, reason, error),
+        }
+        true
+    }
+    fn again(&mut self, partition: u32, offset: u64, attempt: u32, due: i64, tried: bool) {
+        let Some(part) = self.parts.get_mut(partition as usize) else {
+            return;
+        };
+        if tried {
+            let now = Try { attempts: attempt, due };
+            part.progress.tries.insert(offset, now);
+            // That it was delivered once the mark says already.
+            if attempt > 1 || due > 0 {
+                part.change.tries.insert(offset, now);
+            }
+        }
+        if due > 0 {
+            self.due.insert((due, partition, offset));
+        } else {
+            part.ready.add(offset..offset + 1);
+        }
+    }
+    pub(super) fn die(&mut self, partition: u32, offset: u64, attempts: u32, reason: Cow<'static, str>, error: Option<Box<str>>) {
+        self.dying.push_back(Burial {
+            partition,
+            offset,
+            attempts,
+            reason,
+            error,
+            confirm: None,
+        });
+    }
+    /// Whoever answers for what was settled is told when it is durable: with the newest dead letters, and with the next change.
+    pub(super) fn confirm(&mut self, done: Done, dead: usize, finished: bool) {
+        let confirm = Arc::new(Confirm(Mutex::new(Some(done))));
+        for burial in self.dying.iter_mut().rev().take(dead) {
+            burial.confirm = Some(confirm.clone());
+        }
+        if finished {
+            self.confirm.push(confirm);
+        }
+    }
+    /// Whether the commit thread has to be told that there is something.
+    pub(super) fn wants_writing(&mut self) -> bool {
+        let changed = !self.confirm.is_empty() || self.parts.iter().any(|part| !part.change.is_empty());
+        changed && !mem::replace(&mut self.queued, true)
+    }
+
+    pub(super) fn take_changes(&mut self) -> Changes {
+        self.queued = false;
+        let changed = self.parts.iter_mut().enumerate().filter(|(_, part)| !part.change.is_empty());
+        Changes {
+            parts: changed.map(|(i, part)| (i as u32, mem::take(&mut part.change))).collect(),
+            confirm: mem::take(&mut self.confirm),
+        }
+    }
+    pub(super) fn put_back(&mut self, changes: Vec<(u32, Progress)>) -> bool {
+        for (partition, mut older) in changes {
+            if let Some(part) = self.part(partition) {
+                older.merge(&part.change);
+                part.change = older;
+            }
+        }
+        self.wants_writing()
+    }
+    pub(super) fn take_dying(&mut self, most: usize) -> Vec<Burial> {
+        let most = most.min(self.dying.len());
+        self.carried += most;
+        self.dying.drain(..most).collect()
+    }
+    pub(super) fn still_dying(&mut self, burial: Burial) {
+        self.carried = self.carried.saturating_sub(1);
+        self.dying.push_back(burial);
+    }
+    pub(super) fn buried(&mut self) {
+        self.carried = self.carried.saturating_sub(1);
+    }
+    pub(super) fn finished(&mut self, partition: u32, offset: u64) {
+        if let Some(part) = self.part(partition) {
+            // It need not be said again.
+            part.progress.finish(offset..offset + 1);
+            part.ready.remove(offset..offset + 1);
+        }
+    }
+    fn part(&mut self, partition: u32) -> Option<&mut Part> {
+        self.parts.get_mut(partition as usize)
+    }
+}
+impl Part {
+    /// Given back, the oldest first, side by side.
+    fn ready(&mut self, most: u64) -> Option<Range<u64>> {
+        let (from, to) = self.ready.first()?;
+        let range = from..to.min(from.saturating_add(most));
+        self.ready.remove(range.clone());
+        Some(range)
+    }
+    /// Never claimed, not done before the start, and not waiting since then.
+    fn fresh(&mut self, most: u64, (floor, end): (u64, u64)) -> Option<Range<u64>> {
+        let mut from = self.fresh;
+        if from < floor {
+            // What the stream has forgotten is passed over at once, and told.
+            self.fresh = floor;
+            return Some(from..floor);
+        }
+        loop {
+            if let Some((_, to)) = self.progress.done.at(from) {
+                from = to;
+            } else if self.progress.tries.contains_key(&from) {
+                from += 1;
+            } else {
+                break;
+            }
+        }
+        if from >= end {
+            return None;
+        }
+        let tried = self.progress.tries.range(from..).next().map(|(offset, _)| *offset);
+        let until = [Some(end), Some(from.saturating_add(most)), self.progress.done.next(from), tried];
+        let until = until.into_iter().flatten().min().unwrap_or(from);
+        self.fresh = until;
+        Some(from..until)
+    }
+    fn reached(&mut self, mark: u64) {
+        if mark > self.progress.mark {
+            self.progress.mark = mark;
+            self.change.mark = mark;
+        }
+    }
+    fn finish(&mut self, range: Range<u64>) {
+        self.reached(range.end);
+        self.progress.finish(range.clone());
+        self.change.finish(range);
+    }
+}
