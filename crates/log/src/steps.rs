@@ -2,18 +2,25 @@
 use crate::{
     Error, Found, Hooks, Log, Options,
     commit::{Committer, Step},
+    dead::Undertaker,
     disk::Disk,
     log::start,
     mover::Mover,
     shared::Shared,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 /// What the threads would do.
 pub struct Steps {
     shared: Arc<Shared>,
     committer: Committer,
     mover: Mover,
+    undertaker: Pin<Box<dyn Future<Output = ()>>>,
 }
 impl Steps {
     /// Like [`Log::open`], without threads.
@@ -23,8 +30,9 @@ impl Steps {
             shared: shared.clone(),
             committer,
             mover,
+            undertaker: Box::pin(Undertaker::run(shared)),
         };
-        Ok((Log::of(shared), steps, found))
+        Ok((Log::of(steps.shared.clone()), steps, found))
     }
     /// One frame of what waits; whether there was any.
     pub fn commit(&mut self) -> bool {
@@ -48,6 +56,10 @@ impl Steps {
     /// What the mover does every half second.
     pub fn tick(&mut self) {
         self.mover.tick();
+    }
+    /// Goes on carrying dead letters.
+    pub fn bury(&mut self) {
+        let _runs_for_ever = self.undertaker.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }
     /// Tells what has been committed.
     pub fn herald(&self) {
