@@ -40,6 +40,9 @@ impl Progress {
     }
     pub(crate) fn finish(&mut self, range: Range<u64>) {
         let range = range.start.max(self.floor)..range.end;
+        if range.is_empty() {
+            return;
+        }
         while let Some((offset, _)) = self.tries.range(range.clone()).next() {
             let offset = *offset;
             self.tries.remove(&offset);

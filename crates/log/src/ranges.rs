@@ -25,6 +25,9 @@ impl Ranges {
         self.0.insert(start, end);
     }
     pub(crate) fn remove(&mut self, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
         if let Some((from, to)) = self.at(range.start).filter(|(from, _)| *from < range.start) {
             self.0.insert(from, range.start);
             if to > range.end {
