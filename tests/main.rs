@@ -1,6 +1,7 @@
 //! The whole program, with real sockets, real files and real clients. Each test has a node, a folder and ports of its own.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod access;
 mod bad_input;
 mod browsers;
 mod clients;
@@ -26,6 +27,7 @@ mod strict;
 mod tls;
 mod unreachable;
 mod vanish;
+mod watched;
 mod websocket;
 mod websocket_http2;
 

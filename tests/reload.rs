@@ -126,7 +126,8 @@ fn of_files() -> Node {
 fn declared(path: &str) -> String {
     format!("{STREAM}kind: api\nname: a\npaths: [{path}]\nplans: [keyless]\nbackend: {{ stream: s }}\n")
 }
-fn said(node: &Node, text: &str) {
+/// Until the log says so.
+pub(crate) fn said(node: &Node, text: &str) {
     let began = clock::instant();
     while !node.lines().iter().any(|line| line.contains(text)) {
         assert!(began.elapsed().as_secs() < 30, "{text:?} is not in\n{}", node.lines().join("\n"));

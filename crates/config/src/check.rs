@@ -96,6 +96,7 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
     let mut names = Names::default();
     let (mut streams, mut apis, mut endpoints) = (Vec::new(), Vec::new(), Vec::new());
     let (mut users, mut tokens) = (Vec::new(), Vec::new());
+    let mut known: HashMap<[u8; 32], At> = HashMap::new();
     let mut node: Option<(Node, At)> = None;
     let mut partitions = 0_u64;
     // A stream that was not read whole might capture anything.
@@ -131,7 +132,17 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
             Declares::Resource(ResourceKind::Api) => apis.push(Api::check(document, &path, mode, kinds, ledger)),
             Declares::Resource(ResourceKind::Endpoint) => endpoints.push(Endpoint::check(document, &path, kinds, ledger)),
             Declares::Resource(ResourceKind::User) => users.push(User::check(document, &path, ledger)),
-            Declares::Resource(ResourceKind::Token) => tokens.push(Token::check(document, &path, ledger)),
+            Declares::Resource(ResourceKind::Token) => {
+                let token = Token::check(document, &path, ledger);
+                // Else whoever removes one of them has revoked nothing.
+                if let (Some(first), Some(entry)) = (known.insert(token.sha256, document.at), document.get("sha256")) {
+                    let message = "another token has this hash".to_owned();
+                    let fault = Fault::new(Code::Duplicate, entry.value.at, &path.key("sha256"), message);
+                    let first = ledger.place(first);
+                    ledger.tell(fault.hint(format!("the first one is at {first}; each token needs a secret of its own")));
+                }
+                tokens.push(token);
+            }
             Declares::Nothing(culprit) => {
                 names.unread(document);
                 ledger.tell(no_kind(document, culprit, &path));

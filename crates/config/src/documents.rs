@@ -57,10 +57,22 @@ impl Documents {
         let value = tree::of_json(document, file, &mut self.ledger);
         self.values.push(value);
     }
-    /// Whether a resource of a file says the same, secrets included.
-    pub fn says(&self, id: &Id, document: &serde_json::Value) -> bool {
+    /// Whether a resource of a file says the same, secrets included. `running`: whether it is started, which need not be what its file says.
+    pub fn says(&self, id: &Id, document: &serde_json::Value, running: bool) -> bool {
+        const ENABLED: &str = "enabled";
+        let rest = |mut document: serde_json::Value| {
+            document.as_object_mut().map(|members| members.remove(ENABLED));
+            document
+        };
+        let on = document.get(ENABLED).is_none_or(|on| on != &serde_json::Value::Bool(false));
+        let wanted = rest(document.clone());
         let mut own = self.values.iter().filter(|document| check::id(document).as_ref() == Some(id));
-        own.any(|own| own.to_json() == *document || own.to_json_masked() == *document)
+        on == running && own.any(|own| rest(own.to_json()) == wanted || rest(own.to_json_masked()) == wanted)
+    }
+    /// Whether a resource of a file is started, as that says.
+    pub fn is_enabled(&self, id: &Id) -> bool {
+        let mut own = self.values.iter().filter(|document| check::id(document).as_ref() == Some(id));
+        own.all(|own| own.to_json().get("enabled") != Some(&serde_json::Value::Bool(false)))
     }
     /// Sets a key of a resource, as if it had been written so.
     pub fn set(&mut self, id: &Id, key: &str, to: bool) {

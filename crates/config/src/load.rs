@@ -230,10 +230,13 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     file.take(tree::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+/// No secret is that long.
+const SECRET_MOST: usize = 4 << 20;
+
 /// The line end that editors and `echo` put at the end is not part of a password.
 fn secret_file(path: &Path) -> Result<String, String> {
     let bytes = bytes(path).map_err(|error| why(&error))?;
-    if bytes.len() > tree::MAX_BYTES {
+    if bytes.len() > SECRET_MOST {
         return Err("it is larger than 4 MiB".to_owned());
     }
     let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;

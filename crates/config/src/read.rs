@@ -341,14 +341,21 @@ fn list(shape: &Shape, of: &'static Shape, min: usize, value: &Value, path: &Pat
     });
     Datum::List(items.collect())
 }
+/// Bytes of a label's name.
+const LABEL: usize = 255;
+
 fn labels(shape: &Shape, value: &Value, path: &Path, ledger: &mut Ledger) -> Datum {
     if !matches!(value.data, Data::Map(_)) && !value.is_null() {
         ledger.tell(Fault::new(Code::BadValue, value.at, path, wrong(path, value)).expected(shape.expected()));
         return Datum::Broken;
     }
     for entry in value.entries() {
+        let below = path.key(&entry.key);
+        if entry.key.len() > LABEL {
+            let message = "the name of a label is too long".to_owned();
+            ledger.tell(Fault::new(Code::BadValue, entry.at, &below, message).expected(format!("at most {LABEL} bytes")));
+        }
         if entry.value.text().is_none() && !matches!(entry.value.data, Data::Broken) {
-            let below = path.key(&entry.key);
             ledger.tell(Fault::new(Code::BadValue, entry.value.at, &below, wrong(&below, &entry.value)).expected("text"));
         }
     }

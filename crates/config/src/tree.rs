@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use tidegate_core::error::Code;
 
 /// Bytes of one file; values in it; how deep they nest.
-pub(crate) const MAX_BYTES: usize = 4 << 20;
-const MAX_VALUES: usize = 200_000;
+pub(crate) const MAX_BYTES: usize = 16 << 20;
+const MAX_VALUES: usize = 400_000;
 const MAX_DEPTH: usize = 64;
 /// Of a value that goes on behind its first line: up to the line's end.
 const TO_THE_END: u32 = u32::MAX / 2;
@@ -243,8 +243,9 @@ fn plain(json: &serde_json::Value, file: u32, path: &Path, hidden: bool, depth: 
 pub(crate) fn parse(text: &str, file: u32, ledger: &mut Ledger) -> Vec<Value> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > MAX_BYTES {
-        let message = format!("the file has {} bytes", text.len());
-        ledger.tell(Fault::new(Code::NotText, At::whole(file), &Path::default(), message).expected("at most 4 MiB"));
+        let message = "the file is too long".to_owned();
+        let expected = format!("at most {} MiB", MAX_BYTES >> 20);
+        ledger.tell(Fault::new(Code::NotText, At::whole(file), &Path::default(), message).expected(expected));
         ledger.incomplete = true;
         return Vec::new();
     }

@@ -5,7 +5,12 @@ pub mod token;
 
 use arc_swap::ArcSwap;
 use attempts::Attempts;
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+    sync::Arc,
+};
 use tidegate_config::{Manage, Token, User};
 use tidegate_core::{
     clock,
@@ -21,11 +26,16 @@ pub struct Caller {
     pub who: String,
     /// How far it may go; `None` = it may not manage anything.
     pub manage: Option<Manage>,
+    /// When that ends, microseconds since the epoch.
+    pub expires: Option<i64>,
+    /// Changes with what it showed.
+    pub id: Arc<str>,
 }
 /// Tokens and users, as of the world of this moment.
 pub struct Access {
     now: ArcSwap<Table>,
     attempts: Arc<Attempts>,
+    seed: RandomState,
     /// A password costs 19 MiB and some 20 ms: a crowd that logs in waits in line.
     hashing: Arc<Semaphore>,
 }
@@ -33,6 +43,17 @@ pub struct Access {
 struct Table {
     tokens: HashMap<[u8; 32], Token>,
     users: HashMap<Arc<str>, User>,
+    /// What [`Caller::id`] may be.
+    known: HashSet<Arc<str>>,
+}
+/// Another one as soon as its secret or its rights change; says nothing of the secret.
+fn token_id(seed: &RandomState, token: &Token) -> Arc<str> {
+    let mark = seed.hash_one((token.sha256, token.manage.as_str(), token.expires));
+    format!("token {} {mark:016x}", token.name).into()
+}
+fn user_id(seed: &RandomState, user: &User) -> Arc<str> {
+    let mark = seed.hash_one((user.password.expose(), user.manage.map(Manage::as_str)));
+    format!("user {} {mark:016x}", user.name).into()
 }
 impl Access {
     /// Nobody may anything yet. `failures` a minute are allowed for one name.
@@ -40,6 +61,7 @@ impl Access {
         Self {
             now: ArcSwap::default(),
             attempts: Arc::new(Attempts::new(failures)),
+            seed: RandomState::new(),
             hashing: Arc::new(Semaphore::new(2)),
         }
     }
@@ -48,10 +70,17 @@ impl Access {
         self.now.store(Arc::new(Table {
             tokens: tokens.iter().map(|token| (token.sha256, token.clone())).collect(),
             users: users.iter().map(|user| (user.name.clone(), user.clone())).collect(),
+            known: {
+                let tokens = tokens.iter().map(|token| token_id(&self.seed, token));
+                tokens.chain(users.iter().map(|user| user_id(&self.seed, user))).collect()
+            },
         }));
     }
     /// Who shows this token. One that is wrong, expired or revoked is told alike.
     pub fn bearer(&self, token: &str) -> Result<Caller> {
+        if token.is_empty() {
+            return Err(unknown("`Authorization: Bearer` shows no token"));
+        }
         // By its hash: how long the look takes tells nothing about any token.
         let table = self.now.load();
         let found = table.tokens.get(&token::digest(token));
@@ -60,6 +89,8 @@ impl Access {
         Ok(Caller {
             who: format!("token {}", token.name),
             manage: Some(token.manage),
+            expires: token.expires,
+            id: token_id(&self.seed, token),
         })
     }
     /// Whose name and password these are. A name that is not there takes as long as a wrong password. Cancel-safe.
@@ -99,7 +130,14 @@ impl Access {
         Ok(Caller {
             who: format!("user {}", user.name),
             manage: user.manage,
+            expires: None,
+            id: user_id(&self.seed, &user),
         })
+    }
+    /// Whether whoever was identified so is still what it was.
+    pub fn knows(&self, id: &str, expires: Option<i64>) -> bool {
+        let current = expires.is_none_or(|expires| clock::now_us() < expires);
+        current && self.now.load().known.contains(id)
     }
     /// Whether a user may do that with a topic or filter.
     pub(crate) fn permits(&self, user: &str, right: Right, name: &str) -> bool {

@@ -27,7 +27,10 @@ use std::{
     time::Duration,
 };
 use tidegate_config::{Id, Manage, ResourceKind};
-use tidegate_core::error::{Code, Error, Fault, Result, Retry};
+use tidegate_core::{
+    error::{Code, Error, Fault, Result, Retry},
+    exchange::{Principal, Vouched},
+};
 
 /// What the node itself tells and takes. Implemented by `server`.
 pub trait Node: Send + Sync {
@@ -65,7 +68,7 @@ pub enum Outcome {
     /// This answers it.
     Answer(Answer),
     /// The caller may read and publish messages here: the gateway's own code answers it, as a request to this path.
-    Messages(String),
+    Messages(String, Vouched),
 }
 
 impl Api {
@@ -186,7 +189,15 @@ impl Api {
                     if path.ends_with("/messages") && path.starts_with("/api/v1/streams/") {
                         resources::stream(registry, &call.id(ResourceKind::Stream))?;
                     }
-                    return Ok(Outcome::Messages(messages_path(path)));
+                    let caller = call.caller.as_ref().ok_or_else(|| call::nobody("this needs a token"))?;
+                    let vouched = Vouched {
+                        principal: Principal {
+                            id: caller.id.clone(),
+                            application: None,
+                        },
+                        expires: caller.expires,
+                    };
+                    return Ok(Outcome::Messages(messages_path(path), vouched));
                 }
                 resources::act(self, registry, act, call).await?
             }

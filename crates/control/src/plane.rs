@@ -21,6 +21,8 @@ pub trait Plane: Send + Sync {
     fn orphans(&self) -> Vec<Arc<str>>;
     /// Deletes a stream that nobody declares, with its messages.
     fn delete_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>>;
+    /// Users or tokens have changed: whoever reads or publishes messages as one of them is looked at again.
+    fn readmit(&self) -> BoxFuture<'_, ()>;
     /// Forgets all messages of a stream, and says how many.
     fn purge_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<u64>>;
 }

@@ -12,7 +12,7 @@ pub use resource::{Origin, Resource};
 use crate::{
     access::Access,
     plane::{Plane, Refusal},
-    store::{Contents, Store, Stored},
+    store::{Author, Change, Contents, Effect, Store, Stored},
 };
 use arc_swap::ArcSwap;
 use futures::channel::oneshot;
@@ -244,26 +244,58 @@ impl Registry {
             drop(turn);
         }
     }
+    /// What files changed is told in the audit log too, and of what they no longer declare nothing is kept. If that cannot be written the
+    /// files hold all the same.
+    async fn told(&self, mut contents: Contents, now: &BTreeMap<Id, Resource>, applied: &[Done], documents: &Documents) -> Contents {
+        let of_file = |done: &&Done| {
+            let place = now.get(&done.id).map(|resource| &resource.origin);
+            place.is_none_or(|origin| matches!(origin, Origin::File(_))) && !contents.resources.contains_key(&done.id)
+        };
+        let mut changes: Vec<_> = applied.iter().filter(of_file).map(Done::by_file).collect();
+        let declared: BTreeSet<_> = documents.declared().map(|declared| declared.id).collect();
+        for id in contents.running.keys().filter(|id| !declared.contains(id)) {
+            changes.retain(|change| change.id != *id);
+            changes.push(Change {
+                id: id.clone(),
+                action: "delete",
+                effect: Effect::Run(None),
+                before: None,
+                after: None,
+            });
+        }
+        if changes.is_empty() {
+            return contents;
+        }
+        let author = Author {
+            who: "files".to_owned(),
+            from: "this machine".to_owned(),
+        };
+        match self.parts.store.commit(contents.revision, &changes, &author).await {
+            Ok(revision) => {
+                contents.running.retain(|id, _| declared.contains(id));
+                contents.revision = revision;
+            }
+            Err(error) => tracing::warn!(error = %error, "what the files changed is not in the audit log"),
+        }
+        contents
+    }
     /// The caller holds the turn.
     async fn bring_up(&self, files: Documents, contents: Contents) -> Result<Reloaded, Refused> {
         let old = self.now();
-        let all = laid(&files, &contents, &BTreeMap::new());
-        let (documents, checked, left_out) = match all.check(self.parts.mode, &self.parts.kinds) {
-            Ok(checked) => (all, checked, BTreeMap::new()),
-            Err(report) if old.left_out.is_empty() => return Err(Refused::of_files(&report)),
-            // What did not check at the start does not hold up what came after it.
-            Err(_) => {
-                let rest = laid(&files, &contents, &old.left_out);
-                let checked = rest
-                    .check(self.parts.mode, &self.parts.kinds)
-                    .map_err(|report| Refused::of_files(&report))?;
-                (rest, checked, old.left_out.clone())
-            }
+        let check = |left_out: BTreeMap<Id, String>| {
+            let all = laid(&files, &contents, &left_out);
+            let checked = all
+                .check(self.parts.mode, &self.parts.kinds)
+                .map_err(|report| Refused::of_files(&report))?;
+            let kept = self.parts.plane.check(&checked);
+            kept.map_err(|refusal| in_files(Refused::of_plane(refusal), &all))?;
+            Ok::<_, Refused>((all, checked, left_out))
         };
-        self.parts
-            .plane
-            .check(&checked)
-            .map_err(|refusal| in_files(Refused::of_plane(refusal), &documents))?;
+        // What did not check at the start does not hold up what came after it.
+        let (documents, checked, left_out) = match check(BTreeMap::new()) {
+            Err(_) if !old.left_out.is_empty() => check(old.left_out.clone())?,
+            checked => checked?,
+        };
         let orphans = self.parts.plane.orphans();
         let prepared = match self.parts.plane.prepare(&checked).await {
             Ok(prepared) => prepared,
@@ -276,6 +308,10 @@ impl Registry {
         self.parts.access.set(&checked.users, &checked.tokens);
         let resources = resource::all(&documents, &contents);
         let applied = resource::differences(&old.resources, &resources);
+        let contents = self.told(contents, &resources, &applied, &documents).await;
+        if applied.iter().any(Done::is_of_access) {
+            self.parts.plane.readmit().await;
+        }
         let mut restart_needed = files.settings_that_differ(&old.started_with);
         restart_needed.retain(|setting| !LIVE.contains(&setting.as_str()));
         self.now.store(Arc::new(State {

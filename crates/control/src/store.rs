@@ -67,8 +67,8 @@ pub enum Effect {
     Put(Value),
     /// Nothing is kept of it.
     Delete,
-    /// A resource of a file is started or stopped.
-    Run(bool),
+    /// A resource of a file is started or stopped, whatever that says; `None`: as the file says.
+    Run(Option<bool>),
     /// It is only told.
     Nothing,
 }

@@ -62,6 +62,9 @@ impl Plane for Served {
     fn delete_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
     }
+    fn readmit(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
     fn purge_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async { Ok(0) })
     }

@@ -81,7 +81,11 @@ impl Endpoint for Local {
             produce: true,
             consume: true,
             // Who reads alone has nothing to settle.
-            ack: if self.stream.is_some() { AckMode::Individual } else { AckMode::None },
+            ack: if self.stream.is_some() {
+                AckMode::Individual
+            } else {
+                AckMode::None
+            },
             by_cursor: self.stream.is_some(),
             by_group: self.stream.is_some(),
             levels: match self.stream {

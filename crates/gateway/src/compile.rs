@@ -12,6 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 use tidegate_core::{
     check::{Needs, Problem, negotiate},
     error::{Code, Error, Fault, Result},
+    policy::Policy,
 };
 
 /// An API that cannot be deployed, and why.
@@ -22,15 +23,26 @@ pub struct Undeployable {
     /// What its entrypoints ask and the backend cannot keep.
     pub problems: Vec<Problem>,
 }
+/// What routes are built with.
+pub struct Making<'a> {
+    /// What was before.
+    pub was: &'a Snapshot,
+    /// Knows the counters of an API by its name.
+    pub metrics: &'a (dyn Fn(&Arc<str>) -> Arc<ApiMetrics> + Sync),
+    /// Steps of every route.
+    pub policies: &'a [Arc<dyn Policy>],
+    /// Of the snapshot.
+    pub revision: u64,
+}
 /// Opens what is new, keeps what is equal to what was, and builds every other route: whoever uses an API that stays as it was sees nothing
-/// of it. `metrics` knows the counters of an API by its name. On an error nothing was swapped.
-pub async fn compile(
-    apis: &[Api],
-    was: &Snapshot,
-    instances: &mut Instances,
-    metrics: &(dyn Fn(&Arc<str>) -> Arc<ApiMetrics> + Sync),
-    revision: u64,
-) -> Result<Result<Snapshot, Vec<Undeployable>>> {
+/// of it. On an error nothing was swapped.
+pub async fn compile(apis: &[Api], instances: &mut Instances, making: Making<'_>) -> Result<Result<Snapshot, Vec<Undeployable>>> {
+    let Making {
+        was,
+        metrics,
+        policies,
+        revision,
+    } = making;
     let mut paths = Paths::default();
     let mut routes = HashMap::new();
     let mut refused = Vec::new();
@@ -59,7 +71,7 @@ pub async fn compile(
             api: api.clone(),
             publish,
             subscribe,
-            policies: Box::default(),
+            policies: policies.into(),
             metrics: metrics(&api.name),
             scope: scope(&api.name, ""),
         });

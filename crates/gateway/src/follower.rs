@@ -10,8 +10,9 @@ use crate::{
     settings::Slow,
 };
 use bytes::{Bytes, BytesMut};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tidegate_core::{
+    clock,
     delivery::Delivery,
     drain::Watch,
     ended::Ended,
@@ -118,15 +119,25 @@ enum Source {
 enum Interrupt {
     Drain,
     Changed,
+    Expired,
 }
 impl Gate {
-    async fn interrupted(&mut self, draining: bool) -> Interrupt {
+    async fn interrupted(&mut self, draining: bool, expires: Option<i64>) -> Interrupt {
         tokio::select! {
             biased;
             () = self.drain.started(), if !draining => Interrupt::Drain,
             () = self.route.changed() => Interrupt::Changed,
+            () = until(expires) => Interrupt::Expired,
         }
     }
+}
+/// Until that moment, in microseconds since the epoch; `None`: for ever.
+async fn until(at: Option<i64>) {
+    let Some(at) = at else {
+        return std::future::pending().await;
+    };
+    let left = Duration::from_micros(at.saturating_sub(clock::now_us()).max(0) as u64);
+    tokio::time::sleep(left).await;
 }
 impl Follower {
     /// What is wrong with the wish is told here, before anything is answered.
@@ -166,7 +177,8 @@ impl Follower {
         loop {
             tokio::select! {
                 biased;
-                interrupt = self.gate.interrupted(self.way.until.is_some()) => match interrupt {
+                interrupt = self.gate.interrupted(self.way.until.is_some(), self.way.x.expires) => match interrupt {
+                    Interrupt::Expired => return Ok(Step::Ended(Ended::Refused)),
                     Interrupt::Drain => self.way.until = Some(self.way.last().await),
                     Interrupt::Changed => if let Some(why) = self.rerouted().await? {
                         return Ok(Step::Ended(why));
@@ -214,7 +226,8 @@ impl Follower {
     pub fn is_seated(&self) -> bool {
         let way = &self.way;
         let near = matches!(&way.source, Source::Seated(seat) if seat.is_near_head());
-        near && way.pulled.is_none() && !self.gate.drain.is_draining() && self.is_current()
+        // A right that ends by itself is watched here.
+        near && way.pulled.is_none() && way.x.expires.is_none() && !self.gate.drain.is_draining() && self.is_current()
     }
     /// Its seat, and up to which number messages may be taken. Until it is given back there is nothing to follow.
     pub(crate) fn leave(&mut self) -> Option<(Seat, u64)> {

@@ -105,7 +105,8 @@ impl Driver {
             message,
             ..entry(0, &stream, partition, "")
         };
-        self.receipts.push(poll(append(&self.log, vec![entry], Level::Stored)).unwrap().unwrap());
+        self.receipts
+            .push(poll(append(&self.log, vec![entry], Level::Stored)).unwrap().unwrap());
     }
     fn take(&mut self, most: u32) {
         let limit = Limit { messages: most, ..MANY };
@@ -209,7 +210,11 @@ fn check(image: &Image, options: &Options, promised: &Promised, calls: usize) ->
     let opened = Steps::open(Arc::new(disk), options, hooks());
     let (log, mut steps, _) = opened.map_err(|error| format!("does not open: {error}"))?;
     if log.stream("a").is_none() {
-        return if calls < promised.made { Ok(()) } else { Err("the stream is lost".to_owned()) };
+        return if calls < promised.made {
+            Ok(())
+        } else {
+            Err("the stream is lost".to_owned())
+        };
     }
     if calls >= promised.made && log.find_group(&log.stream("a").unwrap(), "g").is_none() {
         return Err("the group is lost".to_owned());
@@ -266,7 +271,7 @@ fn check(image: &Image, options: &Options, promised: &Promised, calls: usize) ->
             return Err(format!("{place:?} is lost ({settled:?})"));
         }
     }
-    let unknown: BTreeSet<_> = open.keys().filter(|place| promised.attempts.get(place).is_none()).collect();
+    let unknown: BTreeSet<_> = open.keys().filter(|place| !promised.attempts.contains_key(place)).collect();
     for (place, attempt) in &open {
         let most = promised.attempts.get(place).map_or(1, |attempts| attempts + 1);
         // What was claimed but never handed out, or was the newest when the mark was written, counts one at most.

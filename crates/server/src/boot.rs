@@ -219,7 +219,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         );
     }
 
-    let plane = Plane::new(log.clone(), hub, captures, metrics, levels, caps.fan_out_bytes);
+    let plane = Plane::new(log.clone(), hub, captures, metrics, levels, access.clone(), caps.fan_out_bytes);
     let store = Sqlite::open(&node.data_dir.join(&node.store.sqlite), node.store.changes).await?;
     let parts = Parts {
         store: Arc::new(store),
@@ -273,11 +273,13 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         drain,
     })
 }
-/// Where nobody may anything yet, somebody must: a token, kept in a file that only this user reads.
+/// Where nobody may administer, or not any more, somebody must: a token, kept in a file that only this user reads.
 async fn first_token(registry: &Arc<Registry>, data_dir: &Path) -> std::result::Result<Option<String>, Refused> {
     let now = registry.now();
     let admin = |user: &tidegate_config::User| user.manage == Some(Manage::Admin);
-    if !now.checked().tokens.is_empty() || now.checked().users.iter().any(admin) {
+    let holds =
+        |token: &tidegate_config::Token| token.manage == Manage::Admin && token.expires.is_none_or(|expires| clock::now_us() < expires);
+    if now.checked().tokens.iter().any(holds) || now.checked().users.iter().any(admin) {
         return Ok(None);
     }
     let (text, digest) = token::make()?;

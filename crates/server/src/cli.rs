@@ -154,14 +154,16 @@ fn setting(text: &str) -> Result<(String, String), String> {
 pub(crate) fn run() -> ExitCode {
     let code = match Arguments::parse().verb {
         Verb::Dev { data_dir, expose, common } => {
-            let mut settings = common.settings;
-            settings.extend(data_dir.map(|dir| ("data_dir".to_owned(), dir.display().to_string())));
+            let mut settings = Vec::new();
             if expose {
                 for (listener, port) in [("gateway", 8080), ("admin", 8084)] {
                     settings.push((format!("listeners.{listener}.address"), format!("0.0.0.0:{port}")));
                     settings.push((format!("listeners.{listener}.insecure"), "true".to_owned()));
                 }
             }
+            // The later ones win: what somebody names is what he gets.
+            settings.extend(common.settings);
+            settings.extend(data_dir.map(|dir| ("data_dir".to_owned(), dir.display().to_string())));
             let own: Vec<_> = ["tidegate.yaml", "resources"]
                 .map(PathBuf::from)
                 .into_iter()

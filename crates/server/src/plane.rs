@@ -10,14 +10,22 @@ use std::{
     sync::{Arc, Mutex as Lock, PoisonError},
 };
 use tidegate_config::{Api, Backend, Checked, Compatibility, HttpGet, HttpPost, Id, Include, Place, ResourceKind, Slow, Sse};
-use tidegate_control::plane::{self, Prepared, Refusal};
-use tidegate_core::{error::Result, filter::Filter};
+use tidegate_control::{
+    access::Access,
+    plane::{self, Prepared, Refusal},
+};
+use tidegate_core::{
+    error::{Code, Error, Result},
+    exchange::Exchange,
+    filter::Filter,
+    policy::{Policy, Scope, Step},
+};
 use tidegate_endpoints::{
     kinds,
     local::{Captures, House},
 };
 use tidegate_gateway::{
-    compile::{Undeployable, compile},
+    compile::{Making, Undeployable, compile},
     instances::Instances,
     metrics::Metrics,
     world::{Snapshot, World},
@@ -41,6 +49,8 @@ pub(crate) struct Plane {
     world: Arc<World>,
     /// Every stream and topic, for whoever manages this node.
     messages: Arc<World>,
+    /// Who may use those.
+    admitted: Arc<dyn Policy>,
     declared: Lock<HashSet<Arc<str>>>,
     turn: Mutex<Turn>,
 }
@@ -52,6 +62,24 @@ struct Turn {
     /// As the configuration says it; the API may have set another one since.
     level: Option<String>,
 }
+/// Whoever came through the admin listener, as long as its token or user is what it was.
+struct Admitted(Arc<Access>);
+impl Policy for Admitted {
+    fn name(&self) -> &'static str {
+        "admitted"
+    }
+    fn admit<'a>(&'a self, x: &'a mut Exchange) -> Step<'a> {
+        let known = x.principal.as_ref().is_some_and(|principal| self.0.knows(&principal.id, x.expires));
+        Step::Done(
+            known
+                .then_some(())
+                .ok_or_else(|| Error::client(Code::Unauthorized, "the token is wrong, expired or revoked")),
+        )
+    }
+    fn deliver_scope(&self) -> Scope {
+        Scope::Shared
+    }
+}
 impl Plane {
     /// Over an open log; nothing is served yet. Readers share so many bytes of recent messages.
     pub(crate) fn new(
@@ -60,6 +88,7 @@ impl Plane {
         captures: Arc<Captures>,
         metrics: Arc<Metrics>,
         levels: Arc<Levels>,
+        access: Arc<Access>,
         fan_out_bytes: u64,
     ) -> Arc<Self> {
         let house = House::new(log.clone(), hub, captures.clone());
@@ -75,6 +104,7 @@ impl Plane {
             levels,
             messages: world.beside(Snapshot::default()),
             world,
+            admitted: Arc::new(Admitted(access)),
             declared: Lock::default(),
             turn: Mutex::new(Turn {
                 instances: Instances::new(kinds(), local),
@@ -93,7 +123,8 @@ impl Plane {
         &self.messages
     }
     /// Routes to every stream, declared or not, and to every topic.
-    async fn ways(&self, turn: &mut Turn, captured: &Captured) -> Result<Snapshot, Refusal> {
+    /// `anew`: whoever uses one is looked at again.
+    async fn ways(&self, turn: &mut Turn, captured: &Captured, anew: bool) -> Result<Snapshot, Refusal> {
         let streams = captured
             .iter()
             .map(|(stream, _)| (format!("/streams/{}", stream.name()), Backend::Stream(stream.name().into())));
@@ -101,7 +132,13 @@ impl Plane {
         let apis: Vec<_> = streams.chain([topics]).map(|(path, backend)| way(path, backend)).collect();
         let was = self.messages.now();
         let manage: Arc<str> = MANAGE.into();
-        compile(&apis, &was, &mut turn.instances, &|_| self.metrics.api(&manage), turn.revision)
+        let making = Making {
+            was: if anew { &Snapshot::default() } else { &was },
+            metrics: &|_| self.metrics.api(&manage),
+            policies: std::slice::from_ref(&self.admitted),
+            revision: turn.revision,
+        };
+        compile(&apis, &mut turn.instances, making)
             .await?
             .map_err(|refused| Refusal::Unkeepable(problems(refused)))
     }
@@ -160,9 +197,19 @@ impl plane::Plane for Plane {
             let revision = turn.revision;
             turn.instances.declare(&checked.endpoints);
             let was = self.world.now();
-            let compiled = compile(&checked.apis, &was, &mut turn.instances, &|name| self.metrics.api(name), revision).await?;
+            let compiled = compile(
+                &checked.apis,
+                &mut turn.instances,
+                Making {
+                    was: &was,
+                    metrics: &|name| self.metrics.api(name),
+                    policies: &[],
+                    revision,
+                },
+            )
+            .await?;
             let world = compiled.map_err(|refused| Refusal::Unkeepable(problems(refused)))?;
-            let messages = self.ways(&mut turn, &captured).await?;
+            let messages = self.ways(&mut turn, &captured, false).await?;
             let next: Box<dyn Prepared + 'a> = Box::new(Next {
                 plane: self,
                 turn,
@@ -210,12 +257,24 @@ impl plane::Plane for Plane {
             turn.instances.forget_stream(name);
             turn.revision += 1;
             let captured = std::mem::take(&mut turn.captured);
-            match self.ways(&mut turn, &captured).await {
+            match self.ways(&mut turn, &captured, false).await {
                 Ok(ways) => self.messages.swap(ways),
                 Err(refusal) => tracing::error!(error = ?refusal, "the way to a deleted stream stays open"),
             }
             turn.captured = captured;
             self.log.delete_stream(name).await
+        })
+    }
+    fn readmit(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let mut turn = self.turn.lock().await;
+            turn.revision += 1;
+            let captured = std::mem::take(&mut turn.captured);
+            match self.ways(&mut turn, &captured, true).await {
+                Ok(ways) => self.messages.swap(ways),
+                Err(refusal) => tracing::error!(error = ?refusal, "whoever reads messages here is not looked at again"),
+            }
+            turn.captured = captured;
         })
     }
     fn purge_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<u64>> {

@@ -62,5 +62,6 @@ fn spec(declared: &Declared) -> StreamSpec {
             WhenFull::DropNewest => tidegate_log::WhenFull::DropNewest,
             WhenFull::Refuse => tidegate_log::WhenFull::Refuse,
         },
+        keep: tidegate_log::Keep::Limits,
     }
 }

@@ -56,7 +56,9 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         levels,
     };
     let result = runtime.block_on(async {
+        // From the first moment on: neither signal may end a node that still recovers.
         let mut stop = Stop::listen()?;
+        let hup = Hup::listen()?;
         let node = tokio::select! {
             node = boot::start(start, plan.manners) => node?,
             () = stop.asked() => return Ok(OK),
@@ -72,7 +74,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
                 token: node.token.as_deref(),
             }));
         }
-        let watching = tasks::spawn(watch::watch(node.registry.clone(), node.certificates.clone(), Hup::listen()?));
+        let watching = tasks::spawn(watch::watch(node.registry.clone(), node.certificates.clone(), hup));
         stop.asked().await;
         drop(watching);
         tracing::info!("draining");

@@ -37,6 +37,7 @@ pub struct How {
     program: PathBuf,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    hung_up: bool,
 }
 impl How {
     /// `tidegate dev`, with its demo.
@@ -57,6 +58,7 @@ impl How {
         Self {
             program: program.into(),
             arguments: vec![verb.to_owned()],
+            hung_up: false,
             variables: [
                 ("TIDEGATE__LISTENERS__GATEWAY__ADDRESS", "127.0.0.1:0"),
                 ("TIDEGATE__LISTENERS__ADMIN__ADDRESS", "127.0.0.1:0"),
@@ -115,6 +117,13 @@ impl How {
             .expect("the program starts");
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let (ready, listening) = listen(&mut child, lines.clone());
+        if self.hung_up {
+            while !hears_hangups(child.id()) {
+                assert!(ready.try_recv().is_err(), "ready, and a SIGHUP would have ended it before");
+            }
+            let sent = Command::new("kill").args(["-HUP", &child.id().to_string()]).status();
+            assert!(sent.is_ok_and(|sent| sent.success()), "the signal was sent");
+        }
         let Ok(ready) = ready.recv_timeout(PATIENCE) else {
             let _gone = child.kill();
             panic!("not ready:\n{}", lines.lock().unwrap().join("\n"));
@@ -135,6 +144,14 @@ impl How {
             how: self,
         }
     }
+}
+/// Whether a process has a handler of its own for SIGHUP, as the system tells it.
+fn hears_hangups(process: u32) -> bool {
+    let status = fs::read(format!("/proc/{process}/status").into());
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }
 /// Keeps every line and sends the one that says it is ready.
 fn listen(child: &mut Child, lines: Arc<Mutex<Vec<String>>>) -> (Receiver<Value>, JoinHandle<()>) {
@@ -307,6 +324,12 @@ impl Node {
         let folder = self.stop();
         change(folder.path());
         how.start_in(folder)
+    }
+    /// Started again, with SIGHUP as soon as it listens to that, which must be before it is ready.
+    pub fn restart_hung_up(self) -> Self {
+        let how = self.how.clone();
+        let folder = self.stop();
+        How { hung_up: true, ..how }.start_in(folder)
     }
     /// SIGTERM, and its folder when it has ended well.
     pub fn stop(self) -> Arc<TempDir> {

@@ -71,6 +71,24 @@ impl Done {
             same: false,
         }
     }
+    /// For the audit log: a file did it.
+    pub(super) fn by_file(&self) -> Change {
+        Change {
+            id: self.id.clone(),
+            action: match (&self.before, &self.after) {
+                (None, _) => "create",
+                (Some(_), None) => "delete",
+                (Some(_), Some(_)) => "replace",
+            },
+            effect: Effect::Nothing,
+            before: self.before.clone(),
+            after: self.after.clone(),
+        }
+    }
+    /// Whether it is about who may what.
+    pub(super) fn is_of_access(&self) -> bool {
+        !self.same && matches!(self.id.kind, ResourceKind::User | ResourceKind::Token)
+    }
     /// `created`, `changed`, `deleted`, `unchanged`.
     pub fn word(&self) -> &'static str {
         match (&self.before, &self.after) {
@@ -204,6 +222,9 @@ impl Registry {
         for done in done.iter().filter(|done| !done.same) {
             tracing::info!(who = author.who, from = author.from, resource = %done.id, change = done.word(), "changed");
         }
+        if done.iter().any(Done::is_of_access) {
+            self.parts.plane.readmit().await;
+        }
         swapped.map_err(late)?;
         for name in streams {
             self.parts.plane.delete_stream(&name).await.map_err(|error| {
@@ -238,10 +259,13 @@ impl Registry {
         let there = draft.state.resources.get(id);
         let orphan = there.is_none() && id.kind == ResourceKind::Stream && self.parts.plane.orphans().contains(&id.name);
         let stored = draft.state.stored(id);
-        let is = there.map(super::Resource::revision);
+        // What nobody declares is there all the same.
+        let is = there
+            .map(super::Resource::revision)
+            .or_else(|| orphan.then(|| resource::NOBODYS.to_owned()));
         let may = match when {
             When::Always => true,
-            When::Absent => is.is_none() && stored.is_none(),
+            When::Absent => there.is_none() && stored.is_none(),
             When::At(wanted) => is
                 .as_ref()
                 .is_some_and(|is| wanted.as_ref().is_none_or(|wanted| wanted.contains(is))),
@@ -249,6 +273,11 @@ impl Registry {
         if !may {
             let text = match is {
                 Some(is) => format!("the {} is at revision {is}", named(id)),
+                None if stored.is_some() => format!(
+                    "there is a {} that is not served: {}",
+                    named(id),
+                    draft.state.left_out.get(id).map_or("", String::as_str)
+                ),
                 None => format!("there is no {}", named(id)),
             };
             return Err(Error::client(Code::Changed, text).into());
@@ -262,7 +291,7 @@ impl Registry {
             What::Put(document) => {
                 let document = clean(id, document.clone(), stored);
                 let same = match file {
-                    Some(_) => draft.state.files.says(id, &document),
+                    Some(_) => draft.state.files.says(id, &document, is_on(before.as_ref())),
                     None => stored.is_some_and(|stored| stored.document == document) && there.is_some(),
                 };
                 let mut done = Done::new(id, before, Some(masked(&document)));
@@ -294,8 +323,13 @@ impl Registry {
                         draft.put(id, action, document, &done);
                     }
                     None => {
-                        draft.contents.running.insert(id.clone(), *on);
-                        draft.change(id, action, Effect::Run(*on), &done);
+                        // What the file says needs no word of ours, and is obeyed when it changes.
+                        let apart = (draft.state.files.is_enabled(id) != *on).then_some(*on);
+                        match apart {
+                            Some(on) => drop(draft.contents.running.insert(id.clone(), on)),
+                            None => drop(draft.contents.running.remove(id)),
+                        }
+                        draft.change(id, action, Effect::Run(apart), &done);
                     }
                 }
                 draft.done.push(done);

@@ -35,6 +35,9 @@ pub enum Origin {
     /// Nobody declares it: it is there.
     Nobody,
 }
+/// The revision of a stream that nobody declares.
+pub(crate) const NOBODYS: &str = "f0000000000000000";
+
 impl Resource {
     /// Changes with every change of the resource.
     pub fn revision(&self) -> String {

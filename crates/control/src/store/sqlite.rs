@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::{
     ConnectOptions, Connection, Executor, Row, SqlSafeStr, SqliteConnection,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteRow, SqliteSynchronous},
 };
 use std::{path::Path, time::Duration};
 use tidegate_config::{Id, ResourceKind};
@@ -33,20 +33,31 @@ impl Sqlite {
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
+            // One process alone: without memory shared through a file, for which a full disk has no room.
+            .locking_mode(SqliteLockingMode::Exclusive)
             // What is answered is on disk.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(5));
+        private(path);
         let unusable = |error: &dyn std::fmt::Display| {
             let text = format!("`{}` cannot be used: {error}", path.display());
             Error::new(Code::StoreFailed, Fault::Operator, text)
                 .with_hint("put a copy of it there, or start without it: resources of files and all messages stay")
         };
-        let mut first = options.connect().await.map_err(|error| unusable(&error).because(error))?;
+        let unusable_or_full = |error: sqlx::Error| {
+            if is_full(&error) {
+                full(error)
+            } else {
+                unusable(&error).because(error)
+            }
+        };
+        let mut first = options.connect().await.map_err(unusable_or_full)?;
         migrator().run(&mut first).await.map_err(|error| match error {
             MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
                 let text = format!("`{}` was written by a newer version of Tidegate: format {version}", path.display());
                 Error::new(Code::NewerFormat, Fault::Operator, text).with_hint("start the version that wrote it, or a newer one")
             }
+            MigrateError::Execute(error) if is_full(&error) => full(error),
             other => unusable(&other).because(other),
         })?;
         let at = revision(&mut first).await?;
@@ -87,7 +98,35 @@ fn migrator() -> Migrator {
     let first = include_str!("1_resources.sql").into_sql_str();
     Migrator::with_migrations(vec![Migration::new(1, "resources".into(), MigrationType::Simple, first, false)])
 }
+/// Hashes of passwords lie in it: nobody else reads it, wherever it is copied to. What cannot be made is told when it is opened.
+fn private(path: &Path) {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let opened = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    let _told_soon = opened.and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)));
+}
+/// The disk, or what of it this user may have: SQLite's own number for it, and for the memory it shares through a file.
+fn is_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(&*code, "13" | "4874" | "778"))
+}
+fn full(error: sqlx::Error) -> Error {
+    Error::new(
+        Code::StorageFull,
+        Fault::Operator,
+        "the disk has no room for the store of resources",
+    )
+    .with_hint("make room on it: the store is whole")
+    .because(error)
+}
 fn failed(error: sqlx::Error) -> Error {
+    if is_full(&error) {
+        return full(error);
+    }
     Error::new(Code::StoreFailed, Fault::Operator, "the store of resources failed").because(error)
 }
 fn damaged(what: &str) -> Error {
@@ -217,7 +256,8 @@ async fn one(all: &mut SqliteConnection, change: &Change, author: &Author, now: 
         Effect::Delete => sqlx::query("DELETE FROM resources WHERE kind = ? AND name = ?")
             .bind(kind)
             .bind(name),
-        Effect::Run(enabled) => {
+        Effect::Run(None) => sqlx::query("DELETE FROM running WHERE kind = ? AND name = ?").bind(kind).bind(name),
+        Effect::Run(Some(enabled)) => {
             sqlx::query("INSERT INTO running (kind, name, enabled) VALUES (?1, ?2, ?3) ON CONFLICT (kind, name) DO UPDATE SET enabled = ?3")
                 .bind(kind)
                 .bind(name)
@@ -270,7 +310,7 @@ mod tests {
         };
         let stop = Change {
             action: "stop",
-            effect: Effect::Run(false),
+            effect: Effect::Run(Some(false)),
             ..put("f", json!({}))
         };
         assert_eq!(store.commit(2, &[gone, stop], &author()).await.unwrap(), 4);

@@ -12,7 +12,7 @@ use std::{
 };
 use tidegate_core::{
     error::{Code, Error},
-    exchange::Exchange,
+    exchange::{Exchange, Vouched},
 };
 use tidegate_gateway::route::Route;
 
@@ -61,6 +61,7 @@ pub(super) struct Call<'a> {
     pub(super) path: &'a str,
     pub(super) peer: SocketAddr,
     pub(super) trace: [u8; 16],
+    pub(super) vouched: Option<&'a Vouched>,
 }
 impl Call<'_> {
     pub(super) fn request_id(&self) -> String {
@@ -70,6 +71,9 @@ impl Call<'_> {
         let mut x = Exchange::new(self.route.name.clone());
         x.peer = Some(self.peer);
         x.trace = self.trace;
+        if let Some(vouched) = self.vouched {
+            (x.principal, x.expires) = (Some(vouched.principal.clone()), vouched.expires);
+        }
         x
     }
     /// The methods it takes, as a list.

@@ -79,6 +79,8 @@ pub(super) async fn get(
     let window = window(call.route, get);
     collect(&mut page, &mut *consumer, limit, window, deadline, drain).await?;
     drop(consumer);
+    // Whoever waited may have lost the right meanwhile.
+    flow::admit(call.route, &mut x).await?;
 
     let written = Page {
         items: &page.items,

@@ -114,6 +114,7 @@ impl Gateway {
             path,
             peer,
             trace,
+            vouched: parts.extensions.get(),
         };
         let from = cors::from(parts, &route, &self.settings);
         if let cors::From::Allowed(origin) = from {

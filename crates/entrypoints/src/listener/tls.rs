@@ -92,7 +92,9 @@ fn config(identity: Identity) -> Result<ServerConfig> {
         builder.with_client_cert_verifier(verifier.map_err(|error| wrong("`client_ca` cannot be used", error))?)
     };
     let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => wrong("the key is not the certificate's", error),
+        rustls::Error::InconsistentKeys(_) => {
+            Error::new(Code::BadCertificate, Fault::Operator, "the key is not the certificate's").because(error)
+        }
         error => wrong("the certificate or its key cannot be used", error),
     })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -4,7 +4,7 @@ use std::{
     any::Any,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -74,6 +74,8 @@ impl Disk for Real {
     fn lock(&self) -> io::Result<Box<dyn Any + Send + Sync>> {
         let path = Path::new("log/lock");
         self.make_folders(path)?;
+        // A folder that was there already may be open to others. Where it is not ours, its owner has to see to that.
+        let _not_ours = fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700));
         // The folder itself too: the file can be deleted and made again. A disk that knows no locks of folders has the file's.
         let folder = File::open(self.root.join("log"))?;
         if let Err(TryLockError::WouldBlock) = folder.try_lock() {

@@ -1,11 +1,26 @@
 //! `tidegate check FILE`: everything that is wrong with a configuration.
-use super::{CONFIGURATION, OK, Output, count, misconfigured, show, tell};
+use super::{CONFIGURATION, OK, Output, count, failure::Failure, misconfigured, show, tell};
+use crate::secrets::Certificates;
+use serde_json::json;
 use std::path::PathBuf;
-use tidegate_config::{Mode, Source, load_from_process};
+use tidegate_config::{Checked, Mode, Source, load_from_process};
+use tidegate_core::error::Error;
 
 pub(super) fn check(files: Vec<PathBuf>, settings: &[(String, String)], output: Output) -> u8 {
     match load_from_process(Source::Files(files), settings, Mode::Run, &tidegate_endpoints::kinds()) {
         Ok(checked) => {
+            let wrong = certificates(&checked);
+            if !wrong.is_empty() && output != Output::Table {
+                let told = |error: &Error| json!({"code": error.code().to_string(), "message": error.to_string(), "hint": error.hint()});
+                show(&wrong.iter().map(told).collect(), output);
+                return CONFIGURATION;
+            }
+            if !wrong.is_empty() {
+                for error in wrong {
+                    let _exit = Failure::from(error).tell();
+                }
+                return CONFIGURATION;
+            }
             if output == Output::Table {
                 let (streams, apis) = (count(checked.streams.len(), "stream"), count(checked.apis.len(), "api"));
                 tell(&format!("ok: {streams}, {apis}\n"));
@@ -20,4 +35,13 @@ pub(super) fn check(files: Vec<PathBuf>, settings: &[(String, String)], output: 
         }
         Err(report) => misconfigured(&report),
     }
+}
+/// What a start would say of the certificates.
+fn certificates(checked: &Checked) -> Vec<Error> {
+    let listeners = &checked.node.listeners;
+    let all = [("listeners.gateway", &listeners.gateway), ("listeners.admin", &listeners.admin)];
+    let each = all
+        .into_iter()
+        .flat_map(|(setting, of)| of.iter().map(move |listener| Certificates::open(setting, listener)));
+    each.filter_map(Result::err).collect()
 }

@@ -13,7 +13,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use rustls::{
-    CertificateError, ClientConfig, RootCertStore,
+    AlertDescription, CertificateError, ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use serde_json::Value;
@@ -285,7 +285,11 @@ impl Node {
     }
     fn unreachable(&self, why: &Unsent) -> Failure {
         let failure = match why.kind {
-            Why::Connect | Why::Untrusted | Why::Expired | Why::OtherName => {
+            Why::Broken => Failure::new(
+                Code::CommandFailed,
+                format!("{} closed before it had all of it: {}", self.address, why.text),
+            ),
+            Why::Connect | Why::Untrusted | Why::Expired | Why::OtherName | Why::WhoAreYou => {
                 Failure::new(Code::NodeUnreachable, format!("cannot reach {}: {}", self.address, why.text))
             }
             Why::NoTls => Failure::new(Code::NotANode, format!("{} does not speak TLS", self.address)),
@@ -346,8 +350,12 @@ enum Why {
     Untrusted,
     Expired,
     OtherName,
+    /// It asks for a certificate of the caller.
+    WhoAreYou,
     NoTls,
     NoHttp,
+    /// It closed before it had the whole request.
+    Broken,
 }
 impl Unsent {
     /// What to do about it, whoever it was sent to.
@@ -357,6 +365,8 @@ impl Unsent {
             Why::Untrusted => Some("`--ca FILE` names the certificate that signed it"),
             Why::Expired => Some("renew it"),
             Why::OtherName => Some("use one of the names in it"),
+            Why::WhoAreYou => Some("show it a certificate it trusts: --client-cert FILE --client-key FILE"),
+            Why::Broken => Some("is the body larger than the node takes? see `limits.body` in its tidegate.yaml"),
             Why::NoTls => Some("try it with http://"),
             Why::NoHttp => Some("if it speaks TLS, try it with https://"),
         }
@@ -457,12 +467,16 @@ fn unsent(error: &hyper_util::client::legacy::Error) -> Unsent {
             kind = match tls {
                 rustls::Error::InvalidCertificate(why) => certificate(why),
                 rustls::Error::InvalidMessage(_) => Why::NoTls,
+                rustls::Error::AlertReceived(
+                    AlertDescription::CertificateRequired | AlertDescription::BadCertificate | AlertDescription::UnknownCA,
+                ) => Why::WhoAreYou,
                 _ => kind,
             };
             text = match kind {
                 Why::Untrusted => "nobody who is trusted here signed its certificate".to_owned(),
                 Why::Expired => "its certificate has ended".to_owned(),
                 Why::OtherName => "its certificate is for another name".to_owned(),
+                Why::WhoAreYou => "it asks for a certificate of its clients".to_owned(),
                 _ => tls.to_string(),
             };
             break;
@@ -472,7 +486,11 @@ fn unsent(error: &hyper_util::client::legacy::Error) -> Unsent {
         {
             text = plain(io);
             // It was there and went: whoever asks again may find another.
-            kind = Why::Connect;
+            kind = if io.kind() == std::io::ErrorKind::BrokenPipe {
+                Why::Broken
+            } else {
+                Why::Connect
+            };
             break;
         }
         next = cause.source();
@@ -481,7 +499,10 @@ fn unsent(error: &hyper_util::client::legacy::Error) -> Unsent {
 }
 fn certificate(why: &CertificateError) -> Why {
     match why {
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => Why::Untrusted,
+        CertificateError::UnknownIssuer
+        | CertificateError::BadSignature
+        | CertificateError::Other(_)
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Why::Untrusted,
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => Why::Expired,
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Why::OtherName,
         _ => Why::Connect,

@@ -126,7 +126,19 @@ impl Publish {
                 drop(waiting.remove(0));
             }
             let many = items.len();
-            let answer = node.ask_each(&self.path(), self.batch(items)?).await?.body;
+            let asked = node.ask_each(&self.path(), self.batch(items)?).await;
+            let answer = match asked {
+                Ok(answer) => answer.body,
+                Err(failure) => {
+                    // Whoever goes on must know from where.
+                    progress.tell(&format!(
+                        "published {sent}, failed {failed}; of lines {} to {} nobody knows\n",
+                        number + 1,
+                        number + many
+                    ));
+                    return Err(failure);
+                }
+            };
             sent += answer["sent"].as_u64().unwrap_or_default();
             failed += answer["failed"].as_u64().unwrap_or_default();
             if let Some(note) = text(&answer, "note").filter(|_| !std::mem::replace(&mut noted, true)) {

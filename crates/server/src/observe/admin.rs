@@ -112,14 +112,15 @@ impl Handler for Admin {
                 Ok(body) => return response(answer.status, answer.headers, body),
                 Err(error) => error.into(),
             },
-            (Ok(Outcome::Messages(path)), Some(messages), Some(body)) => {
+            (Ok(Outcome::Messages(path, vouched)), Some(messages), Some(body)) => {
+                parts.extensions.insert(vouched);
                 parts.uri = elsewhere(&parts.uri, &path);
                 // Its secret is no message's business.
                 parts.headers.remove(hyper::header::AUTHORIZATION);
                 parts.headers.remove(hyper::header::ORIGIN);
                 return messages.clone().handle(Request::from_parts(parts, body), connection).await;
             }
-            (Ok(Outcome::Messages(_)), _, _) => Error::new(Code::StoreFailed, Fault::Operator, "the node is recovering").into(),
+            (Ok(Outcome::Messages(..)), _, _) => Error::new(Code::StoreFailed, Fault::Operator, "the node is recovering").into(),
             (Err(refused), _, _) => refused,
         };
         let id = hex(self.ids.next());
