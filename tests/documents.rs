@@ -16,7 +16,7 @@ use std::{
 };
 use tempfile::TempDir;
 use tidegate_core::clock;
-use tidegate_testkit::{Node, balance, node::How};
+use tidegate_testkit::{Authority, Node, balance, certificates::Whose, node::How};
 
 /// What cannot be run: document, first line of the block, why.
 const NOT_RUN: &[(&str, &str, &str)] = &[
@@ -213,6 +213,12 @@ impl<'a> Document<'a> {
                 let folder = TempDir::new().unwrap();
                 write(folder.path(), "part.yaml", &block.text());
                 write(folder.path(), "beside.yaml", BESIDE);
+                // Certificates that are named must be there.
+                let authority = Authority::new("example");
+                write(folder.path(), "operators.pem", authority.pem());
+                for name in ["gateway", "admin"] {
+                    authority.write(folder.path(), Whose { name, expired: false });
+                }
                 let part = folder.path().join("part.yaml").display().to_string();
                 let beside = folder.path().join("beside.yaml").display().to_string();
                 self.check(block, &format!("{part} {beside}"));

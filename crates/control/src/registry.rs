@@ -12,7 +12,7 @@ pub use resource::{Origin, Resource};
 use crate::{
     access::Access,
     plane::{Plane, Refusal},
-    store::{Author, Change, Contents, Effect, Store, Stored},
+    store::{Author, Change, Contents, Effect, Store, Stored, Subject},
 };
 use arc_swap::ArcSwap;
 use futures::channel::oneshot;
@@ -254,9 +254,9 @@ impl Registry {
         let mut changes: Vec<_> = applied.iter().filter(of_file).map(Done::by_file).collect();
         let declared: BTreeSet<_> = documents.declared().map(|declared| declared.id).collect();
         for id in contents.running.keys().filter(|id| !declared.contains(id)) {
-            changes.retain(|change| change.id != *id);
+            changes.retain(|change| !change.of.is(id));
             changes.push(Change {
-                id: id.clone(),
+                of: Subject::Resource(id.clone()),
                 action: "delete",
                 effect: Effect::Run(None),
                 before: None,

@@ -50,8 +50,8 @@ pub struct Stored {
 #[derive(Clone, Debug)]
 pub struct Change {
     /// What it is about.
-    pub id: Id,
-    /// The word for it in the audit log: `create`, `replace`, `delete`, `start`, `stop`, `purge`.
+    pub of: Subject,
+    /// The word for it in the audit log: `create`, `replace`, `delete`, `start`, `stop`, `purge`, `set`.
     pub action: &'static str,
     /// What it does to what is kept.
     pub effect: Effect,
@@ -59,6 +59,33 @@ pub struct Change {
     pub before: Option<Value>,
     /// As it is, for the audit log: without secrets.
     pub after: Option<Value>,
+}
+/// What a change is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A resource.
+    Resource(Id),
+    /// A setting of the node, which is not kept.
+    Setting(&'static str),
+}
+impl Subject {
+    /// Its kind's word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Resource(id) => id.kind.word(),
+            Self::Setting(_) => "node",
+        }
+    }
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Resource(id) => &id.name,
+            Self::Setting(name) => name,
+        }
+    }
+    pub(crate) fn is(&self, id: &Id) -> bool {
+        matches!(self, Self::Resource(own) if own == id)
+    }
 }
 /// What a change does to what is kept.
 #[derive(Clone, Debug)]

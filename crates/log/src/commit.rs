@@ -1,20 +1,18 @@
 //! The one thread that writes the journal: takes all that waits, names it, writes one frame, syncs once, tells.
+mod groups;
+
 use crate::{
     Committed,
-    append::{Pending, Unit},
+    append::Pending,
     catalog::Catalog,
     dedupe::{Dedupe, Id, Seen},
-    draft::{Frame, Lost, Owner, Placed, Repeated, Settles, Work},
+    draft::{Frame, Lost, Owner, Placed, Repeated, Work},
     error::Error,
     frame,
-    group::{self, Group},
     herald::Package,
-    intake::{Change, Submission, Woke},
+    intake::{Change, Woke},
     journal::{Opening, Writer},
-    names::table,
-    options::Sabotage,
     partition::{Run, Skip, runs},
-    progress::{Needs, Progress},
     record::{self, Missing},
     shared::Shared,
     stream::Stream,
@@ -337,51 +335,6 @@ impl Committer {
         }
         frame.changes.push((change, keep));
     }
-    /// What a group has to say since the last frame.
-    fn settle(&mut self, frame: &mut Frame, group: &Arc<Group>, now: i64) {
-        let changes = group.take_changes();
-        if group.is_deleted() {
-            return;
-        }
-        for (partition, change) in &changes.parts {
-            self.tell(frame, group, *partition, &change.encode(&Needs::new()), now);
-        }
-        frame.settles.push(Settles {
-            group: group.clone(),
-            parts: changes.parts,
-            confirm: changes.confirm,
-            unit: false,
-        });
-    }
-    /// The call's records and what a group says of them: it does not hold without them.
-    fn unite(&mut self, frame: &mut Frame, owner: &Owner, unit: Unit, now: i64) {
-        if !owner.kept.failed.is_empty() || unit.group.is_deleted() {
-            return;
-        }
-        let number = frame.owners.len();
-        let needs: Needs = if self.shared.limits.sabotaged(Sabotage::TornUnits) {
-            Needs::new()
-        } else {
-            let of_it = frame.placed.iter().filter(|placed| placed.owner == number);
-            of_it.map(|placed| (placed.home, placed.offset)).collect()
-        };
-        let mut change = Progress::default();
-        change.done.add(unit.offset..unit.offset + 1);
-        self.tell(frame, &unit.group, unit.partition, &change.encode(&needs), now);
-        frame.settles.push(Settles {
-            group: unit.group,
-            parts: vec![(unit.partition, change)],
-            confirm: Vec::new(),
-            unit: true,
-        });
-    }
-    fn tell(&mut self, frame: &mut Frame, group: &Group, partition: u32, change: &[u8], now: i64) {
-        self.state_seq += 1;
-        let mut record = record::encode_settle(&group::key(group.number, partition), change);
-        record::stamp(&mut record, table::PROGRESS, self.state_seq, now, self.shared.salt);
-        frame.bytes.extend_from_slice(&record);
-        frame.records += 1;
-    }
     /// Skips for what earlier frames lost.
     fn explain(&mut self, frame: &mut Frame) {
         frame.lost = std::mem::take(&mut self.lost);
@@ -485,33 +438,7 @@ impl Committer {
                 package.streams.push(stream.clone());
             }
         }
-        if !frame.rows.is_empty() || !frame.settles.is_empty() {
-            let mut tables = self.shared.catalog.tables();
-            frame.rows.drain(..).for_each(|(key, value)| tables.set(key, value));
-            for settles in &frame.settles {
-                for (partition, change) in &settles.parts {
-                    if let Some(floor) = tables.settle(&group::key(settles.group.number, *partition), change) {
-                        settles.group.kept(*partition, floor);
-                    }
-                }
-            }
-            tables.seq = self.state_seq;
-        }
-        for settles in frame.settles.drain(..) {
-            let Settles {
-                group,
-                parts,
-                confirm,
-                unit,
-            } = settles;
-            if unit {
-                let done = parts
-                    .iter()
-                    .flat_map(|(partition, change)| change.done.iter().map(|(offset, _)| (*partition, offset)));
-                done.for_each(|(partition, offset)| group.finished(partition, offset));
-            }
-            package.confirmed.extend(confirm);
-        }
+        self.keep_rows(frame, &mut package);
         for (change, keep) in frame.changes.drain(..) {
             self.shared.catalog.apply(change);
             package.answers.push((keep, Ok(Kept::new(Level::Stored))));
@@ -584,21 +511,7 @@ impl Committer {
         for (_, keep) in frame.changes.drain(..) {
             package.answers.push((keep, Err(error.clone().into())));
         }
-        for settles in frame.settles.drain(..) {
-            let Settles {
-                group,
-                parts,
-                confirm,
-                unit,
-            } = settles;
-            for confirm in confirm {
-                confirm.fail(error.clone().into());
-            }
-            // What was settled stays settled: the next frame says it. A unit is tried again as a whole by whoever carries it.
-            if !unit && group.put_back(parts) && !self.shared.health.is_read_only() {
-                let _closing = self.shared.intake.push(Submission::Settle(group, false));
-            }
-        }
+        self.take_back(frame, error);
         package
     }
     /// Hands what is complete to the herald; the rest of the last call comes first in the next frame.

@@ -59,8 +59,11 @@ pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Ca
                     "`level` is missing: expected text such as `info,tidegate_log=debug`",
                 )
             })?;
+            let before = api.node.log_level();
             api.node.set_log_level(level)?;
             tracing::info!(who = call.author().who, level, "log level changed");
+            let after = json!({ "level": api.node.log_level() });
+            registry.note("log_level", json!({ "level": before }), after, call.author()).await?;
             Ok(Answer::json(&json!({ "level": api.node.log_level() })))
         }
         Act::Changes => changes(registry, call).await,

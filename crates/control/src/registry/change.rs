@@ -2,7 +2,7 @@
 use super::{Origin, Refused, Registry, State, laid, late, resource, text_of, to_the_end};
 use crate::{
     plane::Refusal,
-    store::{Author, Change, Contents, Effect, Stored},
+    store::{Author, Change, Contents, Effect, Stored, Subject},
 };
 use serde_json::{Map, Value, json};
 use std::{
@@ -74,7 +74,7 @@ impl Done {
     /// For the audit log: a file did it.
     pub(super) fn by_file(&self) -> Change {
         Change {
-            id: self.id.clone(),
+            of: Subject::Resource(self.id.clone()),
             action: match (&self.before, &self.after) {
                 (None, _) => "create",
                 (Some(_), None) => "delete",
@@ -141,7 +141,7 @@ impl Registry {
             let _turn = registry.turn.lock().await;
             // Told before it is done: what cannot be told is not done.
             let told = Change {
-                id: Id::new(ResourceKind::Stream, name.clone()),
+                of: Subject::Resource(Id::new(ResourceKind::Stream, name.clone())),
                 action: "purge",
                 effect: Effect::Nothing,
                 before: None,
@@ -152,6 +152,22 @@ impl Registry {
             Ok(purged)
         };
         to_the_end(purging).await
+    }
+    /// Tells that a setting of the node, which is not kept, was set.
+    pub async fn note(self: &Arc<Self>, setting: &'static str, before: Value, after: Value, author: Author) -> Result<(), Refused> {
+        let registry = self.clone();
+        let noting = async move {
+            let _turn = registry.turn.lock().await;
+            let told = Change {
+                of: Subject::Setting(setting),
+                action: "set",
+                effect: Effect::Nothing,
+                before: Some(before),
+                after: Some(after),
+            };
+            registry.keep(&[told], &author).await
+        };
+        to_the_end(noting).await
     }
     async fn change_now(&self, wishes: &[Wish], author: &Author, dry: bool) -> Result<(Vec<Done>, Arc<State>), Refused> {
         let _turn = self.turn.lock().await;
@@ -375,7 +391,7 @@ impl Draft<'_> {
     }
     fn change(&mut self, id: &Id, action: &'static str, effect: Effect, done: &Done) {
         self.changes.push(Change {
-            id: id.clone(),
+            of: Subject::Resource(id.clone()),
             action,
             effect,
             before: done.before.clone(),
@@ -398,7 +414,8 @@ impl State {
 fn number(contents: &mut Contents, changes: &[Change], before: u64, author: &Author) {
     for (change, revision) in changes.iter().zip(before + 1..) {
         let puts = matches!(change.effect, Effect::Put(_));
-        if let Some(stored) = contents.resources.get_mut(&change.id).filter(|_| puts) {
+        let Subject::Resource(id) = &change.of else { continue };
+        if let Some(stored) = contents.resources.get_mut(id).filter(|_| puts) {
             stored.revision = revision;
             stored.by.clone_from(&author.who);
         }

@@ -233,7 +233,7 @@ impl Store for Sqlite {
     }
 }
 async fn one(all: &mut SqliteConnection, change: &Change, author: &Author, now: i64) -> Result<()> {
-    let (kind, name) = (change.id.kind.word(), &*change.id.name);
+    let (kind, name) = (change.of.kind(), change.of.name());
     let told = |value: &Option<Value>| value.as_ref().map(ToString::to_string);
     let row = sqlx::query(
         "INSERT INTO changes (at, who, origin, action, kind, name, before, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING revision",
@@ -271,6 +271,7 @@ async fn one(all: &mut SqliteConnection, change: &Change, author: &Author, now: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Subject;
     use serde_json::json;
 
     fn author() -> Author {
@@ -281,7 +282,7 @@ mod tests {
     }
     fn put(name: &str, document: Value) -> Change {
         Change {
-            id: Id::new(ResourceKind::Stream, name),
+            of: Subject::Resource(Id::new(ResourceKind::Stream, name)),
             action: "create",
             after: Some(document.clone()),
             before: None,

@@ -131,11 +131,14 @@ impl Publish {
                 Ok(answer) => answer.body,
                 Err(failure) => {
                     // Whoever goes on must know from where.
-                    progress.tell(&format!(
-                        "published {sent}, failed {failed}; of lines {} to {} nobody knows\n",
-                        number + 1,
-                        number + many
-                    ));
+                    let (first, last) = (number + 1, number + many);
+                    if failure.is_passing() {
+                        progress.tell(&format!(
+                            "published {sent}, failed {failed}; of lines {first} to {last} nobody knows\n"
+                        ));
+                    } else if number > 0 {
+                        progress.tell(&format!("published {sent}, failed {failed}; lines {first} to {last} are refused\n"));
+                    }
                     return Err(failure);
                 }
             };
