@@ -182,6 +182,7 @@ impl fmt::Display for Kept {
 pub struct Receipt {
     state: State,
     refused: Option<Box<Refused>>,
+    hidden: Option<u32>,
 }
 #[derive(Debug)]
 enum State {
@@ -203,6 +204,7 @@ impl Receipt {
         Self {
             state: State::Now(Some(kept)),
             refused: None,
+            hidden: None,
         }
     }
     /// A receipt, and the end that answers it.
@@ -212,9 +214,15 @@ impl Receipt {
             Self {
                 state: State::Later(later),
                 refused: None,
+                hidden: None,
             },
             Keep(keep),
         )
+    }
+    /// Places in that source are told to nobody: what lies there is still on its way.
+    pub fn without(mut self, source: u32) -> Self {
+        self.hidden = Some(source);
+        self
     }
     /// Joins what never reached the producer.
     pub fn with(mut self, refused: Option<Box<Refused>>) -> Self {
@@ -231,6 +239,7 @@ impl Future for Receipt {
             State::Later(later) => ready!(later.poll_unpin(cx)).unwrap_or_else(|_| Err(gone())),
         };
         Poll::Ready(kept.map(|mut kept| {
+            kept.places.retain(|place| Some(place.source) != self.hidden);
             if let Some(refused) = self.refused.take() {
                 kept.renumber(*refused);
             }

@@ -2,13 +2,16 @@
 mod captures;
 mod consumer;
 mod group;
+mod later;
 mod producer;
 
 pub use captures::Captures;
+pub use later::LATER;
 
 use consumer::{FromHub, FromLog};
 use futures::future::BoxFuture;
 use group::{DELIVERIES, FromGroup};
+use later::Later;
 use producer::Sender;
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
@@ -26,11 +29,21 @@ pub struct House {
     log: Arc<Log>,
     hub: Arc<Hub>,
     captures: Arc<Captures>,
+    later: Later,
 }
 impl House {
+    /// Looks after delayed messages; to be polled as long as the log is open.
+    pub async fn run(self: Arc<Self>) {
+        later::run(self).await;
+    }
     /// Over an open log and its hub.
     pub fn new(log: Arc<Log>, hub: Arc<Hub>, captures: Arc<Captures>) -> Arc<Self> {
-        Arc::new(Self { log, hub, captures })
+        Arc::new(Self {
+            log,
+            hub,
+            captures,
+            later: Later::default(),
+        })
     }
     /// All topics, captured or live.
     pub fn topics(self: &Arc<Self>) -> Arc<dyn Endpoint> {

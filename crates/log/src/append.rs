@@ -156,8 +156,8 @@ impl Append {
             self.failed.push((entry.item, error.into()));
         }
     }
-    /// Looks for no duplicates: a message that dies twice is two dead letters.
-    pub(crate) fn as_new(&mut self) {
+    /// Looks for no duplicates, whatever the stream does: a message that dies twice is two dead letters.
+    pub fn as_new(&mut self) {
         self.new = true;
     }
     /// All or an error: what is too large is told here, not in the receipt.

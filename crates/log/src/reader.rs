@@ -35,6 +35,8 @@ pub struct Reader {
     next: Vec<u64>,
     /// Records appended earlier are passed over.
     since: i64,
+    /// Of the last look, microseconds: what expired before is passed over. Groups count it instead.
+    now: Option<i64>,
     /// To be told first.
     gap: Option<Gap>,
     /// Where the last chunk ended: the next one begins behind it.
@@ -74,6 +76,7 @@ impl Reader {
         let mut reader = Self {
             next: vec![0; stream.homes.len()],
             since: i64::MIN,
+            now: None,
             gap: None,
             // A reader of single pages begins elsewhere each time, so that no partition waits behind a busy one for ever.
             turn: stream.turn(),
@@ -221,6 +224,7 @@ impl Reader {
             window: self.window,
             hints: self.hints.clone(),
         };
+        self.now = Some(self.shared.limits.now());
         let partitions = self.next.len();
         let mut turn = self.turn;
         for i in 0..partitions {
@@ -345,7 +349,7 @@ impl Reader {
             }
             draft.chunk.items.reserve(parsed.items.len());
             for (offset, message) in parsed.items {
-                if message.at >= self.since && !draft.push(self.position(number, offset), message) {
+                if message.at >= self.since && !self.has_expired(&message) && !draft.push(self.position(number, offset), message) {
                     return Ok(true);
                 }
                 draft.set(number, offset + 1);
@@ -353,6 +357,10 @@ impl Reader {
             next = parsed.next;
             draft.set(number, next);
         }
+    }
+    fn has_expired(&self, message: &Message) -> bool {
+        let expires = message.timing.as_ref().and_then(|timing| timing.expires);
+        expires.zip(self.now).is_some_and(|(expires, now)| expires <= now)
     }
     /// Runs where blocking does not hurt, four at a time; an error counts only if it comes three times.
     async fn cold<T: Send + 'static>(&self, work: impl Fn() -> std::io::Result<T> + Send + 'static) -> Result<T> {

@@ -19,6 +19,7 @@ use tidegate_core::{
     exchange::Exchange,
     filter::Filter,
     policy::{Policy, Scope, Step},
+    tasks::{self, Task},
 };
 use tidegate_endpoints::{
     kinds,
@@ -37,6 +38,9 @@ use tokio::sync::{Mutex, MutexGuard};
 /// What metrics call whoever reads and publishes by the management API: no resource can be called so.
 const MANAGE: &str = "$manage";
 
+/// How the stream of dead letters of another is called, unless somebody says otherwise.
+const DEAD: &str = ".dead";
+
 /// Streams with the topics they capture.
 type Captured = Vec<(Arc<Stream>, Vec<Filter>)>;
 
@@ -51,6 +55,8 @@ pub(crate) struct Plane {
     messages: Arc<World>,
     /// Who may use those.
     admitted: Arc<dyn Policy>,
+    /// Moves delayed messages when they are due.
+    _later: Task,
     declared: Lock<HashSet<Arc<str>>>,
     turn: Mutex<Turn>,
 }
@@ -92,6 +98,7 @@ impl Plane {
         fan_out_bytes: u64,
     ) -> Arc<Self> {
         let house = House::new(log.clone(), hub, captures.clone());
+        let later = tasks::spawn(house.clone().run());
         let local = Box::new(move |stream: Option<&str>| match stream {
             Some(name) => house.stream(name),
             None => Ok(house.topics()),
@@ -105,6 +112,7 @@ impl Plane {
             messages: world.beside(Snapshot::default()),
             world,
             admitted: Arc::new(Admitted(access)),
+            _later: later,
             declared: Lock::default(),
             turn: Mutex::new(Turn {
                 instances: Instances::new(kinds(), local),
@@ -245,7 +253,10 @@ impl plane::Plane for Plane {
     fn orphans(&self) -> Vec<Arc<str>> {
         let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
         let streams = self.log.streams();
-        let orphans = streams.iter().filter(|stream| !declared.contains(stream.name()));
+        // Our own, and those that take dead letters of declared ones, are nobody's to declare.
+        let dead = |name: &str| name.strip_suffix(DEAD).is_some_and(|of| declared.contains(of));
+        let ours = |name: &str| name.starts_with('$') || dead(name);
+        let orphans = streams.iter().filter(|stream| !declared.contains(stream.name()) && !ours(stream.name()));
         orphans.map(|stream| stream.name().into()).collect()
     }
     fn delete_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {

@@ -55,8 +55,15 @@ impl Producer for Sender {
             let mut routes = Routes::new(&self.house, level);
             let mut bytes = 0;
             let mut live = Vec::new();
+            let now = clock::now_us();
+            let is_later = |message: &Message| message.timing.as_ref().and_then(|timing| timing.due).is_some_and(|due| due > now);
+            let mut later = None;
+            if batch.iter().any(|message| is_later(message)) {
+                later = Some(self.later(&mut routes, &batch, is_later, partition).await?);
+            }
             for message in batch.iter() {
                 match routes.of(&message.topic)? {
+                    _ if is_later(message) => bytes += Append::size(message),
                     [] => live.push(message.clone()),
                     streams => bytes += streams.len() * Append::size(message),
                 }
@@ -75,6 +82,16 @@ impl Producer for Sender {
             // Room first: what waits for it is not yet copied once per stream.
             let mut append = self.house.log.append(level.unwrap_or(Level::Stored), bytes).await?;
             for (item, message) in batch.iter().enumerate() {
+                if let Some(stream) = later.as_ref().filter(|_| is_later(message)) {
+                    append.add(Entry {
+                        item: item as u32,
+                        partition: 0,
+                        stream,
+                        message,
+                        scope,
+                    });
+                    continue;
+                }
                 for stream in routes.of(&message.topic)? {
                     append.add(Entry {
                         item: item as u32,
@@ -88,11 +105,36 @@ impl Producer for Sender {
             drop((routes, batch));
             let receipt = append.send()?;
             self.live(live);
-            Ok(receipt)
+            Ok(match later {
+                Some(stream) => receipt.without(stream.number()),
+                None => receipt,
+            })
         })
     }
 }
 impl Sender {
+    /// Where messages go that are due later. Only what a stream captures can wait.
+    async fn later(
+        &self,
+        routes: &mut Routes<'_>,
+        batch: &Batch,
+        is_later: impl Fn(&Message) -> bool,
+        partition: Option<u32>,
+    ) -> Result<Arc<Stream>> {
+        for message in batch.iter().filter(|message| is_later(message)) {
+            if routes.of(&message.topic)?.is_empty() {
+                let text = format!("cannot delay: no stream captures topic {}", &*message.topic);
+                return Err(Error::client(Code::LevelNotOffered, text));
+            }
+        }
+        if partition.is_some() {
+            return Err(Error::client(
+                Code::LevelNotOffered,
+                "a delayed message goes by its key: it cannot name a partition",
+            ));
+        }
+        self.house.later.stream(&self.house).await.cloned()
+    }
     fn live(&self, messages: Vec<Arc<Message>>) {
         if messages.is_empty() {
             return;

@@ -262,6 +262,10 @@ impl Live {
             attempt,
             ..
         } = out;
+        // In one unit with something else.
+        if self.parts.get(partition as usize).is_some_and(|part| part.progress.is_done(offset)) {
+            return true;
+        }
         let spent = deliveries.is_some_and(|most| attempt >= most);
         match fate {
             Fate::Done => self.pass(partition, offset..offset + 1),
