@@ -264,7 +264,8 @@ impl Target {
                 let text = format!("the target answered {}, and broke off: {}", head.status, whole_text(&error));
                 Failure::new(Step::Read, Code::TargetDown, text)
             })?;
-            if !cut {
+            // Who answered without reading everything may never read the rest.
+            if !cut && progress.is_written() {
                 self.lines.give_back(line);
             }
             return Ok(Answer {

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU16, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering},
     },
     time::Duration,
 };
@@ -14,6 +14,8 @@ use url::Url;
 
 /// Of a body as much is shown.
 pub(super) const EXCERPT: usize = 8 << 10;
+/// Of the value of a header as much is shown.
+const EXCERPT_OF_VALUE: usize = 1 << 10;
 /// In place of a secret.
 const HIDDEN: HeaderValue = HeaderValue::from_static("***");
 
@@ -167,10 +169,20 @@ struct Reached {
     step: AtomicU8,
     /// What the answer began with; 0: it did not.
     status: AtomicU16,
+    /// All of the request was handed over.
+    whole: AtomicBool,
 }
 impl Progress {
     pub(super) fn reach(&self, step: Step) {
         self.0.step.store(step as u8, Ordering::Relaxed);
+    }
+    /// Nothing of the request is left to write, or not any more.
+    pub(super) fn written(&self, whole: bool) {
+        self.0.whole.store(whole, Ordering::Relaxed);
+        self.reach(if whole { Step::Wait } else { Step::Write });
+    }
+    pub(super) fn is_written(&self) -> bool {
+        self.0.whole.load(Ordering::Relaxed)
     }
     pub(super) fn answered(&self, status: StatusCode) {
         self.0.status.store(status.as_u16(), Ordering::Relaxed);
@@ -191,6 +203,8 @@ pub(super) fn redacted(headers: &HeaderMap) -> HeaderMap {
     for (name, value) in &mut shown {
         if is_secret(name) || value.is_sensitive() {
             *value = HIDDEN;
+        } else if let Some(begin) = value.as_bytes().get(..EXCERPT_OF_VALUE) {
+            *value = HeaderValue::from_bytes(begin).unwrap_or(HIDDEN);
         }
     }
     shown
@@ -256,6 +270,14 @@ mod tests {
         marked.set_sensitive(true);
         headers.insert("x-team", marked);
         assert_eq!(redacted(&headers)["x-team"], "***");
+    }
+    #[test]
+    fn long_values_are_cut() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-long", HeaderValue::from_bytes(&[b'a'; 5_000]).unwrap());
+        headers.insert("x-short", HeaderValue::from_static("a"));
+        let shown = redacted(&headers);
+        assert_eq!((shown["x-long"].len(), shown["x-short"].len()), (1 << 10, 1));
     }
     #[test]
     fn urls_show_no_secrets() {

@@ -1,9 +1,6 @@
 //! The connections of one target. Over HTTP/1.1 each carries one request at a time and waits for the next; over HTTP/2 many share one.
 //! None is used for ever, so that a target that moved is found where it is now.
-use super::{
-    attempt::{Progress, Step},
-    connect::Socket,
-};
+use super::{attempt::Progress, connect::Socket};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -48,7 +45,7 @@ pub(super) struct Outgoing {
 }
 impl Outgoing {
     pub(super) fn new(body: Bytes, progress: Progress) -> Self {
-        progress.reach(if body.is_empty() { Step::Wait } else { Step::Write });
+        progress.written(body.is_empty());
         Self { rest: body, progress }
     }
 }
@@ -62,7 +59,7 @@ impl Body for Outgoing {
         let most = self.rest.len().min(PIECE);
         let piece = self.rest.split_to(most);
         if self.rest.is_empty() {
-            self.progress.reach(Step::Wait);
+            self.progress.written(true);
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }

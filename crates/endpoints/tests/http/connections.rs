@@ -71,6 +71,25 @@ async fn a_connection_that_failed_is_not_used_again() {
     assert_eq!(used, [0, 0, 1]);
     server.until(|server| server.ended() == 1).await;
 }
+/// A target that answers without reading everything is left: it may never read the rest.
+#[tokio::test]
+async fn who_answers_early_gets_another_connection() {
+    let server = Server::new(|number, _| match number {
+        0 => Say::Early(plain("200 OK", "")),
+        _ => answer("200 OK"),
+    })
+    .await;
+    let mut spec = spec(&server.url());
+    spec.in_flight_bytes = 64 << 20;
+    let target = Target::new(spec, local().shared).unwrap();
+    let mut long = item(&"x".repeat(32 << 20));
+    let message = Arc::make_mut(&mut long.message);
+    message.key = Some("early".into());
+    message.id = None;
+    target.perform(&[long]).await.unwrap();
+    assert_eq!(told(&target, "x").await, Ok(()));
+    assert_eq!(server.accepted(), 2);
+}
 #[tokio::test]
 async fn what_nobody_uses_is_closed() {
     let server = Server::new(|_, _| answer("200 OK")).await;

@@ -60,6 +60,8 @@ pub(crate) enum Say {
     Flood(String),
     /// What was asked for by `CONNECT`: bytes there and back.
     Tunnel,
+    /// These bytes before the body was read, which it never is.
+    Early(String),
     /// These bytes once the server is told to go on.
     Wait(String),
 }
@@ -199,6 +201,7 @@ async fn serve(mut io: impl Wire, connection: usize, state: &State, script: &Scr
         | Say::Hang(first)
         | Say::Drip(first)
         | Say::Flood(first)
+        | Say::Early(first)
         | Say::Wait(first)) = &say
         else {
             let target = seen.line.split(' ').nth(1).unwrap().to_owned();
@@ -219,6 +222,8 @@ async fn serve(mut io: impl Wire, connection: usize, state: &State, script: &Scr
             Say::Close(_) => return,
             Say::Reset(_) => return io.reset(),
             Say::Hang(_) => return gone(&mut io).await,
+            // It lets nothing in, and stays.
+            Say::Early(_) => return std::future::pending().await,
             Say::Drip(_) => {
                 let mut beat = tokio::time::interval(Duration::from_millis(20));
                 loop {
@@ -260,6 +265,10 @@ async fn request(io: &mut (impl AsyncRead + Unpin), read: &mut Vec<u8>, connecti
         connection,
     };
     let length: usize = seen.header("content-length").map_or(0, |length| length.parse().unwrap());
+    // The rest of a body that says so stays where it is.
+    if seen.header("tidegate-key") == Some("early") {
+        return Some(seen);
+    }
     while read.len() < head + length {
         let count = io.read(&mut piece).await.ok().filter(|count| *count > 0)?;
         read.extend_from_slice(&piece[..count]);
