@@ -14,6 +14,7 @@ use crate::{
     token::Token,
     tree::{Data, Value},
     user::User,
+    webhook::{ReadWebhook, Webhook},
 };
 use std::collections::HashMap;
 use tidegate_core::{check::Kind, error::Code, receipt::Level};
@@ -25,7 +26,6 @@ fn words() -> impl Iterator<Item = &'static str> + Clone {
 }
 /// Known words; nothing reads them yet.
 const LATER: &[&str] = &[
-    "webhook",
     "schema",
     "plan",
     "application",
@@ -95,8 +95,8 @@ pub(crate) fn label(document: &Value) -> Path {
 pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mut Ledger) -> Checked {
     let mut names = Names::default();
     let (mut streams, mut apis, mut endpoints) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut users, mut tokens) = (Vec::new(), Vec::new());
     let mut known: HashMap<[u8; 32], At> = HashMap::new();
+    let (mut webhooks, mut users, mut tokens): (Vec<ReadWebhook>, _, _) = (Vec::new(), Vec::new(), Vec::new());
     let mut node: Option<(Node, At)> = None;
     let mut partitions = 0_u64;
     // A stream that was not read whole might capture anything.
@@ -130,6 +130,7 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
                 streams.push(stream);
             }
             Declares::Resource(ResourceKind::Api) => apis.push(Api::check(document, &path, mode, kinds, ledger)),
+            Declares::Resource(ResourceKind::Webhook) => webhooks.push(Webhook::check(document, &path, ledger)),
             Declares::Resource(ResourceKind::Endpoint) => endpoints.push(Endpoint::check(document, &path, kinds, ledger)),
             Declares::Resource(ResourceKind::User) => users.push(User::check(document, &path, ledger)),
             Declares::Resource(ResourceKind::Token) => {
@@ -149,20 +150,21 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
             }
         }
     }
-    for api in &apis {
-        for reference in &api.references {
-            names.look_up(reference, ledger);
-        }
+    let of_apis = apis.iter().flat_map(|read| &read.references);
+    for reference in of_apis.chain(webhooks.iter().flat_map(|read| &read.references)) {
+        names.look_up(reference, ledger);
     }
     paths(&apis, ledger);
     if all_streams && names.unread.is_empty() && !names.unsure && !ledger.incomplete {
         promises(&apis, &streams, ledger);
     }
-    let uses = apis.iter().flat_map(|read| {
-        let user = Id::new(ResourceKind::Api, read.api.name.clone());
-        read.references
-            .iter()
-            .map(move |of| (user.clone(), Id::new(of.kind, of.name.as_str())))
+    let of_apis = apis.iter().map(|read| (ResourceKind::Api, &read.api.name, &read.references));
+    let of_webhooks = webhooks
+        .iter()
+        .map(|read| (ResourceKind::Webhook, &read.webhook.name, &read.references));
+    let uses = of_apis.chain(of_webhooks).flat_map(|(kind, name, references)| {
+        let user = Id::new(kind, name.clone());
+        references.iter().map(move |of| (user.clone(), Id::new(of.kind, of.name.as_str())))
     });
     Checked {
         node: node.map(|(node, _)| node).unwrap_or_default(),
@@ -170,6 +172,7 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
         streams,
         apis: apis.into_iter().map(|read| read.api).collect(),
         endpoints,
+        webhooks: webhooks.into_iter().map(|read| read.webhook).collect(),
         users,
         tokens,
     }

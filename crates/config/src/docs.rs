@@ -9,12 +9,13 @@ use crate::{
     token::TOKEN,
     tree,
     user::USER,
+    webhook::WEBHOOK,
 };
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
 /// What a file may declare, in the order the page tells it.
-const TABLES: &[&Table] = &[&NODE, &STREAM, &API, &ENDPOINT, &USER, &TOKEN];
+const TABLES: &[&Table] = &[&NODE, &STREAM, &API, &ENDPOINT, &WEBHOOK, &USER, &TOKEN];
 
 /// The page `docs/reference/configuration.md`.
 pub fn reference() -> String {

@@ -1,5 +1,5 @@
 //! The kinds of resources: each is a word in files, a plural in paths, and a table of keys.
-use crate::{api::API, endpoint::ENDPOINT, shape::Table, stream::STREAM, token::TOKEN, user::USER};
+use crate::{api::API, endpoint::ENDPOINT, shape::Table, stream::STREAM, token::TOKEN, user::USER, webhook::WEBHOOK};
 use std::{fmt, sync::Arc};
 
 /// What a document declares. In the order in which they are made: nobody refers to what comes behind him.
@@ -11,6 +11,8 @@ pub enum ResourceKind {
     Endpoint,
     /// What is deployed.
     Api,
+    /// What is sent to an HTTP target.
+    Webhook,
     /// Somebody who logs in with a password.
     User,
     /// A program that shows a token.
@@ -18,7 +20,7 @@ pub enum ResourceKind {
 }
 impl ResourceKind {
     /// Every kind there is.
-    pub const ALL: &'static [Self] = &[Self::Stream, Self::Endpoint, Self::Api, Self::User, Self::Token];
+    pub const ALL: &'static [Self] = &[Self::Stream, Self::Endpoint, Self::Api, Self::Webhook, Self::User, Self::Token];
 
     /// As a document says it.
     pub fn word(self) -> &'static str {
@@ -26,6 +28,7 @@ impl ResourceKind {
             Self::Stream => "stream",
             Self::Endpoint => "endpoint",
             Self::Api => "api",
+            Self::Webhook => "webhook",
             Self::User => "user",
             Self::Token => "token",
         }
@@ -36,6 +39,7 @@ impl ResourceKind {
             Self::Stream => "streams",
             Self::Endpoint => "endpoints",
             Self::Api => "apis",
+            Self::Webhook => "webhooks",
             Self::User => "users",
             Self::Token => "tokens",
         }
@@ -56,7 +60,7 @@ impl ResourceKind {
     pub fn alias(self) -> Option<&'static str> {
         match self {
             Self::Stream => Some("station"),
-            Self::Endpoint | Self::Api | Self::User | Self::Token => None,
+            Self::Endpoint | Self::Api | Self::Webhook | Self::User | Self::Token => None,
         }
     }
     /// Whether it runs, and can be started and stopped: it has a key `enabled`.
@@ -68,6 +72,7 @@ impl ResourceKind {
             Self::Stream => &STREAM,
             Self::Endpoint => &ENDPOINT,
             Self::Api => &API,
+            Self::Webhook => &WEBHOOK,
             Self::User => &USER,
             Self::Token => &TOKEN,
         }

@@ -16,6 +16,7 @@ mod ledger;
 pub mod listener;
 pub mod load;
 pub mod node;
+pub mod outgoing;
 mod overrides;
 mod read;
 pub mod render;
@@ -27,6 +28,7 @@ mod suggest;
 mod token;
 mod tree;
 mod user;
+pub mod webhook;
 
 pub use api::{Api, ApiPath, Backend, Compatibility, Include, Slow};
 pub use diagnostic::{Diagnostic, Place, Report, Sources};
@@ -38,11 +40,13 @@ pub use kinds::{Id, ResourceKind};
 pub use listener::{Listener, Listeners};
 pub use load::{Mode, Source, load, load_from_process, read, read_from_process};
 pub use node::{Limits, Log, LogFormat, Node, Shutdown, Store, Telemetry, Threads, is_log_level};
+pub use outgoing::Outgoing;
 pub use render::render;
 pub use secret::Secret;
-pub use stream::{Stream, WhenFull};
+pub use stream::{DeadLetters, Keep, Stream, WhenFull};
 pub use token::Token;
 pub use user::{Manage, Permission, User};
+pub use webhook::Webhook;
 
 /// Everything a user declared, checked: each reference names something, each number is in its range.
 #[derive(Clone, Debug)]
@@ -55,6 +59,8 @@ pub struct Checked {
     pub apis: Vec<Api>,
     /// In the order they were declared.
     pub endpoints: Vec<Endpoint>,
+    /// In the order they were declared.
+    pub webhooks: Vec<Webhook>,
     /// In the order they were declared.
     pub users: Vec<User>,
     /// In the order they were declared.

@@ -3,6 +3,7 @@ use crate::{
     ledger::{At, Fault, Ledger, Path},
     listener::{LISTENERS, Listeners},
     load::Mode,
+    outgoing::{OUTGOING, Outgoing},
     read::{self, Record},
     shape::{GIB, KIB, MIB, Shape, TIB, Table, Text, key, millis, seconds, show_size},
     tree::Value,
@@ -27,6 +28,8 @@ pub struct Node {
     pub shutdown: Shutdown,
     /// Where resources that the management API made are kept.
     pub store: Store,
+    /// Where it may call.
+    pub outgoing: Outgoing,
     /// How threads share the work.
     pub runtime: Threads,
 }
@@ -411,6 +414,7 @@ pub(crate) static NODE: Table = Table {
             "Where resources that the management API made are kept.",
         )
         .default("{}"),
+        key("outgoing", Shape::Record(&OUTGOING), "Where webhooks may go.").default("{}"),
         key("fanout", Shape::Later, "Bounds of shared reads."),
         key(
             "runtime",
@@ -484,6 +488,7 @@ impl Node {
                 sqlite: store.text("sqlite").into(),
                 changes: store.number("changes"),
             },
+            outgoing: Outgoing::check(part("outgoing"), value, mode),
             runtime: match node.text("runtime") {
                 "pinned" => Threads::Pinned,
                 _ => Threads::Steal,

@@ -1,8 +1,10 @@
 //! A durable log that captures topics.
 use crate::{
-    ledger::{Fault, Ledger, Path},
+    ledger::{Fault, Ledger, Path, shown},
     read::{self, Record},
-    shape::{CENTURY, DAY, DESCRIPTION, KIB, KIND_DOC, LABELS, META, NAME_KEY, STATUS, Shape, TIB, Table, Text, key, millis, seconds},
+    shape::{
+        CENTURY, DAY, DESCRIPTION, KIB, KIND_DOC, LABELS, META, NAME, NAME_KEY, STATUS, Shape, TIB, Table, Text, key, millis, seconds,
+    },
     tree::Value,
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -27,6 +29,27 @@ pub struct Stream {
     pub dedupe: Duration,
     /// What happens at a limit.
     pub when_full: WhenFull,
+    /// How long messages stay within the limits.
+    pub keep: Keep,
+    /// Where messages go that nobody could process; `None` = a place of its own.
+    pub dead_letters: Option<DeadLetters>,
+}
+/// How long messages stay within the limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// As long as the limits let them.
+    #[default]
+    Limits,
+    /// Until every group that reads the stream is done with them; the limits hold all the same.
+    UntilAcked,
+}
+/// Where messages go that nobody could process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// Made if it is not declared.
+    pub stream: Arc<str>,
+    /// How often one is delivered before.
+    pub after_attempts: u32,
 }
 /// What a stream does at one of its limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,12 +104,27 @@ static RETENTION: Table = Table {
         key(
             "keep",
             Shape::Choice {
-                now: &["limits"],
-                later: &["until_acked"],
+                now: &["limits", "until_acked"],
+                later: &[],
             },
-            "Messages stay as long as the limits let them.",
+            "`limits`: messages stay as long as the limits let them. `until_acked`: until every group that reads the stream is done with them; the limits hold all the same.",
         )
         .default("limits"),
+    ],
+};
+static DEAD_LETTERS: Table = Table {
+    title: "dead_letters",
+    doc: "Where messages go that nobody could process.",
+    keys: &[
+        key("stream", Shape::Text(&NAME), "That stream is made if it is not declared.")
+            .required()
+            .example("orders.dead"),
+        key(
+            "after_attempts",
+            Shape::Count { min: 1, max: 10_000 },
+            "How often a message is delivered to a group before it goes there.",
+        )
+        .default("10"),
     ],
 };
 pub(crate) static STREAM: Table = Table {
@@ -146,7 +184,9 @@ pub(crate) static STREAM: Table = Table {
             "What happens when `bytes` or `messages` is reached; `refuse` answers 507.",
         )
         .default("drop_oldest"),
-        key("dead_letters", Shape::Later, "Where messages go that nobody could process."),
+        key("dead_letters", Shape::Record(&DEAD_LETTERS), "Where messages go that nobody could process.")
+            .otherwise("kept beside the stream")
+            .example("{ stream: orders.dead, after_attempts: 10 }"),
         key("schema", Shape::Later, "What its messages must look like."),
         META,
         STATUS,
@@ -172,6 +212,17 @@ impl Stream {
                 ledger.tell(Fault::new(Code::Duplicate, field.at, &path, message).hint("remove one of them"));
             }
         }
+        let dead = stream.record("dead_letters");
+        if let Some(dead) = dead.filter(|dead| dead.text("stream") == name && !name.is_empty()) {
+            let path = dead.path.key("stream");
+            let fault = Fault::new(
+                Code::BadValue,
+                dead.at("stream"),
+                &path,
+                "a stream cannot take its own dead letters",
+            );
+            ledger.tell(fault.hint(format!("write `{}.dead`", shown(name))));
+        }
         Self {
             name: name.into(),
             topics,
@@ -185,6 +236,14 @@ impl Stream {
                 "refuse" => WhenFull::Refuse,
                 _ => WhenFull::DropOldest,
             },
+            keep: match retention.text("keep") {
+                "until_acked" => Keep::UntilAcked,
+                _ => Keep::Limits,
+            },
+            dead_letters: dead.map(|dead| DeadLetters {
+                stream: dead.text("stream").into(),
+                after_attempts: dead.number("after_attempts") as u32,
+            }),
         }
     }
 }

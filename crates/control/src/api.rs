@@ -216,7 +216,7 @@ fn messages_path(path: &str) -> String {
 fn writes(kind: ResourceKind) -> Manage {
     match kind {
         ResourceKind::User | ResourceKind::Token => Manage::Admin,
-        ResourceKind::Stream | ResourceKind::Endpoint | ResourceKind::Api => Manage::Operator,
+        ResourceKind::Stream | ResourceKind::Endpoint | ResourceKind::Api | ResourceKind::Webhook => Manage::Operator,
     }
 }
 impl Call<'_> {

@@ -16,6 +16,27 @@ pub trait Action: Send + Sync {
     /// Cancelled at a shutdown deadline: the target may have got it, so it may get it twice.
     fn perform<'a>(&'a self, items: &'a [Received]) -> BoxFuture<'a, Result<(), BatchError>>;
 }
+/// Headers of a request that nobody may declare for a target: they frame it, belong to one connection, or are ours to set.
+pub fn is_reserved_header(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "connection",
+        "content-encoding",
+        "content-length",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "webhook-id",
+        "webhook-signature",
+        "webhook-timestamp",
+    ];
+    let name = name.to_ascii_lowercase();
+    NAMES.contains(&name.as_str()) || name.starts_with("proxy-") || name.starts_with("tidegate-")
+}
 /// How much an action takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

@@ -25,5 +25,6 @@ pub mod position;
 pub mod receipt;
 pub mod settle;
 pub mod tasks;
+pub mod template;
 pub mod topic;
 pub mod watermark;

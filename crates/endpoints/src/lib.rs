@@ -1,5 +1,6 @@
 //! Everything Tidegate connects out to, and the embedded default. One folder or file per kind; the list is written by hand.
 
+pub mod http;
 pub mod local;
 pub mod mock;
 

@@ -247,6 +247,7 @@ impl plane::Plane for Plane {
                 json!({"state": if running { "running" } else { "stopped" }})
             }
             ResourceKind::Endpoint => json!({"state": "ready"}),
+            ResourceKind::Webhook => json!({"state": "stopped", "reason": "this version declares webhooks and does not send them yet"}),
             ResourceKind::User | ResourceKind::Token => json!({"state": "active"}),
         }
     }

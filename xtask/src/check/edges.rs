@@ -39,7 +39,7 @@ const EDGES: &[(&str, &[&str])] = &[
 /// Library, and the only crates that may name it outside their tests.
 const WRAPPERS: &[(&str, &[&str])] = &[
     ("axum", &["entrypoints", "control", "server"]),
-    ("hyper", &["entrypoints", "server"]),
+    ("hyper", &["entrypoints", "endpoints", "server"]),
     ("rustls", &["entrypoints", "endpoints", "server", "testkit"]),
     ("tokio-rustls", &["entrypoints", "endpoints", "testkit"]),
     ("rdkafka", &["endpoints", "testkit"]),

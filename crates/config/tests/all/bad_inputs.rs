@@ -107,7 +107,6 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     // Kinds and names.
     ("kind: straem\nname: a\n", "TG5005", "1:7", "unknown kind `straem`"),
     ("kind: [stream]\nname: a\n", "TG5005", "1:7", "unknown kind a list"),
-    ("kind: webhook\nname: a\nurl: b\n", "TG1020", "1:7", "the kind `webhook` comes with"),
     ("name: a\ntopics: [a]\n", "TG5002", "1:1", "`kind` is missing"),
     ("knd: stream\nname: a\n", "TG5003", "1:1", "unknown key `knd`"),
     ("kind: stream\n", "TG5002", "1:1", "`name` is missing"),
@@ -147,16 +146,203 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "`age` cannot be `forever`",
     ),
     (
-        "kind: stream\nname: a\nretention: { keep: until_acked }\n",
-        "TG1020",
+        "kind: stream\nname: a\nretention: { keep: forever }\n",
+        "TG5004",
         "3:20",
-        "`keep: until_acked` comes with",
+        "`keep` cannot be `forever`",
     ),
     (
-        "kind: stream\nname: a\ndead_letters: { stream: b }\n",
+        "kind: stream\nname: a\ndead_letters: { stream: a }\n",
+        "TG5004",
+        "3:25",
+        "cannot take its own",
+    ),
+    (
+        "kind: webhook\nname: a\ntarget: { url: \"https://a.example\" }\n",
+        "TG5002",
+        "1:1",
+        "`source` is missing",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\n",
+        "TG5002",
+        "1:1",
+        "`target` is missing",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: {}\n",
+        "TG5002",
+        "4:9",
+        "`url` is missing",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: {}\ntarget: { url: \"https://a.example\" }\n",
+        "TG5002",
+        "3:9",
+        "a source says where",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { stream: s }\ntarget: { url: \"https://a.example\" }\n",
+        "TG5007",
+        "3:19",
+        "there is no stream `s`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { api: s }\ntarget: { url: \"https://a.example\" }\n",
+        "TG5007",
+        "3:16",
+        "there is no api `s`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t], api: s }\ntarget: { url: \"https://a.example\" }\n",
+        "TG5004",
+        "3:29",
+        "`api` beside `topics`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t], from: soon }\ntarget: { url: \"https://a.example\" }\n",
+        "TG5004",
+        "3:30",
+        "`from` cannot be `soon`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { events: [x], topics: [t] }\ntarget: { url: \"https://a.example\" }\n",
         "TG1020",
-        "3:1",
-        "`dead_letters` comes with",
+        "3:11",
+        "`events` comes with",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"ftp://a.example\" }\n",
+        "TG5004",
+        "4:16",
+        "`url` cannot be",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\", path: /x }\n",
+        "TG1020",
+        "4:37",
+        "`path` comes with",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\", headers: { host: b } }\n",
+        "TG5004",
+        "4:48",
+        "nobody may set `host`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\", headers: { webhook-id: b } }\n",
+        "TG5004",
+        "4:48",
+        "nobody may set `webhook-id`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\", headers: { x y: b } }\n",
+        "TG5004",
+        "4:48",
+        "no header can be called `x y`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\", headers: { x: 1, X: 2 } }\n",
+        "TG5004",
+        "4:54",
+        "there is already `X`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\", headers: { x: \"${kee}\" } }\n",
+        "TG5004",
+        "4:51",
+        "a message has no `kee`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\", headers: { x: \"a\\nb\" } }\n",
+        "TG5004",
+        "4:51",
+        "`x` cannot be",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\", auth: {} }\n",
+        "TG5002",
+        "4:43",
+        "`auth` says nothing",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\", auth: { bearer: x, basic: { username: a, password: b } } }\n",
+        "TG5004",
+        "4:53",
+        "`bearer` beside `basic`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\", auth: { bearer: \"a\\nb\" } }\n",
+        "TG5004",
+        "4:53",
+        "`bearer` cannot be `***`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\" }\nsign: {}\n",
+        "TG5002",
+        "5:7",
+        "`secrets` is missing",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\" }\nsign: { secrets: [whsec_c2hvcnQ=] }\n",
+        "TG5004",
+        "5:19",
+        "cannot be `***`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\" }\nparallel: 0\n",
+        "TG5004",
+        "5:11",
+        "`parallel` cannot be `0`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\" }\norder: keys\n",
+        "TG5004",
+        "5:8",
+        "`order` cannot be `keys`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\" }\nretry: { first: 10m }\n",
+        "TG5004",
+        "5:17",
+        "`first` is longer than `max`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\" }\nbatch: { bytes: 64MiB }\n",
+        "TG5004",
+        "5:8",
+        "more than 256MiB",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\" }\nanswers: { 600: retry }\n",
+        "TG5004",
+        "5:12",
+        "`600` is no status",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\" }\nanswers: { 5xx: retri }\n",
+        "TG5004",
+        "5:17",
+        "`5xx` cannot be `retri`",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\" }\non: { 500: retry }\n",
+        "TG5003",
+        "5:1",
+        "unknown key `on`",
+    ),
+    (
+        "kind: stream\nname: s\n---\nkind: webhook\nname: a\nsource: { stream: s }\ntarget: { url: \"https://a.example\" }\ndead_letters: { stream: s }\n",
+        "TG5004",
+        "8:25",
+        "would be sent again and again",
+    ),
+    ("outgoing: { allow: [10.0.0.0/33] }\n", "TG5004", "1:21", "cannot be `10.0.0.0/33`"),
+    (
+        "outgoing: { proxy: \"https://p.example\" }\n",
+        "TG5004",
+        "1:20",
+        "`proxy` cannot be",
     ),
     (
         "kind: stream\nname: a\nschema: { schema: b }\n",
@@ -565,7 +751,6 @@ fn words_of_later_versions_are_told_as_such() {
     let api = "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\n";
     let stream = "kind: stream\nname: a\n";
     let mut texts: Vec<String> = [
-        "webhook",
         "schema",
         "plan",
         "application",
@@ -582,7 +767,7 @@ fn words_of_later_versions_are_told_as_such() {
     texts.extend(["fanout: {}", "log: { segment: 1MiB }", "telemetry: { sample: 1 }"].map(str::to_owned));
     texts.extend(["pull"].map(|key| format!("{api}entrypoints: {{ {key}: {{}} }}\n")));
     texts.extend(["policies: []", "plans: [keyless, gold]"].map(|line| format!("{api}{line}\n")));
-    texts.extend(["dead_letters: {}", "schema: {}", "retention: { keep: until_acked }"].map(|line| format!("{stream}{line}\n")));
+    texts.extend(["schema: {}"].map(|line| format!("{stream}{line}\n")));
     texts.extend(
         ["kafka", "nats", "rabbitmq", "mqtt", "redis", "http"].map(|kind| format!("kind: endpoint\nname: a\ntype: {kind}\nurl: x\n")),
     );

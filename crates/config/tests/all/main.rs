@@ -7,3 +7,4 @@ mod files;
 mod fuzz;
 mod shown;
 mod values;
+mod webhooks;

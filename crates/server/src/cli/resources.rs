@@ -354,6 +354,15 @@ fn columns(kind: ResourceKind) -> (&'static [&'static str], Row) {
         ResourceKind::Endpoint => (&["NAME", "TYPE", "URL", "SOURCE"], |endpoint| {
             row(&[&endpoint["name"], &endpoint["type"], &endpoint["url"]], endpoint)
         }),
+        ResourceKind::Webhook => (&["NAME", "FROM", "TO", "STATE", "SOURCE"], |webhook| {
+            let cells = [
+                &webhook["name"],
+                &webhook["source"],
+                &webhook["target"]["url"],
+                &webhook["status"]["state"],
+            ];
+            row(&cells, webhook)
+        }),
         ResourceKind::User => (&["NAME", "MANAGE", "SOURCE"], |user| row(&[&user["name"], &user["manage"]], user)),
         ResourceKind::Token => (&["NAME", "MANAGE", "EXPIRES", "SOURCE"], |token| {
             row(&[&token["name"], &token["manage"], &token["expires"]], token)

@@ -1,0 +1,267 @@
+//! The connections of one target. Over HTTP/1.1 each carries one request at a time and waits for the next; over HTTP/2 many share one.
+//! None is used for ever, so that a target that moved is found where it is now.
+use super::{attempt::Progress, connect::Socket};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tidegate_core::tasks::{self, Task};
+use tokio::time::Instant;
+
+/// A connection nobody used for that long is closed.
+const IDLE: Duration = Duration::from_secs(50);
+/// No new request goes out on an older one.
+const OLDEST: Duration = Duration::from_mins(5);
+/// What is handed to a connection at once, so that it buffers no more.
+const PIECE: usize = 64 << 10;
+/// Of what a target sends, a connection holds as much.
+const BUFFER: usize = 64 << 10;
+/// Requests on one HTTP/2 connection before another is opened: each is served by one task.
+const STREAMS: usize = 64;
+/// HTTP/2 connections at most.
+const SHARED: usize = 4;
+/// A quiet HTTP/2 connection is asked whether it still lives.
+const PING: Duration = Duration::from_secs(20);
+
+/// A body that says when all of it was handed over.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    rest: Bytes,
+    progress: Progress,
+}
+impl Outgoing {
+    pub(super) fn new(body: Bytes, progress: Progress) -> Self {
+        progress.written(body.is_empty());
+        Self { rest: body, progress }
+    }
+}
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Infallible;
+    fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let most = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(most);
+        if self.rest.is_empty() {
+            self.progress.written(true);
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
+
+/// A connection that took a request, or may take one.
+#[derive(Debug)]
+pub(super) enum Line {
+    One(One),
+    Many(Stream),
+}
+#[derive(Debug)]
+pub(super) struct One {
+    send: http1::SendRequest<Outgoing>,
+    /// Closes the connection when it goes.
+    _connection: Task,
+    born: Instant,
+    used: Instant,
+}
+#[derive(Debug)]
+pub(super) struct Many {
+    send: http2::SendRequest<Outgoing>,
+    _connection: Task,
+    born: Instant,
+    streams: AtomicUsize,
+    /// A request on it was given up: it may be dead, and nobody is told.
+    suspect: AtomicBool,
+}
+impl Many {
+    fn is_good(&self) -> bool {
+        !self.send.is_closed() && !self.suspect.load(Ordering::Relaxed) && self.born.elapsed() < OLDEST
+    }
+}
+/// One request on a shared connection. Dropped before its end, it casts doubt on the connection.
+#[derive(Debug)]
+pub(super) struct Stream {
+    many: Arc<Many>,
+    ended: bool,
+}
+impl Stream {
+    fn on(many: &Arc<Many>) -> Self {
+        many.streams.fetch_add(1, Ordering::Relaxed);
+        Self {
+            many: many.clone(),
+            ended: false,
+        }
+    }
+}
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.many.suspect.store(true, Ordering::Relaxed);
+        }
+        self.many.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+impl Line {
+    /// Makes a socket speak.
+    pub(super) async fn on(socket: Socket, two: bool) -> hyper::Result<Self> {
+        let io = TokioIo::new(socket);
+        let now = Instant::now();
+        if two {
+            let (send, connection) = http2::Builder::new(Tasks)
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING)
+                .keep_alive_timeout(PING)
+                .initial_stream_window_size(BUFFER as u32)
+                .initial_connection_window_size(BUFFER as u32 * 4)
+                .max_send_buf_size(PIECE * 2)
+                .max_header_list_size(BUFFER as u32)
+                .handshake(io)
+                .await?;
+            let many = Many {
+                send,
+                // Whoever waits for an answer hears of its end.
+                _connection: tasks::spawn(async move { drop(connection.await) }),
+                born: now,
+                streams: AtomicUsize::new(0),
+                suspect: AtomicBool::new(false),
+            };
+            return Ok(Self::Many(Stream::on(&Arc::new(many))));
+        }
+        let (send, connection) = http1::Builder::new().max_buf_size(BUFFER).handshake(io).await?;
+        Ok(Self::One(One {
+            send,
+            _connection: tasks::spawn(async move { drop(connection.await) }),
+            born: now,
+            used: now,
+        }))
+    }
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Self::Many(_))
+    }
+    /// The request comes back with the error if nothing of it was sent.
+    pub(super) async fn send(&mut self, request: Request<Outgoing>) -> Result<Response<Incoming>, TrySendError<Request<Outgoing>>> {
+        match self {
+            Self::One(one) => one.send.try_send_request(request).await,
+            Self::Many(stream) => stream.many.send.clone().try_send_request(request).await,
+        }
+    }
+}
+
+/// The connections of one target that may take another request.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    open: Mutex<Open>,
+    /// Who opens a connection that many may share: the others wait and use it.
+    pub(super) turn: tokio::sync::Mutex<()>,
+}
+#[derive(Debug, Default)]
+struct Open {
+    idle: Vec<One>,
+    shared: Vec<Arc<Many>>,
+    sweeper: Option<Task>,
+    swept: bool,
+}
+impl Lines {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// One that is ready now; the youngest first, so that the others may grow old.
+    pub(super) async fn idle(&self) -> Option<Line> {
+        loop {
+            let mut one = self.open().idle.pop()?;
+            let good = one.used.elapsed() < IDLE && one.born.elapsed() < OLDEST && !one.send.is_closed();
+            // The end of an answer is seen here before the connection is done with it.
+            if good && one.send.ready().await.is_ok() {
+                return Some(Line::One(one));
+            }
+        }
+    }
+    /// A place on one that many share; `None`: there is none, or another should be opened.
+    pub(super) fn shared(&self) -> Option<Line> {
+        let mut open = self.open();
+        open.shared.retain(|many| many.is_good());
+        let streams = |many: &&Arc<Many>| many.streams.load(Ordering::Relaxed);
+        let least = open.shared.iter().min_by_key(streams)?;
+        (streams(&least) < STREAMS || open.shared.len() >= SHARED).then(|| Line::Many(Stream::on(least)))
+    }
+    /// A new one that others may share.
+    pub(super) fn share(self: &Arc<Self>, line: &Line) {
+        if let Line::Many(stream) = line {
+            let mut open = self.open();
+            open.shared.push(stream.many.clone());
+            self.sweep_later(&mut open);
+        }
+    }
+    /// Its answer was read to the end.
+    pub(super) fn give_back(self: &Arc<Self>, line: Line) {
+        match line {
+            Line::One(one) if one.send.is_closed() => {}
+            Line::One(mut one) => {
+                one.used = Instant::now();
+                let mut open = self.open();
+                open.idle.push(one);
+                self.sweep_later(&mut open);
+            }
+            Line::Many(mut stream) => stream.ended = true,
+        }
+    }
+    /// All of them end, those in use with their request.
+    pub(super) fn clear(&self) {
+        let mut open = self.open();
+        open.idle.clear();
+        open.shared.clear();
+    }
+    fn sweep_later(self: &Arc<Self>, open: &mut Open) {
+        if !open.swept {
+            open.swept = true;
+            open.sweeper = Some(tasks::spawn(sweep(Arc::downgrade(self))));
+        }
+    }
+    /// Whether nothing is left.
+    fn sweep(&self) -> bool {
+        let mut open = self.open();
+        open.idle
+            .retain(|one| one.used.elapsed() < IDLE && one.born.elapsed() < OLDEST && !one.send.is_closed());
+        open.shared
+            .retain(|many| many.is_good() || many.streams.load(Ordering::Relaxed) > 0 && !many.send.is_closed());
+        open.swept = !(open.idle.is_empty() && open.shared.is_empty());
+        !open.swept
+    }
+}
+async fn sweep(lines: Weak<Lines>) {
+    loop {
+        tokio::time::sleep(IDLE).await;
+        if lines.upgrade().is_none_or(|lines| lines.sweep()) {
+            return;
+        }
+    }
+}
+/// What hyper starts for HTTP/2 ends with its connection.
+#[derive(Clone, Copy, Debug)]
+struct Tasks;
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, future: F) {
+        tasks::detach(future);
+    }
+}
