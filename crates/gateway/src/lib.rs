@@ -10,6 +10,7 @@ pub mod handle;
 pub mod instances;
 pub mod metrics;
 pub mod paths;
+pub mod pump;
 pub mod route;
 pub mod shard;
 pub mod target;
