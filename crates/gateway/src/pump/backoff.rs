@@ -101,7 +101,7 @@ mod tests {
     const HOUR: i64 = 3_600_000_000;
     const BACKOFF: Backoff = Backoff {
         first: Duration::from_secs(1),
-        max: Duration::from_secs(60),
+        max: Duration::from_mins(1),
         attempts: 20,
         give_up_after: None,
     };

@@ -27,14 +27,14 @@ const HOW: Pumping = Pumping {
     linger: Duration::ZERO,
     retry: Backoff {
         first: Duration::from_secs(1),
-        max: Duration::from_secs(60),
+        max: Duration::from_mins(1),
         attempts: 5,
         give_up_after: None,
     },
     breaker: Breaker {
         failures: 0,
         open_for: Duration::from_secs(5),
-        longest: Duration::from_secs(60),
+        longest: Duration::from_mins(1),
     },
 };
 /// Virtual: nothing here takes longer.
