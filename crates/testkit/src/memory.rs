@@ -15,7 +15,7 @@ use tidegate_core::{
     delivery::{Delivery, Received},
     endpoint::{AckMode, Capabilities, Consumer, ConsumerSpec, Endpoint, GroupName, Limit, Producer, Publish, Start},
     error::{Code, Error, Result},
-    message::Message,
+    message::{Message, Timing},
     position::{Cursor, Position},
     receipt::{Kept, Level, Place, Receipt, Span},
     settle::{Ack, Outcome, Returns, Settled},
@@ -68,6 +68,14 @@ impl Memory {
     /// How many messages of that group are out: handed over, and neither settled nor given back.
     pub fn out(&self, group: &str) -> u32 {
         self.group(group).map_or(0, |group| lock(&group.state).out)
+    }
+    /// The timing of each message, by offset.
+    pub fn timing(&self) -> Vec<Option<Timing>> {
+        lock(&self.shared.log)
+            .messages
+            .iter()
+            .map(|message| message.timing.as_deref().copied())
+            .collect()
     }
     /// Consumers that are open.
     pub fn consumers(&self) -> usize {
