@@ -3,7 +3,7 @@ pub use crate::backend::Backend;
 use crate::{
     backend::{BACKEND, Reference, Side},
     diagnostic::Place,
-    entrypoints::{Answer, ENTRYPOINTS, HTTP_GET, HTTP_POST, HttpGet, HttpPost, SSE, Sse, WEBSOCKET, WebSocket},
+    entrypoints::{Answer, ENTRYPOINTS, HTTP_GET, HTTP_POST, HttpGet, HttpPost, PULL, Pull, SSE, Sse, WEBSOCKET, WebSocket},
     ledger::{At, Fault, Ledger, Path},
     load::Mode,
     read::{self, Field, Record},
@@ -37,6 +37,8 @@ pub struct Api {
     pub sse: Option<Sse>,
     /// WebSocket, if offered.
     pub websocket: Option<WebSocket>,
+    /// Leases for workers, if offered.
+    pub pull: Option<Pull>,
     /// What `?include=` may ask for.
     pub include: Vec<Include>,
     /// Origins whose pages may call it; `*` = every one.
@@ -292,6 +294,7 @@ impl Api {
             settings("http_get", &HTTP_GET),
             settings("sse", &SSE),
             settings("websocket", &WEBSOCKET),
+            settings("pull", &PULL),
         );
         let nothing = Record::nothing();
         let listed = |name: &str| entrypoints.and_then(|listed| listed.record(name)).unwrap_or(&nothing);
@@ -299,6 +302,7 @@ impl Api {
         let get = defaults.1.as_ref().unwrap_or_else(|| listed("http_get"));
         let sse = defaults.2.as_ref().unwrap_or_else(|| listed("sse"));
         let websocket = defaults.3.as_ref().unwrap_or_else(|| listed("websocket"));
+        let pull = defaults.4.as_ref().unwrap_or_else(|| listed("pull"));
         let can_publish = backends.publish.is_some();
         let can_subscribe = backends.subscribe.is_some();
         let (paths, places) = paths.into_iter().unzip();
@@ -331,6 +335,9 @@ impl Api {
                 heartbeat: websocket.time("heartbeat"),
             })
             .filter(|sides| offer("websocket") && (sides.publish || sides.subscribe)),
+            pull: (can_subscribe && offer("pull")).then(|| Pull {
+                lease_for: pull.time("lease_for"),
+            }),
             publish: backends.publish,
             subscribe: backends.subscribe,
             include: api
@@ -523,7 +530,7 @@ impl Backends {
         for entry in entries.iter().filter(|_| self.sure) {
             let (missing, to_do) = match entry.key.as_str() {
                 "http_post" if self.publish.is_none() => ("published to", "add `publish`"),
-                "http_get" | "sse" if self.subscribe.is_none() => ("read from", "add `subscribe`"),
+                "http_get" | "sse" | "pull" if self.subscribe.is_none() => ("read from", "add `subscribe`"),
                 _ => continue,
             };
             let message = format!("`{}` on a backend that cannot be {missing}", entry.key);

@@ -47,6 +47,12 @@ pub struct WebSocket {
     /// A ping after this long without a frame; without a sign of life for twice as long the connection is closed.
     pub heartbeat: Duration,
 }
+/// `POST path/_pull` and `POST path/_settle`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pull {
+    /// How long a worker has for a message when it asks for no other time.
+    pub lease_for: Duration,
+}
 const HEADER: Text = Text {
     expected: "a header name such as `content-type`, or `x-*`",
     good: |text| {
@@ -149,6 +155,20 @@ pub(crate) static WEBSOCKET: Table = Table {
         .default("5s"),
     ],
 };
+pub(crate) static PULL: Table = Table {
+    title: "pull",
+    doc: "Workers that share a stream: `POST path/_pull` takes messages on a lease, `POST path/_settle` says what became of them.",
+    keys: &[key(
+        "lease_for",
+        Shape::Time {
+            min: seconds(1),
+            max: seconds(12 * 3_600),
+            off: false,
+        },
+        "How long a worker has for a message when it asks for no other time; then it is given to another.",
+    )
+    .default("30s")],
+};
 pub(crate) static ENTRYPOINTS: Table = Table {
     title: "entrypoints",
     doc: "How clients reach the api. Left out: all that fit the backend, with their defaults; listed: only those.",
@@ -157,6 +177,6 @@ pub(crate) static ENTRYPOINTS: Table = Table {
         key("http_get", Shape::Record(&HTTP_GET), "Reading by `GET`.").example("{ limit: 500, wait: 5s }"),
         key("sse", Shape::Record(&SSE), "Server-sent events.").example("{ heartbeat: 5s }"),
         key("websocket", Shape::Record(&WEBSOCKET), "WebSocket.").example("{ heartbeat: 5s }"),
-        key("pull", Shape::Later, "Leases for workers."),
+        key("pull", Shape::Record(&PULL), "Leases for workers.").example("{ lease_for: 30s }"),
     ],
 };

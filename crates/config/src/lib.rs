@@ -35,7 +35,7 @@ pub use diagnostic::{Diagnostic, Place, Report, Sources};
 pub use documents::{Declared, Documents};
 pub use drafts::{Draft, Drafts, Remark};
 pub use endpoint::Endpoint;
-pub use entrypoints::{Answer, HttpGet, HttpPost, Sse, WebSocket};
+pub use entrypoints::{Answer, HttpGet, HttpPost, Pull, Sse, WebSocket};
 pub use kinds::{Id, ResourceKind};
 pub use listener::{Listener, Listeners};
 pub use load::{Mode, Source, load, load_from_process, read, read_from_process};

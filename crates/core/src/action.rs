@@ -2,7 +2,7 @@
 use crate::{
     delivery::Received,
     endpoint::Limit,
-    error::{Error, Result},
+    error::{Code, Error, Result, Retry},
 };
 use futures::future::BoxFuture;
 
@@ -71,5 +71,13 @@ impl BatchError {
             Self::All(error) => Some(error),
             Self::Some(Failures(failed)) => failed.iter().find(|(i, _)| *i as usize == at).map(|(_, error)| error),
         }
+    }
+}
+/// Whether it is the target that is ill, not the message: the next message would most likely meet the same.
+pub fn is_targets(error: &Error) -> bool {
+    match error.code() {
+        Code::TargetDown | Code::TargetTimeout => true,
+        Code::TargetRefused => error.retry() != Retry::No,
+        _ => false,
     }
 }

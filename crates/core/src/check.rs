@@ -48,6 +48,8 @@ pub struct Needs {
     pub level: Option<Level>,
     /// A message counts as delivered only when it was settled.
     pub at_least_once: bool,
+    /// Its clients settle message by message.
+    pub individual: bool,
     /// Its clients come back with a cursor.
     pub resume: bool,
     /// Its clients share one reading position.
@@ -76,6 +78,11 @@ pub fn negotiate(at: &str, needs: Needs, can: Capabilities) -> Vec<Problem> {
         (
             needs.group && !can.by_group,
             "an endpoint that knows groups",
+            "put a stream in front of it",
+        ),
+        (
+            needs.individual && can.ack != AckMode::Individual,
+            "an endpoint that acknowledges message by message",
             "put a stream in front of it",
         ),
         (

@@ -17,9 +17,12 @@ mod items;
 mod line;
 pub mod problem;
 mod publish;
+mod pull;
 mod query;
 mod read;
+mod settle;
 mod sse;
+mod timing;
 mod upload;
 mod websocket;
 

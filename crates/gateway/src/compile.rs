@@ -94,6 +94,16 @@ pub async fn compile(apis: &[Api], instances: &mut Instances, making: Making<'_>
         Err(refused)
     })
 }
+/// A worker has each message for itself, and settles it by itself.
+const PULL: Needs = Needs {
+    publish: false,
+    subscribe: true,
+    level: None,
+    at_least_once: true,
+    individual: true,
+    resume: false,
+    group: true,
+};
 /// Of entrypoints nobody listed, those stay that the endpoint can serve.
 fn fit(api: &mut Api, publish: &mut Option<Target>, subscribe: &mut Option<Target>) {
     let can = |target: &Target| target.endpoint.capabilities();
@@ -104,6 +114,9 @@ fn fit(api: &mut Api, publish: &mut Option<Target>, subscribe: &mut Option<Targe
     if publish.is_some() && subscribe.as_ref().is_some_and(|target| !can(target).consume) {
         *subscribe = None;
         (api.http_get, api.sse) = (None, None);
+    }
+    if subscribe.as_ref().is_none_or(|target| !negotiate("", PULL, can(target)).is_empty()) {
+        api.pull = None;
     }
     if let Some(websocket) = &mut api.websocket {
         websocket.publish &= publish.is_some();
@@ -143,6 +156,9 @@ fn problems(api: &Api, publish: Option<&Target>, subscribe: Option<&Target>) -> 
         };
         for (at, _) in reads.into_iter().filter(|(_, on)| *on) {
             problems.extend(negotiate(at, needs, target.endpoint.capabilities()));
+        }
+        if api.pull.is_some() {
+            problems.extend(negotiate("/entrypoints/pull", PULL, target.endpoint.capabilities()));
         }
     }
     problems

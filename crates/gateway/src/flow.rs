@@ -11,7 +11,7 @@ use std::{
 };
 use tidegate_core::{
     delivery::Delivery,
-    endpoint::{Consumer, ConsumerSpec, Limit, Publish, Start},
+    endpoint::{Consumer, ConsumerSpec, Group, GroupName, Limit, Publish, Start},
     error::{Code, Error, Fault, Result},
     exchange::Exchange,
     policy::Scope,
@@ -142,12 +142,19 @@ impl Drop for Counter {
 }
 /// Opens what a subscriber reads from.
 pub async fn consume(route: &Route, rest: &str, start: Start) -> Result<Upstream> {
+    open(route, rest, start, None, WINDOW).await
+}
+/// The same, as a member of a group; `window` is what it may have unsettled at once.
+pub async fn join(route: &Route, rest: &str, start: Start, group: Group, window: Limit) -> Result<Upstream> {
+    open(route, rest, start, Some(group), window).await
+}
+async fn open(route: &Route, rest: &str, start: Start, group: Option<Group>, window: Limit) -> Result<Upstream> {
     let target = target(route.subscribe.as_ref())?;
     let spec = ConsumerSpec {
         topics: target.filters(rest)?,
         start,
-        group: None,
-        window: WINDOW,
+        group,
+        window,
     };
     let consumer = target.endpoint.consumer(spec).await?;
     route.metrics.upstream.fetch_add(1, Ordering::Relaxed);
@@ -167,6 +174,17 @@ pub async fn deliver(route: &Route, x: &Exchange, delivery: &mut Delivery) -> Re
 pub fn is_broadcast(route: &Route) -> bool {
     let shared = |target: &Target| target.endpoint.capabilities().shared;
     route.subscribe.as_ref().is_some_and(shared) && route.policies.iter().all(|policy| policy.deliver_scope() == Scope::Shared)
+}
+/// How a group of an api's clients is called within its endpoint: nobody can name one of another api, or of the gateway. The rest of a path
+/// belongs to it, for it decides what is read.
+pub fn group(route: &Route, rest: &str, wish: &GroupName) -> Group {
+    let api = &route.name;
+    let name = if rest.is_empty() {
+        format!("{api}/-/{}", wish.as_str())
+    } else {
+        format!("{api}/-/{}/{rest}", wish.as_str())
+    };
+    Group::new(GroupName::internal("api", &name))
 }
 pub(crate) fn target(side: Option<&Target>) -> Result<&Target> {
     side.ok_or_else(|| Error::client(Code::MethodNotAllowed, "this api has no such side"))

@@ -68,6 +68,7 @@ mod tests {
                 http_get: None,
                 sse: None,
                 websocket: None,
+                pull: None,
                 cors: Vec::new(),
                 include: Vec::new(),
                 slow: Slow::CatchUp,

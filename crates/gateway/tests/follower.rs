@@ -41,6 +41,7 @@ fn api(name: &str) -> Api {
         http_get: None,
         sse: None,
         websocket: None,
+        pull: None,
         cors: Vec::new(),
         include: Vec::new(),
         slow: Slow::CatchUp,

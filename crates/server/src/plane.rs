@@ -173,6 +173,7 @@ fn way(path: String, backend: Backend) -> Api {
             heartbeat: std::time::Duration::from_secs(5),
         }),
         websocket: None,
+        pull: None,
         include: vec![Include::Headers, Include::Metadata],
         cors: Vec::new(),
         slow: Slow::CatchUp,

@@ -6,13 +6,16 @@ use due::Due;
 use futures::future::BoxFuture;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tidegate_core::{
     delivery::{Delivery, Received},
     endpoint::{AckMode, Capabilities, Consumer, ConsumerSpec, Endpoint, GroupName, Limit, Producer, Publish, Start},
     error::{Code, Error, Result},
-    message::Message,
+    message::{Message, Timing},
     position::{Cursor, Position},
     receipt::{Kept, Level, Place, Receipt, Span},
     settle::{Ack, Outcome, Returns, Settled},
@@ -32,6 +35,7 @@ struct Shared {
     log: Mutex<Log>,
     groups: Mutex<HashMap<GroupName, Arc<Group>>>,
     woke: Notify,
+    consumers: AtomicUsize,
 }
 #[derive(Default)]
 struct Log {
@@ -48,6 +52,7 @@ struct State {
     next: u64,
     out: u32,
     due: Due,
+    ended: Vec<(u64, Outcome)>,
 }
 struct MemoryConsumer {
     group: Arc<Group>,
@@ -55,6 +60,32 @@ struct MemoryConsumer {
     draining: bool,
 }
 
+impl Memory {
+    /// What was acknowledged or rejected in that group, by offset, in the order it came.
+    pub fn ended(&self, group: &str) -> Vec<(u64, Outcome)> {
+        self.group(group).map_or(Vec::new(), |group| lock(&group.state).ended.clone())
+    }
+    /// How many messages of that group are out: handed over, and neither settled nor given back.
+    pub fn out(&self, group: &str) -> u32 {
+        self.group(group).map_or(0, |group| lock(&group.state).out)
+    }
+    /// The timing of each message, by offset.
+    pub fn timing(&self) -> Vec<Option<Timing>> {
+        lock(&self.shared.log)
+            .messages
+            .iter()
+            .map(|message| message.timing.as_deref().copied())
+            .collect()
+    }
+    /// Consumers that are open.
+    pub fn consumers(&self) -> usize {
+        self.shared.consumers.load(Ordering::Relaxed)
+    }
+    fn group(&self, name: &str) -> Option<Arc<Group>> {
+        let groups = lock(&self.shared.groups);
+        groups.iter().find(|(one, _)| one.as_str() == name).map(|(_, group)| group.clone())
+    }
+}
 impl Endpoint for Memory {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -91,6 +122,7 @@ impl Endpoint for Memory {
                 Some(group) => lock(&self.shared.groups).entry(group.name).or_insert_with(fresh).clone(),
                 None => fresh(),
             };
+            self.shared.consumers.fetch_add(1, Ordering::Relaxed);
             Ok(Box::new(MemoryConsumer {
                 group,
                 window: spec.window,
@@ -150,6 +182,11 @@ impl Producer for Memory {
         })
     }
 }
+impl Drop for MemoryConsumer {
+    fn drop(&mut self) {
+        self.group.shared.consumers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 impl Consumer for MemoryConsumer {
     fn next(&mut self, limit: Limit) -> BoxFuture<'_, Result<Option<Delivery>>> {
         Box::pin(async move {
@@ -162,7 +199,11 @@ impl Consumer for MemoryConsumer {
                 if let Some(delivery) = self.group.deliver(self.window.messages, limit.messages) {
                     return Ok(Some(delivery));
                 }
-                let next = lock(&self.group.state).due.next();
+                // With a full window nothing goes out, whatever is due: a settlement wakes it.
+                let next = {
+                    let state = lock(&self.group.state);
+                    state.due.next().filter(|_| state.out < self.window.messages)
+                };
                 tokio::select! { () = woke => {}, () = Due::sleep(next) => {} }
             }
         })
@@ -222,7 +263,9 @@ impl Returns for Group {
                 continue;
             }
             state.out -= 1;
-            state.due.give_back(seq, &settled.outcome);
+            if !state.due.give_back(seq, &settled.outcome) {
+                state.ended.push((seq, settled.outcome.clone()));
+            }
         }
         drop(state);
         settled.done.into_iter().for_each(|done| done.resolve(Ok(())));

@@ -601,10 +601,22 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "the backend does not offer `replicated`",
     ),
     (
-        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { pull: {} }\n",
-        "TG1020",
-        "5:16",
-        "`pull` comes with",
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { pull: { lease_for: 500ms } }\n",
+        "TG5004",
+        "5:35",
+        "`lease_for` cannot be `500ms`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { pull: { lease_for: 13h } }\n",
+        "TG5004",
+        "5:35",
+        "`lease_for` cannot be `13h`",
+    ),
+    (
+        "kind: api\nname: a\npaths: [/a]\npublish: { topic: t }\nentrypoints: { http_post: {}, pull: {} }\n",
+        "TG5008",
+        "5:31",
+        "`pull` on a backend that cannot be read from",
     ),
     (
         "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nentrypoints: { http_get: { limit: 0 } }\n",
@@ -765,7 +777,6 @@ fn words_of_later_versions_are_told_as_such() {
     .collect();
     texts.extend(["memphis", "mqtt", "emqx"].map(|key| format!("listeners: {{ {key}: 1 }}\n")));
     texts.extend(["fanout: {}", "log: { segment: 1MiB }", "telemetry: { sample: 1 }"].map(str::to_owned));
-    texts.extend(["pull"].map(|key| format!("{api}entrypoints: {{ {key}: {{}} }}\n")));
     texts.extend(["policies: []", "plans: [keyless, gold]"].map(|line| format!("{api}{line}\n")));
     texts.extend(["schema: {}"].map(|line| format!("{stream}{line}\n")));
     texts.extend(

@@ -1,6 +1,7 @@
 //! One body to many messages: each keeps its own bytes and its own verdict.
 mod why;
 
+use super::timing::Times;
 pub(super) use why::told as without_place;
 
 use base64_simd::STANDARD;
@@ -35,6 +36,7 @@ pub(super) struct Stamp {
     pub(super) key: Option<Bytes>,
     pub(super) id: Option<Bytes>,
     pub(super) headers: Headers,
+    pub(super) times: Times,
 }
 impl Stamp {
     fn message(&self, payload: Bytes) -> Message {
@@ -45,7 +47,8 @@ impl Stamp {
             headers: self.headers.clone(),
             payload,
             at: 0,
-            timing: None,
+            // What cannot be is refused with the headers.
+            timing: self.times.timing().unwrap_or_default(),
         }
     }
     /// Element i of a batch takes `id:i`.
@@ -123,8 +126,10 @@ struct Item<'a> {
     id: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     headers: BTreeMap<Cow<'a, str>, Values>,
-    ttl: Option<IgnoredAny>,
-    delay: Option<IgnoredAny>,
+    #[serde(borrow)]
+    ttl: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    delay: Option<Cow<'a, str>>,
     #[serde(default, rename = "position")]
     _position: IgnoredAny,
     #[serde(default, rename = "time")]
@@ -139,8 +144,8 @@ pub(super) struct Said<'a> {
     pub(super) key: Option<Cow<'a, str>>,
     pub(super) id: Option<Cow<'a, str>>,
     pub(super) headers: BTreeMap<Cow<'a, str>, Values>,
-    /// It wants what comes with a later version.
-    pub(super) later: bool,
+    pub(super) ttl: Option<Cow<'a, str>>,
+    pub(super) delay: Option<Cow<'a, str>>,
 }
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -165,7 +170,8 @@ fn item(raw: &RawValue, number: u32, body: &Bytes, stamp: &Stamp) -> Result<Mess
     let wrong = |what: &str| Error::client(Code::BadItem, format!("item {number}: {what}"));
     let item: Item<'_> = serde_json::from_str(raw.get()).map_err(|error| wrong(&why::item(raw, &error)))?;
     let said = Said {
-        later: item.ttl.is_some() || item.delay.is_some(),
+        ttl: item.ttl,
+        delay: item.delay,
         payload: item.payload,
         encoding: item.encoding,
         key: item.key,
@@ -178,12 +184,8 @@ impl Said<'_> {
     /// `place` begins what is said of an error; `body` holds what was read.
     pub(super) fn message(self, place: &str, number: u32, body: &Bytes, stamp: &Stamp) -> Result<Message> {
         let wrong = |what: &str| Error::client(Code::BadItem, format!("{place}{what}"));
-        if self.later {
-            return Err(Error::client(
-                Code::NotYet,
-                format!("{place}`ttl` and `delay` come with a later version"),
-            ));
-        }
+        let (ttl, delay) = (self.ttl.as_deref(), self.delay.as_deref());
+        let times = Times::parse(ttl.map(|text| ("ttl", text)), delay.map(|text| ("delay", text))).map_err(|why| wrong(&why))?;
         let text = self.payload.get();
         let payload = match (self.encoding.as_deref(), text.starts_with('"')) {
             (None, false) => body.slice_ref(text.as_bytes()),
@@ -199,6 +201,9 @@ impl Said<'_> {
             (Some(other), _) => return Err(wrong(&format!("`encoding` is `{}`, only `base64` is known", other.escape_debug()))),
         };
         let mut message = stamp.element(number, payload);
+        if times != Times::default() {
+            message.timing = times.or(stamp.times).timing().map_err(wrong)?;
+        }
         if let Some(key) = self.key {
             message.key = Some(key.into_owned().into_bytes().into());
         }
@@ -300,6 +305,7 @@ mod tests {
             key: None,
             id: Some("a".into()),
             headers: Headers::EMPTY,
+            times: Times::default(),
         }
     }
     fn payloads(kind: Kind, body: &'static str) -> Vec<Bytes> {
@@ -336,7 +342,7 @@ mod tests {
     #[test]
     fn a_bad_line_or_item_is_a_verdict_of_its_own() {
         assert_eq!(refused(Kind::Lines, "1\n{\"a\":1\n2\n"), (2, 3));
-        let items = "{\"items\":[{\"payload\":1},{},{\"payload\":1,\"x\":1},{\"payload\":\"?\",\"encoding\":\"base64\"},{\"payload\":1,\"encoding\":\"hex\"},{\"payload\":1,\"ttl\":\"1s\"},{\"payload\":1,\"id\":\"\"},7]}";
+        let items = "{\"items\":[{\"payload\":1},{},{\"payload\":1,\"x\":1},{\"payload\":\"?\",\"encoding\":\"base64\"},{\"payload\":1,\"encoding\":\"hex\"},{\"payload\":1,\"ttl\":\"soon\"},{\"payload\":1,\"id\":\"\"},7]}";
         assert_eq!(refused(Kind::Items, items), (1, 8));
     }
     #[test]

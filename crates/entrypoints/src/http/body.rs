@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tidegate_gateway::metrics::Offered;
+use tidegate_gateway::{metrics::Offered, pulls::Parcel};
 use tokio::io::{AsyncRead, DuplexStream, ReadBuf};
 
 /// What is taken from a pipe at once.
@@ -24,10 +24,21 @@ pub struct Body {
     answered: Option<Answered>,
 }
 enum Kind {
-    Full(Option<Bytes>, Option<Offered>),
+    Full(Option<Bytes>, Option<Cargo>),
     Pipe(DuplexStream),
     Leaving(Arc<Connection>),
     Other(UnsyncBoxBody<Bytes, BoxError>),
+}
+/// What an answer carries for somebody.
+struct Cargo {
+    offered: Offered,
+    parcel: Option<Parcel>,
+}
+impl Cargo {
+    fn handed_over(self) {
+        self.offered.written();
+        self.parcel.into_iter().for_each(Parcel::handed_over);
+    }
 }
 impl Body {
     /// Nothing.
@@ -40,7 +51,12 @@ impl Body {
     }
     /// All at once; what it carries counts as written when hyper takes it.
     pub(super) fn offered(bytes: Bytes, offered: Offered) -> Self {
-        Kind::Full(Some(bytes), Some(offered)).into()
+        Kind::Full(Some(bytes), Some(Cargo { offered, parcel: None })).into()
+    }
+    /// The same with leases: they go back if hyper never takes it.
+    pub(super) fn leased(bytes: Bytes, offered: Offered, parcel: Parcel) -> Self {
+        let parcel = Some(parcel);
+        Kind::Full(Some(bytes), Some(Cargo { offered, parcel })).into()
     }
     /// What somebody else writes; its end is the end.
     pub(super) fn pipe(pipe: DuplexStream) -> Self {
@@ -75,8 +91,8 @@ impl HttpBody for Body {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.kind {
-            Kind::Full(bytes, offered) => {
-                offered.take().into_iter().for_each(Offered::written);
+            Kind::Full(bytes, cargo) => {
+                cargo.take().into_iter().for_each(Cargo::handed_over);
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
             }
             Kind::Pipe(pipe) => {
@@ -96,7 +112,7 @@ impl HttpBody for Body {
     }
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Full(bytes, offered) => bytes.is_none() && offered.is_none(),
+            Kind::Full(bytes, cargo) => bytes.is_none() && cargo.is_none(),
             Kind::Pipe(_) | Kind::Leaving(_) => false,
             Kind::Other(body) => body.is_end_stream(),
         }

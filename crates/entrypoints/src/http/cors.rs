@@ -60,14 +60,14 @@ pub(super) fn is_preflight(parts: &Parts) -> bool {
     parts.method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 /// The answer to a preflight; [`tell`] adds whose it is.
-pub(super) fn preflight(call: &Call<'_>, parts: &Parts, from: From<'_>) -> Result<Response<Body>> {
+pub(super) fn preflight(call: &Call<'_>, parts: &Parts, from: From<'_>, methods: &'static str) -> Result<Response<Body>> {
     if let From::Foreign(origin) = from {
         return Err(refused(call, origin));
     }
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(call.allowed()));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
     // A header is no right: what a page of this origin may do is for the plans to say.
     if let Some(wanted) = parts.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());

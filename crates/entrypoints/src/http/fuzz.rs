@@ -29,6 +29,7 @@ fn stamp() -> Stamp {
         key: None,
         id: Some(Bytes::from_static(b"id")),
         headers: Headers::EMPTY,
+        times: super::timing::Times::default(),
     }
 }
 /// A message of `tidegate.v1.json`: its reference comes back as it stood there, and credit is never more than there may be.

@@ -112,6 +112,13 @@ pub(crate) fn members(item: &Received, parts: Parts, clock: &mut Rfc3339, out: &
         names("metadata", &metadata.build(), out);
     }
 }
+/// What a worker is told of a message beside that.
+pub(crate) fn leased(lease: &str, attempt: u32, out: &mut Vec<u8>) {
+    name("lease", out);
+    string(lease, out);
+    name("attempt", out);
+    out.extend_from_slice(itoa::Buffer::new().format(attempt).as_bytes());
+}
 /// Where it is, and without an id of the sender's that is its id too.
 pub(crate) fn places(position: Position, out: &mut Vec<u8>) {
     name("id", out);

@@ -6,6 +6,7 @@ use super::{
     flight::Aboard,
     idempotent, items,
     problem::{self, Problem, with_type},
+    timing::{self, Times},
     upload,
 };
 use crate::outcome;
@@ -26,15 +27,16 @@ const ACK: HeaderName = HeaderName::from_static("tidegate-ack");
 const ID: HeaderName = HeaderName::from_static("tidegate-id");
 const POSITION: HeaderName = HeaderName::from_static("tidegate-position");
 const DUPLICATE: HeaderName = HeaderName::from_static("tidegate-duplicate");
-/// Every request header of ours; the last three are known and not built.
+/// Every request header of ours.
 const KNOWN: &[&str] = &[
     "tidegate-ack",
     "tidegate-key",
     "tidegate-id",
     "tidegate-partition",
     "tidegate-batch",
+    "tidegate-ttl",
+    "tidegate-delay",
 ];
-const LATER: &[&str] = &["tidegate-ttl", "tidegate-delay", "tidegate-group"];
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -48,6 +50,7 @@ struct Wish {
     /// The id is an `Idempotency-Key`: another payload under it is an error.
     same_payload: bool,
     minimal: bool,
+    times: Times,
 }
 impl Wish {
     /// One pass over the headers.
@@ -63,7 +66,9 @@ impl Wish {
             id: None,
             same_payload: false,
             minimal: false,
+            times: Times::default(),
         };
+        let (mut ttl, mut delay) = (None, None);
         let mut own_id = None;
         let mut array = false;
         let mut fields = headers.iter().peekable();
@@ -90,6 +95,8 @@ impl Wish {
                     wish.id = Some(id(text()?)?);
                     wish.same_payload = true;
                 }
+                "tidegate-ttl" => ttl = Some(("Tidegate-Ttl", text()?)),
+                "tidegate-delay" => delay = Some(("Tidegate-Delay", text()?)),
                 "tidegate-batch" => array = batched(text()?)?,
                 "content-type" => wish.kind = kind(text()?),
                 "content-encoding" => identity(text()?)?,
@@ -98,6 +105,9 @@ impl Wish {
                 _ => {}
             }
         }
+        wish.times = Times::parse(ttl, delay).map_err(|why| Error::client(Code::BadHeader, why))?;
+        // Not only when the body has come.
+        wish.times.timing().map_err(|why| Error::client(Code::BadHeader, why))?;
         if wish.key.is_some() && wish.partition.is_some() {
             return Err(
                 Error::client(Code::BadHeader, "`Tidegate-Key` and `Tidegate-Partition` exclude each other")
@@ -153,8 +163,9 @@ pub(super) fn none_of_ours(headers: &HeaderMap) -> Result<()> {
 }
 /// A misspelled header of ours would be a wish nobody hears.
 fn unknown(name: &str) -> Error {
-    if LATER.contains(&name) {
-        return Error::client(Code::NotYet, format!("`{name}` comes with a later version"));
+    if name == "tidegate-group" {
+        let hint = "workers of a group ask by `POST path/_pull`, or over WebSocket";
+        return Error::client(Code::BadHeader, "`tidegate-group` is no header").with_hint(hint);
     }
     Error::client(Code::BadHeader, format!("unknown header `{name}`")).with_hint(format!("known: {}, idempotency-key", KNOWN.join(", ")))
 }
@@ -209,6 +220,7 @@ pub(super) async fn post(
         key: wish.key.clone(),
         id: wish.id.clone(),
         headers: kept_headers(&parts.headers, post, wish.kind)?,
+        times: wish.times,
     };
     let most = if wish.kind == Kind::Single {
         settings.body
@@ -229,9 +241,12 @@ pub(super) async fn post(
 
     let mut x = call.exchange();
     flow::admit(route, &mut x).await?;
+    let delayed = batch
+        .iter()
+        .any(|message| message.timing.as_ref().is_some_and(|timing| timing.due.is_some()));
     let publish = Publish {
+        level: timing::level(delayed, wish.level.or(post.ack), target.endpoint.capabilities())?,
         batch,
-        level: wish.level.or(post.ack),
         partition: wish.partition,
         scope: route.scope,
     };

@@ -7,7 +7,7 @@ use super::{
     flight::Flight,
     forwarded,
     head::{self},
-    problem, publish, read, sse, upload, websocket,
+    problem, publish, pull, read, sse, upload, websocket,
 };
 use crate::listener::{Connection, Handler};
 use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
@@ -24,7 +24,7 @@ use tidegate_core::{
     drain::Watch,
     error::{Code, Error, Fault, Result, Retry},
 };
-use tidegate_gateway::{shard::Shards, world::World};
+use tidegate_gateway::{pulls::Pulls, route::Route, shard::Shards, world::World};
 use tidegate_wire::websocket::handshake;
 
 /// A page for people, at a path no API has.
@@ -43,6 +43,7 @@ pub struct Gateway {
     pub(super) flight: Arc<Flight>,
     pub(super) settings: Settings,
     pub(super) shards: Arc<Shards>,
+    pub(super) pulls: Arc<Pulls>,
     pages: Vec<Page>,
     pub(super) drain: Watch,
     within: Arc<AtomicUsize>,
@@ -53,6 +54,7 @@ impl Gateway {
     pub fn new(world: Arc<World>, flight: Arc<Flight>, settings: Settings, pages: Vec<Page>, drain: Watch) -> Arc<Self> {
         Arc::new(Self {
             shards: Shards::new(world.clone(), drain.clone()),
+            pulls: Pulls::new(world.clone()),
             world,
             flight,
             settings,
@@ -100,12 +102,8 @@ impl Gateway {
                 .with_retry(Retry::After(Duration::from_secs(1))));
         }
         let path = parts.uri.path();
-        let (route, rest) = {
-            let now = self.world.now();
-            match now.paths.find(host, path) {
-                Some((route, rest)) => (route.clone(), rest),
-                None => return self.no_route(parts, host, path),
-            }
+        let Some((route, rest, path, verb)) = self.find(host, path) else {
+            return self.no_route(parts, host, path);
         };
         let call = Call {
             route: &route,
@@ -120,8 +118,14 @@ impl Gateway {
         if let cors::From::Allowed(origin) = from {
             *page = Some(origin.clone());
         }
+        if let Some(verb) = verb {
+            if cors::is_preflight(parts) {
+                return cors::preflight(&call, parts, from, "POST");
+            }
+            return Box::pin(pull::answer(verb, call, parts, body, self, connection, aboard)).await;
+        }
         match parts.method {
-            Method::OPTIONS if cors::is_preflight(parts) => cors::preflight(&call, parts, from),
+            Method::OPTIONS if cors::is_preflight(parts) => cors::preflight(&call, parts, from, call.allowed()),
             Method::POST => publish::post(call, parts, body, &self.settings, aboard).await,
             Method::GET => {
                 // Nothing of a GET's body is looked at, so that no upload hides in it.
@@ -133,6 +137,18 @@ impl Gateway {
             Method::CONNECT => Box::pin(websocket::upgrade(&call, parts, self, connection)).await,
             _ => Err(call.no_method()),
         }
+    }
+    /// The route of a path, what its `/*` stands for, and the path itself; below one that is pulled from, a verb is no part of it.
+    fn find<'p>(&self, host: &str, path: &'p str) -> Option<(Arc<Route>, &'p str, &'p str, Option<pull::Verb>)> {
+        let now = self.world.now();
+        if let Some((above, verb)) = pull::Verb::of(path)
+            && let Some((route, rest)) = now.paths.find(host, above)
+            && route.api.pull.is_some()
+        {
+            return Some((route.clone(), rest, above, Some(verb)));
+        }
+        let (route, rest) = now.paths.find(host, path)?;
+        Some((route.clone(), rest, path, None))
     }
     async fn get(&self, call: Call<'_>, parts: &Parts, connection: &Arc<Connection>) -> Result<Response<Body>> {
         if handshake::is_asked(&parts.headers) {
@@ -169,12 +185,15 @@ impl Gateway {
             return Ok(response);
         }
         let now = self.world.now();
-        let verbs = ["_pull", "_settle", "_ticket"];
-        if let Some((api, verb)) = path.rsplit_once('/')
-            && verbs.contains(&verb)
+        if let Some(api) = path.strip_suffix("/_ticket")
             && now.paths.find(host, api).is_some()
         {
-            return Err(Error::client(Code::NotYet, format!("`{verb}` comes with a later version")));
+            return Err(Error::client(Code::NotYet, "`_ticket` comes with a later version"));
+        }
+        if let Some((api, verb)) = pull::Verb::of(path)
+            && now.paths.find(host, api).is_some()
+        {
+            return Err(verb.absent());
         }
         let error = Error::client(Code::NotFound, "no api has this path");
         if !self.settings.hints {

@@ -1,7 +1,9 @@
 //! `GET path` with `Upgrade: websocket`: the connection becomes a session that publishes, reads, or both. Over HTTP/2 a stream becomes one.
+mod incoming;
 mod session;
 mod told;
 mod words;
+mod worker;
 
 use super::{
     body::Body,
@@ -136,7 +138,8 @@ pub(super) fn heard(text: &bytes::Bytes, stamp: &super::batch::Stamp) -> (words:
     let credit = word.map(|word| match word {
         words::Word::Subscribe(_, credit) => credit,
         words::Word::Credit(credit) => Some(credit),
-        words::Word::Publish(..) => None,
+        words::Word::Join(join) => join.credit,
+        words::Word::Publish(..) | words::Word::Settle(_) => None,
     });
     (reference, credit)
 }

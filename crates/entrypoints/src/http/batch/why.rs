@@ -76,7 +76,7 @@ pub(super) fn item(raw: &RawValue, error: &serde_json::Error) -> String {
 }
 fn member(name: &str, value: &RawValue) -> Option<String> {
     match name {
-        "encoding" | "key" | "id" if found(value) != "`null`" => {
+        "encoding" | "key" | "id" | "ttl" | "delay" if found(value) != "`null`" => {
             let wrong = serde_json::from_str::<String>(value.get()).err()?;
             Some(match found(value) {
                 "a string" => format!("`{name}`: {}", told(&wrong)),

@@ -1,7 +1,10 @@
 //! One WebSocket, from its handshake to its close: what the client says, what it is told, and when it is given up.
 use super::{
-    Form, told,
+    Form,
+    incoming::{End, Incoming},
+    told,
     words::{self, MOST_CREDIT, Reference, Word},
+    worker::{Join, Worker},
 };
 use crate::{
     http::{
@@ -10,10 +13,12 @@ use crate::{
         flight::{Aboard, Flight},
         line::{Line, held_up},
         service::Gateway,
+        settle::Settlement,
+        timing::{self, Times},
     },
     listener::Client,
 };
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use std::{any::Any, sync::Arc, time::Duration};
 use tidegate_core::{
@@ -30,18 +35,14 @@ use tidegate_gateway::{
     flow,
     follower::{Follower, Step, Wish},
     handle::RouteHandle,
+    leases::Verdict,
     metrics::Offered,
     route::Route,
     settings::WebSocket,
     shard::{Io, Keeper, Manners, Member, Returned, Shards},
     world::World,
 };
-use tidegate_wire::websocket::{
-    Kind,
-    close::CloseCode,
-    frame,
-    reader::{Event, Limits, Reader},
-};
+use tidegate_wire::websocket::{Kind, close::CloseCode, frame, reader::Event};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     time::{Instant, MissedTickBehavior, interval_at, timeout},
@@ -49,10 +50,6 @@ use tokio::{
 
 /// Publishes of one client that wait for their receipts; with more it is not listened to.
 const WAITING: usize = 1_024;
-/// What is read at once.
-const READ: usize = 4 << 10;
-/// What a message may hold before it is whole, uncounted.
-const UNWEIGHED: u64 = 64 << 10;
 /// How long a client may take to answer a close frame.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -72,6 +69,9 @@ pub(super) struct Session {
     request_id: String,
     x: Exchange,
     subscription: Option<Follower>,
+    /// The same as a member of a group.
+    worker: Option<Worker>,
+    settling: FuturesOrdered<BoxFuture<'static, (Reference, Result<Vec<(String, Verdict)>>)>>,
     receipts: FuturesOrdered<BoxFuture<'static, Answer>>,
     /// The connection.
     _open: Option<Box<dyn Any + Send>>,
@@ -112,25 +112,15 @@ impl Session {
             request_id: call.request_id(),
             x,
             subscription: None,
+            worker: None,
+            settling: FuturesOrdered::new(),
             receipts: FuturesOrdered::new(),
             _open: None,
         }
     }
     /// From now on the client is given messages.
     pub(super) async fn subscribe(&mut self, start: Start, credit: Option<u32>) -> Result<()> {
-        let refused = |why: &'static str| Err(Error::client(Code::BadFrame, why));
-        if !self.settings.subscribe {
-            return refused("this api gives no messages over WebSocket");
-        }
-        if self.subscription.is_some() {
-            return refused("there is a subscription already");
-        }
-        let gone = || Error::client(Code::NotFound, "the api is gone");
-        let route = RouteHandle::new(&self.world, &self.host, &self.path).ok_or_else(gone)?;
-        let live = route.route().cloned().ok_or_else(gone)?;
-        let mut x = Exchange::new(live.name.clone());
-        (x.peer, x.trace) = (self.x.peer, self.x.trace);
-        flow::admit(&live, &mut x).await?;
+        let (route, _, x) = self.may_subscribe().await?;
         let wish = Wish {
             route,
             x,
@@ -140,6 +130,37 @@ impl Session {
             drain: self.drain.clone(),
         };
         self.subscription = Some(Follower::open(wish, credit.map(u64::from)).await?);
+        Ok(())
+    }
+    async fn may_subscribe(&mut self) -> Result<(RouteHandle, Arc<Route>, Exchange)> {
+        let refused = |why: &'static str| Err(Error::client(Code::BadFrame, why));
+        if !self.settings.subscribe {
+            return refused("this api gives no messages over WebSocket");
+        }
+        if self.subscription.is_some() || self.worker.is_some() {
+            return refused("there is a subscription already");
+        }
+        let gone = || Error::client(Code::NotFound, "the api is gone");
+        let route = RouteHandle::new(&self.world, &self.host, &self.path).ok_or_else(gone)?;
+        let live = route.route().cloned().ok_or_else(gone)?;
+        let mut x = Exchange::new(live.name.clone());
+        (x.peer, x.trace) = (self.x.peer, self.x.trace);
+        flow::admit(&live, &mut x).await?;
+        Ok((route, live, x))
+    }
+    /// From now on the client is given messages of a group, each on a lease.
+    async fn join(&mut self, wish: Join) -> Result<()> {
+        let Form::Json(parts) = self.form else {
+            return Err(Error::client(Code::BadFrame, "a group needs the subprotocol"));
+        };
+        let (_, live, x) = self.may_subscribe().await?;
+        self.worker = Some(Worker::open(live, &self.rest, x, parts, wish).await?);
+        Ok(())
+    }
+    fn settle(&mut self, reference: Reference, settlements: Vec<Settlement>) -> Result<()> {
+        let none = || Error::client(Code::BadFrame, "there is no subscription with `group`, so no leases");
+        let settled = self.worker.as_ref().ok_or_else(none)?.settle(settlements);
+        self.settling.push_back(settled.map(|settled| (reference, settled)).boxed());
         Ok(())
     }
     pub(super) async fn begin(self, client: Client) {
@@ -172,14 +193,7 @@ impl Session {
         let (mut reading, writing) = tokio::io::split(io);
         let (mut line, waiting) = Line::new();
         let mut written = Box::pin(waiting.write(writing, self.stall));
-        let mut incoming = Incoming {
-            buffer: BytesMut::from(&read[..]),
-            reader: Reader::new(Limits {
-                message: self.message,
-                ..Limits::default()
-            }),
-            aboard: None,
-        };
+        let mut incoming = Incoming::new(&read, self.message);
         let drain = self.drain.clone();
         let over = tokio::select! {
             biased;
@@ -199,7 +213,7 @@ impl Session {
             }
             Over::Close(..) | Over::Answered => {
                 // What was published goes on without anybody waiting for it; who read is no longer there.
-                drop((self.subscription.take(), std::mem::take(&mut self.receipts)));
+                drop((self.subscription.take(), self.worker.take(), std::mem::take(&mut self.receipts)));
                 let going = async {
                     written.await?.shutdown().await?;
                     // Closing on what the client still sends would cost it the close frame.
@@ -230,6 +244,11 @@ impl Session {
                     return Over::Gone;
                 }
             }
+            while let Some((reference, settled)) = self.settling.next().await {
+                if self.told_settled(reference, settled, line).await.is_err() {
+                    return Over::Gone;
+                }
+            }
             line.last(told::close(Some(*code), reason)).await;
         }
         over
@@ -251,7 +270,7 @@ impl Session {
             {
                 return Over::Rest;
             }
-            let listening = self.receipts.len() < WAITING;
+            let listening = self.receipts.len() + self.settling.len() < WAITING;
             let subscribed = self.subscription.is_some();
             let subscription = async {
                 match &mut self.subscription {
@@ -259,6 +278,15 @@ impl Session {
                     Some(follower) => {
                         line.idle().await;
                         follower.next().await
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            let work = async {
+                match &mut self.worker {
+                    Some(worker) => {
+                        line.idle().await;
+                        worker.next().await
                     }
                     None => std::future::pending().await,
                 }
@@ -275,6 +303,14 @@ impl Session {
                 step = subscription => if let Err(over) = self.tell(step, line).await {
                     return over;
                 },
+                worked = work => if let Err(over) = self.worked(worked, line).await {
+                    return over;
+                },
+                Some((reference, settled)) = self.settling.next(), if !self.settling.is_empty() => {
+                    if let Err(over) = self.told_settled(reference, settled, line).await {
+                        return over;
+                    }
+                }
                 Some(answer) = self.receipts.next(), if !self.receipts.is_empty() => {
                     if let Err(over) = self.answer(answer, line).await {
                         return over;
@@ -289,7 +325,8 @@ impl Session {
                     let event = match event {
                         Ok(Some(event)) => event,
                         Ok(None) => continue,
-                        Err(over) => return over,
+                        Err(End::Gone) => return Over::Gone,
+                        Err(End::Broken(code, reason)) => return Over::Close(code, reason),
                     };
                     let reading = subscribed;
                     if let Err(over) = self.take(event, line).await {
@@ -342,18 +379,45 @@ impl Session {
             }
         }
     }
+    /// Messages of the group.
+    async fn worked(&mut self, worked: Result<Option<(Bytes, Offered)>>, line: &mut Line) -> Result<(), Over> {
+        match worked {
+            Ok(Some((bytes, offered))) => line.send(bytes, Some(offered)).await.map_err(|_| Over::Gone),
+            Ok(None) => {
+                self.worker = None;
+                Err(self.go_away(line, Ended::SourceEnded).await)
+            }
+            Err(error) => {
+                self.worker = None;
+                Err(self.fail(None, &error, line).await.unwrap_or(closing(&error)))
+            }
+        }
+    }
+    async fn told_settled(&mut self, reference: Reference, settled: Result<Vec<(String, Verdict)>>, line: &Line) -> Result<(), Over> {
+        match settled {
+            Ok(verdicts) => {
+                let told = told::settled(reference.as_deref(), &verdicts);
+                line.send(told, None).await.map_err(|_| Over::Gone)
+            }
+            Err(error) => self.fail(reference.as_deref(), &error, line).await.map_or(Ok(()), Err),
+        }
+    }
     async fn go_away(&mut self, line: &Line, why: Ended) -> Over {
         if matches!(self.form, Form::Json(_)) {
             // A client that is not there needs no word.
             let _gone = line.send(told::goaway(why), None).await;
         }
-        Over::Close(code(why), why.as_str().to_owned())
+        Over::Close(told::code(why), why.as_str().to_owned())
     }
     /// The route has changed: whether the client may stay.
     async fn admitted_again(&mut self, line: &Line) -> Option<Over> {
         let Some(route) = self.route.route().cloned() else {
             return Some(self.go_away(line, Ended::ApiGone).await);
         };
+        if self.worker.as_ref().is_some_and(|worker| !worker.route.reads_like(&route)) {
+            // Its group is another one now.
+            return Some(self.go_away(line, Ended::ApiGone).await);
+        }
         let refused = flow::admit(&route, &mut self.x).await.is_err();
         match &route.api.websocket {
             Some(settings) if !refused => {
@@ -407,6 +471,7 @@ impl Session {
             key: None,
             id: None,
             headers: Headers::EMPTY,
+            times: Times::default(),
         };
         let (reference, word) = words::parse(text, &stamp);
         let done = match word {
@@ -415,7 +480,12 @@ impl Session {
                 Ok(()) => return self.begun(reference.as_deref(), line).await,
                 Err(error) => Err(error),
             },
+            Ok(Word::Join(wish)) => match self.join(wish).await {
+                Ok(()) => return self.begun(reference.as_deref(), line).await,
+                Err(error) => Err(error),
+            },
             Ok(Word::Credit(n)) => self.grant(n),
+            Ok(Word::Settle(settlements)) => self.settle(reference.clone(), settlements),
             Err(error) => Err(error),
         };
         match done {
@@ -429,6 +499,9 @@ impl Session {
         line.send(told::subscribed(reference, &cursor), None).await.map_err(|_| Over::Gone)
     }
     fn grant(&mut self, n: u32) -> Result<()> {
+        if let Some(worker) = &mut self.worker {
+            return worker.grant(n);
+        }
         let credit = self.subscription.as_mut().and_then(Follower::credit);
         let Some(credit) = credit else {
             return Err(Error::client(Code::BadFrame, "there is no subscription with `credit`"));
@@ -443,15 +516,17 @@ impl Session {
     async fn publish(&mut self, reference: Reference, message: Message, level: Option<Level>, partition: Option<u32>) -> Result<()> {
         let none = || Error::client(Code::MethodNotAllowed, "this api takes no messages over WebSocket");
         let route: Arc<Route> = self.route.route().cloned().ok_or_else(none)?;
-        if !self.settings.publish || route.publish.is_none() {
+        if !self.settings.publish {
             return Err(none());
         }
         let mut aboard = self.flight.enter()?;
         aboard.load(message.size() as u64)?;
         let id = message.id.clone();
+        let target = route.publish.as_ref().ok_or_else(none)?;
+        let delayed = message.timing.as_ref().is_some_and(|timing| timing.due.is_some());
         let publish = Publish {
             batch: message.into(),
-            level: level.or(self.settings.ack),
+            level: timing::level(delayed, level.or(self.settings.ack), target.endpoint.capabilities())?,
             partition,
             scope: route.scope,
         };
@@ -518,13 +593,6 @@ impl Keeper for Resting {
         .boxed()
     }
 }
-fn code(why: Ended) -> CloseCode {
-    match why {
-        Ended::SourceEnded | Ended::ClientLeft => CloseCode::NORMAL,
-        Ended::Refused => CloseCode::POLICY,
-        Ended::ApiGone | Ended::Draining | Ended::TooSlow => CloseCode::TRY_LATER,
-    }
-}
 fn closing(error: &Error) -> Over {
     let code = match error.fault() {
         _ if error.code() == Code::Overloaded => CloseCode::TRY_LATER,
@@ -532,53 +600,4 @@ fn closing(error: &Error) -> Over {
         Fault::Broker | Fault::Operator | Fault::Gateway => CloseCode::INTERNAL,
     };
     Over::Close(code, format!("{} {error}", error.code()))
-}
-/// What has come and is not understood yet.
-struct Incoming {
-    reader: Reader,
-    buffer: BytesMut,
-    /// For a large message that is not whole, and what of it was counted.
-    aboard: Option<(Aboard, u64)>,
-}
-impl Incoming {
-    /// A large message that is not whole counts as bytes in flight, as a body does.
-    fn weigh(&mut self, flight: &Arc<Flight>) -> Result<()> {
-        let held = self.reader.held() as u64;
-        if held < UNWEIGHED {
-            self.aboard = None;
-            return Ok(());
-        }
-        let (aboard, weight) = match self.aboard.take() {
-            Some(aboard) => aboard,
-            None => (flight.enter()?, 0),
-        };
-        let (aboard, weight) = self.aboard.insert((aboard, weight));
-        aboard.load(held.saturating_sub(*weight))?;
-        *weight = held.max(*weight);
-        Ok(())
-    }
-    /// Nothing has begun.
-    fn is_at_rest(&self) -> bool {
-        self.buffer.is_empty() && self.reader.is_at_rest()
-    }
-    /// The next event, or `None` after a read that did not complete one. Cancel-safe.
-    async fn next(&mut self, socket: &mut (impl AsyncRead + Unpin)) -> Result<Option<Event>, Over> {
-        if self.buffer.is_empty() {
-            self.buffer.reserve(READ);
-            match socket.read_buf(&mut self.buffer).await {
-                Ok(1..) => {}
-                Ok(0) | Err(_) => return Err(Over::Gone),
-            }
-        }
-        let mut input = &self.buffer[..];
-        let before = input.len();
-        let event = self.reader.next(&mut input);
-        let used = before - input.len();
-        self.buffer.advance(used);
-        if self.buffer.is_empty() {
-            // An idle connection holds nothing.
-            self.buffer = BytesMut::new();
-        }
-        event.map_err(|failure| Over::Close(failure.code(), failure.reason().to_owned()))
-    }
 }

@@ -1,7 +1,14 @@
 //! What the server says: frames, and the objects of the subprotocol in them.
-use crate::http::{items, problem::Problem};
+use crate::http::{framings::Json, items, problem::Problem, settle};
 use bytes::{Bytes, BytesMut};
-use tidegate_core::{ended::Ended, error::Error, position::Cursor, receipt::Kept};
+use tidegate_core::{
+    ended::Ended,
+    error::Error,
+    framing::Framing,
+    position::{Cursor, Gap},
+    receipt::Kept,
+};
+use tidegate_gateway::leases::Verdict;
 use tidegate_wire::websocket::{close::CloseCode, frame};
 
 pub(super) fn subscribed(reference: Option<&str>, cursor: &Cursor) -> Bytes {
@@ -11,6 +18,14 @@ pub(super) fn subscribed(reference: Option<&str>, cursor: &Cursor) -> Bytes {
         items::string(&cursor.to_string(), &mut out);
     }
     end(out)
+}
+pub(super) fn settled(reference: Option<&str>, verdicts: &[(String, Verdict)]) -> Bytes {
+    let mut out = begin("settled", reference);
+    settle::results(verdicts, &mut out);
+    end(out)
+}
+pub(super) fn gap(gap: &Gap, out: &mut BytesMut) {
+    let _always_has_a_word = Json::with(items::Parts::default()).gap(gap, out);
 }
 pub(super) fn goaway(why: Ended) -> Bytes {
     let mut out = begin("goaway", None);
@@ -49,6 +64,13 @@ pub(super) fn close(code: Option<CloseCode>, reason: &str) -> Bytes {
     let mut out = BytesMut::new();
     frame::close(code, reason, &mut out);
     out.freeze()
+}
+pub(super) fn code(why: Ended) -> CloseCode {
+    match why {
+        Ended::SourceEnded | Ended::ClientLeft => CloseCode::NORMAL,
+        Ended::Refused => CloseCode::POLICY,
+        Ended::ApiGone | Ended::Draining | Ended::TooSlow => CloseCode::TRY_LATER,
+    }
 }
 fn begin(op: &str, reference: Option<&str>) -> Vec<u8> {
     let mut out = b"{".to_vec();

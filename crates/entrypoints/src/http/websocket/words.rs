@@ -1,7 +1,9 @@
 //! What a client of the subprotocol says: one JSON object per text message.
+use super::worker::Join;
 use crate::http::{
     batch::{Said, Stamp, Values, without_place},
-    query,
+    pull, query,
+    settle::{self, Members, Settlement},
 };
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
@@ -23,7 +25,9 @@ pub(in crate::http) const MOST_CREDIT: u32 = 1_000_000;
 pub(super) enum Word {
     Publish(Box<Message>, Option<Level>, Option<u32>),
     Subscribe(Start, Option<u32>),
+    Join(Join),
     Credit(u32),
+    Settle(Vec<Settlement>),
 }
 /// A count in JSON. Other numbers are refused by name, not by how a computer keeps them.
 #[derive(Clone, Copy, Deserialize)]
@@ -68,8 +72,10 @@ struct Publish<'a> {
     #[serde(borrow)]
     ack: Option<Cow<'a, str>>,
     partition: Option<Count>,
-    ttl: Option<IgnoredAny>,
-    delay: Option<IgnoredAny>,
+    #[serde(borrow)]
+    ttl: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    delay: Option<Cow<'a, str>>,
 }
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,7 +88,8 @@ struct Subscribe<'a> {
     from: Option<Cow<'a, str>>,
     #[serde(borrow)]
     cursor: Option<Cow<'a, str>>,
-    group: Option<IgnoredAny>,
+    #[serde(borrow)]
+    group: Option<Cow<'a, str>>,
     credit: Option<Count>,
 }
 #[derive(Deserialize)]
@@ -116,7 +123,10 @@ fn word(op: &str, text: &Bytes, stamp: &Stamp) -> Result<Word> {
             let Credit { n, .. } = read(text, "`{\"op\":\"credit\",\"n\":…}`")?;
             credit(n).map(Word::Credit)
         }
-        "settle" => Err(Error::client(Code::NotYet, "`settle` comes with a later version, as groups do")),
+        "settle" => {
+            let members: Members<'_> = read(text, "`{\"op\":\"settle\",\"ack\":[…]}`")?;
+            settle::parse(&members, &["op", "ref"]).map(Word::Settle).map_err(wrong)
+        }
         other => Err(wrong(format!(
             "`{}` is no op: expected `publish`, `subscribe`, `credit` or `settle`",
             other.escape_debug()
@@ -137,7 +147,8 @@ fn publish(text: &Bytes, stamp: &Stamp) -> Result<Word> {
         return Err(wrong("`key` and `partition` exclude each other"));
     }
     let said = Said {
-        later: publish.ttl.is_some() || publish.delay.is_some(),
+        ttl: publish.ttl,
+        delay: publish.delay,
         payload: publish.payload,
         encoding: publish.encoding,
         key: publish.key,
@@ -153,8 +164,16 @@ fn publish(text: &Bytes, stamp: &Stamp) -> Result<Word> {
 }
 fn subscribe(text: &Bytes) -> Result<Word> {
     let subscribe: Subscribe<'_> = read(text, "`{\"op\":\"subscribe\"}`")?;
-    if subscribe.group.is_some() {
-        return Err(Error::client(Code::NotYet, "`group` comes with a later version"));
+    let credit = subscribe.credit.map(credit).transpose()?;
+    if let Some(group) = &subscribe.group {
+        if subscribe.cursor.is_some() {
+            return Err(wrong("`group` and `cursor` exclude each other: a group has a place of its own"));
+        }
+        return Ok(Word::Join(Join {
+            group: pull::group(group).map_err(|error| wrong(error.to_string()))?,
+            start: subscribe.from.as_deref().map_or(Ok(Start::Earliest), query::from)?,
+            credit,
+        }));
     }
     let start = match (&subscribe.from, &subscribe.cursor) {
         (Some(_), Some(_)) => return Err(wrong("`from` and `cursor` exclude each other")),
@@ -163,7 +182,7 @@ fn subscribe(text: &Bytes) -> Result<Word> {
         (None, Some(cursor)) => Start::After(query::cursor(cursor, "cursor")?),
         (None, None) => Start::Latest,
     };
-    Ok(Word::Subscribe(start, subscribe.credit.map(credit).transpose()?))
+    Ok(Word::Subscribe(start, credit))
 }
 fn credit(Count(n): Count) -> Result<u32> {
     if n <= MOST_CREDIT {
@@ -189,6 +208,7 @@ mod tests {
             key: None,
             id: None,
             headers: Headers::EMPTY,
+            times: crate::http::timing::Times::default(),
         };
         parse(&Bytes::from_static(text.as_bytes()), &stamp)
     }
@@ -212,6 +232,20 @@ mod tests {
         let (_, after) = parsed(r#"{"op":"subscribe","cursor":"7.3"}"#);
         assert!(matches!(after, Ok(Word::Subscribe(Start::After(_), None))));
         assert!(matches!(parsed(r#"{"op":"credit","n":5}"#).1, Ok(Word::Credit(5))));
+        let Ok(Word::Join(join)) = parsed(r#"{"op":"subscribe","group":"workers","credit":8}"#).1 else {
+            panic!()
+        };
+        assert_eq!(
+            (join.group.as_str(), join.start, join.credit),
+            ("workers", Start::Earliest, Some(8))
+        );
+        let (reference, settled) = parsed(r#"{"op":"settle","ref":1,"ack":["a"],"nack":[{"lease":"b","delay":"5s"}]}"#);
+        let Ok(Word::Settle(settled)) = settled else { panic!() };
+        assert_eq!((reference.as_deref(), settled.len()), (Some("1"), 2));
+        let (_, timed) = parsed(r#"{"op":"publish","payload":1,"ttl":"10s","delay":"5s"}"#);
+        let Ok(Word::Publish(timed, ..)) = timed else { panic!() };
+        let timing = timed.timing.unwrap();
+        assert_eq!(timing.expires.unwrap() - timing.due.unwrap(), 5_000_000);
     }
     #[test]
     fn what_is_wrong_is_told_with_its_reference() {
@@ -225,12 +259,14 @@ mod tests {
             (r#"{"op":"publish","ref":"r","payload":1,"ack":"sure"}"#, Code::BadFrame),
             (r#"{"op":"publish","ref":"r","payload":1,"key":"k","partition":0}"#, Code::BadFrame),
             (r#"{"op":"publish","ref":"r","payload":1,"encoding":"base64"}"#, Code::BadItem),
-            (r#"{"op":"publish","ref":"r","payload":1,"ttl":"1s"}"#, Code::NotYet),
+            (r#"{"op":"publish","ref":"r","payload":1,"ttl":"1w"}"#, Code::BadItem),
             (
                 r#"{"op":"publish","ref":"r","payload":1,"headers":{"authorization":"x"}}"#,
                 Code::BadItem,
             ),
-            (r#"{"op":"subscribe","ref":"r","group":"g"}"#, Code::NotYet),
+            (r#"{"op":"subscribe","ref":"r","group":"a/b"}"#, Code::BadFrame),
+            (r#"{"op":"subscribe","ref":"r","group":"$api"}"#, Code::BadFrame),
+            (r#"{"op":"subscribe","ref":"r","group":"g","cursor":"7.3"}"#, Code::BadFrame),
             (r#"{"op":"subscribe","ref":"r","from":"earliest","cursor":"1"}"#, Code::BadFrame),
             (r#"{"op":"subscribe","ref":"r","cursor":"abc"}"#, Code::BadCursor),
             (r#"{"op":"subscribe","ref":"r","from":"tomorrow"}"#, Code::BadQuery),
@@ -238,7 +274,7 @@ mod tests {
             (r#"{"op":"credit","ref":"r","n":1.5}"#, Code::BadFrame),
             (r#"{"op":"publish","ref":"r","payload":1,"partition":4294967296}"#, Code::BadFrame),
             (r#"{"op":"credit","ref":"r","n":2000000}"#, Code::BadFrame),
-            (r#"{"op":"settle","ref":"r","ack":[]}"#, Code::NotYet),
+            (r#"{"op":"settle","ref":"r","ack":[]}"#, Code::BadFrame),
         ] {
             let (reference, word) = parsed(text);
             let error = word.err().unwrap_or_else(|| panic!("{text}"));

@@ -1,0 +1,293 @@
+//! `POST path/_pull` and `POST path/_settle`: workers take messages on a lease, and say what became of them.
+use super::{
+    batch,
+    body::Body,
+    call::Call,
+    flight::Aboard,
+    items,
+    problem::with_type,
+    publish, query, read,
+    service::Gateway,
+    settle::{self, LEASE, Members},
+    upload,
+};
+use crate::listener::Connection;
+use futures::future::join_all;
+use http::{HeaderValue, Method, Response, header, request::Parts};
+use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use std::{sync::Arc, time::Duration};
+use tidegate_core::{
+    clock::Rfc3339,
+    endpoint::{GroupName, Start},
+    error::{Code, Error, Result},
+};
+use tidegate_gateway::{
+    flow,
+    handle::RouteHandle,
+    pulls::{Pulled, Wish},
+    settings::Pull,
+};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// What a worker gets when it names no number, and at most.
+const LIMIT: u32 = 100;
+const MOST: u32 = 1_000;
+/// How long it waits when it names no time, and at most: proxies give up.
+const WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+const GROUP: &str = "default";
+/// 10,000 leases with their delays and reasons.
+const LARGEST: u64 = 2 << 20;
+
+/// What stands below a path and is no path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Pull,
+    Settle,
+}
+impl Verb {
+    /// The path it stands below.
+    pub(super) fn of(path: &str) -> Option<(&str, Self)> {
+        let (path, verb) = path.rsplit_once('/')?;
+        match verb {
+            "_pull" => Some((path, Self::Pull)),
+            "_settle" => Some((path, Self::Settle)),
+            _ => None,
+        }
+    }
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pull => "_pull",
+            Self::Settle => "_settle",
+        }
+    }
+    /// An api without that entrypoint.
+    pub(super) fn absent(self) -> Error {
+        Error::client(
+            Code::NotFound,
+            format!("this api has no entrypoint `pull`, so no `{}`", self.as_str()),
+        )
+        .with_hint("the api's `entrypoints: { pull: {} }` turns it on, where its backend knows groups")
+    }
+}
+
+/// Answers a request to a verb.
+pub(super) async fn answer(
+    verb: Verb,
+    call: Call<'_>,
+    parts: &Parts,
+    body: &mut Option<Incoming>,
+    gateway: &Gateway,
+    connection: &Arc<Connection>,
+    mut aboard: Aboard,
+) -> Result<Response<Body>> {
+    let Some(settings) = &call.route.api.pull else {
+        return Err(verb.absent());
+    };
+    if parts.method != Method::POST {
+        let text = format!("`{}` is asked by POST", verb.as_str());
+        return Err(Error::client(Code::MethodNotAllowed, text).with_hint("allowed: POST"));
+    }
+    publish::none_of_ours(&parts.headers)?;
+    let pace = gateway.settings.body_pace;
+    let text = upload::read(body, LARGEST, pace, &mut aboard).await?;
+    let members: Members<'_> = match &text[..] {
+        [] => Members(Vec::new()),
+        text => serde_json::from_slice(text)
+            .map_err(|error| Error::client(Code::NotJson, format!("expected a JSON object: {}", batch::without_place(&error))))?,
+    };
+    match verb {
+        Verb::Pull => {
+            let query = query::Query::parse(parts.uri.query().unwrap_or_default())?;
+            if (&query.from, &query.cursor, query.limit, query.wait) != (&None, &None, None, None) {
+                return Err(
+                    Error::client(Code::BadQuery, "`_pull` takes only `include` in the URL").with_hint("the rest stands in the body")
+                );
+            }
+            let shown = read::shown(&query, call.route)?;
+            let wish = wish(&members, settings)?;
+            pull(&call, &wish, shown, gateway, connection).await
+        }
+        Verb::Settle => {
+            if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+                return Err(Error::client(Code::BadQuery, "`_settle` takes no query parameters"));
+            }
+            let settlements = settle::parse(&members, &[]).map_err(|why| {
+                Error::client(Code::BadRequest, why).with_hint("such as `{\"ack\":[LEASE],\"nack\":[{\"lease\":LEASE,\"delay\":\"5s\"}]}`")
+            })?;
+            let mut x = call.exchange();
+            flow::admit(call.route, &mut x).await?;
+            let leases = gateway.pulls.leases()?;
+            // All at once, and then all are waited for: they share the log's next frame.
+            let settling = settlements.into_iter().map(|one| {
+                let verdict = leases.settle(&call.route.name, &one.lease, one.outcome);
+                async move { verdict.await.map(|verdict| (one.lease, verdict)) }
+            });
+            let verdicts: Vec<_> = join_all(settling).await.into_iter().collect::<Result<_>>()?;
+            let mut out = b"{".to_vec();
+            settle::results(&verdicts, &mut out);
+            out.extend_from_slice(b"}\n");
+            Ok(with_type(Body::full(out), JSON))
+        }
+    }
+}
+async fn pull(
+    call: &Call<'_>,
+    wish: &Wish,
+    shown: items::Parts,
+    gateway: &Gateway,
+    connection: &Arc<Connection>,
+) -> Result<Response<Body>> {
+    let gone = || Error::client(Code::NotFound, "the api is gone");
+    let mut x = call.exchange();
+    flow::admit(call.route, &mut x).await?;
+    let mut handle = RouteHandle::new(&gateway.world, call.host, call.path).ok_or_else(gone)?;
+    let mut drain = gateway.drain.clone();
+    let pulled = gateway.pulls.pull(&mut handle, &x, wish, &mut drain).await?;
+    let bytes = gateway.flight.carry(page(&pulled, shown), connection)?;
+    let mut response = with_type(Body::leased(bytes, pulled.offered, pulled.parcel), JSON);
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+/// The items GET would answer, each with its lease and its attempt.
+fn page(pulled: &Pulled, shown: items::Parts) -> Vec<u8> {
+    let bytes: usize = pulled.items.iter().map(|(item, _)| item.message.size()).sum();
+    let mut out = Vec::with_capacity(pulled.items.len() * 240 + bytes * 9 / 8 + 64);
+    out.extend_from_slice(b"{\"items\":[");
+    let mut clock = Rfc3339::default();
+    for (at, (item, lease)) in pulled.items.iter().enumerate() {
+        out.extend_from_slice(if at > 0 { b",{" } else { b"{" });
+        items::members(item, shown, &mut clock, &mut out);
+        items::leased(lease, item.attempt, &mut out);
+        out.push(b'}');
+    }
+    out.push(b']');
+    if let Some(gap) = &pulled.gap {
+        out.extend_from_slice(b",\"gap\":");
+        items::gap(gap, &mut out);
+    }
+    out.extend_from_slice(b"}\n");
+    out
+}
+fn wish(members: &Members<'_>, settings: &Pull) -> Result<Wish> {
+    let mut wish = Wish {
+        group: group(GROUP)?,
+        limit: LIMIT,
+        wait: WAIT,
+        lease_for: settings.lease_for,
+        start: Start::Earliest,
+    };
+    let mut seen: Vec<&str> = Vec::new();
+    for (name, value) in &members.0 {
+        if seen.contains(&name.as_str()) {
+            return Err(wrong(format!("`{name}` is there twice")));
+        }
+        match name.as_str() {
+            "group" => wish.group = group(&text(name, value, "a name of letters, digits, `.`, `_` and `-`")?)?,
+            "limit" => {
+                let expected = format!("a whole number from 1 to {MOST}");
+                let limit: u64 = value_of(name, value, &expected)?;
+                if limit == 0 {
+                    return Err(told(name, value, &expected));
+                }
+                wish.limit = u32::try_from(limit).unwrap_or(MOST).min(MOST);
+            }
+            "wait" => {
+                let text = text(name, value, "a duration such as `0s`, `500ms` or `5s`")?;
+                let any = (Duration::ZERO, Duration::from_hours(24));
+                wish.wait = settle::time(name, &text, any).map_err(wrong)?.min(LONGEST_WAIT);
+            }
+            "lease_for" => {
+                let text = text(name, value, "a duration such as `30s`")?;
+                wish.lease_for = settle::time(name, &text, LEASE).map_err(wrong)?;
+            }
+            "from" => wish.start = query::from(&text(name, value, "a place such as `earliest` or `latest`")?)?,
+            other => {
+                return Err(wrong(format!(
+                    "unknown member `{}`: expected `group`, `limit`, `wait`, `lease_for` or `from`",
+                    other.escape_debug()
+                )));
+            }
+        }
+        seen.push(name);
+    }
+    Ok(wish)
+}
+/// A group that clients may name.
+pub(super) fn group(name: &str) -> Result<GroupName> {
+    GroupName::new(name).ok_or_else(|| {
+        let name: String = name.chars().take(64).collect();
+        wrong(format!(
+            "`group` is `{}`: expected a letter or digit, then letters, digits, `.`, `_`, `-`, at most 255",
+            name.escape_debug()
+        ))
+    })
+}
+fn text(name: &str, value: &RawValue, expected: &str) -> Result<String> {
+    value_of(name, value, expected)
+}
+fn value_of<T: DeserializeOwned>(name: &str, value: &RawValue, expected: &str) -> Result<T> {
+    serde_json::from_str(value.get()).map_err(|_| told(name, value, expected))
+}
+fn told(name: &str, value: &RawValue, expected: &str) -> Error {
+    let value: String = value.get().chars().take(64).collect();
+    wrong(format!("`{name}` is `{}`: expected {expected}", value.escape_debug()))
+}
+fn wrong(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::client(Code::BadRequest, text).with_hint("`{}` pulls what there is for the group `default`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wished(text: &str) -> Result<Wish> {
+        let settings = Pull {
+            lease_for: Duration::from_secs(30),
+        };
+        wish(&serde_json::from_str(text).unwrap(), &settings)
+    }
+    #[test]
+    fn nothing_asked_is_a_wish_too() {
+        let wish = wished("{}").unwrap();
+        assert_eq!((wish.group.as_str(), wish.limit, wish.wait), ("default", LIMIT, WAIT));
+        assert_eq!((wish.lease_for, wish.start), (Duration::from_secs(30), Start::Earliest));
+        let wish = wished(r#"{"group":"w","limit":5000,"wait":"2h","lease_for":"1m","from":"latest"}"#).unwrap();
+        assert_eq!((wish.group.as_str(), wish.limit, wish.wait), ("w", MOST, LONGEST_WAIT));
+        assert_eq!((wish.lease_for, wish.start), (Duration::from_mins(1), Start::Latest));
+    }
+    #[test]
+    fn what_is_wrong_is_told_by_its_name() {
+        for (text, told) in [
+            (r#"{"group":"$api/other/-/x"}"#, "`group` is `$api/other/-/x`: expected a letter"),
+            (r#"{"group":"a/b"}"#, "`group` is `a/b`"),
+            (r#"{"group":7}"#, "`group` is `7`: expected a name"),
+            (r#"{"limit":0}"#, "`limit` is `0`: expected a whole number from 1 to 1000"),
+            (r#"{"limit":"5"}"#, "`limit` is"),
+            (r#"{"limit":-1}"#, "`limit` is `-1`"),
+            (r#"{"limit":1.5}"#, "`limit` is `1.5`"),
+            (r#"{"wait":5}"#, "`wait` is `5`: expected a duration"),
+            (r#"{"wait":"long"}"#, "`wait` is `long`"),
+            (r#"{"lease_for":"100ms"}"#, "`lease_for` is `100ms`"),
+            (r#"{"lease_for":"13h"}"#, "from 1s to 12h"),
+            (r#"{"grup":"a"}"#, "unknown member `grup`: expected `group`"),
+            (r#"{"limit":1,"limit":2}"#, "`limit` is there twice"),
+        ] {
+            let error = wished(text).unwrap_err();
+            assert!(error.to_string().contains(told), "{text}: {error}");
+            assert!(error.code() == Code::BadRequest && error.hint().is_some());
+        }
+        assert_eq!(wished(r#"{"from":"soon"}"#).unwrap_err().code(), Code::BadQuery);
+    }
+    #[test]
+    fn a_verb_stands_below_a_path() {
+        assert_eq!(Verb::of("/orders/_pull"), Some(("/orders", Verb::Pull)));
+        assert_eq!(Verb::of("/_settle"), Some(("", Verb::Settle)));
+        assert_eq!(Verb::of("/orders/pull"), None);
+        assert_eq!(Verb::of("/orders/_pull/x"), None);
+    }
+}

@@ -1,0 +1,323 @@
+//! The one loop from a consumer to an action: webhooks now, rule actions and bridges later. It retries, keeps order where that is asked,
+//! and leaves a target alone that is ill.
+//!
+//! It relies on its source for one thing beside the contract of a consumer: what is given back comes again in the order of its moments
+//! (due first, and for the same moment by position), before anything fresh.
+mod backoff;
+mod breaker;
+mod lines;
+mod progress;
+#[cfg(test)]
+mod tests;
+
+pub use backoff::Backoff;
+pub use breaker::Breaker;
+pub use progress::{BOUNDS, Count, Progress, State};
+
+use backoff::{GivenUp, chance};
+use breaker::{Circuit, Pass, Said};
+use futures::{StreamExt, stream::FuturesUnordered};
+use lines::{Lines, Load};
+use std::time::Duration;
+use tidegate_core::{
+    action::{Action, BatchError, is_targets},
+    clock,
+    delivery::{Delivery, Received},
+    drain::Watch,
+    endpoint::{Consumer, Limit},
+    error::{Code, Error, Result, Retry},
+    settle::Outcome,
+};
+use tokio::time::{Instant, sleep_until};
+
+/// How messages go to an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pumping {
+    /// What must go one after the other.
+    pub order: Order,
+    /// Calls at once, at most; the action's own limit holds beside it.
+    pub parallel: u32,
+    /// How long a call that is not full waits for more messages.
+    pub linger: Duration,
+    /// What becomes of what failed.
+    pub retry: Backoff,
+    /// When the target is left alone.
+    pub breaker: Breaker,
+}
+/// What must go one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Nothing.
+    None,
+    /// Messages of one key. A failing key holds only itself.
+    Key,
+    /// All of them.
+    All,
+}
+/// Why a pump ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// The source has no more to give.
+    SourceEnded,
+    /// The gateway is shutting down, or whoever owns the pump wants it to end.
+    Draining,
+    /// The target wants nothing more.
+    TargetGone(Error),
+}
+
+/// Until the source ends, the drain begins or the target wants nothing more. Calls under way are waited for; the owner whose patience ends
+/// first drops the future. Fails when the source does, after the calls under way.
+///
+/// Cancel-safe: whatever ends it, each message is settled or given back, once. What was not tried counts no attempt; a call that was cut
+/// short counts one, for the target may have got it.
+pub async fn pump(from: Box<dyn Consumer>, to: &dyn Action, how: &Pumping, progress: &Progress, mut drain: Watch) -> Result<Ended> {
+    let _guard = drain.guard();
+    let ended = run(from, to, how, progress, &mut drain).await;
+    match &ended {
+        Ok(Ended::TargetGone(error)) | Err(error) => progress.stopped(&error.to_string()),
+        Ok(Ended::Draining) => progress.stopped("draining"),
+        Ok(Ended::SourceEnded) => progress.stopped("the source has ended"),
+    }
+    ended
+}
+async fn run(mut from: Box<dyn Consumer>, to: &dyn Action, how: &Pumping, progress: &Progress, drain: &mut Watch) -> Result<Ended> {
+    let limits = to.limits();
+    let most = limits.in_flight.min(how.parallel).max(1) as usize;
+    let mut state = Pump {
+        how,
+        progress,
+        lines: Lines::new(how.order, progress),
+        circuit: Circuit::new(how.breaker),
+        ended: None,
+        error: None,
+    };
+    progress.connected();
+    // After `state`, so that it goes first: a call that is cut gives back before what waits behind it does.
+    let mut calls = FuturesUnordered::new();
+    loop {
+        let now = Instant::now();
+        let mut wake = None;
+        if state.ended.is_none() {
+            while calls.len() < most
+                && let Some(pass) = state.circuit.pass(now)
+            {
+                let batch = if pass.probe { one(limits.batch) } else { limits.batch };
+                let linger = if pass.probe { Duration::ZERO } else { how.linger };
+                wake = state.lines.ripe_at(batch, linger, now).filter(|at| *at > now);
+                if wake.is_some() {
+                    break;
+                }
+                let Some(load) = state.lines.load(batch, now) else { break };
+                state.circuit.begin(pass);
+                calls.push(call(to, load, pass, progress));
+            }
+        } else if calls.is_empty() {
+            return state.ended.unwrap_or(Ok(Ended::SourceEnded));
+        }
+        let fetch_at = state.fetch_at(now);
+        let fetch = fetch_at.is_some_and(|at| at <= now);
+        let wakes = [wake, fetch_at.filter(|at| *at > now), state.lines.tidy_at()];
+        let wake = wakes.into_iter().flatten().min();
+        let waking = async {
+            match wake {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = drain.started(), if state.ended.is_none() => {
+                from.drain();
+                state.end(Ok(Ended::Draining));
+            }
+            Some(called) = calls.next(), if !calls.is_empty() => state.hear(called),
+            next = from.next(state.reads(limits.batch, most)), if fetch => match next {
+                Ok(Some(delivery)) => state.take(delivery),
+                Ok(None) => state.end(Ok(Ended::SourceEnded)),
+                Err(error) => state.end(Err(error)),
+            },
+            () = waking => {
+                let now = Instant::now();
+                if fetch && calls.is_empty() && !state.lines.is_ready() {
+                    state.lines.idle(now);
+                }
+                state.lines.tidy(now);
+            }
+        }
+    }
+}
+fn one(batch: Limit) -> Limit {
+    Limit { messages: 1, ..batch }
+}
+/// A call that has ended.
+struct Called {
+    load: Load,
+    result: Result<(), BatchError>,
+    pass: Pass,
+}
+async fn call(to: &dyn Action, load: Load, pass: Pass, progress: &Progress) -> Called {
+    let _sent = progress.began(load.items.len());
+    let began = Instant::now();
+    let result = to.perform(&load.items).await;
+    progress.ended(began.elapsed());
+    Called { load, result, pass }
+}
+struct Pump<'a> {
+    how: &'a Pumping,
+    progress: &'a Progress,
+    lines: Lines<'a>,
+    circuit: Circuit,
+    /// Nothing more is read or sent.
+    ended: Option<Result<Ended>>,
+    /// What was met last.
+    error: Option<String>,
+}
+impl Pump<'_> {
+    fn end(&mut self, why: Result<Ended>) {
+        self.lines.give_back(Instant::now());
+        // What happened first is why.
+        self.ended.get_or_insert(why);
+    }
+    /// When the source may be asked; `None`: something else has to happen first.
+    fn fetch_at(&self, now: Instant) -> Option<Instant> {
+        if self.ended.is_some() {
+            return None;
+        }
+        let room = self.lines.room_at(now);
+        match self.circuit.probe_at() {
+            // One message is enough for a probe.
+            Some(_) if self.lines.is_ready() => None,
+            Some(probe_at) => Some(probe_at.max(room)),
+            None if self.circuit.is_open() => None,
+            None => Some(room),
+        }
+    }
+    /// How much is read at once.
+    fn reads(&self, batch: Limit, calls: usize) -> Limit {
+        if self.circuit.is_open() || self.lines.is_full() {
+            return one(batch);
+        }
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        Limit {
+            messages: batch
+                .messages
+                .saturating_mul(calls)
+                .clamp(batch.messages, batch.messages.max(1_024)),
+            bytes: batch.bytes.saturating_mul(calls).clamp(batch.bytes, batch.bytes.max(1 << 20)),
+        }
+    }
+    fn take(&mut self, delivery: Delivery) {
+        if let Some(gap) = delivery.gap() {
+            self.progress.add(Count::Missed, gap.count());
+        }
+        let (items, mut ack) = delivery.into_parts();
+        let now = Instant::now();
+        for item in items {
+            let Some(mut duty) = ack.take(item.slot) else { continue };
+            if item.attempt > self.how.retry.attempts.max(1) {
+                self.progress.add(Count::Attempts, 1);
+                duty.settle_all(GivenUp::Attempts.outcome(&"the last attempt was cut short"));
+                continue;
+            }
+            self.lines.take(item, duty, now);
+        }
+        if let Some(until) = self.circuit.probe_at().filter(|probe_at| *probe_at > now) {
+            self.lines.give_back(until);
+        }
+    }
+    fn hear(&mut self, called: Called) {
+        let Called { load, result, pass } = called;
+        let now = Instant::now();
+        let mut told = Told::default();
+        let (how, progress) = (self.how, self.progress);
+        let said = said(result.as_ref().err(), load.items.len());
+        self.lines.unload(load, now, |at, item| {
+            let error = result.as_ref().err().and_then(|failed| failed.of(at));
+            told.outcome(error, item, how, progress, now)
+        });
+        if told.delivered > 0 {
+            progress.succeeded(told.delivered);
+        }
+        if let Some(error) = &told.error {
+            self.error = Some(error.clone());
+        }
+        let was_open = self.circuit.is_open();
+        self.circuit.hear(pass, said, now);
+        if let Some(error) = told.gone {
+            self.end(Ok(Ended::TargetGone(error)));
+        } else if let Some(probe_at) = self.circuit.probe_at() {
+            if !was_open {
+                progress.add(Count::Opened, 1);
+            }
+            self.lines.give_back(probe_at);
+            progress.open(probe_at.saturating_duration_since(now), self.error.as_deref());
+        } else if self.circuit.is_open() {
+            // A probe is under way, and this was another call.
+        } else if let Some(next) = told.next {
+            progress.retrying(next, self.error.as_deref().unwrap_or_default());
+        } else if !self.lines.is_failing(now) {
+            progress.connected();
+        } else if was_open {
+            progress.retrying(Duration::ZERO, self.error.as_deref().unwrap_or_default());
+        }
+    }
+}
+/// What a call says, item by item.
+#[derive(Default)]
+struct Told {
+    delivered: u64,
+    /// The next attempt of what failed.
+    next: Option<Duration>,
+    error: Option<String>,
+    gone: Option<Error>,
+}
+impl Told {
+    fn outcome(&mut self, error: Option<&Error>, item: &Received, how: &Pumping, progress: &Progress, now: Instant) -> Outcome {
+        let Some(error) = error else {
+            self.delivered += 1;
+            return Outcome::Ack;
+        };
+        self.error.get_or_insert_with(|| error.to_string());
+        if error.code() == Code::TargetGone {
+            self.gone.get_or_insert_with(|| error.again());
+            progress.add(Count::Held, 1);
+            return Outcome::Hold { until: now };
+        }
+        match how.retry.after(error, item, clock::now_us(), chance()) {
+            Ok(after) => {
+                progress.add(Count::Retried, 1);
+                self.next = Some(self.next.map_or(after, |next| next.min(after)));
+                Outcome::Requeue { after: Some(after) }
+            }
+            Err(why) => {
+                let count = match why {
+                    GivenUp::Attempts => Count::Attempts,
+                    GivenUp::Refused => Count::Refused,
+                    GivenUp::Time => Count::Time,
+                };
+                progress.add(count, 1);
+                why.outcome(error)
+            }
+        }
+    }
+}
+/// What a call says of its target, whatever it says of the messages.
+fn said(failed: Option<&BatchError>, items: usize) -> Said {
+    let Some(failed) = failed else { return Said::Well };
+    let mut ill = None;
+    for at in 0..items {
+        match failed.of(at) {
+            None => return Said::Well,
+            Some(error) if is_targets(error) => {
+                let asked = match error.retry() {
+                    Retry::After(asked) => Some(asked),
+                    Retry::Now | Retry::No => None,
+                };
+                ill = Some(asked.max(ill.flatten()));
+            }
+            // It answered, and meant the message.
+            Some(error) if error.code() == Code::TargetRefused => return Said::Well,
+            Some(_) => {}
+        }
+    }
+    ill.map_or(Said::Nothing, Said::Ill)
+}

@@ -1,0 +1,609 @@
+//! What waits for its call, in the order it must go: a line per key, or one for all. Behind a message that is to be tried again everything
+//! of its line goes back to where it came from, so that a failing line takes nobody's place.
+use super::{
+    Order,
+    progress::{Count, Progress},
+};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
+use tidegate_core::{
+    delivery::Received,
+    endpoint::Limit,
+    position::Position,
+    settle::{Ack, Outcome},
+};
+use tokio::time::Instant;
+
+/// What is given back comes again in the order of its moments. What has not come this long after its moment, although something of a later
+/// moment has, comes no more: it expired, or another member of the group has it.
+const GRACE: Duration = Duration::from_secs(1);
+/// A line of which nothing came for this long behind its last moment is forgotten.
+const FORGET: Duration = Duration::from_mins(1);
+/// A call that takes longer holds nobody up but its own line: what waits behind it goes back for a while.
+const SLOW: Duration = Duration::from_secs(1);
+/// The longest such while.
+const WHILE: Duration = Duration::from_secs(5);
+/// So many given back are remembered, at some 100 bytes each. With more, nothing new is read until one of them is due.
+pub(super) const MOST_AWAY: usize = 100_000;
+
+pub(super) struct Lines<'a> {
+    order: Order,
+    progress: &'a Progress,
+    by_key: HashMap<Key, Line>,
+    /// Lines with something to send and no call under way.
+    ready: VecDeque<Key>,
+    /// What has no order.
+    loose: VecDeque<(Received, Ack)>,
+    loose_goes_first: bool,
+    /// Since when something is ready.
+    since: Option<Instant>,
+    tickets: u64,
+    away: usize,
+    /// Those of them that were tried.
+    failing: usize,
+    /// When the last of the loose ones that failed is due.
+    latest: Option<Instant>,
+    /// Whatever was due before that has come.
+    reached: Instant,
+    tidied: Instant,
+}
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    All,
+    Of(Bytes),
+}
+/// What must go one after the other. Tickets say in which order its messages came for the first time.
+#[derive(Default)]
+struct Line {
+    waiting: VecDeque<(u64, Received, Ack)>,
+    /// A call is under way, since then.
+    calling: Option<Instant>,
+    /// Given back, by ticket: only the first may pass.
+    away: BTreeMap<u64, Away>,
+    tickets: HashMap<Position, u64>,
+    /// What has no position is not known again: until then nothing passes.
+    shut_until: Option<Instant>,
+}
+struct Away {
+    position: Position,
+    due: Instant,
+    tried: bool,
+}
+/// One call's worth.
+pub(super) struct Load {
+    pub(super) items: Vec<Received>,
+    duties: Vec<Duty>,
+}
+struct Duty {
+    ack: Ack,
+    line: Option<(Key, u64)>,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(order: Order, progress: &'a Progress) -> Self {
+        Self {
+            order,
+            progress,
+            by_key: HashMap::new(),
+            ready: VecDeque::new(),
+            loose: VecDeque::new(),
+            loose_goes_first: false,
+            since: None,
+            tickets: 0,
+            away: 0,
+            failing: 0,
+            latest: None,
+            reached: Instant::now(),
+            tidied: Instant::now(),
+        }
+    }
+    /// One more message: it waits for its call, or goes back because of what went back before it.
+    pub(super) fn take(&mut self, item: Received, mut ack: Ack, now: Instant) {
+        let key = match (self.order, &item.message.key) {
+            (Order::All, _) => Key::All,
+            (Order::Key, Some(key)) => Key::Of(key.clone()),
+            (Order::Key | Order::None, _) => {
+                self.since.get_or_insert(now);
+                return self.loose.push_back((item, ack));
+            }
+        };
+        if !self.by_key.contains_key(&key) {
+            // It may stay longer than the chunk it was cut from.
+            let own = match &key {
+                Key::Of(bytes) => Key::Of(Bytes::copy_from_slice(bytes)),
+                Key::All => Key::All,
+            };
+            if self.by_key.is_empty() {
+                self.tidied = now;
+            }
+            self.by_key.insert(own, Line::default());
+        }
+        let Some(line) = self.by_key.get_mut(&key) else { return };
+        let known = item.position.and_then(|position| line.tickets.remove(&position));
+        let ticket = known.unwrap_or_else(|| {
+            self.tickets += 1;
+            self.tickets
+        });
+        let mut moment = now;
+        if let Some(back) = line.away.remove(&ticket) {
+            self.away -= 1;
+            self.failing -= usize::from(back.tried);
+            moment = back.due;
+        }
+        self.reached = self.reached.max(moment);
+        let (lost, tried) = line.forget_before(ticket, self.reached, now);
+        self.away -= lost;
+        self.failing -= tried;
+        let slow = line.slow(now).filter(|_| self.order == Order::Key);
+        if let Some(until) = line.shut(ticket, self.reached, now).or(slow) {
+            self.away += line.give_back(ticket, item.position, &mut ack, until);
+            self.progress.add(Count::Held, 1);
+            return;
+        }
+        line.waiting.push_back((ticket, item, ack));
+        if line.calling.is_none() && line.waiting.len() == 1 {
+            self.since.get_or_insert(now);
+            self.ready.push_back(key);
+        }
+    }
+    /// Whether something could be sent.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.loose.is_empty() || !self.ready.is_empty()
+    }
+    /// When what is ready has waited long enough for more; `None`: nothing is ready.
+    pub(super) fn ripe_at(&self, limit: Limit, linger: Duration, now: Instant) -> Option<Instant> {
+        if !self.is_ready() {
+            return None;
+        }
+        let full = || {
+            let mut messages = self.loose.len();
+            let mut bytes: usize = self
+                .loose
+                .iter()
+                .take(limit.messages as usize)
+                .map(|(item, _)| item.message.size())
+                .sum();
+            let mut lines = self.ready.iter().filter_map(|key| self.by_key.get(key));
+            while messages < limit.messages as usize && bytes < limit.bytes as usize {
+                let Some(line) = lines.next() else { return false };
+                messages += line.waiting.len();
+                bytes += line.waiting.iter().map(|(_, item, _)| item.message.size()).sum::<usize>();
+            }
+            true
+        };
+        if linger.is_zero() || full() {
+            return Some(now);
+        }
+        self.since.map(|since| since + linger)
+    }
+    /// As much of what is ready as one call takes. Lines take turns, and so do those with an order and those without.
+    pub(super) fn load(&mut self, limit: Limit, now: Instant) -> Option<Load> {
+        let mut load = Load {
+            items: Vec::new(),
+            duties: Vec::new(),
+        };
+        let mut room = Room {
+            messages: limit.messages.max(1),
+            bytes: limit.bytes as usize,
+            any: false,
+        };
+        self.loose_goes_first = !self.loose_goes_first;
+        if self.loose_goes_first {
+            self.load_loose(&mut load, &mut room);
+            self.load_lines(&mut load, &mut room, now);
+        } else {
+            self.load_lines(&mut load, &mut room, now);
+            self.load_loose(&mut load, &mut room);
+        }
+        self.since = self.is_ready().then_some(now);
+        (!load.items.is_empty()).then_some(load)
+    }
+    fn load_loose(&mut self, load: &mut Load, room: &mut Room) {
+        while self.loose.front().is_some_and(|(item, _)| room.takes(item))
+            && let Some((item, ack)) = self.loose.pop_front()
+        {
+            load.items.push(item);
+            load.duties.push(Duty { ack, line: None });
+        }
+    }
+    fn load_lines(&mut self, load: &mut Load, room: &mut Room, now: Instant) {
+        while let Some(key) = self.ready.front()
+            && let Some(line) = self.by_key.get_mut(key)
+        {
+            while line.waiting.front().is_some_and(|(_, item, _)| room.takes(item))
+                && let Some((ticket, item, ack)) = line.waiting.pop_front()
+            {
+                line.calling = Some(now);
+                load.items.push(item);
+                load.duties.push(Duty {
+                    ack,
+                    line: Some((key.clone(), ticket)),
+                });
+            }
+            if line.calling.is_none() {
+                return;
+            }
+            self.ready.pop_front();
+        }
+    }
+    /// A call has ended: `decide` says what becomes of each item.
+    pub(super) fn unload(&mut self, load: Load, now: Instant, mut decide: impl FnMut(usize, &Received) -> Outcome) {
+        let mut touched: Vec<Key> = Vec::new();
+        for (at, (item, mut duty)) in load.items.iter().zip(load.duties).enumerate() {
+            let outcome = decide(at, item);
+            let Some((key, ticket)) = duty.line else {
+                if let Outcome::Requeue { after } = outcome {
+                    self.latest = self.latest.max(Some(now + after.unwrap_or_default()));
+                }
+                duty.ack.settle_all(outcome);
+                continue;
+            };
+            if let Some(line) = self.by_key.get_mut(&key) {
+                let (away, failing) = line.settle(ticket, item.position, &mut duty.ack, outcome, now);
+                self.away += away;
+                self.failing += failing;
+            }
+            if touched.last() != Some(&key) {
+                touched.push(key);
+            }
+        }
+        for key in touched {
+            let Some(line) = self.by_key.get_mut(&key) else { continue };
+            line.calling = None;
+            for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
+                match line.shut(ticket, self.reached, now) {
+                    Some(until) => {
+                        self.away += line.give_back(ticket, item.position, &mut ack, until);
+                        self.progress.add(Count::Held, 1);
+                    }
+                    None => line.waiting.push_back((ticket, item, ack)),
+                }
+            }
+            if !line.waiting.is_empty() {
+                self.since.get_or_insert(now);
+                self.ready.push_back(key);
+            } else if line.away.is_empty() && line.shut_until.is_none_or(|until| until <= now) {
+                self.by_key.remove(&key);
+            }
+        }
+    }
+    /// Nothing of what waits is to be sent before that.
+    pub(super) fn give_back(&mut self, until: Instant) {
+        for (_, mut ack) in self.loose.drain(..) {
+            ack.settle_all(Outcome::Hold { until });
+            self.progress.add(Count::Held, 1);
+        }
+        for line in self.by_key.values_mut() {
+            for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
+                self.away += line.give_back(ticket, item.position, &mut ack, until);
+                self.progress.add(Count::Held, 1);
+            }
+        }
+        self.ready.clear();
+        self.since = None;
+    }
+    /// Nothing is out and nothing comes: all that was due has come.
+    pub(super) fn idle(&mut self, now: Instant) {
+        self.reached = self.reached.max(now);
+    }
+    /// When [`Lines::tidy`] has something to do.
+    pub(super) fn tidy_at(&self) -> Option<Instant> {
+        (!self.by_key.is_empty()).then(|| self.tidied + SLOW)
+    }
+    /// What waits behind a slow call goes back for a while; lines of which nothing will come are forgotten.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        self.tidied = now;
+        let keyed = self.order == Order::Key;
+        let (mut away, mut lost, mut failing) = (0, 0, 0);
+        let (progress, reached) = (self.progress, self.reached);
+        self.by_key.retain(|_, line| {
+            if let Some(until) = line.slow(now).filter(|_| keyed) {
+                for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
+                    away += line.give_back(ticket, item.position, &mut ack, until);
+                    progress.add(Count::Held, 1);
+                }
+            }
+            let over = |due: Instant| due + FORGET <= reached;
+            let stale = line.calling.is_none()
+                && line.waiting.is_empty()
+                && line.away.values().all(|away| over(away.due))
+                && line.shut_until.is_none_or(over);
+            if stale {
+                lost += line.away.len();
+                failing += line.away.values().filter(|away| away.tried).count();
+            }
+            !stale
+        });
+        self.away = (self.away + away).saturating_sub(lost);
+        self.failing = self.failing.saturating_sub(failing);
+    }
+    /// When more may be read: what was given back is remembered, and memory is bounded.
+    pub(super) fn room_at(&self, now: Instant) -> Instant {
+        if self.away < MOST_AWAY {
+            return now;
+        }
+        let firsts = self.by_key.values().filter_map(|line| line.away.first_key_value());
+        firsts.map(|(_, away)| away.due).min().unwrap_or(now)
+    }
+    /// Whether more than a message or two may be read.
+    pub(super) fn is_full(&self) -> bool {
+        self.away >= MOST_AWAY
+    }
+    /// Whether messages that failed wait for their next attempt.
+    pub(super) fn is_failing(&self, now: Instant) -> bool {
+        self.failing > 0 || self.latest.is_some_and(|latest| now < latest)
+    }
+}
+/// What was not tried counts no attempt, whatever ended the pump.
+impl Drop for Lines<'_> {
+    fn drop(&mut self) {
+        self.give_back(Instant::now());
+    }
+}
+impl Line {
+    /// Until when nothing with that ticket may pass.
+    fn shut(&self, ticket: u64, reached: Instant, now: Instant) -> Option<Instant> {
+        let before = self.away.first_key_value().filter(|(first, _)| **first < ticket);
+        let before = before.and_then(|(_, away)| {
+            if away.due < reached {
+                Some(away.due + GRACE).filter(|until| now < *until)
+            } else {
+                // It comes behind what is due before it, now or later.
+                Some(away.due.max(now))
+            }
+        });
+        before.or(self.shut_until.filter(|until| now < *until))
+    }
+    /// Forgets what should have come before that ticket and did not: how many, and how many of them were tried.
+    fn forget_before(&mut self, ticket: u64, reached: Instant, now: Instant) -> (usize, usize) {
+        let (mut lost, mut tried) = (0, 0);
+        while let Some(entry) = self.away.first_entry()
+            && *entry.key() < ticket
+            && entry.get().due < reached
+            && entry.get().due + GRACE <= now
+        {
+            let away = entry.remove();
+            self.tickets.remove(&away.position);
+            lost += 1;
+            tried += usize::from(away.tried);
+        }
+        (lost, tried)
+    }
+    /// Until when what waits behind a slow call is better off elsewhere.
+    fn slow(&self, now: Instant) -> Option<Instant> {
+        let took = now.saturating_duration_since(self.calling?);
+        (took >= SLOW).then(|| now + (took / 2).clamp(SLOW, WHILE))
+    }
+    /// How many more are away.
+    fn give_back(&mut self, ticket: u64, position: Option<Position>, ack: &mut Ack, until: Instant) -> usize {
+        ack.settle_all(Outcome::Hold { until });
+        self.remember(ticket, position, until, false)
+    }
+    fn remember(&mut self, ticket: u64, position: Option<Position>, due: Instant, tried: bool) -> usize {
+        let Some(position) = position else {
+            self.shut_until = self.shut_until.max(Some(due));
+            return 0;
+        };
+        self.tickets.insert(position, ticket);
+        self.away.insert(ticket, Away { position, due, tried });
+        1
+    }
+    /// How many more are away, and how many of them were tried.
+    fn settle(&mut self, ticket: u64, position: Option<Position>, ack: &mut Ack, outcome: Outcome, now: Instant) -> (usize, usize) {
+        match outcome {
+            Outcome::Requeue { after } => {
+                // Not before what failed before it.
+                let before = self.away.range(..ticket).next_back();
+                let before = before.map(|(_, away)| away.due.saturating_duration_since(now));
+                let after = after.unwrap_or_default().max(before.unwrap_or_default());
+                ack.settle_all(Outcome::Requeue { after: Some(after) });
+                // The source has looked at the clock by now: what is held until this moment comes behind.
+                let away = self.remember(ticket, position, Instant::now() + after, true);
+                (away, away)
+            }
+            Outcome::Hold { until } => (self.give_back(ticket, position, ack, until), 0),
+            outcome @ (Outcome::Ack | Outcome::Reject { .. } | Outcome::Extend(_)) => {
+                ack.settle_all(outcome);
+                (0, 0)
+            }
+        }
+    }
+}
+/// What a call may still take. One message always fits.
+struct Room {
+    messages: u32,
+    bytes: usize,
+    any: bool,
+}
+impl Room {
+    fn takes(&mut self, item: &Received) -> bool {
+        let size = item.message.size();
+        if self.messages == 0 || self.any && size > self.bytes {
+            return false;
+        }
+        self.any = true;
+        self.messages -= 1;
+        self.bytes = self.bytes.saturating_sub(size);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+    use tidegate_core::{
+        headers::Headers,
+        message::Message,
+        settle::{Returns, Settled},
+        topic::Topic,
+    };
+
+    #[derive(Default)]
+    struct Home(Mutex<Vec<(u64, Outcome)>>);
+    impl Returns for Home {
+        fn take_back(&self, settled: Settled) {
+            self.0
+                .lock()
+                .unwrap()
+                .extend(settled.seqs.map(|seq| (seq, settled.outcome.clone())));
+        }
+    }
+    fn item(offset: u64, key: &'static str, home: &Arc<Home>) -> (Received, Ack) {
+        let message = Message {
+            key: Some(key.into()),
+            ..Message::new(Topic::from("t"), "x")
+        };
+        let received = Received {
+            message: Arc::new(message),
+            position: Some(offset.to_string().parse().unwrap()),
+            attempt: 1,
+            slot: 0,
+            metadata: Headers::EMPTY,
+        };
+        (received, Ack::new(home.clone(), offset, 1))
+    }
+    const ALL: Limit = Limit {
+        messages: 100,
+        bytes: 1 << 20,
+    };
+    const AFTER: Duration = Duration::from_secs(10);
+    struct Room<'a> {
+        lines: Lines<'a>,
+        home: Arc<Home>,
+    }
+    impl<'a> Room<'a> {
+        fn new(progress: &'a Progress) -> Self {
+            Self {
+                lines: Lines::new(Order::Key, progress),
+                home: Arc::default(),
+            }
+        }
+        fn take(&mut self, offset: u64, now: Instant) {
+            let (item, ack) = item(offset, "k", &self.home);
+            self.lines.take(item, ack, now);
+        }
+        fn sent(&mut self, now: Instant) -> Vec<u128> {
+            let Some(load) = self.lines.load(ALL, now) else {
+                return Vec::new();
+            };
+            let offsets = load.items.iter().map(|item| item.position.unwrap().offset).collect();
+            self.lines.unload(load, now, |_, _| Outcome::Ack);
+            offsets
+        }
+        fn fail(&mut self, now: Instant) {
+            let load = self.lines.load(ALL, now).unwrap();
+            self.lines.unload(load, now, |_, _| Outcome::Requeue { after: Some(AFTER) });
+        }
+        fn last(&self) -> (u64, Outcome) {
+            self.home.0.lock().unwrap().last().cloned().unwrap()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn behind_a_failure_everything_waits_elsewhere_and_comes_back_in_order() {
+        let (progress, now) = (Progress::new(), Instant::now());
+        let mut room = Room::new(&progress);
+        room.take(0, now);
+        room.fail(now);
+        for offset in 1..4 {
+            room.take(offset, now);
+            assert_eq!(room.last(), (offset, Outcome::Hold { until: now + AFTER }));
+        }
+        let due = now + AFTER;
+        // Not the first: it goes behind it.
+        room.take(2, due);
+        assert_eq!(room.last(), (2, Outcome::Hold { until: due }));
+        let due = due + Duration::from_millis(1);
+        room.lines.idle(due);
+        room.take(2, due);
+        assert_eq!(
+            room.last(),
+            (
+                2,
+                Outcome::Hold {
+                    until: now + AFTER + GRACE
+                }
+            )
+        );
+        room.take(0, due);
+        room.take(1, due);
+        assert_eq!(room.sent(due), [0, 1]);
+        room.take(4, due);
+        assert!(room.sent(due).is_empty(), "2 and 3 go before it");
+        let later = due + GRACE;
+        room.take(2, later);
+        room.take(3, later);
+        assert_eq!(room.sent(later), [2, 3]);
+        room.take(4, later);
+        assert_eq!(room.sent(later), [4]);
+        assert!(room.lines.by_key.is_empty() && !room.lines.is_failing(later));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_never_comes_back_holds_its_line_for_a_moment_only() {
+        let (progress, now) = (Progress::new(), Instant::now());
+        let mut room = Room::new(&progress);
+        room.take(0, now);
+        room.fail(now);
+        room.take(1, now);
+        let late = now + AFTER + GRACE;
+        room.take(1, now + AFTER);
+        room.take(1, late - Duration::from_millis(1));
+        assert!(room.sent(late).is_empty());
+        room.take(2, late);
+        assert!(room.sent(late).is_empty(), "1 goes before it");
+        room.take(1, late);
+        room.take(2, late);
+        assert_eq!(room.sent(late), [1, 2]);
+        assert!(!room.lines.is_failing(late));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_line_of_which_nothing_comes_is_forgotten() {
+        let (progress, now) = (Progress::new(), Instant::now());
+        let mut room = Room::new(&progress);
+        room.take(0, now);
+        room.fail(now);
+        let over = now + AFTER + FORGET;
+        room.lines.tidy(over);
+        assert_eq!((room.lines.by_key.len(), room.lines.away), (1, 1), "nobody has looked");
+        room.lines.idle(over);
+        room.lines.tidy(over);
+        assert_eq!((room.lines.by_key.len(), room.lines.away, room.lines.failing), (0, 0, 0));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_behind_a_slow_call_goes_back_for_a_while() {
+        let (progress, now) = (Progress::new(), Instant::now());
+        let mut room = Room::new(&progress);
+        room.take(0, now);
+        let load = room.lines.load(ALL, now).unwrap();
+        room.take(1, now);
+        assert!(room.home.0.lock().unwrap().is_empty());
+        let late = now + SLOW;
+        room.lines.tidy(late);
+        assert_eq!(room.last(), (1, Outcome::Hold { until: late + SLOW }));
+        room.take(2, late);
+        assert_eq!(room.last().0, 2);
+        room.lines.unload(load, late, |_, _| Outcome::Ack);
+        room.take(1, late + SLOW);
+        room.take(2, late + SLOW);
+        assert_eq!(room.sent(late + SLOW), [1, 2]);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn what_is_remembered_is_bounded() {
+        let (progress, now) = (Progress::new(), Instant::now());
+        let mut room = Room::new(&progress);
+        room.take(0, now);
+        room.fail(now);
+        assert_eq!(room.lines.room_at(now), now);
+        for offset in 1..MOST_AWAY as u64 {
+            room.take(offset, now);
+        }
+        assert!(room.lines.is_full());
+        assert_eq!(room.lines.room_at(now), now + AFTER, "the first is due then");
+        room.take(0, now + AFTER);
+        assert!(!room.lines.is_full());
+    }
+}

@@ -1,0 +1,235 @@
+//! How a pump is doing, for whoever looks: nobody who reads it holds the pump up.
+use arc_swap::ArcSwap;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tidegate_core::clock;
+
+/// Shared by a pump and its readers; it outlives the pump, so that the next one goes on counting. Times are microseconds since the epoch.
+#[derive(Debug)]
+pub struct Progress {
+    state: ArcSwap<State>,
+    counts: [AtomicU64; Count::ALL.len()],
+    in_flight: AtomicU64,
+    last_success: AtomicI64,
+    took: [AtomicU64; BOUNDS.len() + 1],
+    took_micros: AtomicU64,
+}
+/// What the target is like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing is known against it.
+    Connected {
+        /// From when on.
+        since: i64,
+    },
+    /// Messages wait for their next attempt.
+    Retrying {
+        /// The first failure of this time.
+        since: i64,
+        /// The next attempt, if none comes before.
+        next: i64,
+        /// The last failure.
+        error: Arc<str>,
+    },
+    /// It is left alone.
+    Open {
+        /// From when on.
+        since: i64,
+        /// When it is asked again.
+        probe_at: i64,
+        /// The last failure.
+        error: Arc<str>,
+    },
+    /// Nothing is sent.
+    Stopped {
+        /// From when on.
+        since: i64,
+        /// Why.
+        reason: Arc<str>,
+    },
+}
+impl State {
+    /// One word.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Connected { .. } => "connected",
+            Self::Retrying { .. } => "retrying",
+            Self::Open { .. } => "open",
+            Self::Stopped { .. } => "stopped",
+        }
+    }
+}
+/// What is counted, in messages unless it says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Taken by the target.
+    Delivered,
+    /// Attempts that failed and come again.
+    Retried,
+    /// Given up after the last attempt.
+    Attempts,
+    /// Given up because the target will never take them.
+    Refused,
+    /// Given up for their age.
+    Time,
+    /// Given back without an attempt.
+    Held,
+    /// Lost before they were read: told by the source as a gap.
+    Missed,
+    /// Times the circuit opened.
+    Opened,
+}
+impl Count {
+    /// All there are.
+    pub const ALL: [Self; 8] = [
+        Self::Delivered,
+        Self::Retried,
+        Self::Attempts,
+        Self::Refused,
+        Self::Time,
+        Self::Held,
+        Self::Missed,
+        Self::Opened,
+    ];
+    /// One word, for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retried => "retried",
+            Self::Attempts => "given_up_attempts",
+            Self::Refused => "given_up_refused",
+            Self::Time => "given_up_time",
+            Self::Held => "held",
+            Self::Missed => "missed",
+            Self::Opened => "opened",
+        }
+    }
+}
+/// Upper bounds of the classes calls are sorted into by how long they took, in milliseconds.
+pub const BOUNDS: [u64; 12] = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000];
+
+impl Progress {
+    /// Nothing has happened yet.
+    pub fn new() -> Self {
+        Self {
+            state: ArcSwap::from_pointee(State::Connected { since: clock::now_us() }),
+            counts: Default::default(),
+            in_flight: AtomicU64::new(0),
+            last_success: AtomicI64::new(0),
+            took: Default::default(),
+            took_micros: AtomicU64::new(0),
+        }
+    }
+    /// What the target is like.
+    pub fn state(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+    /// How many there were of it since the start.
+    pub fn count(&self, what: Count) -> u64 {
+        self.counts.get(what as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+    /// Messages that are with the target now.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+    /// When it last took a message.
+    pub fn last_success(&self) -> Option<i64> {
+        Some(self.last_success.load(Ordering::Relaxed)).filter(|at| *at > 0)
+    }
+    /// How many calls took at most that of [`BOUNDS`], each class by itself, the last one longer; and how long all took together.
+    pub fn took(&self) -> ([u64; BOUNDS.len() + 1], Duration) {
+        let mut classes = [0; BOUNDS.len() + 1];
+        for (class, count) in classes.iter_mut().zip(&self.took) {
+            *class = count.load(Ordering::Relaxed);
+        }
+        (classes, Duration::from_micros(self.took_micros.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn add(&self, what: Count, n: u64) {
+        if let Some(count) = self.counts.get(what as usize) {
+            count.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+    pub(super) fn began(&self, messages: usize) -> Sent<'_> {
+        self.in_flight.fetch_add(messages as u64, Ordering::Relaxed);
+        Sent {
+            progress: self,
+            messages: messages as u64,
+        }
+    }
+    pub(super) fn ended(&self, took: Duration) {
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let class = BOUNDS.iter().position(|bound| millis <= *bound).unwrap_or(BOUNDS.len());
+        if let Some(count) = self.took.get(class) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.took_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+    pub(super) fn succeeded(&self, messages: u64) {
+        self.add(Count::Delivered, messages);
+        self.last_success.store(clock::now_us(), Ordering::Relaxed);
+    }
+    pub(super) fn connected(&self) {
+        if !matches!(**self.state.load(), State::Connected { .. }) {
+            self.state.store(Arc::new(State::Connected { since: clock::now_us() }));
+        }
+    }
+    pub(super) fn retrying(&self, next: Duration, error: &str) {
+        let now = clock::now_us();
+        let next = now.saturating_add(micros(next));
+        let was = self.state.load();
+        let (since, next) = match &**was {
+            State::Retrying { since, next: was, .. } => (*since, if *was > now { next.min(*was) } else { next }),
+            // It has been ill for as long as that.
+            State::Open { since, .. } => (*since, next),
+            State::Connected { .. } | State::Stopped { .. } => (now, next),
+        };
+        let error = error.into();
+        self.state.store(Arc::new(State::Retrying { since, next, error }));
+    }
+    /// `error`: what was met now; without it, what was known.
+    pub(super) fn open(&self, probe_in: Duration, error: Option<&str>) {
+        let now = clock::now_us();
+        let was = self.state.load();
+        let (since, known) = match &**was {
+            State::Open { since, error, .. } => (*since, error.clone()),
+            State::Retrying { error, .. } => (now, error.clone()),
+            State::Connected { .. } | State::Stopped { .. } => (now, "".into()),
+        };
+        self.state.store(Arc::new(State::Open {
+            since,
+            probe_at: now.saturating_add(micros(probe_in)),
+            error: error.map_or(known, Into::into),
+        }));
+    }
+    pub(super) fn stopped(&self, reason: &str) {
+        self.state.store(Arc::new(State::Stopped {
+            since: clock::now_us(),
+            reason: reason.into(),
+        }));
+    }
+}
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+/// Messages with the target, until they are not, whatever ended it.
+pub(super) struct Sent<'a> {
+    progress: &'a Progress,
+    messages: u64,
+}
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        self.progress.in_flight.fetch_sub(self.messages, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,616 @@
+use super::*;
+use futures::{FutureExt, future::BoxFuture};
+use proptest::prelude::*;
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tidegate_core::{
+    batch::Batch,
+    drain::Drain,
+    endpoint::{ConsumerSpec, Endpoint, Group, GroupName, Publish, Start},
+    error::Fault,
+    message::Message,
+    topic::Topic,
+};
+use tidegate_testkit::memory::Memory;
+use tokio::time::{sleep, timeout};
+
+const GROUP: &str = "$webhook/crm";
+const HOW: Pumping = Pumping {
+    order: Order::Key,
+    parallel: 8,
+    linger: Duration::ZERO,
+    retry: Backoff {
+        first: Duration::from_secs(1),
+        max: Duration::from_mins(1),
+        attempts: 5,
+        give_up_after: None,
+    },
+    breaker: Breaker {
+        failures: 0,
+        open_for: Duration::from_secs(5),
+        longest: Duration::from_mins(1),
+    },
+};
+/// Virtual: nothing here takes longer.
+const PATIENCE: Duration = Duration::from_hours(2);
+
+/// One call, as the target saw it.
+#[derive(Clone, Debug)]
+struct Seen {
+    at: Instant,
+    payloads: Vec<String>,
+    attempts: Vec<u32>,
+}
+#[derive(Clone, Debug)]
+enum Answer {
+    Taken,
+    Failed(Retry),
+    /// One by one: these indexes fail.
+    Some(Vec<u32>),
+    Down,
+    Gone,
+    Hangs(Duration),
+}
+/// Answers as it is told: first for a payload, then in general.
+struct Target {
+    batch: Limit,
+    in_flight: u32,
+    of: Mutex<HashMap<String, VecDeque<Answer>>>,
+    all: Mutex<VecDeque<Answer>>,
+    seen: Mutex<Vec<Seen>>,
+    down: AtomicBool,
+}
+impl Target {
+    fn new(messages: u32, in_flight: u32) -> Arc<Self> {
+        Arc::new(Self {
+            batch: Limit { messages, bytes: 1 << 20 },
+            in_flight,
+            of: Mutex::default(),
+            all: Mutex::default(),
+            seen: Mutex::default(),
+            down: AtomicBool::new(false),
+        })
+    }
+    fn of(&self, payload: &str, answers: impl IntoIterator<Item = Answer>) {
+        self.of.lock().unwrap().insert(payload.into(), answers.into_iter().collect());
+    }
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+    /// Every payload in the order it was tried.
+    fn order(&self) -> Vec<String> {
+        self.seen().into_iter().flat_map(|seen| seen.payloads).collect()
+    }
+    fn answer(&self, payloads: &[String]) -> Answer {
+        if self.down.load(Ordering::Relaxed) {
+            return Answer::Down;
+        }
+        let mut of = self.of.lock().unwrap();
+        let own = payloads.iter().find_map(|payload| of.get_mut(payload)?.pop_front());
+        own.or_else(|| self.all.lock().unwrap().pop_front()).unwrap_or(Answer::Taken)
+    }
+}
+impl Action for Target {
+    fn limits(&self) -> tidegate_core::action::Limits {
+        tidegate_core::action::Limits {
+            batch: self.batch,
+            in_flight: self.in_flight,
+        }
+    }
+    fn perform<'a>(&'a self, items: &'a [Received]) -> BoxFuture<'a, Result<(), BatchError>> {
+        let payloads: Vec<_> = items
+            .iter()
+            .map(|item| String::from_utf8_lossy(&item.message.payload).into_owned())
+            .collect();
+        let answer = self.answer(&payloads);
+        self.seen.lock().unwrap().push(Seen {
+            at: Instant::now(),
+            payloads,
+            attempts: items.iter().map(|item| item.attempt).collect(),
+        });
+        let error = |code, retry, text: &'static str| Error::new(code, Fault::Broker, text).with_retry(retry);
+        async move {
+            sleep(Duration::from_millis(1)).await;
+            match answer {
+                Answer::Taken => Ok(()),
+                Answer::Failed(Retry::No) => Err(BatchError::All(error(Code::TargetRefused, Retry::No, "400 no"))),
+                Answer::Failed(retry) => Err(BatchError::All(error(Code::TargetRefused, retry, "500 oops"))),
+                Answer::Some(failed) => BatchError::some(
+                    failed
+                        .into_iter()
+                        .map(|at| (at, error(Code::TargetRefused, Retry::Now, "one failed")))
+                        .collect(),
+                ),
+                Answer::Down => Err(BatchError::All(error(Code::TargetDown, Retry::Now, "connection refused"))),
+                Answer::Gone => Err(BatchError::All(error(Code::TargetGone, Retry::No, "410 gone"))),
+                Answer::Hangs(time) => {
+                    sleep(time).await;
+                    Err(BatchError::All(error(Code::TargetTimeout, Retry::Now, "no answer")))
+                }
+            }
+        }
+        .boxed()
+    }
+}
+/// `k1:a`: the key before the colon; without one there is none.
+async fn publish(memory: &Memory, messages: &[&str]) {
+    let mut batch = Batch::default();
+    for text in messages {
+        batch.push(Message {
+            key: text.split_once(':').map(|(key, _)| key.as_bytes().to_vec().into()),
+            ..Message::new(Topic::from("t"), text.as_bytes().to_vec())
+        });
+    }
+    memory.producer().send(Publish::from(batch)).await.unwrap().await.unwrap();
+}
+async fn consumer(memory: &Memory, window: u32) -> Box<dyn Consumer> {
+    let spec = ConsumerSpec {
+        topics: Vec::new(),
+        start: Start::Earliest,
+        group: Some(Group::new(GroupName::internal("webhook", "crm"))),
+        window: Limit {
+            messages: window,
+            bytes: 1 << 20,
+        },
+    };
+    memory.consumer(spec).await.unwrap()
+}
+struct House {
+    memory: Memory,
+    target: Arc<Target>,
+    progress: Progress,
+    drain: Drain,
+}
+impl House {
+    fn new(batch: u32, in_flight: u32) -> Self {
+        Self {
+            memory: Memory::default(),
+            target: Target::new(batch, in_flight),
+            progress: Progress::new(),
+            drain: Drain::new(),
+        }
+    }
+    async fn pump(&self, how: &Pumping, window: u32) -> Result<Ended> {
+        let from = consumer(&self.memory, window).await;
+        pump(from, &*self.target, how, &self.progress, self.drain.watch()).await
+    }
+    /// Pumps until that holds, then drains.
+    async fn until(&self, how: &Pumping, window: u32, done: impl Fn(&Self) -> bool) {
+        let watching = async {
+            while !done(self) {
+                sleep(Duration::from_millis(100)).await;
+            }
+            self.drain.start();
+        };
+        let both = async { tokio::join!(self.pump(how, window), watching) };
+        let (ended, ()) = timeout(PATIENCE, both).await.expect("it ends");
+        assert!(matches!(ended, Ok(Ended::Draining)), "{ended:?}");
+    }
+    /// Pumps until all of so many messages are acknowledged or rejected.
+    async fn all(&self, how: &Pumping, messages: usize) {
+        self.until(how, 64, |house| house.memory.ended(GROUP).len() >= messages).await;
+    }
+    fn outcomes(&self) -> HashMap<u64, Outcome> {
+        let ended = self.memory.ended(GROUP);
+        let by_offset: HashMap<_, _> = ended.iter().cloned().collect();
+        assert_eq!(by_offset.len(), ended.len(), "each once");
+        by_offset
+    }
+    /// What the group hands out now, with its attempts.
+    async fn given_back(&self) -> Vec<(String, u32)> {
+        let mut consumer = consumer(&self.memory, 1_000).await;
+        let all = Limit {
+            messages: 1_000,
+            bytes: 1 << 20,
+        };
+        let mut found = Vec::new();
+        while let Ok(next) = timeout(Duration::from_secs(1), consumer.next(all)).await {
+            let (items, mut ack) = next.unwrap().unwrap().into_parts();
+            found.extend(
+                items
+                    .iter()
+                    .map(|item| (String::from_utf8_lossy(&item.message.payload).into_owned(), item.attempt)),
+            );
+            ack.settle_all(Outcome::Ack);
+        }
+        found
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_message_is_delivered_once_and_counted() {
+    let house = House::new(1, 4);
+    publish(&house.memory, &["a", "b", "c", "d", "e"]).await;
+    house.all(&HOW, 5).await;
+    assert!(house.outcomes().values().all(|outcome| *outcome == Outcome::Ack));
+    assert_eq!(house.target.seen().len(), 5);
+    assert_eq!(house.progress.count(Count::Delivered), 5);
+    assert_eq!((house.progress.in_flight(), house.memory.out(GROUP)), (0, 0));
+    assert!(house.progress.last_success().is_some());
+    assert_eq!(house.progress.took().0.iter().sum::<u64>(), 5);
+}
+#[tokio::test(start_paused = true)]
+async fn a_failing_key_holds_only_itself_and_counts_no_attempt_for_what_it_holds() {
+    let house = House::new(1, 4);
+    publish(&house.memory, &["bad:1", "bad:2", "good:1", "bad:3", "good:2", "good:3", "free"]).await;
+    let later = Retry::After(Duration::from_secs(30));
+    house.target.of("bad:1", [Answer::Failed(later), Answer::Failed(later)]);
+    house.all(&HOW, 7).await;
+    let order = house.target.order();
+    let (bad, others): (Vec<_>, Vec<_>) = order.iter().partition(|payload| payload.starts_with("bad"));
+    assert_eq!(bad, ["bad:1", "bad:1", "bad:1", "bad:2", "bad:3"]);
+    let good: Vec<_> = others.iter().filter(|payload| payload.starts_with("good")).collect();
+    assert_eq!(good, [&"good:1", &"good:2", &"good:3"]);
+    let begun = house.target.seen()[0].at;
+    for seen in house.target.seen() {
+        if !seen.payloads[0].starts_with("bad") {
+            assert!(seen.at < begun + Duration::from_secs(1), "{seen:?} did not wait");
+        }
+        if seen.payloads[0] != "bad:1" {
+            assert_eq!(seen.attempts, [1], "{seen:?}");
+        }
+    }
+}
+#[tokio::test(start_paused = true)]
+async fn what_the_target_asks_for_is_obeyed() {
+    let house = House::new(1, 4);
+    publish(&house.memory, &["a"]).await;
+    house.target.of("a", [Answer::Failed(Retry::After(Duration::from_mins(10)))]);
+    house.all(&HOW, 1).await;
+    let seen = house.target.seen();
+    assert!(seen[1].at - seen[0].at >= Duration::from_mins(10));
+}
+#[tokio::test(start_paused = true)]
+async fn in_one_line_nothing_passes_a_failure() {
+    let house = House::new(1, 4);
+    publish(&house.memory, &["a:1", "b:1", "c:1", "d"]).await;
+    house
+        .target
+        .of("a:1", [Answer::Failed(Retry::Now), Answer::Down, Answer::Failed(Retry::Now)]);
+    let how = Pumping { order: Order::All, ..HOW };
+    house.all(&how, 4).await;
+    assert_eq!(house.target.order(), ["a:1", "a:1", "a:1", "a:1", "b:1", "c:1", "d"]);
+}
+#[tokio::test(start_paused = true)]
+async fn the_last_attempt_and_a_refusal_are_dead_letters_with_their_reason() {
+    let house = House::new(1, 4);
+    publish(&house.memory, &["k:1", "k:2", "k:3"]).await;
+    house.target.of("k:1", vec![Answer::Failed(Retry::Now); 9]);
+    house.target.of("k:2", [Answer::Failed(Retry::No)]);
+    house.all(&HOW, 3).await;
+    let rejected = |reason: &'static str, error: &str| Outcome::Reject {
+        reason: reason.into(),
+        error: Some(error.into()),
+    };
+    let outcomes = house.outcomes();
+    assert_eq!(outcomes[&0], rejected("attempts", "500 oops"));
+    assert_eq!(outcomes[&1], rejected("refused", "400 no"));
+    assert_eq!(outcomes[&2], Outcome::Ack);
+    assert_eq!(house.target.seen().len(), 5 + 1 + 1);
+    let count = |what| house.progress.count(what);
+    assert_eq!((count(Count::Attempts), count(Count::Refused), count(Count::Retried)), (1, 1, 4));
+}
+#[tokio::test(start_paused = true)]
+async fn a_message_too_old_to_be_tried_again_is_given_up() {
+    let house = House::new(1, 4);
+    let mut batch = Batch::default();
+    batch.push(Message {
+        at: clock::now_us() - 3_600_000_000,
+        ..Message::new(Topic::from("t"), "old")
+    });
+    house.memory.producer().send(Publish::from(batch)).await.unwrap().await.unwrap();
+    house.target.of("old", [Answer::Failed(Retry::Now)]);
+    let mut how = HOW;
+    how.retry.give_up_after = Some(Duration::from_mins(30));
+    house.all(&how, 1).await;
+    assert!(matches!(&house.outcomes()[&0], Outcome::Reject { reason, .. } if reason == "time"));
+    assert_eq!(house.progress.count(Count::Time), 1);
+}
+#[tokio::test(start_paused = true)]
+async fn an_ill_target_is_asked_at_most_once_a_second_and_nothing_that_waits_is_counted() {
+    let house = House::new(1, 4);
+    let names: Vec<_> = (0..40).map(|i| format!("k{}:{i}", i % 10)).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    publish(&house.memory, &names).await;
+    house.target.down.store(true, Ordering::Relaxed);
+    let mut how = HOW;
+    how.retry.attempts = 1_000;
+    how.breaker = Breaker {
+        failures: 3,
+        open_for: Duration::ZERO,
+        longest: Duration::ZERO,
+    };
+    let began = Instant::now();
+    let ill = Duration::from_mins(2);
+    let recovery = async {
+        sleep(ill).await;
+        assert!(matches!(*house.progress.state(), State::Open { .. }));
+        house.target.down.store(false, Ordering::Relaxed);
+    };
+    tokio::join!(house.all(&how, 40), recovery);
+    let seen = house.target.seen();
+    // Three open it, and three more were under way.
+    let (open, _): (Vec<_>, Vec<_>) = seen.iter().skip(6).partition(|seen| seen.at < began + ill);
+    assert!(open.len() > 50, "it was probed {} times", open.len());
+    for pair in open.windows(2) {
+        assert!(pair[1].at - pair[0].at >= Duration::from_secs(1), "{pair:?}");
+    }
+    let mut tried: HashMap<String, u32> = HashMap::new();
+    for seen in &seen {
+        let count = tried.entry(seen.payloads[0].clone()).or_default();
+        *count += 1;
+        assert_eq!(seen.attempts, [*count], "{seen:?}");
+    }
+    assert!(house.outcomes().values().all(|outcome| *outcome == Outcome::Ack));
+    assert_eq!(house.progress.count(Count::Opened), 1);
+}
+#[tokio::test(start_paused = true)]
+async fn an_open_circuit_is_not_tried_before_the_target_said() {
+    let house = House::new(1, 1);
+    publish(&house.memory, &["a", "b", "c"]).await;
+    house.target.of("a", [Answer::Failed(Retry::After(Duration::from_mins(5)))]);
+    let mut how = HOW;
+    how.breaker.failures = 1;
+    house.all(&how, 3).await;
+    let seen = house.target.seen();
+    assert!(
+        seen[1].at - seen[0].at >= Duration::from_mins(5),
+        "nobody else was sent there: {seen:?}"
+    );
+}
+#[tokio::test(start_paused = true)]
+async fn a_target_that_wants_no_more_ends_it_and_everything_goes_back_untried() {
+    let house = House::new(1, 1);
+    publish(&house.memory, &["a", "b", "c"]).await;
+    house.target.of("b", [Answer::Gone]);
+    let ended = timeout(PATIENCE, house.pump(&HOW, 64)).await.unwrap();
+    assert!(matches!(ended, Ok(Ended::TargetGone(error)) if error.to_string() == "410 gone"));
+    assert!(matches!(&*house.progress.state(), State::Stopped { reason, .. } if &**reason == "410 gone"));
+    assert_eq!(house.memory.out(GROUP), 0);
+    assert_eq!(house.given_back().await, [("b".to_owned(), 1), ("c".to_owned(), 1)]);
+}
+#[tokio::test(start_paused = true)]
+async fn a_drain_finishes_what_is_under_way_and_gives_back_the_rest() {
+    let house = House::new(1, 1);
+    publish(&house.memory, &["a", "b", "c"]).await;
+    house.target.of("a", [Answer::Hangs(Duration::from_secs(3))]);
+    house.until(&HOW, 64, |house| house.target.seen().len() == 1).await;
+    assert_eq!(house.target.seen().len(), 1);
+    assert_eq!((house.memory.out(GROUP), house.progress.in_flight()), (0, 0));
+    let mut back = house.given_back().await;
+    back.sort();
+    assert_eq!(back, [("a".to_owned(), 2), ("b".to_owned(), 1), ("c".to_owned(), 1)]);
+}
+#[tokio::test(start_paused = true)]
+async fn a_hanging_key_takes_nobodys_place() {
+    let house = House::new(1, 4);
+    let mut names: Vec<_> = (0..30).map(|i| format!("slow:{i}")).collect();
+    names.extend((0..30).map(|i| format!("k{i}:x")));
+    publish(&house.memory, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    house.target.of("slow:0", [Answer::Hangs(Duration::from_mins(5))]);
+    let began = Instant::now();
+    // A window smaller than what the hanging key has.
+    house
+        .until(&HOW, 8, |house| {
+            house.outcomes().keys().filter(|offset| **offset >= 30).count() == 30
+        })
+        .await;
+    assert!(
+        house
+            .target
+            .seen()
+            .iter()
+            .filter(|seen| !seen.payloads[0].starts_with("slow"))
+            .all(|seen| {
+                // Eight of them stood in the way for a second, and the next eight went at once.
+                seen.at < began + Duration::from_secs(10)
+            })
+    );
+}
+#[tokio::test(start_paused = true)]
+async fn a_call_waits_for_more_until_it_is_full_or_late() {
+    let house = House::new(3, 1);
+    publish(&house.memory, &["a", "b", "c", "d"]).await;
+    let how = Pumping {
+        linger: Duration::from_secs(2),
+        ..HOW
+    };
+    let began = Instant::now();
+    house.all(&how, 4).await;
+    let seen = house.target.seen();
+    assert_eq!(seen.iter().map(|seen| seen.payloads.len()).collect::<Vec<_>>(), [3, 1]);
+    assert!(seen[0].at - began < Duration::from_millis(100));
+    assert!(seen[1].at - seen[0].at >= Duration::from_secs(2));
+}
+#[tokio::test(start_paused = true)]
+async fn of_a_call_that_failed_in_part_only_that_part_comes_again() {
+    let house = House::new(4, 1);
+    publish(&house.memory, &["a", "b", "c", "d"]).await;
+    house.target.all.lock().unwrap().push_back(Answer::Some(vec![1, 3]));
+    house.all(&HOW, 4).await;
+    let mut order = house.target.order();
+    assert_eq!(order[..4], ["a", "b", "c", "d"]);
+    order[4..].sort();
+    assert_eq!(order[4..], ["b", "d"]);
+}
+/// Hands out one message, then fails.
+struct Broken(bool);
+impl Consumer for Broken {
+    fn next(&mut self, _limit: Limit) -> BoxFuture<'_, Result<Option<Delivery>>> {
+        let first = std::mem::take(&mut self.0);
+        async move {
+            if !first {
+                return Err(Error::new(Code::BrokerDown, Fault::Broker, "the source is away"));
+            }
+            let item = Received {
+                message: Arc::new(Message::new(Topic::from("t"), "x")),
+                position: None,
+                attempt: 1,
+                slot: 0,
+                metadata: tidegate_core::headers::Headers::EMPTY,
+            };
+            Ok(Some(Delivery::new(vec![item], tidegate_core::settle::Ack::none())))
+        }
+        .boxed()
+    }
+    fn drain(&mut self) {}
+}
+#[tokio::test(start_paused = true)]
+async fn a_source_that_fails_ends_it_and_says_so() {
+    let house = House::new(1, 1);
+    let ended = pump(Box::new(Broken(false)), &*house.target, &HOW, &house.progress, house.drain.watch()).await;
+    assert_eq!(ended.unwrap_err().code(), Code::BrokerDown);
+    assert!(matches!(&*house.progress.state(), State::Stopped { reason, .. } if &**reason == "the source is away"));
+}
+#[tokio::test(start_paused = true)]
+async fn its_state_says_what_the_target_is_like() {
+    let house = House::new(1, 1);
+    publish(&house.memory, &["k:1"]).await;
+    let minute = Retry::After(Duration::from_mins(1));
+    house.target.of("k:1", [Answer::Failed(minute), Answer::Failed(minute)]);
+    let mut how = HOW;
+    how.breaker = Breaker {
+        failures: 2,
+        open_for: Duration::from_mins(1),
+        longest: Duration::from_mins(1),
+    };
+    let seen = AtomicBool::new(false);
+    let watching = async {
+        sleep(Duration::from_secs(30)).await;
+        let State::Retrying { since, next, error } = (*house.progress.state()).clone() else {
+            panic!("{:?}", house.progress.state())
+        };
+        assert!(next - since >= 59_000_000 && &*error == "500 oops");
+        sleep(Duration::from_mins(1)).await;
+        let State::Open { probe_at, error, .. } = (*house.progress.state()).clone() else {
+            panic!("{:?}", house.progress.state())
+        };
+        assert!(probe_at > clock::now_us() && &*error == "500 oops");
+        sleep(Duration::from_mins(1)).await;
+        assert_eq!(house.progress.state().as_str(), "connected");
+        seen.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(house.until(&how, 64, |_| seen.load(Ordering::Relaxed)), watching);
+    assert_eq!(house.progress.state().as_str(), "stopped");
+}
+
+fn answers() -> impl Strategy<Value = Vec<Answer>> {
+    let one = prop_oneof![
+        4 => Just(Answer::Taken),
+        3 => Just(Answer::Failed(Retry::Now)),
+        1 => (0..20_u64).prop_map(|s| Answer::Failed(Retry::After(Duration::from_secs(s)))),
+        1 => Just(Answer::Failed(Retry::No)),
+        2 => Just(Answer::Down),
+        1 => (0..5_u64).prop_map(|s| Answer::Hangs(Duration::from_secs(s))),
+    ];
+    proptest::collection::vec(one, 0..60)
+}
+fn hows() -> impl Strategy<Value = Pumping> {
+    let order = prop_oneof![Just(Order::None), Just(Order::Key), Just(Order::All)];
+    (order, 1..5_u32, 1..5_u32, 0..4_u32, 0..2_u64).prop_map(|(order, parallel, attempts, failures, linger)| Pumping {
+        order,
+        parallel,
+        linger: Duration::from_secs(linger),
+        retry: Backoff { attempts, ..HOW.retry },
+        breaker: Breaker { failures, ..HOW.breaker },
+    })
+}
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the action answers: every message ends once, acknowledged or rejected; no message is tried more often than it may be, and what
+    /// was held counts no attempt; and what has an order is never sent before what goes before it has ended.
+    #[test]
+    fn whatever_the_action_answers(
+        answers in answers(), how in hows(), keys in proptest::collection::vec(0..4_u8, 1..20), batch in 1..4_u32, window in 1..10_u32,
+    ) {
+        run(async move {
+            let house = House::new(batch, 8);
+            // Key 3 is none.
+            let name = |(i, key): (usize, &u8)| if *key == 3 { format!("{i:02}") } else { format!("{key}:{i:02}") };
+            let names: Vec<_> = keys.iter().enumerate().map(name).collect();
+            publish(&house.memory, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+            *house.target.all.lock().unwrap() = answers.into();
+            house.until(&how, window, |house| house.memory.ended(GROUP).len() >= names.len()).await;
+
+            prop_assert_eq!(house.outcomes().len(), names.len());
+            prop_assert_eq!((house.memory.out(GROUP), house.progress.in_flight()), (0, 0));
+            prop_assert!(house.given_back().await.is_empty());
+            let mut tried: HashMap<&str, u32> = HashMap::new();
+            let seen = house.target.seen();
+            for seen in &seen {
+                for (payload, attempt) in seen.payloads.iter().zip(&seen.attempts) {
+                    let count = tried.entry(payload).or_default();
+                    *count += 1;
+                    prop_assert_eq!(*attempt, *count, "held counts none: {:?}", seen);
+                    prop_assert!(*count <= how.retry.attempts);
+                }
+            }
+            let line = |payload: &str| match how.order {
+                Order::None => None,
+                Order::All => Some(String::new()),
+                Order::Key => payload.split_once(':').map(|(key, _)| key.to_owned()),
+            };
+            let number = |payload: &str| payload.split(':').next_back().map(str::to_owned);
+            let mut last: HashMap<String, Vec<Option<String>>> = HashMap::new();
+            for seen in &seen {
+                let mut calls: HashMap<String, Vec<Option<String>>> = HashMap::new();
+                for payload in &seen.payloads {
+                    if let Some(line) = line(payload) {
+                        calls.entry(line).or_default().push(number(payload));
+                    }
+                }
+                for (line, call) in calls {
+                    prop_assert!(call.is_sorted(), "{:?}", seen);
+                    let before = last.insert(line, call.clone());
+                    // The same ones again, or what comes behind them.
+                    let first_before = before.and_then(|before| before.first().cloned());
+                    prop_assert!(first_before.is_none_or(|before| before <= call[0]), "{:?}", seen);
+                }
+            }
+            Ok(())
+        })?;
+    }
+    /// Cut at any moment: nothing is out, and what was neither acknowledged nor rejected comes again, once.
+    #[test]
+    fn cut_at_any_moment(answers in answers(), how in hows(), messages in 1..20_usize, millis in 0..20_000_u64) {
+        run(async move {
+            let house = House::new(2, 8);
+            let names: Vec<_> = (0..messages).map(|i| format!("{}:{i:02}", i % 3)).collect();
+            publish(&house.memory, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+            *house.target.all.lock().unwrap() = answers.into();
+            {
+                let mut pumping = pin!(house.pump(&how, 8));
+                let _cut = timeout(Duration::from_millis(millis), pumping.as_mut()).await;
+            }
+            prop_assert_eq!((house.memory.out(GROUP), house.progress.in_flight()), (0, 0));
+            let ended = house.outcomes();
+            sleep(Duration::from_mins(5)).await;
+            let mut back = house.given_back().await;
+            back.sort();
+            let wanted = (0..messages).filter(|i| !ended.contains_key(&(*i as u64)));
+            let mut wanted: Vec<_> = wanted.map(|i| names[i].clone()).collect();
+            wanted.sort();
+            prop_assert_eq!(back.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), wanted);
+            let tried = |name: &String| house.target.seen().iter().filter(|seen| seen.payloads.contains(name)).count() as u32;
+            for (name, attempt) in &back {
+                prop_assert_eq!(*attempt, tried(name) + 1, "{} was tried that often", name);
+            }
+            Ok(())
+        })?;
+    }
+}
