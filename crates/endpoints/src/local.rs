@@ -140,7 +140,8 @@ impl Local {
             dead_letters: group.dead_letters.map(|topic| topic.to_string()),
         };
         let group = log.group(stream, group.name.as_str(), spec.start, asked).await?;
-        Ok(Box::new(FromGroup::new(log.member(&group, spec.window), filter)))
+        let filters = if self.stream.is_some() { spec.topics } else { filter.into_iter().collect() };
+        Ok(Box::new(FromGroup::new(log.member(&group, spec.window), filters)))
     }
     /// A captured topic is read from its log; patterns and topics that nobody captures come live.
     async fn by_topic(&self, spec: ConsumerSpec) -> Result<Box<dyn Consumer>> {

@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod paths;
 pub mod pulls;
 pub mod pump;
+pub mod pumps;
 pub mod route;
 pub mod shard;
 pub mod target;

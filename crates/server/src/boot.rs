@@ -219,7 +219,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         );
     }
 
-    let plane = Plane::new(log.clone(), hub, captures, metrics, levels, access.clone(), caps.fan_out_bytes);
+    let plane = Plane::new(log.clone(), hub, captures, metrics, levels, access.clone(), caps.fan_out_bytes, drain.watch());
     let store = Sqlite::open(&node.data_dir.join(&node.store.sqlite), node.store.changes).await?;
     let parts = Parts {
         store: Arc::new(store),
@@ -230,6 +230,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         kinds: kinds(),
     };
     let registry = Registry::open(files, parts).await?;
+    plane.known_to(&registry);
     let token = first_token(&registry, &node.data_dir).await?;
     let follow = tasks::spawn(registry.clone().follow());
 

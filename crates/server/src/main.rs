@@ -2,6 +2,7 @@
 
 mod boot;
 mod cli;
+mod deliveries;
 mod holder;
 mod listeners;
 mod memory;
@@ -14,6 +15,7 @@ mod screen;
 mod secrets;
 mod serve;
 mod watch;
+mod webhooks;
 
 use std::process::ExitCode;
 

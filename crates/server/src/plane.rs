@@ -1,20 +1,25 @@
 //! The data plane of this node as control drives it: streams, captures, endpoints, routes, and the log level.
 use crate::{
+    deliveries::Deliveries,
     observe::logs::Levels,
     reconcile::{changes, reconcile, unkeepable},
+    webhooks::{self, Webhooks},
 };
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex as Lock, PoisonError},
+    sync::{Arc, Mutex as Lock, OnceLock, PoisonError, Weak},
 };
 use tidegate_config::{Api, Backend, Checked, Compatibility, HttpGet, HttpPost, Id, Include, Place, ResourceKind, Slow, Sse};
 use tidegate_control::{
     access::Access,
     plane::{self, Prepared, Refusal},
+    registry::{Registry, What, When, Wish},
+    store::Author,
 };
 use tidegate_core::{
+    drain::Watch,
     error::{Code, Error, Result},
     exchange::Exchange,
     filter::Filter,
@@ -29,6 +34,7 @@ use tidegate_gateway::{
     compile::{Making, Undeployable, compile},
     instances::Instances,
     metrics::Metrics,
+    pumps::{OnGone, Pumps},
     world::{Snapshot, World},
 };
 use tidegate_hub::Hub;
@@ -57,6 +63,10 @@ pub(crate) struct Plane {
     admitted: Arc<dyn Policy>,
     /// Moves delayed messages when they are due.
     _later: Task,
+    webhooks: Webhooks,
+    _deliveries: Task,
+    /// Stops a webhook for good: its target wants no more.
+    registry: Arc<OnceLock<Weak<Registry>>>,
     declared: Lock<HashSet<Arc<str>>>,
     turn: Mutex<Turn>,
 }
@@ -67,6 +77,27 @@ struct Turn {
     revision: u64,
     /// As the configuration says it; the API may have set another one since.
     level: Option<String>,
+}
+/// A target that wants no more has its webhook stopped, as if somebody had done it by hand.
+fn stops(registry: Arc<OnceLock<Weak<Registry>>>) -> OnGone {
+    Box::new(move |name, error| {
+        let Some(registry) = registry.get().and_then(Weak::upgrade) else { return };
+        let wish = Wish {
+            id: Id::new(ResourceKind::Webhook, name),
+            what: What::Run(false),
+            when: When::Always,
+            at: String::new(),
+        };
+        let author = Author {
+            who: format!("webhook {name}"),
+            from: error.to_string(),
+        };
+        tasks::detach(async move {
+            if let Err(refused) = registry.change(vec![wish], author, false).await {
+                tracing::warn!(error = %refused, "a webhook whose target wants no more starts again with the node");
+            }
+        });
+    })
 }
 /// Whoever came through the admin listener, as long as its token or user is what it was.
 struct Admitted(Arc<Access>);
@@ -96,6 +127,7 @@ impl Plane {
         levels: Arc<Levels>,
         access: Arc<Access>,
         fan_out_bytes: u64,
+        drain: Watch,
     ) -> Arc<Self> {
         let house = House::new(log.clone(), hub, captures.clone());
         let later = tasks::spawn(house.clone().run());
@@ -104,7 +136,13 @@ impl Plane {
             None => Ok(house.topics()),
         });
         let world = World::new(Snapshot::default(), usize::try_from(fan_out_bytes).unwrap_or(usize::MAX));
+        let (deliveries, writing) = Deliveries::new(log.clone());
+        let registry = Arc::<OnceLock<Weak<Registry>>>::default();
+        let pumps = Arc::new(Pumps::new(drain, stops(registry.clone())));
         Arc::new(Self {
+            webhooks: Webhooks::new(pumps, log.clone(), deliveries),
+            _deliveries: tasks::spawn(writing),
+            registry,
             log,
             captures,
             metrics,
@@ -121,6 +159,11 @@ impl Plane {
                 level: None,
             }),
         })
+    }
+    /// Who keeps what is declared.
+    pub(crate) fn known_to(&self, registry: &Arc<Registry>) {
+        // Said once, by `boot`.
+        let _again = self.registry.set(Arc::downgrade(registry));
     }
     /// The APIs.
     pub(crate) fn world(&self) -> &Arc<World> {
@@ -219,6 +262,8 @@ impl plane::Plane for Plane {
             .await?;
             let world = compiled.map_err(|refused| Refusal::Unkeepable(problems(refused)))?;
             let messages = self.ways(&mut turn, &captured, false).await?;
+            let webhooks = self.webhooks.prepare(checked, &mut turn.instances, &world, &captured).await?;
+            let webhooks = webhooks.map_err(Refusal::Unkeepable)?;
             let next: Box<dyn Prepared + 'a> = Box::new(Next {
                 plane: self,
                 turn,
@@ -226,6 +271,7 @@ impl plane::Plane for Plane {
                 captured,
                 world,
                 messages,
+                webhooks,
             });
             Ok(next)
         })
@@ -248,7 +294,7 @@ impl plane::Plane for Plane {
                 json!({"state": if running { "running" } else { "stopped" }})
             }
             ResourceKind::Endpoint => json!({"state": "ready"}),
-            ResourceKind::Webhook => json!({"state": "stopped", "reason": "this version declares webhooks and does not send them yet"}),
+            ResourceKind::Webhook => self.webhooks.status(&id.name),
             ResourceKind::User | ResourceKind::Token => json!({"state": "active"}),
         }
     }
@@ -302,6 +348,7 @@ struct Next<'a> {
     captured: Captured,
     world: Snapshot,
     messages: Snapshot,
+    webhooks: webhooks::Next,
 }
 impl Prepared for Next<'_> {
     fn swap<'a>(self: Box<Self>) -> BoxFuture<'a, Result<()>>
@@ -316,6 +363,7 @@ impl Prepared for Next<'_> {
                 captured,
                 world,
                 messages,
+                webhooks,
             } = *self;
             *plane.declared.lock().unwrap_or_else(PoisonError::into_inner) =
                 checked.streams.iter().map(|stream| stream.name.clone()).collect();
@@ -323,6 +371,7 @@ impl Prepared for Next<'_> {
             turn.captured = captured;
             plane.world.swap(world);
             plane.messages.swap(messages);
+            plane.webhooks.begin(webhooks).await;
             turn.instances.forget_unused();
             let level = &checked.node.telemetry.level;
             if turn.level.as_ref() != Some(level) {

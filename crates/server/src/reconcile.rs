@@ -2,7 +2,7 @@
 use crate::cli::count;
 use futures::future::try_join_all;
 use std::{collections::HashSet, sync::Arc};
-use tidegate_config::{Id, ResourceKind, Stream as Declared, WhenFull};
+use tidegate_config::{Id, Keep, ResourceKind, Stream as Declared, WhenFull};
 use tidegate_core::{check::Problem, error::Result, filter::Filter};
 use tidegate_log::{Log, Retention, Stream, StreamSpec};
 
@@ -62,6 +62,9 @@ fn spec(declared: &Declared) -> StreamSpec {
             WhenFull::DropNewest => tidegate_log::WhenFull::DropNewest,
             WhenFull::Refuse => tidegate_log::WhenFull::Refuse,
         },
-        keep: tidegate_log::Keep::Limits,
+        keep: match declared.keep {
+            Keep::Limits => tidegate_log::Keep::Limits,
+            Keep::UntilAcked => tidegate_log::Keep::UntilAcked,
+        },
     }
 }

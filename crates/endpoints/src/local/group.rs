@@ -15,22 +15,22 @@ pub(super) const DELIVERIES: u32 = 10;
 
 pub(super) struct FromGroup {
     member: Member,
-    /// What else the stream holds is settled as done.
-    filter: Option<Filter>,
+    /// What else the stream holds is settled as done; empty: all is wanted.
+    filters: Vec<Filter>,
     draining: bool,
 }
 impl FromGroup {
-    pub(super) fn new(member: Member, filter: Option<Filter>) -> Self {
+    pub(super) fn new(member: Member, filters: Vec<Filter>) -> Self {
         Self {
             member,
-            filter,
+            filters,
             draining: false,
         }
     }
     async fn wanted(&mut self, limit: Limit) -> Result<Option<Delivery>> {
         while let Some(mut delivery) = self.member.ready(limit).await? {
-            if let Some(filter) = &self.filter {
-                delivery.retain(|received| filter.matches(&received.message.topic));
+            if !self.filters.is_empty() {
+                delivery.retain(|received| self.filters.iter().any(|filter| filter.matches(&received.message.topic)));
             }
             if !delivery.items().is_empty() || delivery.gap().is_some() {
                 return Ok(Some(delivery));

@@ -208,7 +208,7 @@ impl Progress {
             error: error.map_or(known, Into::into),
         }));
     }
-    pub(super) fn stopped(&self, reason: &str) {
+    pub(crate) fn stopped(&self, reason: &str) {
         self.state.store(Arc::new(State::Stopped {
             since: clock::now_us(),
             reason: reason.into(),

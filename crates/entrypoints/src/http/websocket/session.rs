@@ -71,11 +71,13 @@ pub(super) struct Session {
     subscription: Option<Follower>,
     /// The same as a member of a group.
     worker: Option<Worker>,
-    settling: FuturesOrdered<BoxFuture<'static, (Reference, Result<Vec<(String, Verdict)>>)>>,
+    settling: FuturesOrdered<BoxFuture<'static, Settled>>,
     receipts: FuturesOrdered<BoxFuture<'static, Answer>>,
     /// The connection.
     _open: Option<Box<dyn Any + Send>>,
 }
+/// What came of one settle: its reference, and a verdict for each lease.
+type Settled = (Reference, Result<Vec<(String, Verdict)>>);
 /// What came of one publish.
 struct Answer {
     reference: Reference,

@@ -1,0 +1,262 @@
+//! Webhooks as this node runs them: what is declared becomes pumps from a source to an HTTP target.
+mod job;
+
+use crate::deliveries::Deliveries;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tidegate_config::{Checked, Id, Outgoing, ResourceKind, Webhook, webhook::WebhookSource};
+use tidegate_core::{check::Problem, clock, endpoint::Endpoint, error::Result, filter::Filter};
+use tidegate_endpoints::http::{Guard, Shared, Target};
+use tidegate_gateway::{
+    instances::Instances,
+    pump::{Count, State},
+    pumps::{Job, Pumps},
+    settings::Backend,
+    world::Snapshot,
+};
+use tidegate_log::{Group, Log, Stream};
+
+/// How groups of webhooks begin in the log.
+const GROUP: &str = "$webhook/";
+
+/// See the head of this file.
+pub(crate) struct Webhooks {
+    pumps: Arc<Pumps>,
+    log: Arc<Log>,
+    deliveries: Arc<Deliveries>,
+    now: Mutex<Now>,
+}
+#[derive(Default)]
+struct Now {
+    running: HashMap<Arc<str>, Running>,
+    /// Made anew when the bounds of outgoing calls change.
+    shared: Option<(Outgoing, Arc<Shared>)>,
+}
+/// What a pump was made of: an equal one goes on.
+#[derive(Clone)]
+struct Running {
+    webhook: Webhook,
+    outgoing: Outgoing,
+    dead_letters: Option<Arc<str>>,
+    endpoint: Option<Arc<dyn Endpoint>>,
+}
+impl Running {
+    fn is_like(&self, other: &Self) -> bool {
+        let same = match (&self.endpoint, &other.endpoint) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        same && self.webhook.is_like(&other.webhook) && self.outgoing == other.outgoing && self.dead_letters == other.dead_letters
+    }
+}
+/// The next ones, ready to be begun.
+pub(crate) struct Next(Vec<(Arc<str>, Running, Option<Job>)>);
+
+impl Webhooks {
+    pub(crate) fn new(pumps: Arc<Pumps>, log: Arc<Log>, deliveries: Arc<Deliveries>) -> Self {
+        Self {
+            pumps,
+            log,
+            deliveries,
+            now: Mutex::default(),
+        }
+    }
+    /// How one is doing.
+    pub(crate) fn status(&self, name: &str) -> Value {
+        let Some(progress) = self.pumps.progress(name) else {
+            return json!({"state": "stopped"});
+        };
+        let state = progress.state();
+        let time = |at: i64| clock::rfc3339(at);
+        let given_up: u64 = [Count::Attempts, Count::Refused, Count::Time].map(|what| progress.count(what)).iter().sum();
+        let mut told = json!({
+            "state": state.as_str(), "in_flight": progress.in_flight(), "last_success": progress.last_success().map(time),
+            "delivered": progress.count(Count::Delivered), "retried": progress.count(Count::Retried),
+            "given_up": given_up,
+        });
+        match &*state {
+            State::Connected { since } => told["since"] = time(*since).into(),
+            State::Retrying { since, next, error } => {
+                told["since"] = time(*since).into();
+                told["next_attempt"] = time(*next).into();
+                told["error"] = (&**error).into();
+            }
+            State::Open { since, probe_at, error } => {
+                told["since"] = time(*since).into();
+                told["next_attempt"] = time(*probe_at).into();
+                told["error"] = (&**error).into();
+            }
+            State::Stopped { since, reason } => {
+                told["since"] = time(*since).into();
+                told["reason"] = (&**reason).into();
+            }
+        }
+        if let Some(stats) = self.group(name).map(|group| group.stats()) {
+            told["lag"] = json!({
+                "messages": stats.pending, "waiting": stats.waiting,
+                "age_ms": stats.oldest.map(|at| (clock::now_us() - at).max(0) / 1_000),
+            });
+        }
+        told
+    }
+    /// Its place in the log, once it has one.
+    fn group(&self, name: &str) -> Option<Arc<Group>> {
+        let called = format!("{GROUP}{name}");
+        let streams = self.log.streams();
+        streams.iter().find_map(|stream| self.log.find_group(stream, &called))
+    }
+    /// How each is doing.
+    pub(crate) fn pumps(&self) -> &Arc<Pumps> {
+        &self.pumps
+    }
+    /// Where each reads from and how it sends; nothing runs yet.
+    pub(crate) async fn prepare(
+        &self,
+        checked: &Checked,
+        instances: &mut Instances,
+        world: &Snapshot,
+        captured: &[(Arc<Stream>, Vec<Filter>)],
+    ) -> Result<std::result::Result<Next, Vec<(Id, Problem)>>> {
+        let outgoing = &checked.node.outgoing;
+        let shared = self.shared(outgoing);
+        let (mut next, mut problems) = (Vec::new(), Vec::new());
+        for webhook in &checked.webhooks {
+            let id = || Id::new(ResourceKind::Webhook, webhook.name.clone());
+            let mut running = Running {
+                webhook: webhook.clone(),
+                outgoing: outgoing.clone(),
+                dead_letters: webhook.dead_letters.clone(),
+                endpoint: None,
+            };
+            if !webhook.enabled {
+                next.push((webhook.name.clone(), running, None));
+                continue;
+            }
+            let (endpoint, topics) = match source(webhook, instances, world, captured).await? {
+                Ok(found) => found,
+                Err(problem) => {
+                    problems.push((id(), problem));
+                    continue;
+                }
+            };
+            running.endpoint = Some(endpoint.clone());
+            let target = job::spec(webhook, outgoing).and_then(|spec| Target::new(spec, shared.clone()));
+            match target {
+                Ok(target) => {
+                    let job = job::job(webhook, endpoint, topics, Arc::new(target), running.dead_letters.as_deref());
+                    next.push((webhook.name.clone(), running, Some(job)));
+                }
+                Err(error) => problems.push((
+                    id(),
+                    Problem {
+                        at: "/target".to_owned(),
+                        expected: error.to_string().into(),
+                        hint: None,
+                    },
+                )),
+            }
+        }
+        Ok(if problems.is_empty() { Ok(Next(next)) } else { Err(problems) })
+    }
+    /// Those that changed begin anew where they were, those that are no more end, and their places are forgotten.
+    pub(crate) async fn begin(&self, next: Next) {
+        {
+            let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+            now.running.retain(|name, _| {
+                let stays = next.0.iter().any(|(next, ..)| next == name);
+                if !stays {
+                    self.pumps.remove(name);
+                }
+                stays
+            });
+            for (name, running, job) in next.0 {
+                if now.running.get(&name).is_none_or(|was| !was.is_like(&running)) {
+                    self.pumps.set(&name, job);
+                }
+                now.running.insert(name, running);
+            }
+        }
+        self.forget().await;
+    }
+    /// Of a webhook that is gone no group keeps messages, nor that of one that reads elsewhere now.
+    async fn forget(&self) {
+        for stream in self.log.streams() {
+            for group in self.log.groups(&stream) {
+                let Some(name) = group.name().strip_prefix(GROUP) else { continue };
+                let stays = {
+                    let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+                    now.running.get(name).is_some_and(|running| match &running.webhook.source {
+                        WebhookSource::Stream(of) => **of == *stream.name(),
+                        WebhookSource::Topics(_) | WebhookSource::Api(_) => true,
+                    })
+                };
+                if !stays
+                    && let Err(error) = self.log.delete_group(&stream, group.name()).await
+                {
+                    tracing::warn!(webhook = name, error = %error, "the place of a webhook that is gone is left");
+                }
+            }
+        }
+    }
+    fn shared(&self, outgoing: &Outgoing) -> Arc<Shared> {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, shared)) = &now.shared
+            && known == outgoing
+        {
+            return shared.clone();
+        }
+        let guard = Guard {
+            allow: outgoing.allow.clone(),
+            ..Guard::default()
+        };
+        let shared = Arc::new(Shared::new(guard, self.deliveries.clone()));
+        now.shared = Some((outgoing.clone(), shared.clone()));
+        shared
+    }
+}
+type Source = (Arc<dyn Endpoint>, Vec<Filter>);
+async fn source(
+    webhook: &Webhook,
+    instances: &mut Instances,
+    world: &Snapshot,
+    captured: &[(Arc<Stream>, Vec<Filter>)],
+) -> Result<std::result::Result<Source, Problem>> {
+    let wrong = |at: &str, expected: &'static str, hint: &'static str| Problem {
+        at: at.to_owned(),
+        expected: expected.into(),
+        hint: Some(hint.into()),
+    };
+    let (endpoint, topics, at) = match &webhook.source {
+        WebhookSource::Stream(name) => (instances.target(&Backend::Stream(name.clone())).await?.endpoint, Vec::new(), "/source/stream"),
+        WebhookSource::Topics(topics) => {
+            let holds = |(stream, filters): &&(Arc<Stream>, Vec<Filter>)| {
+                let covered = |wanted: &Filter| wanted.as_str() == stream.name() || filters.iter().any(|filter| filter.covers(wanted.as_str()));
+                topics.iter().all(covered)
+            };
+            let Some((stream, _)) = captured.iter().filter(holds).min_by_key(|(stream, _)| stream.number()) else {
+                let hint = "what no stream keeps cannot be sent again: declare a stream with these topics";
+                return Ok(Err(wrong("/source/topics", "topics that one stream captures", hint)));
+            };
+            let backend = Backend::Stream(stream.name().into());
+            (instances.target(&backend).await?.endpoint, topics.clone(), "/source/topics")
+        }
+        WebhookSource::Api(name) => {
+            let target = world.routes.get(name).and_then(|route| route.subscribe.clone());
+            let Some(target) = target else {
+                return Ok(Err(wrong("/source/api", "an api that runs and can be read", "start it, or name its stream")));
+            };
+            match target.filters("") {
+                Ok(topics) => (target.endpoint, topics, "/source/api"),
+                Err(_) => return Ok(Err(wrong("/source/api", "an api with one topic", "name its stream"))),
+            }
+        }
+    };
+    if !endpoint.capabilities().by_group {
+        let hint = "webhooks retry from a stream: name one";
+        return Ok(Err(wrong(at, "a source that keeps a place for a group", hint)));
+    }
+    Ok(Ok((endpoint, topics)))
+}
