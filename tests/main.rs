@@ -28,6 +28,7 @@ mod tls;
 mod unreachable;
 mod vanish;
 mod watched;
+mod webhooks;
 mod websocket;
 mod websocket_http2;
 

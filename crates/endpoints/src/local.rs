@@ -140,7 +140,11 @@ impl Local {
             dead_letters: group.dead_letters.map(|topic| topic.to_string()),
         };
         let group = log.group(stream, group.name.as_str(), spec.start, asked).await?;
-        let filters = if self.stream.is_some() { spec.topics } else { filter.into_iter().collect() };
+        let filters = if self.stream.is_some() {
+            spec.topics
+        } else {
+            filter.into_iter().collect()
+        };
         Ok(Box::new(FromGroup::new(log.member(&group, spec.window), filters)))
     }
     /// A captured topic is read from its log; patterns and topics that nobody captures come live.

@@ -89,7 +89,11 @@ impl Pumps {
     }
     /// All there are, sorted.
     pub fn each(&self) -> Vec<(Arc<str>, Arc<Progress>)> {
-        let mut each: Vec<_> = self.all().iter().map(|(name, entry)| (name.clone(), entry.progress.clone())).collect();
+        let mut each: Vec<_> = self
+            .all()
+            .iter()
+            .map(|(name, entry)| (name.clone(), entry.progress.clone()))
+            .collect();
         each.sort_by(|(a, _), (b, _)| a.cmp(b));
         each
     }
@@ -160,7 +164,11 @@ async fn serve(job: Arc<Job>, progress: Arc<Progress>, mut drain: Watch, name: A
                 progress.stopped(&format!("its source failed: {error}"));
             }
         }
-        wait = if begun.elapsed() > AGAIN.1 { AGAIN.0 } else { (wait * 2).min(AGAIN.1) };
+        wait = if begun.elapsed() > AGAIN.1 {
+            AGAIN.0
+        } else {
+            (wait * 2).min(AGAIN.1)
+        };
         tokio::select! {
             () = sleep_until(Instant::now() + wait) => {}
             () = drain.started() => return Ended::Draining,

@@ -219,7 +219,16 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         );
     }
 
-    let plane = Plane::new(log.clone(), hub, captures, metrics, levels, access.clone(), caps.fan_out_bytes, drain.watch());
+    let plane = Plane::new(
+        log.clone(),
+        hub,
+        captures,
+        metrics,
+        levels,
+        access.clone(),
+        caps.fan_out_bytes,
+        drain.watch(),
+    );
     let store = Sqlite::open(&node.data_dir.join(&node.store.sqlite), node.store.changes).await?;
     let parts = Parts {
         store: Arc::new(store),

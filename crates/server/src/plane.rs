@@ -81,7 +81,9 @@ struct Turn {
 /// A target that wants no more has its webhook stopped, as if somebody had done it by hand.
 fn stops(registry: Arc<OnceLock<Weak<Registry>>>) -> OnGone {
     Box::new(move |name, error| {
-        let Some(registry) = registry.get().and_then(Weak::upgrade) else { return };
+        let Some(registry) = registry.get().and_then(Weak::upgrade) else {
+            return;
+        };
         let wish = Wish {
             id: Id::new(ResourceKind::Webhook, name),
             what: What::Run(false),
@@ -304,7 +306,9 @@ impl plane::Plane for Plane {
         // Our own, and those that take dead letters of declared ones, are nobody's to declare.
         let dead = |name: &str| name.strip_suffix(DEAD).is_some_and(|of| declared.contains(of));
         let ours = |name: &str| name.starts_with('$') || dead(name);
-        let orphans = streams.iter().filter(|stream| !declared.contains(stream.name()) && !ours(stream.name()));
+        let orphans = streams
+            .iter()
+            .filter(|stream| !declared.contains(stream.name()) && !ours(stream.name()));
         orphans.map(|stream| stream.name().into()).collect()
     }
     fn delete_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {

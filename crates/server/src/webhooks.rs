@@ -71,7 +71,10 @@ impl Webhooks {
         };
         let state = progress.state();
         let time = |at: i64| clock::rfc3339(at);
-        let given_up: u64 = [Count::Attempts, Count::Refused, Count::Time].map(|what| progress.count(what)).iter().sum();
+        let given_up: u64 = [Count::Attempts, Count::Refused, Count::Time]
+            .map(|what| progress.count(what))
+            .iter()
+            .sum();
         let mut told = json!({
             "state": state.as_str(), "in_flight": progress.in_flight(), "last_success": progress.last_success().map(time),
             "delivered": progress.count(Count::Delivered), "retried": progress.count(Count::Retried),
@@ -193,9 +196,7 @@ impl Webhooks {
                         WebhookSource::Topics(_) | WebhookSource::Api(_) => true,
                     })
                 };
-                if !stays
-                    && let Err(error) = self.log.delete_group(&stream, group.name()).await
-                {
+                if !stays && let Err(error) = self.log.delete_group(&stream, group.name()).await {
                     tracing::warn!(webhook = name, error = %error, "the place of a webhook that is gone is left");
                 }
             }
@@ -230,10 +231,15 @@ async fn source(
         hint: Some(hint.into()),
     };
     let (endpoint, topics, at) = match &webhook.source {
-        WebhookSource::Stream(name) => (instances.target(&Backend::Stream(name.clone())).await?.endpoint, Vec::new(), "/source/stream"),
+        WebhookSource::Stream(name) => (
+            instances.target(&Backend::Stream(name.clone())).await?.endpoint,
+            Vec::new(),
+            "/source/stream",
+        ),
         WebhookSource::Topics(topics) => {
             let holds = |(stream, filters): &&(Arc<Stream>, Vec<Filter>)| {
-                let covered = |wanted: &Filter| wanted.as_str() == stream.name() || filters.iter().any(|filter| filter.covers(wanted.as_str()));
+                let covered =
+                    |wanted: &Filter| wanted.as_str() == stream.name() || filters.iter().any(|filter| filter.covers(wanted.as_str()));
                 topics.iter().all(covered)
             };
             let Some((stream, _)) = captured.iter().filter(holds).min_by_key(|(stream, _)| stream.number()) else {
@@ -246,7 +252,11 @@ async fn source(
         WebhookSource::Api(name) => {
             let target = world.routes.get(name).and_then(|route| route.subscribe.clone());
             let Some(target) = target else {
-                return Ok(Err(wrong("/source/api", "an api that runs and can be read", "start it, or name its stream")));
+                return Ok(Err(wrong(
+                    "/source/api",
+                    "an api that runs and can be read",
+                    "start it, or name its stream",
+                )));
             };
             match target.filters("") {
                 Ok(topics) => (target.endpoint, topics, "/source/api"),

@@ -9,6 +9,7 @@ pub mod contract;
 pub mod http2;
 pub mod memory;
 pub mod node;
+pub mod receiver;
 pub mod websocket;
 pub mod wire;
 
@@ -18,5 +19,6 @@ pub use certificates::Authority;
 pub use client::{Answer, Client};
 pub use http2::Http2;
 pub use node::Node;
+pub use receiver::{Receiver, Reply};
 pub use websocket::WebSocket;
 pub use wire::{Trust, Wire};

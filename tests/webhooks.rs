@@ -1,0 +1,297 @@
+//! Webhooks on the real program: what a target does and what becomes of the messages, through crashes too.
+use crate::dev;
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use tidegate_testkit::{Node, Receiver, Reply, receiver::Got};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// A node with the stream `s`, and a webhook `w` from its beginning to that receiver.
+fn node(to: &Receiver, more: &Value) -> Node {
+    let node = dev().start();
+    assert_eq!(node.manage("PUT", "/streams/s", &json!({})).status, 201);
+    hook(&node, "w", to, more);
+    node
+}
+fn hook(node: &Node, name: &str, to: &Receiver, more: &Value) {
+    let mut document = json!({
+        "source": {"stream": "s", "from": "earliest"}, "sign": {"secrets": [SECRET]},
+        "target": {"url": to.url(), "timeout": "1s"}, "retry": {"first": "50ms", "max": "200ms", "attempts": 8},
+        "breaker": {"failures": 1000},
+    });
+    for (key, value) in more.as_object().unwrap() {
+        document[key] = value.clone();
+    }
+    let made = node.manage("PUT", &format!("/webhooks/{name}"), &document);
+    assert_eq!(made.status, 201, "{}", made.text());
+}
+fn publish(node: &Node, key: &str, text: &str) {
+    let answer = node.manage_as(&node.token(), "POST", "/topics/s", &[("tidegate-key", key)], &json!(text));
+    assert_eq!(answer.status, 202, "{}", answer.text());
+}
+fn status(node: &Node) -> Value {
+    node.manage("GET", "/webhooks/w", &Value::Null).json()["status"].clone()
+}
+fn until(node: &Node, what: &str, good: impl Fn(&Value) -> bool) -> Value {
+    let began = tidegate_core::clock::instant();
+    loop {
+        let now = status(node);
+        if good(&now) {
+            return now;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}: {now}");
+    }
+}
+/// Texts in the order they were taken: those of one key, each once.
+fn taken(got: &[Got], good: impl Fn(&Got) -> bool) -> BTreeMap<String, Vec<String>> {
+    let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for got in got.iter().filter(|got| good(got)) {
+        let key = got.headers.get("tidegate-key").cloned().unwrap_or_default();
+        let texts = out.entry(key).or_default();
+        if !texts.contains(&got.text()) {
+            texts.push(got.text());
+        }
+    }
+    out
+}
+fn numbers(count: usize) -> Vec<String> {
+    (0..count).map(|i| format!("\"{i}\"")).collect()
+}
+
+#[test]
+fn whatever_a_target_does_nothing_is_lost_and_keys_keep_their_order() {
+    for (name, fails) in [
+        ("500", Reply::status(500)),
+        ("429", Reply::Status(429, vec![("retry-after", "1".to_owned())])),
+        ("cut", Reply::Cut),
+        ("hang", Reply::Hang),
+        ("redirect", Reply::Status(302, vec![("location", "http://127.0.0.1:1/".to_owned())])),
+    ] {
+        // Every third first attempt of key `a` fails, `b` never does.
+        let receiver = Receiver::new(move |got| {
+            let third = got.text().trim_matches('"').parse::<u32>().is_ok_and(|number| number % 3 == 0);
+            if got.headers["tidegate-key"] == "a" && third && got.attempt() == 1 {
+                fails.clone()
+            } else {
+                Reply::status(204)
+            }
+        });
+        let node = node(&receiver, &json!({"target": {"url": receiver.url(), "timeout": "300ms"}}));
+        for i in 0..9 {
+            publish(&node, "a", &i.to_string());
+            publish(&node, "b", &i.to_string());
+        }
+        until(&node, name, |status| status["delivered"] == 18);
+        let got = receiver.got();
+        let wanted = BTreeMap::from([("a".to_owned(), numbers(9)), ("b".to_owned(), numbers(9))]);
+        assert_eq!(taken(&got, |_| true), wanted, "{name}");
+        assert_eq!(status(&node)["retried"], 3, "{name}: {}", status(&node));
+        let ids: BTreeSet<_> = got.iter().map(|got| got.id().to_owned()).collect();
+        assert_eq!((ids.len(), got.len()), (18, 21), "{name}: a retry has the id of the first attempt");
+        if name == "429" {
+            let times: Vec<i64> = got.iter().filter(|got| got.id() == "pos_1_0").map(|got| got.at).collect();
+            assert!(times[1] - times[0] >= 1_000_000, "Retry-After is obeyed: {times:?}");
+        }
+    }
+}
+#[test]
+fn a_huge_answer_is_an_answer() {
+    let receiver = Receiver::new(|_| Reply::Huge(20 << 20));
+    let node = node(&receiver, &json!({}));
+    publish(&node, "a", "x");
+    until(&node, "delivered", |status| status["delivered"] == 1);
+    assert!(node.memory() < 100 << 20, "{} bytes", node.memory());
+}
+#[test]
+fn what_a_target_will_never_take_is_a_dead_letter_at_once_and_410_stops_for_good() {
+    let receiver = Receiver::new(|got| match got.text().as_str() {
+        "\"bad\"" => Reply::status(422),
+        "\"tired\"" => Reply::status(503),
+        "\"gone\"" => Reply::status(410),
+        _ => Reply::status(200),
+    });
+    let node = node(
+        &receiver,
+        &json!({"order": "none", "retry": {"first": "10ms", "max": "20ms", "attempts": 3}}),
+    );
+    for text in ["bad", "tired", "good"] {
+        publish(&node, "k", text);
+    }
+    until(&node, "given up", |status| status["given_up"] == 2 && status["delivered"] == 1);
+    let attempts = |text: &str| receiver.got().iter().filter(|got| got.text() == text).count();
+    assert_eq!((attempts("\"bad\""), attempts("\"tired\"")), (1, 3));
+    let dead = node.manage("GET", "/streams/s.dead/messages?include=headers", &Value::Null).json();
+    let told = |at: usize, name: &str| dead["items"][at]["headers"][name].clone();
+    let reasons: BTreeSet<_> = (0..2).map(|at| told(at, "tidegate-dead-reason").to_string()).collect();
+    assert_eq!(
+        reasons,
+        BTreeSet::from(["\"attempts\"".to_owned(), "\"refused\"".to_owned()]),
+        "{dead}"
+    );
+    publish(&node, "k", "gone");
+    until(&node, "stopped", |status| status["state"] == "stopped");
+    publish(&node, "k", "after");
+    let document = || node.manage("GET", "/webhooks/w", &Value::Null).json();
+    let began = tidegate_core::clock::instant();
+    while document()["enabled"] != json!(false) {
+        assert!(began.elapsed() < Duration::from_secs(30), "{}", document());
+    }
+    let before = receiver.got().len();
+    let node = node.restart();
+    assert_eq!(status(&node)["state"], "stopped", "it stays stopped");
+    receiver.script(|_| Reply::status(200));
+    assert_eq!(node.manage("POST", "/webhooks/w/start", &Value::Null).status, 200);
+    let got = receiver.until("the rest", |got| got.iter().any(|got| got.text() == "\"after\""));
+    assert!(got.iter().skip(before).any(|got| got.text() == "\"gone\""), "it is sent again");
+}
+/// The target is up, down and slow in turns while the node is killed again and again.
+#[test]
+fn kill_9_loses_nothing_that_was_stored() {
+    let receiver = Receiver::good();
+    let mut node = node(&receiver, &json!({"retry": {"first": "10ms", "max": "50ms", "attempts": 1_000}}));
+    let mut sent = 0;
+    for turn in 0..20 {
+        match turn % 3 {
+            0 => receiver.script(|_| Reply::status(200)),
+            1 => receiver.script(|_| Reply::status(500)),
+            _ => receiver.script(|_| Reply::Slow(Duration::from_millis(20))),
+        }
+        for i in 0..15 {
+            publish(&node, ["a", "b", "c"][i % 3], &sent.to_string());
+            sent += 1;
+        }
+        node = node.crash();
+    }
+    receiver.script(|_| Reply::status(200));
+    receiver.until("all of them", |got| {
+        got.iter().map(Got::text).collect::<BTreeSet<_>>().len() == sent
+    });
+    until(&node, "an end", |status| status["lag"]["messages"] == 0);
+    let got = receiver.got();
+    let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for got in &got {
+        ids.entry(got.text()).or_default().insert(got.id().to_owned());
+    }
+    assert_eq!(ids.len(), sent);
+    assert!(ids.values().all(|ids| ids.len() == 1), "a duplicate has the id of the first one");
+    assert_eq!(node.metric("tidegate_log_damaged_records_total"), 0);
+}
+#[test]
+fn after_a_crash_attempts_go_on_and_all_arrive_in_order() {
+    const MESSAGES: usize = 1_000;
+    let receiver = Receiver::new(|_| Reply::status(500));
+    let node = node(
+        &receiver,
+        &json!({"parallel": 64, "retry": {"first": "10ms", "max": "20ms", "attempts": 10_000}}),
+    );
+    for i in 0..MESSAGES {
+        publish(&node, &format!("k{}", i % 200), &i.to_string());
+    }
+    // Every key has been tried some times.
+    let tries = |got: &[Got]| {
+        let mut most: BTreeMap<String, u32> = BTreeMap::new();
+        for got in got {
+            let slot = most.entry(got.id().to_owned()).or_default();
+            *slot = (*slot).max(got.attempt());
+        }
+        most
+    };
+    receiver.until("tries", |got| tries(got).values().filter(|attempts| **attempts >= 3).count() >= 200);
+    let node = node.crash();
+    let before = tries(&receiver.got());
+    receiver.script(|_| Reply::status(200));
+    let split = receiver.got().len();
+    until(&node, "delivered", |status| status["lag"]["messages"] == 0);
+    let got = receiver.got();
+    let ids: BTreeSet<_> = got.iter().map(|got| got.id().to_owned()).collect();
+    assert_eq!(ids.len(), MESSAGES);
+    let late: Vec<_> = got.iter().skip(split).collect();
+    for (id, attempts) in before.iter().filter(|(_, attempts)| **attempts >= 3) {
+        let next = late.iter().find(|got| got.id() == id).map_or(0, |got| got.attempt());
+        assert!(next >= *attempts, "{id} had {attempts} attempts, and now it is {next}");
+    }
+    for texts in taken(&got, |_| true).values() {
+        let numbers: Vec<usize> = texts.iter().map(|text| text.trim_matches('"').parse().unwrap()).collect();
+        assert!(numbers.is_sorted(), "{numbers:?}");
+    }
+}
+#[test]
+fn targets_that_hang_slow_no_other() {
+    let good = Receiver::good();
+    let bad = Receiver::new(|_| Reply::Hang);
+    let node = node(&good, &json!({"order": "none"}));
+    for i in 0..10 {
+        hook(
+            &node,
+            &format!("bad{i}"),
+            &bad,
+            &json!({"order": "none", "target": {"url": bad.url(), "timeout": "30s"}}),
+        );
+    }
+    for i in 0..500 {
+        publish(&node, "k", &i.to_string());
+    }
+    until(&node, "delivered", |status| status["delivered"] == 500);
+    let of = |name: &str| node.manage("GET", &format!("/webhooks/{name}"), &Value::Null).json()["status"].clone();
+    for i in 0..10 {
+        let status = of(&format!("bad{i}"));
+        assert!(status["in_flight"].as_u64().unwrap() <= 16 && status["delivered"] == 0, "{status}");
+        assert_eq!(status["lag"]["messages"], 500, "the rest waits on disk");
+    }
+}
+/// At most one probe a second, and what waits counts no attempt.
+#[test]
+fn an_ill_target_is_left_alone() {
+    let receiver = Receiver::new(|_| Reply::status(503));
+    let node = node(
+        &receiver,
+        &json!({"order": "none", "breaker": {"failures": 5, "open_for": "1s"}, "retry": {"first": "10ms", "max": "20ms", "attempts": 50}}),
+    );
+    for i in 0..50 {
+        publish(&node, "k", &i.to_string());
+    }
+    until(&node, "open", |status| status["state"] == "open");
+    let opened = receiver.got().len();
+    let got = receiver.until("three probes", |got| got.len() >= opened + 3);
+    for pair in got[opened..].windows(2) {
+        assert!(
+            pair[1].at - pair[0].at >= 900_000,
+            "{} us between two probes",
+            pair[1].at - pair[0].at
+        );
+    }
+    receiver.script(|_| Reply::status(200));
+    until(&node, "delivered", |status| status["delivered"] == 50);
+    assert_eq!(status(&node)["given_up"], 0);
+}
+/// A change in the middle keeps the order: the old one ends before the new one begins.
+#[test]
+fn a_webhook_is_changed_stopped_and_removed_under_load() {
+    let receiver = Receiver::new(|_| Reply::Slow(Duration::from_millis(5)));
+    let node = node(&receiver, &json!({}));
+    for i in 0..60 {
+        publish(&node, "a", &i.to_string());
+        if i % 10 == 5 {
+            let document = json!({
+                "source": {"stream": "s", "from": "earliest"}, "description": format!("turn {i}"),
+                "target": {"url": receiver.url(), "headers": {"x-turn": i.to_string()}},
+            });
+            assert_eq!(node.manage("PUT", "/webhooks/w", &document).status, 200);
+        }
+    }
+    until(&node, "delivered", |status| status["lag"]["messages"] == 0);
+    assert_eq!(taken(&receiver.got(), |_| true), BTreeMap::from([("a".to_owned(), numbers(60))]));
+    assert_eq!(receiver.got().len(), 60, "nothing was sent twice");
+    assert_eq!(node.manage("POST", "/webhooks/w/stop", &Value::Null).status, 200);
+    until(&node, "stopped", |status| status["state"] == "stopped");
+    publish(&node, "a", "60");
+    assert_eq!(node.manage("POST", "/webhooks/w/start", &Value::Null).status, 200);
+    receiver.until("the rest", |got| got.len() == 61);
+    assert_eq!(node.manage("DELETE", "/webhooks/w", &Value::Null).status, 204);
+    // A new one of that name is another one: it begins where it says.
+    hook(&node, "w", &receiver, &json!({"order": "all"}));
+    receiver.until("all again", |got| got.len() == 122);
+}
