@@ -258,7 +258,9 @@ impl plane::Plane for Plane {
         // Our own, and those that take dead letters of declared ones, are nobody's to declare.
         let dead = |name: &str| name.strip_suffix(DEAD).is_some_and(|of| declared.contains(of));
         let ours = |name: &str| name.starts_with('$') || dead(name);
-        let orphans = streams.iter().filter(|stream| !declared.contains(stream.name()) && !ours(stream.name()));
+        let orphans = streams
+            .iter()
+            .filter(|stream| !declared.contains(stream.name()) && !ours(stream.name()));
         orphans.map(|stream| stream.name().into()).collect()
     }
     fn delete_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
