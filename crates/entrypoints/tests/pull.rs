@@ -1,4 +1,6 @@
 //! Workers over real sockets, on an endpoint in memory: `_pull`, `_settle`, groups over WebSocket, and what they are told when they ask wrongly.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tidegate_core::{drain::Drain, endpoint::Endpoint, settle::Outcome, tasks, topic::Topic};
@@ -360,7 +362,7 @@ fn a_member_of_a_group_settles_over_websocket() {
     assert_eq!((&a["payload"], &a["attempt"], &b["payload"]), (&json!("a"), &json!(1), &json!("b")));
     // Its credit is its window: `c` comes when there is room.
     one.say(&json!({ "op": "settle", "ref": 1, "ack": [a["lease"]], "nack": [{ "lease": b["lease"], "delay": "1h" }] }));
-    let mut told = vec![one.json(), one.json()];
+    let mut told = [one.json(), one.json()];
     told.sort_by_key(|told| told["op"].to_string());
     assert_eq!((&told[0]["op"], &told[0]["payload"]), (&json!("message"), &json!("c")));
     assert_eq!((&told[1]["op"], &told[1]["ref"]), (&json!("settled"), &json!(1)));
