@@ -19,6 +19,7 @@ mod metrics;
 mod openapi;
 mod post;
 mod proxies;
+mod pull;
 mod reload;
 mod shutdown;
 mod slow;

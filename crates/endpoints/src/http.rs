@@ -98,9 +98,8 @@ pub struct Target {
     proxy: Option<Peer>,
     tls: Arc<ClientConfig>,
     tokens: Option<Tokens>,
-    /// As HTTP/1.1 writes it, and the host beside it; and as HTTP/2 does.
+    /// As HTTP/1.1 writes it, and as HTTP/2 does.
     path: Uri,
-    host: HeaderValue,
     whole: Uri,
     shown: Arc<str>,
     base: HeaderMap,
@@ -145,6 +144,7 @@ impl Target {
         let (path, host) = place(&spec.url).ok_or_else(unwritable)?;
         let whole = Uri::try_from(&spec.url[..Position::AfterQuery]).map_err(|_| unwritable())?;
         let mut base = HeaderMap::with_capacity(16);
+        base.insert(header::HOST, host);
         base.insert(header::USER_AGENT, USER_AGENT);
         let mut tokens = None;
         let authorization = match &spec.auth {
@@ -178,7 +178,6 @@ impl Target {
             tls,
             tokens,
             path,
-            host,
             whole,
             base,
         })
@@ -212,8 +211,7 @@ impl Target {
             progress: Progress::default(),
             outcome: None,
         };
-        let exchanging = Box::pin(self.exchange(&note.composed, &note.progress));
-        let exchanged = timeout(self.spec.timeout, exchanging).await;
+        let exchanged = timeout(self.spec.timeout, self.exchange(&note.composed, &note.progress)).await;
         let (outcome, result) = match exchanged {
             Ok(Ok(answer)) => {
                 let result = self.spec.on.judge(answer.status, &answer.headers);
@@ -235,14 +233,14 @@ impl Target {
             return self.send(composed, None, progress).await;
         };
         let network = self.network();
-        let token = tokens.get(&network, progress).await?;
+        let token = Box::pin(tokens.get(&network, progress)).await?;
         let answer = self.send(composed, Some(&token), progress).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
         // It may have been taken back before its end: once with another.
         tokens.refuse(&token);
-        let token = tokens.get(&network, progress).await?;
+        let token = Box::pin(tokens.get(&network, progress)).await?;
         self.send(composed, Some(&token), progress).await
     }
     async fn send(&self, composed: &Composed, token: Option<&Arc<Token>>, progress: &Progress) -> Result<Answer, Failure> {
@@ -286,7 +284,8 @@ impl Target {
         if !sharing {
             return match self.lines.idle().await {
                 Some(line) => Ok((line, true)),
-                None => Ok((self.open(progress).await?, false)),
+                // Rare, and larger than all the rest of an attempt.
+                None => Ok((Box::pin(self.open(progress)).await?, false)),
             };
         }
         if let Some(line) = self.lines.shared() {
@@ -297,7 +296,7 @@ impl Target {
         if let Some(line) = self.lines.shared() {
             return Ok((line, true));
         }
-        let line = self.open(progress).await?;
+        let line = Box::pin(self.open(progress)).await?;
         self.lines.share(&line);
         self.old.store(!line.is_shared(), Ordering::Relaxed);
         Ok((line, false))
@@ -332,9 +331,10 @@ impl Target {
         if two {
             *request.uri_mut() = self.whole.clone();
             *request.version_mut() = http::Version::HTTP_2;
+            // Its address says it.
+            request.headers_mut().remove(header::HOST);
         } else {
             *request.uri_mut() = self.path.clone();
-            request.headers_mut().insert(header::HOST, self.host.clone());
         }
         request
     }
@@ -389,7 +389,7 @@ impl Answer {
             headers: if nobody {
                 HeaderMap::new()
             } else {
-                attempt::redacted(&self.headers)
+                attempt::redacted(self.headers)
             },
             body: self.body,
             cut: self.cut,
@@ -430,7 +430,7 @@ impl Drop for Note<'_> {
             request: Excerpt {
                 method: target.spec.method.clone(),
                 url: target.shown.clone(),
-                headers: attempt::redacted(headers),
+                headers: attempt::redacted(std::mem::take(headers)),
                 body: body.slice(..body.len().min(EXCERPT)),
                 length: body.len() as u64,
             },

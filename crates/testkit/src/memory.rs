@@ -36,6 +36,20 @@ struct Shared {
     groups: Mutex<HashMap<GroupName, Arc<Group>>>,
     woke: Notify,
     consumers: AtomicUsize,
+    waiting: AtomicUsize,
+}
+/// Counts a call that waits, until it is answered or dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 #[derive(Default)]
 struct Log {
@@ -76,6 +90,10 @@ impl Memory {
             .iter()
             .map(|message| message.timing.as_deref().copied())
             .collect()
+    }
+    /// Calls of `next` that wait for a message.
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting.load(Ordering::Relaxed)
     }
     /// Consumers that are open.
     pub fn consumers(&self) -> usize {
@@ -204,6 +222,7 @@ impl Consumer for MemoryConsumer {
                     let state = lock(&self.group.state);
                     state.due.next().filter(|_| state.out < self.window.messages)
                 };
+                let _waiting = Waiting::new(&self.group.shared.waiting);
                 tokio::select! { () = woke => {}, () = Due::sleep(next) => {} }
             }
         })

@@ -44,7 +44,9 @@ pub(super) fn compose(spec: &Spec, base: &HeaderMap, items: &[Received], at: i64
             attempt: item.attempt,
         })
         .collect();
-    let mut headers = base.clone();
+    // A clone would have no room for more.
+    let mut headers = HeaderMap::with_capacity(base.len() + spec.headers.len() + 10);
+    headers.extend(base.iter().map(|(name, value)| (name.clone(), value.clone())));
     let (body, content) = match spec.batch {
         None => (first.message.payload.clone(), content_type(&first.message)),
         Some(batch) => (

@@ -45,10 +45,7 @@ async fn what_ended_meanwhile_is_replaced() {
         for round in 1..=5 {
             assert_eq!(told(&target, "x").await, Ok(()), "{round}");
             server.until(|server| server.ended() == round).await;
-            // What the server's end sent is read by the connection's task.
-            for _ in 0..50 {
-                tokio::task::yield_now().await;
-            }
+            settled().await;
         }
         assert_eq!(server.accepted(), 5);
     }

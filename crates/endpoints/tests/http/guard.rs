@@ -20,10 +20,10 @@ impl Canary {
             }
         }
     }
-    /// A connection that was made lies in one of the queues by now: on loopback it is there before `connect` returns.
+    /// A connection that was made lies in one of the queues: on loopback it is there before `connect` returns.
     async fn is_untouched(&self) -> bool {
         use futures::FutureExt;
-        tokio::task::yield_now().await;
+        settled().await;
         self.v4.accept().now_or_never().is_none() && self.v6.accept().now_or_never().is_none()
     }
 }

@@ -133,6 +133,23 @@ async fn send(target: &Target, payload: &str) -> Result<(), Error> {
         BatchError::Some(_) => panic!("one request has one answer"),
     })
 }
+/// Whatever had happened to any socket before is known to its task afterwards: a byte goes to another one and back.
+async fn settled() {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut far, _) = listener.accept().await.unwrap();
+    for _ in 0..2 {
+        near.write_all(b"x").await.unwrap();
+        far.read_u8().await.unwrap();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
 /// How the pump understands it.
 async fn told(target: &Target, payload: &str) -> Result<(), (Code, Retry)> {
     send(target, payload).await.map_err(|error| (error.code(), error.retry()))

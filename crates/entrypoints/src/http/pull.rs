@@ -64,7 +64,7 @@ impl Verb {
         }
     }
     /// An api without that entrypoint.
-    pub(super) fn absent(self) -> Error {
+    fn absent(self) -> Error {
         Error::client(
             Code::NotFound,
             format!("this api has no entrypoint `pull`, so no `{}`", self.as_str()),

@@ -138,12 +138,11 @@ impl Gateway {
             _ => Err(call.no_method()),
         }
     }
-    /// The route of a path, what its `/*` stands for, and the path itself; below one that is pulled from, a verb is no part of it.
+    /// The route of a path, what its `/*` stands for, and the path itself; a verb below it is no part of it.
     fn find<'p>(&self, host: &str, path: &'p str) -> Option<(Arc<Route>, &'p str, &'p str, Option<pull::Verb>)> {
         let now = self.world.now();
         if let Some((above, verb)) = pull::Verb::of(path)
             && let Some((route, rest)) = now.paths.find(host, above)
-            && route.api.pull.is_some()
         {
             return Some((route.clone(), rest, above, Some(verb)));
         }
@@ -189,11 +188,6 @@ impl Gateway {
             && now.paths.find(host, api).is_some()
         {
             return Err(Error::client(Code::NotYet, "`_ticket` comes with a later version"));
-        }
-        if let Some((api, verb)) = pull::Verb::of(path)
-            && now.paths.find(host, api).is_some()
-        {
-            return Err(verb.absent());
         }
         let error = Error::client(Code::NotFound, "no api has this path");
         if !self.settings.hints {

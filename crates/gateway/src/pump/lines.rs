@@ -17,8 +17,8 @@ use tidegate_core::{
 };
 use tokio::time::Instant;
 
-/// What is given back comes again in the order of its moments. What has not come this long after its moment, although something of a later
-/// moment has, comes no more: it expired, or another member of the group has it.
+/// What is given back comes again about in the order of its moments. What has not come this long after something of a later moment has, comes
+/// no more: it expired, or another member of the group has it.
 const GRACE: Duration = Duration::from_secs(1);
 /// A line of which nothing came for this long behind its last moment is forgotten.
 const FORGET: Duration = Duration::from_mins(1);
@@ -64,6 +64,8 @@ struct Line {
     /// Given back, by ticket: only the first may pass.
     away: BTreeMap<u64, Away>,
     tickets: HashMap<Position, u64>,
+    /// The first that is away should have come by then, says something that came.
+    doubt: Option<(u64, Instant)>,
     /// What has no position is not known again: until then nothing passes.
     shut_until: Option<Instant>,
 }
@@ -345,25 +347,30 @@ impl Drop for Lines<'_> {
 }
 impl Line {
     /// Until when nothing with that ticket may pass.
-    fn shut(&self, ticket: u64, reached: Instant, now: Instant) -> Option<Instant> {
+    fn shut(&mut self, ticket: u64, reached: Instant, now: Instant) -> Option<Instant> {
         let before = self.away.first_key_value().filter(|(first, _)| **first < ticket);
-        let before = before.and_then(|(_, away)| {
-            if away.due < reached {
-                Some(away.due + GRACE).filter(|until| now < *until)
-            } else {
+        let before = before.map(|(first, away)| (*first, away.due));
+        let before = before.and_then(|(first, due)| {
+            if due >= reached {
                 // It comes behind what is due before it, now or later.
-                Some(away.due.max(now))
+                return Some(due.max(now));
             }
+            let since = self.doubt.filter(|(doubted, _)| *doubted == first).map_or(now, |(_, since)| since);
+            self.doubt = Some((first, since));
+            Some(since + GRACE).filter(|until| now < *until)
         });
         before.or(self.shut_until.filter(|until| now < *until))
     }
-    /// Forgets what should have come before that ticket and did not: how many, and how many of them were tried.
+    /// Forgets what should have come before that ticket and did not, and all that is as late: how many, and how many of them were tried.
     fn forget_before(&mut self, ticket: u64, reached: Instant, now: Instant) -> (usize, usize) {
         let (mut lost, mut tried) = (0, 0);
+        let doubted = self.doubt.filter(|(_, since)| *since + GRACE <= now).map(|(first, _)| first);
+        if doubted.is_none() || doubted != self.away.first_key_value().map(|(first, _)| *first) {
+            return (lost, tried);
+        }
         while let Some(entry) = self.away.first_entry()
             && *entry.key() < ticket
             && entry.get().due < reached
-            && entry.get().due + GRACE <= now
         {
             let away = entry.remove();
             self.tickets.remove(&away.position);
@@ -520,15 +527,7 @@ mod tests {
         let due = due + Duration::from_millis(1);
         room.lines.idle(due);
         room.take(2, due);
-        assert_eq!(
-            room.last(),
-            (
-                2,
-                Outcome::Hold {
-                    until: now + AFTER + GRACE
-                }
-            )
-        );
+        assert_eq!(room.last(), (2, Outcome::Hold { until: due + GRACE }));
         room.take(0, due);
         room.take(1, due);
         assert_eq!(room.sent(due), [0, 1]);
@@ -549,8 +548,12 @@ mod tests {
         room.take(0, now);
         room.fail(now);
         room.take(1, now);
-        let late = now + AFTER + GRACE;
+        let doubted = now + AFTER + Duration::from_secs(30);
         room.take(1, now + AFTER);
+        room.lines.idle(doubted);
+        room.take(1, doubted);
+        assert!(room.sent(doubted).is_empty(), "however late it is, it may come behind this one");
+        let late = doubted + GRACE;
         room.take(1, late - Duration::from_millis(1));
         assert!(room.sent(late).is_empty());
         room.take(2, late);

@@ -1,9 +1,9 @@
+mod any;
+
 use super::*;
 use futures::{FutureExt, future::BoxFuture};
-use proptest::prelude::*;
 use std::{
     collections::{HashMap, VecDeque},
-    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -498,119 +498,4 @@ async fn its_state_says_what_the_target_is_like() {
     };
     tokio::join!(house.until(&how, 64, |_| seen.load(Ordering::Relaxed)), watching);
     assert_eq!(house.progress.state().as_str(), "stopped");
-}
-
-fn answers() -> impl Strategy<Value = Vec<Answer>> {
-    let one = prop_oneof![
-        4 => Just(Answer::Taken),
-        3 => Just(Answer::Failed(Retry::Now)),
-        1 => (0..20_u64).prop_map(|s| Answer::Failed(Retry::After(Duration::from_secs(s)))),
-        1 => Just(Answer::Failed(Retry::No)),
-        2 => Just(Answer::Down),
-        1 => (0..5_u64).prop_map(|s| Answer::Hangs(Duration::from_secs(s))),
-    ];
-    proptest::collection::vec(one, 0..60)
-}
-fn hows() -> impl Strategy<Value = Pumping> {
-    let order = prop_oneof![Just(Order::None), Just(Order::Key), Just(Order::All)];
-    (order, 1..5_u32, 1..5_u32, 0..4_u32, 0..2_u64).prop_map(|(order, parallel, attempts, failures, linger)| Pumping {
-        order,
-        parallel,
-        linger: Duration::from_secs(linger),
-        retry: Backoff { attempts, ..HOW.retry },
-        breaker: Breaker { failures, ..HOW.breaker },
-    })
-}
-fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-        .block_on(future)
-}
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// Whatever the action answers: every message ends once, acknowledged or rejected; no message is tried more often than it may be, and what
-    /// was held counts no attempt; and what has an order is never sent before what goes before it has ended.
-    #[test]
-    fn whatever_the_action_answers(
-        answers in answers(), how in hows(), keys in proptest::collection::vec(0..4_u8, 1..20), batch in 1..4_u32, window in 1..10_u32,
-    ) {
-        run(async move {
-            let house = House::new(batch, 8);
-            // Key 3 is none.
-            let name = |(i, key): (usize, &u8)| if *key == 3 { format!("{i:02}") } else { format!("{key}:{i:02}") };
-            let names: Vec<_> = keys.iter().enumerate().map(name).collect();
-            publish(&house.memory, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-            *house.target.all.lock().unwrap() = answers.into();
-            house.until(&how, window, |house| house.memory.ended(GROUP).len() >= names.len()).await;
-
-            prop_assert_eq!(house.outcomes().len(), names.len());
-            prop_assert_eq!((house.memory.out(GROUP), house.progress.in_flight()), (0, 0));
-            prop_assert!(house.given_back().await.is_empty());
-            let mut tried: HashMap<&str, u32> = HashMap::new();
-            let seen = house.target.seen();
-            for seen in &seen {
-                for (payload, attempt) in seen.payloads.iter().zip(&seen.attempts) {
-                    let count = tried.entry(payload).or_default();
-                    *count += 1;
-                    prop_assert_eq!(*attempt, *count, "held counts none: {:?}", seen);
-                    prop_assert!(*count <= how.retry.attempts);
-                }
-            }
-            let line = |payload: &str| match how.order {
-                Order::None => None,
-                Order::All => Some(String::new()),
-                Order::Key => payload.split_once(':').map(|(key, _)| key.to_owned()),
-            };
-            let number = |payload: &str| payload.split(':').next_back().map(str::to_owned);
-            let mut last: HashMap<String, Vec<Option<String>>> = HashMap::new();
-            for seen in &seen {
-                let mut calls: HashMap<String, Vec<Option<String>>> = HashMap::new();
-                for payload in &seen.payloads {
-                    if let Some(line) = line(payload) {
-                        calls.entry(line).or_default().push(number(payload));
-                    }
-                }
-                for (line, call) in calls {
-                    prop_assert!(call.is_sorted(), "{:?}", seen);
-                    let before = last.insert(line, call.clone());
-                    // The same ones again, or what comes behind them.
-                    let first_before = before.and_then(|before| before.first().cloned());
-                    prop_assert!(first_before.is_none_or(|before| before <= call[0]), "{:?}", seen);
-                }
-            }
-            Ok(())
-        })?;
-    }
-    /// Cut at any moment: nothing is out, and what was neither acknowledged nor rejected comes again, once.
-    #[test]
-    fn cut_at_any_moment(answers in answers(), how in hows(), messages in 1..20_usize, millis in 0..20_000_u64) {
-        run(async move {
-            let house = House::new(2, 8);
-            let names: Vec<_> = (0..messages).map(|i| format!("{}:{i:02}", i % 3)).collect();
-            publish(&house.memory, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-            *house.target.all.lock().unwrap() = answers.into();
-            {
-                let mut pumping = pin!(house.pump(&how, 8));
-                let _cut = timeout(Duration::from_millis(millis), pumping.as_mut()).await;
-            }
-            prop_assert_eq!((house.memory.out(GROUP), house.progress.in_flight()), (0, 0));
-            let ended = house.outcomes();
-            sleep(Duration::from_mins(5)).await;
-            let mut back = house.given_back().await;
-            back.sort();
-            let wanted = (0..messages).filter(|i| !ended.contains_key(&(*i as u64)));
-            let mut wanted: Vec<_> = wanted.map(|i| names[i].clone()).collect();
-            wanted.sort();
-            prop_assert_eq!(back.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), wanted);
-            let tried = |name: &String| house.target.seen().iter().filter(|seen| seen.payloads.contains(name)).count() as u32;
-            for (name, attempt) in &back {
-                prop_assert_eq!(*attempt, tried(name) + 1, "{} was tried that often", name);
-            }
-            Ok(())
-        })?;
-    }
 }

@@ -4,7 +4,7 @@ use super::{
     incoming::{End, Incoming},
     told,
     words::{self, MOST_CREDIT, Reference, Word},
-    worker::{Join, Worker},
+    worker::{self, Join, Worker},
 };
 use crate::{
     http::{
@@ -85,6 +85,8 @@ struct Answer {
     kept: Result<Kept>,
     _aboard: Aboard,
 }
+/// What came of leases that were settled.
+type Settled = (Reference, Result<Vec<(String, Verdict)>>);
 /// Why nobody listens to the client any more.
 enum Over {
     /// The client has gone.
@@ -246,8 +248,8 @@ impl Session {
                     return Over::Gone;
                 }
             }
-            while let Some((reference, settled)) = self.settling.next().await {
-                if self.told_settled(reference, settled, line).await.is_err() {
+            while let Some(settled) = self.settling.next().await {
+                if self.told_settled(settled, line).await.is_err() {
                     return Over::Gone;
                 }
             }
@@ -284,15 +286,7 @@ impl Session {
                     None => std::future::pending().await,
                 }
             };
-            let work = async {
-                match &mut self.worker {
-                    Some(worker) => {
-                        line.idle().await;
-                        worker.next().await
-                    }
-                    None => std::future::pending().await,
-                }
-            };
+            let work = worker::step(&mut self.worker, line);
             tokio::select! {
                 biased;
                 // With a subscription it is that which sees these two.
@@ -308,8 +302,8 @@ impl Session {
                 worked = work => if let Err(over) = self.worked(worked, line).await {
                     return over;
                 },
-                Some((reference, settled)) = self.settling.next(), if !self.settling.is_empty() => {
-                    if let Err(over) = self.told_settled(reference, settled, line).await {
+                Some(settled) = self.settling.next(), if !self.settling.is_empty() => {
+                    if let Err(over) = self.told_settled(settled, line).await {
                         return over;
                     }
                 }
@@ -395,7 +389,7 @@ impl Session {
             }
         }
     }
-    async fn told_settled(&mut self, reference: Reference, settled: Result<Vec<(String, Verdict)>>, line: &Line) -> Result<(), Over> {
+    async fn told_settled(&mut self, (reference, settled): Settled, line: &Line) -> Result<(), Over> {
         match settled {
             Ok(verdicts) => {
                 let told = told::settled(reference.as_deref(), &verdicts);

@@ -2,6 +2,7 @@
 use super::told;
 use crate::http::{
     items::{self, Parts},
+    line::Line,
     settle::Settlement,
 };
 use bytes::{Bytes, BytesMut};
@@ -150,6 +151,14 @@ impl Worker {
         self.credit = credit.ok_or_else(|| Error::client(Code::BadFrame, format!("more than {MOST} of credit in a group")))?;
         Ok(())
     }
+}
+/// What the member has to be told next, once the line has taken what was said before. Nothing where there is none. Cancel-safe.
+pub(super) async fn step(worker: &mut Option<Worker>, line: &Line) -> Result<Option<(Bytes, Offered)>> {
+    let Some(worker) = worker else {
+        return std::future::pending().await;
+    };
+    line.idle().await;
+    worker.next().await
 }
 /// What a member asks for.
 #[derive(Debug)]

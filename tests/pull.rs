@@ -1,0 +1,106 @@
+//! Workers that share a stream: leases over HTTP and WebSocket, through the program and its log.
+use crate::dev;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tidegate_testkit::{Node, balance};
+
+fn pull(node: &Node, body: &Value) -> Vec<Value> {
+    let answer = node.post("/orders/_pull", &[], body.to_string().as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["items"].as_array().unwrap().clone()
+}
+fn settle(node: &Node, body: &Value) -> Value {
+    let answer = node.post("/orders/_settle", &[], body.to_string().as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["results"].clone()
+}
+fn payloads(items: &[Value]) -> Vec<&str> {
+    items.iter().map(|item| item["payload"].as_str().unwrap()).collect()
+}
+fn leases(items: &[Value]) -> Vec<&str> {
+    items.iter().map(|item| item["lease"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn what_a_worker_settled_is_durable_and_the_rest_comes_again() {
+    let node = dev().start();
+    for i in 0..4 {
+        node.post("/orders", &[], i.to_string().as_bytes());
+    }
+    let items = pull(&node, &json!({ "limit": 3 }));
+    assert_eq!(payloads(&items), ["0", "1", "2"]);
+    let lease = leases(&items);
+    let results = settle(
+        &node,
+        &json!({ "ack": [lease[0]], "reject": [{ "lease": lease[2], "reason": "broken" }] }),
+    );
+    assert!(
+        results.as_array().unwrap().iter().all(|result| result["result"] == "ok"),
+        "{results}"
+    );
+    let node = node.crash();
+    // Its leases ended with it.
+    let late = settle(&node, &json!({ "ack": [lease[1]] }));
+    assert_eq!(late[0]["result"], "unknown");
+    let again = pull(&node, &json!({ "limit": 10 }));
+    assert_eq!(payloads(&again), ["1", "3"]);
+    settle(&node, &json!({ "ack": leases(&again) }));
+    assert!(pull(&node, &json!({ "wait": "0s" })).is_empty());
+    balance(&node);
+}
+#[test]
+fn two_workers_share_a_group_and_one_takes_over_what_the_other_left() {
+    let node = dev().start();
+    for i in 0..200 {
+        node.post("/orders", &[], i.to_string().as_bytes());
+    }
+    // It takes some and dies: its lease is all that is waited for.
+    let lost = pull(&node, &json!({ "limit": 50, "lease_for": "1s" }));
+    assert_eq!(lost.len(), 50);
+    let mut done: BTreeMap<u32, u64> = BTreeMap::new();
+    while done.len() < 200 {
+        let items = pull(&node, &json!({ "limit": 30, "wait": "10s" }));
+        assert!(!items.is_empty(), "{} of 200", done.len());
+        for item in &items {
+            let number = item["payload"].as_str().unwrap().parse().unwrap();
+            assert!(done.insert(number, item["attempt"].as_u64().unwrap()).is_none(), "{number} twice");
+        }
+        let results = settle(&node, &json!({ "ack": leases(&items) }));
+        assert!(
+            results.as_array().unwrap().iter().all(|result| result["result"] == "ok"),
+            "{results}"
+        );
+    }
+    assert!(
+        done.iter().all(|(number, attempt)| *attempt == if *number < 50 { 2 } else { 1 }),
+        "{done:?}"
+    );
+    let late = settle(&node, &json!({ "ack": [lost[0]["lease"]] }));
+    assert_eq!(late[0]["result"], "expired");
+    balance(&node);
+}
+#[test]
+fn what_is_given_back_waits_for_its_delay() {
+    let node = dev().start();
+    node.post("/orders", &[], b"a");
+    let items = pull(&node, &json!({}));
+    settle(&node, &json!({ "nack": [{ "lease": leases(&items)[0], "delay": "1s" }] }));
+    assert!(pull(&node, &json!({ "wait": "300ms" })).is_empty());
+    let again = pull(&node, &json!({ "wait": "10s" }));
+    assert_eq!((payloads(&again), &again[0]["attempt"]), (vec!["a"], &json!(2)));
+    balance(&node);
+}
+#[test]
+fn an_api_that_cannot_be_pulled_from_says_so() {
+    let node = dev().start();
+    for target in ["/qs-message-api/_pull", "/topics/demo/_settle"] {
+        let answer = node.post(target, &[], b"{}");
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (404, &json!("TG1001")),
+            "{target}: {}",
+            answer.text()
+        );
+    }
+    balance(&node);
+}
