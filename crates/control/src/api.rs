@@ -188,6 +188,7 @@ impl Api {
                 if act == Act::Messages {
                     if path.ends_with("/messages") && path.starts_with("/api/v1/streams/") {
                         resources::stream(registry, &call.id(ResourceKind::Stream))?;
+                        registry.plane().reach(&call.name).await;
                     }
                     let caller = call.caller.as_ref().ok_or_else(|| call::nobody("this needs a token"))?;
                     let vouched = Vouched {

@@ -62,6 +62,12 @@ impl Plane for Served {
     fn delete_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
     }
+    fn undeclared(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+    fn reach<'a>(&'a self, _: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
     fn readmit(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }

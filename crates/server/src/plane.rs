@@ -286,7 +286,7 @@ impl plane::Plane for Plane {
                     let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner).contains(&id.name);
                     let stats = stream.stats();
                     json!({
-                        "state": if declared { "ready" } else { "orphan" },
+                        "state": if declared || id.name.ends_with(DEAD) { "ready" } else { "orphan" },
                         "partitions": stream.partitions(), "messages": stats.records, "bytes": stats.bytes,
                     })
                 }
@@ -300,16 +300,36 @@ impl plane::Plane for Plane {
             ResourceKind::User | ResourceKind::Token => json!({"state": "active"}),
         }
     }
-    fn orphans(&self) -> Vec<Arc<str>> {
+    fn undeclared(&self) -> Vec<Arc<str>> {
         let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
         let streams = self.log.streams();
-        // Our own, and those that take dead letters of declared ones, are nobody's to declare.
-        let dead = |name: &str| name.strip_suffix(DEAD).is_some_and(|of| declared.contains(of));
-        let ours = |name: &str| name.starts_with('$') || dead(name);
-        let orphans = streams
-            .iter()
-            .filter(|stream| !declared.contains(stream.name()) && !ours(stream.name()));
-        orphans.map(|stream| stream.name().into()).collect()
+        let undeclared = streams.iter().map(|stream| stream.name()).filter(|name| !declared.contains(*name));
+        undeclared.filter(|name| !name.starts_with('$')).map(Into::into).collect()
+    }
+    fn orphans(&self) -> Vec<Arc<str>> {
+        let mut orphans = self.undeclared();
+        let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+        orphans.retain(|name| !name.strip_suffix(DEAD).is_some_and(|of| declared.contains(of)));
+        orphans
+    }
+    fn reach<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let known = |way: &str| self.messages.now().routes.contains_key(&*format!("{MANAGE}/streams/{way}"));
+            let Some(stream) = self.log.stream(name).filter(|_| !known(name)) else {
+                return;
+            };
+            let mut turn = self.turn.lock().await;
+            turn.revision += 1;
+            let mut captured = std::mem::take(&mut turn.captured);
+            captured.retain(|(other, _)| other.name() != name);
+            captured.push((stream, Vec::new()));
+            self.captures.set(captured.clone());
+            match self.ways(&mut turn, &captured, false).await {
+                Ok(ways) => self.messages.swap(ways),
+                Err(refusal) => tracing::error!(error = ?refusal, "there is no way to a stream that came by itself"),
+            }
+            turn.captured = captured;
+        })
     }
     fn delete_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {

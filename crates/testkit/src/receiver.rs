@@ -90,7 +90,7 @@ impl Receiver {
                     return;
                 }
                 let own = own.clone();
-                std::thread::spawn(move || drop(own.serve(&socket)));
+                std::thread::spawn(move || own.serve(&socket));
             }
         });
         Self { address, shared }

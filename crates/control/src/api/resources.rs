@@ -86,7 +86,7 @@ fn of_kind(registry: &Registry, state: &State, kind: ResourceKind) -> Vec<(Id, R
         .map(|(id, resource)| (id.clone(), resource.clone()))
         .collect();
     if kind == ResourceKind::Stream {
-        all.extend(registry.plane().orphans().into_iter().map(orphan));
+        all.extend(registry.plane().undeclared().into_iter().map(orphan));
         all.sort_by(|a, b| a.0.cmp(&b.0));
     }
     all
@@ -113,7 +113,8 @@ fn whole(registry: &Registry, id: &Id, resource: &Resource) -> Value {
 }
 fn shown(registry: &Registry, state: &State, id: &Id) -> Result<(Resource, Value)> {
     let known = state.resources.get(id).cloned();
-    let orphaned = || (id.kind == ResourceKind::Stream && registry.plane().orphans().contains(&id.name)).then(|| orphan(id.name.clone()).1);
+    let orphaned =
+        || (id.kind == ResourceKind::Stream && registry.plane().undeclared().contains(&id.name)).then(|| orphan(id.name.clone()).1);
     let resource = known.or_else(orphaned).ok_or_else(|| missing(id))?;
     let whole = whole(registry, id, &resource);
     Ok((resource, whole))

@@ -273,7 +273,7 @@ impl Registry {
     fn draft(&self, draft: &mut Draft<'_>, wish: &Wish) -> Result<(), Refused> {
         let Wish { id, what, when, at } = wish;
         let there = draft.state.resources.get(id);
-        let orphan = there.is_none() && id.kind == ResourceKind::Stream && self.parts.plane.orphans().contains(&id.name);
+        let orphan = there.is_none() && id.kind == ResourceKind::Stream && self.parts.plane.undeclared().contains(&id.name);
         let stored = draft.state.stored(id);
         // What nobody declares is there all the same.
         let is = there

@@ -76,8 +76,6 @@ pub(super) struct Session {
     /// The connection.
     _open: Option<Box<dyn Any + Send>>,
 }
-/// What came of one settle: its reference, and a verdict for each lease.
-type Settled = (Reference, Result<Vec<(String, Verdict)>>);
 /// What came of one publish.
 struct Answer {
     reference: Reference,
