@@ -20,7 +20,7 @@ fn hook(node: &Node, name: &str, to: &Receiver, more: &Value) {
     let mut document = json!({
         "source": {"stream": "s", "from": "earliest"}, "sign": {"secrets": [SECRET]},
         "target": {"url": to.url(), "timeout": "1s"}, "retry": {"first": "50ms", "max": "200ms", "attempts": 8},
-        "breaker": {"failures": 100000},
+        "breaker": {"failures": 100_000},
     });
     for (key, value) in more.as_object().unwrap() {
         document[key] = value.clone();
@@ -42,7 +42,7 @@ fn until(node: &Node, what: &str, good: impl Fn(&Value) -> bool) -> Value {
         if good(&now) {
             return now;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "{what}: {now}");
+        assert!(began.elapsed() < Duration::from_mins(1), "{what}: {now}");
     }
 }
 /// Texts in the order they were taken: those of one key, each once.

@@ -167,6 +167,9 @@ pub struct Group {
     pub deliveries: Option<u32>,
     /// Where dead letters go; `None`: where the endpoint puts them.
     pub dead_letters: Option<Topic>,
+    /// Its consumers keep an order. What was held back for it is forgotten with the consumer that held it, so a new one gets all that waits
+    /// at once, in its order, and no delay lets a later message overtake an earlier one.
+    pub ordered: bool,
 }
 impl Group {
     /// The endpoint's own limit and place.
@@ -175,6 +178,7 @@ impl Group {
             name,
             deliveries: None,
             dead_letters: None,
+            ordered: false,
         }
     }
 }

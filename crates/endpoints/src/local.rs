@@ -14,7 +14,10 @@ use group::{DELIVERIES, FromGroup};
 use later::Later;
 use producer::Sender;
 use smallvec::{SmallVec, smallvec};
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 use tidegate_core::{
     endpoint::{AckMode, Capabilities, Consumer, ConsumerSpec, Endpoint, Producer, Start},
     error::{Code, Error, Fault, Result},
@@ -30,8 +33,26 @@ pub struct House {
     hub: Arc<Hub>,
     captures: Arc<Captures>,
     later: Later,
+    /// By number of the stream.
+    rules: RwLock<HashMap<u32, Rules>>,
+}
+/// What holds of a stream's groups, unless the one that makes a group says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// How often a message is delivered.
+    pub deliveries: Option<u32>,
+    /// Which stream takes dead letters.
+    pub dead_letters: Option<String>,
 }
 impl House {
+    /// From now on, for groups that are made or joined.
+    pub fn rule(&self, rules: impl IntoIterator<Item = (u32, Rules)>) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules.into_iter().collect();
+    }
+    fn rules(&self, stream: &Stream) -> Rules {
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        rules.get(&stream.number()).cloned().unwrap_or_default()
+    }
     /// Looks after delayed messages; to be polled as long as the log is open.
     pub async fn run(self: Arc<Self>) {
         later::run(self).await;
@@ -43,6 +64,7 @@ impl House {
             hub,
             captures,
             later: Later::default(),
+            rules: RwLock::default(),
         })
     }
     /// All topics, captured or live.
@@ -135,11 +157,16 @@ impl Local {
         let Some(group) = spec.group else {
             return Ok(Box::new(FromLog::new(log.reader(stream, spec.start)?, filter)));
         };
+        let rules = self.house.rules(stream);
         let asked = GroupSpec {
-            deliveries: Some(group.deliveries.unwrap_or(DELIVERIES)),
-            dead_letters: group.dead_letters.map(|topic| topic.to_string()),
+            deliveries: Some(group.deliveries.or(rules.deliveries).unwrap_or(DELIVERIES)),
+            dead_letters: group.dead_letters.map(|topic| topic.to_string()).or(rules.dead_letters),
         };
+        let ordered = group.ordered;
         let group = log.group(stream, group.name.as_str(), spec.start, asked).await?;
+        if ordered {
+            group.hurry();
+        }
         let filters = if self.stream.is_some() {
             spec.topics
         } else {

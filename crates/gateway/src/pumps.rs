@@ -65,6 +65,9 @@ impl Pumps {
         }
         let (job, jobs) = watch::channel(job);
         let progress = Arc::new(Progress::new());
+        if job.borrow().is_none() {
+            progress.stopped("stopped");
+        }
         let keeper = Keeper {
             name: name.clone(),
             jobs,

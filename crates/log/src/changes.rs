@@ -17,6 +17,9 @@ use tidegate_core::{
     receipt::Receipt,
 };
 
+/// Of one stream: each is remembered in memory and on disk.
+const GROUPS: usize = 1_000;
+
 impl Log {
     /// Makes a stream; durable when this resolves. Dropped before, the stream may or may not come to be.
     pub async fn create_stream(&self, name: &str, spec: StreamSpec) -> Result<Arc<Stream>> {
@@ -65,6 +68,7 @@ impl Log {
         let (row, starts) = match catalog.group(stream, name) {
             Some(group) if group.spec() == spec => return Ok(group),
             Some(group) => (crate::group::Row { spec, ..group.row() }, Vec::new()),
+            None if catalog.groups(stream).len() >= GROUPS => return Err(Error::Groups(stream.name().to_owned()).into()),
             None => {
                 let row = catalog.plan_group(stream, name, spec, self.shared.limits.now())?;
                 (row, Reader::new(self.shared.clone(), stream.clone(), start).places())

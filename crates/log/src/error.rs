@@ -39,6 +39,8 @@ pub enum Error {
     StreamDrops(String),
     /// The data folder, named here, cannot be used.
     Folder(String, Arc<io::Error>),
+    /// A stream has as many groups as it may have.
+    Groups(String),
     /// The log keeps `accepted` and `stored` only.
     Level,
     /// The log is closing.
@@ -90,6 +92,7 @@ impl fmt::Display for Error {
                 _ => write!(f, "the data folder `{path}` cannot be used: {error}"),
             },
             Self::StreamFull(name) => write!(f, "the stream `{name}` is full"),
+            Self::Groups(name) => write!(f, "the stream `{name}` has 1000 groups, and takes no more"),
             Self::Level => f.write_str("a stream keeps `accepted` and `stored` only"),
             Self::Closing => f.write_str("the log is closing"),
         }
@@ -138,6 +141,12 @@ impl From<Error> for Told {
                 Fault::Client,
                 Retry::No,
                 "choose another name or change that stream",
+            ),
+            Error::Groups(_) => (
+                Code::Overloaded,
+                Fault::Client,
+                Retry::No,
+                "use one that is there: a group is for workers that share their work",
             ),
             Error::NoSuchStream(_) => (Code::NoSuchStream, Fault::Client, Retry::No, "create the stream first"),
             Error::PartitionsFixed => (Code::BadValue, Fault::Client, Retry::No, "create another stream and copy"),

@@ -2,7 +2,7 @@
 use crate::{
     deliveries::Deliveries,
     observe::logs::Levels,
-    reconcile::{changes, reconcile, unkeepable},
+    reconcile::{changes, reconcile, rules, unkeepable},
     webhooks::{self, Webhooks},
 };
 use futures::future::BoxFuture;
@@ -61,6 +61,7 @@ pub(crate) struct Plane {
     messages: Arc<World>,
     /// Who may use those.
     admitted: Arc<dyn Policy>,
+    house: Arc<House>,
     /// Moves delayed messages when they are due.
     _later: Task,
     webhooks: Webhooks,
@@ -68,6 +69,8 @@ pub(crate) struct Plane {
     /// Stops a webhook for good: its target wants no more.
     registry: Arc<OnceLock<Weak<Registry>>>,
     declared: Lock<HashSet<Arc<str>>>,
+    /// Streams that somebody named for dead letters.
+    dead: Lock<HashSet<Arc<str>>>,
     turn: Mutex<Turn>,
 }
 /// What one change at a time works on.
@@ -133,6 +136,7 @@ impl Plane {
     ) -> Arc<Self> {
         let house = House::new(log.clone(), hub, captures.clone());
         let later = tasks::spawn(house.clone().run());
+        let own = house.clone();
         let local = Box::new(move |stream: Option<&str>| match stream {
             Some(name) => house.stream(name),
             None => Ok(house.topics()),
@@ -152,8 +156,10 @@ impl Plane {
             messages: world.beside(Snapshot::default()),
             world,
             admitted: Arc::new(Admitted(access)),
+            house: own,
             _later: later,
             declared: Lock::default(),
+            dead: Lock::default(),
             turn: Mutex::new(Turn {
                 instances: Instances::new(kinds(), local),
                 captured: Vec::new(),
@@ -309,7 +315,8 @@ impl plane::Plane for Plane {
     fn orphans(&self) -> Vec<Arc<str>> {
         let mut orphans = self.undeclared();
         let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        orphans.retain(|name| !name.strip_suffix(DEAD).is_some_and(|of| declared.contains(of)));
+        let dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
+        orphans.retain(|name| !dead.contains(name) && !name.strip_suffix(DEAD).is_some_and(|of| declared.contains(of)));
         orphans
     }
     fn reach<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {
@@ -391,7 +398,14 @@ impl Prepared for Next<'_> {
             } = *self;
             *plane.declared.lock().unwrap_or_else(PoisonError::into_inner) =
                 checked.streams.iter().map(|stream| stream.name.clone()).collect();
+            let dead = checked
+                .streams
+                .iter()
+                .filter_map(|stream| Some(stream.dead_letters.as_ref()?.stream.clone()));
+            let dead = dead.chain(checked.webhooks.iter().filter_map(|webhook| webhook.dead_letters.clone()));
+            *plane.dead.lock().unwrap_or_else(PoisonError::into_inner) = dead.collect();
             plane.captures.set(captured.clone());
+            plane.house.rule(rules(&plane.log, &checked.streams));
             turn.captured = captured;
             plane.world.swap(world);
             plane.messages.swap(messages);

@@ -4,6 +4,7 @@ use futures::future::try_join_all;
 use std::{collections::HashSet, sync::Arc};
 use tidegate_config::{Id, Keep, ResourceKind, Stream as Declared, WhenFull};
 use tidegate_core::{check::Problem, error::Result, filter::Filter};
+use tidegate_endpoints::local::Rules;
 use tidegate_log::{Log, Retention, Stream, StreamSpec};
 
 /// Each stream with the topics it captures. All at once, so that they share their commits.
@@ -20,6 +21,18 @@ pub(crate) fn changes(log: &Log, declared: &[Declared]) -> Vec<(Arc<str>, Stream
         let spec = spec(want);
         let differs = log.stream(&want.name)?.spec() != spec;
         differs.then(|| (want.name.clone(), spec))
+    };
+    declared.iter().filter_map(one).collect()
+}
+/// What holds of the groups of each stream.
+pub(crate) fn rules(log: &Log, declared: &[Declared]) -> Vec<(u32, Rules)> {
+    let one = |want: &Declared| {
+        let dead = want.dead_letters.as_ref()?;
+        let rules = Rules {
+            deliveries: Some(dead.after_attempts),
+            dead_letters: Some(dead.stream.as_ref().to_owned()),
+        };
+        Some((log.stream(&want.name)?.number(), rules))
     };
     declared.iter().filter_map(one).collect()
 }

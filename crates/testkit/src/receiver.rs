@@ -127,7 +127,7 @@ impl Receiver {
     }
 }
 /// What takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.shared.over.store(true, Ordering::Relaxed);
@@ -149,7 +149,7 @@ impl Shared {
                 Reply::Status(status, headers) => {
                     let mut head = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n");
                     for (name, value) in headers {
-                        head.push_str(&format!("{name}: {value}\r\n"));
+                        head.extend([name, ": ", &value, "\r\n"]);
                     }
                     writer.write_all(format!("{head}\r\n").as_bytes()).ok()?;
                 }

@@ -55,9 +55,9 @@ impl Consumer for FromGroup {
                 if self.member.is_over() {
                     return Ok(None);
                 }
-                let wait = group
-                    .next_due()
-                    .map(|due| Duration::from_micros(due.saturating_sub(clock::now_us()).max(0) as u64));
+                // With a full window only a settlement helps.
+                let due = group.next_due().filter(|_| self.member.has_room());
+                let wait = due.map(|due| Duration::from_micros(due.saturating_sub(clock::now_us()).max(0) as u64));
                 tokio::select! {
                     () = changed => {}
                     // A clock that was set back must not make it wait for ever.

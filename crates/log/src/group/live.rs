@@ -198,6 +198,13 @@ impl Live {
             range,
         })
     }
+    pub(super) fn hurry(&mut self) {
+        for (_, partition, offset) in std::mem::take(&mut self.due) {
+            if let Some(part) = self.part(partition) {
+                part.ready.add(offset..offset + 1);
+            }
+        }
+    }
     /// Nobody has seen them.
     pub(super) fn unclaim(&mut self, claim: &Claim) {
         if let Some(part) = self.part(claim.partition) {

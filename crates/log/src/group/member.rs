@@ -99,6 +99,10 @@ impl Member {
     pub fn is_over(&self) -> bool {
         self.home.group.is_deleted() || self.home.shared.herald.is_closed()
     }
+    /// Whether something may be handed out; if not, only a settlement helps.
+    pub fn has_room(&self) -> bool {
+        self.room(self.window).is_some()
+    }
     /// What may still be handed out.
     fn room(&self, limit: Limit) -> Option<Limit> {
         let messages = self.window.messages.saturating_sub(self.tally.messages.load(Relaxed));

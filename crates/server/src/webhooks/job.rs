@@ -127,6 +127,7 @@ pub(super) fn job(
         name: GroupName::internal("webhook", &webhook.name),
         deliveries: Some(webhook.retry.attempts),
         dead_letters: dead_letters.map(Topic::from),
+        ordered: webhook.order != Order::None,
     };
     Job {
         how: Pumping {

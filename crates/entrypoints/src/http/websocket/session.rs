@@ -83,6 +83,8 @@ struct Answer {
     kept: Result<Kept>,
     _aboard: Aboard,
 }
+/// What came of leases that were settled.
+type Settled = (Reference, Result<Vec<(String, Verdict)>>);
 /// Why nobody listens to the client any more.
 enum Over {
     /// The client has gone.
