@@ -1,8 +1,10 @@
 //! Webhooks on the real program: what a target does and what becomes of the messages, through crashes too.
-use crate::dev;
+use crate::{TOOLS, dev};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::Write,
+    process::{Command, Stdio},
     time::Duration,
 };
 use tidegate_testkit::{Node, Receiver, Reply, receiver::Got};
@@ -127,7 +129,14 @@ fn what_a_target_will_never_take_is_a_dead_letter_at_once_and_410_stops_for_good
     until(&node, "given up", |status| status["given_up"] == 2 && status["delivered"] == 1);
     let attempts = |text: &str| receiver.got().iter().filter(|got| got.text() == text).count();
     assert_eq!((attempts("\"bad\""), attempts("\"tired\"")), (1, 3));
-    let dead = node.manage("GET", "/streams/s.dead/messages?include=headers", &Value::Null).json();
+    let began = tidegate_core::clock::instant();
+    let dead = loop {
+        let dead = node.manage("GET", "/streams/s.dead/messages?include=headers", &Value::Null).json();
+        if dead["items"].as_array().is_some_and(|items| items.len() == 2) {
+            break dead;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{dead}");
+    };
     let told = |at: usize, name: &str| dead["items"][at]["headers"][name].clone();
     let reasons: BTreeSet<_> = (0..2).map(|at| told(at, "tidegate-dead-reason").to_string()).collect();
     assert_eq!(
@@ -298,4 +307,42 @@ fn a_webhook_is_changed_stopped_and_removed_under_load() {
     // A new one of that name is another one: it begins where it says.
     hook(&node, "w", &receiver, &json!({"order": "all"}));
     receiver.until("all again", |got| got.len() == 122);
+}
+/// What a target got, as the public libraries of Standard Webhooks see it: good with either secret, bad with another or another body.
+#[test]
+fn public_libraries_verify_what_is_signed() {
+    const OTHER: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDC2FVsBQIhrs=";
+    const THIRD: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let python = "import json,sys\nfrom standardwebhooks.webhooks import Webhook\n\
+        call=json.load(sys.stdin)\nWebhook(sys.argv[1]).verify(call['body'].encode(), call['headers'])\n";
+    let node_js = "const {Webhook}=require('standardwebhooks');\n\
+        const call=JSON.parse(require('fs').readFileSync(0,'utf8'));\nnew Webhook(process.argv[1]).verify(call.body, call.headers);\n";
+    let receiver = Receiver::good();
+    let node = node(&receiver, &json!({"sign": {"secrets": [SECRET, OTHER]}}));
+    publish(&node, "k", "grüße");
+    let got = receiver.until("one", |got| got.len() == 1).remove(0);
+    let verifies = |secret: &str, body: String| {
+        let call = json!({"headers": got.headers, "body": body}).to_string();
+        let environment = format!("{TOOLS}/../node_modules");
+        let programs = [
+            (format!("{TOOLS}/python"), vec!["-c", python, secret]),
+            ("node".to_owned(), vec!["-e", node_js, secret]),
+        ];
+        programs.map(|(program, arguments)| {
+            let mut child = Command::new(program)
+                .args(arguments)
+                .env("NODE_PATH", &environment)
+                .stdin(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            child.stdin.take().unwrap().write_all(call.as_bytes()).unwrap();
+            child.wait().unwrap().success()
+        })
+    };
+    for secret in [SECRET, OTHER] {
+        assert_eq!(verifies(secret, got.text()), [true, true], "{got:?}");
+    }
+    assert_eq!(verifies(THIRD, got.text()), [false, false]);
+    assert_eq!(verifies(SECRET, format!("{} ", got.text())), [false, false]);
 }

