@@ -123,3 +123,33 @@ fn nobody_else_reads_the_data_folder_even_if_it_was_open() {
         assert_eq!(mode(&data.join(file)), 0o600, "{file}");
     }
 }
+/// What a page needs that cannot send headers.
+#[test]
+fn a_ticket_is_shown_in_the_url_and_good_for_one_api() {
+    let node = dev().start();
+    let given = node.post("/orders/_ticket", &[], b"");
+    assert_eq!(
+        (given.status, given.header("cache-control")),
+        (200, Some("no-store")),
+        "{}",
+        given.text()
+    );
+    let ticket = given.json()["ticket"].as_str().unwrap().to_owned();
+    node.post("/orders", &[], b"x");
+    for _ in 0..2 {
+        let mut stream = node.stream(&format!("/orders?from=earliest&access_token={ticket}"), &[]);
+        let mut rest = String::new();
+        assert!(stream.event(&mut rest).unwrap().contains("data: x"));
+    }
+    assert_eq!(node.get(&format!("/orders?access_token={ticket}")).status, 200);
+    for target in [
+        format!("/topics/demo?access_token={ticket}"),
+        "/orders?access_token=tkt_0".to_owned(),
+        "/orders?access_token=".to_owned(),
+    ] {
+        let refused = node.get(&target);
+        assert_eq!((refused.status, refused.json()["code"].clone()), (401, json!("TG2001")), "{target}");
+    }
+    assert_eq!(node.get("/orders/_ticket").status, 405);
+    assert!(!node.lines().join("\n").contains(&ticket), "it is in no log");
+}

@@ -134,8 +134,8 @@ rows! {
     settle_of_nothing: "POST" "/orders/_settle", [], "{}" => 400 "TG1002";
     settle_of_no_list: "POST" "/orders/_settle", [], "{\"ack\":\"x\"}" => 400 "TG1002";
     settle_cut: "POST" "/orders/_settle", [], "{\"ack\":[" => 400 "TG1031";
-    ticket_is_not_yet: "POST" "/orders/_ticket", [], "" => 400 "TG1020";
-    access_token_is_not_yet: "GET" "/orders?access_token=x", [], "" => 400 "TG1020";
+    access_token_that_is_none: "GET" "/orders?access_token=x", [], "" => 401 "TG2001";
+    ticket_by_get: "GET" "/orders/_ticket", [], "" => 405 "TG1004";
     body_too_large: "POST" "/orders", [], vec![b'x'; (64 << 10) + 1] => 413 "TG1003";
     body_of_a_batch_too_large: "POST" "/orders", [NDJSON], vec![b'1'; (128 << 10) + 1] => 413 "TG1003";
     body_compressed: "POST" "/orders", [("content-encoding", "gzip")], "x" => 415 "TG1006";
@@ -185,7 +185,7 @@ fn a_reader_has_no_wishes_in_headers() {
 #[test]
 fn what_belongs_to_later_versions_says_so() {
     let node = node();
-    for (method, target, headers) in [("POST", "/orders/_ticket", &[][..]), ("GET", "/orders?group=workers", &[])] {
+    for (method, target, headers) in [("GET", "/orders?group=workers", &[][..])] {
         let answer = node.request(method, target, headers, b"");
         assert_eq!(
             (answer.status, &answer.json()["code"]),

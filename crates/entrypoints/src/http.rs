@@ -22,8 +22,10 @@ mod query;
 mod read;
 mod settle;
 mod sse;
+mod ticket;
 mod timing;
 mod upload;
+mod verb;
 mod websocket;
 
 #[doc(hidden)]

@@ -17,6 +17,7 @@ pub mod pumps;
 pub mod route;
 pub mod shard;
 pub mod target;
+pub mod tickets;
 pub mod world;
 
 pub use tidegate_config as settings;

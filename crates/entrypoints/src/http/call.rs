@@ -14,7 +14,7 @@ use tidegate_core::{
     error::{Code, Error},
     exchange::{Exchange, Vouched},
 };
-use tidegate_gateway::route::Route;
+use tidegate_gateway::{route::Route, tickets::Holder};
 
 /// What every request of the gateway keeps to.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +62,8 @@ pub(super) struct Call<'a> {
     pub(super) peer: SocketAddr,
     pub(super) trace: [u8; 16],
     pub(super) vouched: Option<&'a Vouched>,
+    /// Of a ticket.
+    pub(super) holder: Option<Holder>,
 }
 impl Call<'_> {
     pub(super) fn request_id(&self) -> String {
@@ -71,6 +73,9 @@ impl Call<'_> {
         let mut x = Exchange::new(self.route.name.clone());
         x.peer = Some(self.peer);
         x.trace = self.trace;
+        if let Some(Holder { principal, expires }) = &self.holder {
+            (x.principal, x.expires) = (principal.clone(), *expires);
+        }
         if let Some(vouched) = self.vouched {
             (x.principal, x.expires) = (Some(vouched.principal.clone()), vouched.expires);
         }

@@ -10,6 +10,7 @@ use super::{
     service::Gateway,
     settle::{self, LEASE, Members},
     upload,
+    verb::Verb,
 };
 use crate::listener::Connection;
 use futures::future::join_all;
@@ -41,38 +42,6 @@ const GROUP: &str = "default";
 /// 10,000 leases with their delays and reasons.
 const LARGEST: u64 = 2 << 20;
 
-/// What stands below a path and is no path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
-    Pull,
-    Settle,
-}
-impl Verb {
-    /// The path it stands below.
-    pub(super) fn of(path: &str) -> Option<(&str, Self)> {
-        let (path, verb) = path.rsplit_once('/')?;
-        match verb {
-            "_pull" => Some((path, Self::Pull)),
-            "_settle" => Some((path, Self::Settle)),
-            _ => None,
-        }
-    }
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Pull => "_pull",
-            Self::Settle => "_settle",
-        }
-    }
-    /// An api without that entrypoint.
-    fn absent(self) -> Error {
-        Error::client(
-            Code::NotFound,
-            format!("this api has no entrypoint `pull`, so no `{}`", self.as_str()),
-        )
-        .with_hint("the api's `entrypoints: { pull: {} }` turns it on, where its backend knows groups")
-    }
-}
-
 /// Answers a request to a verb.
 pub(super) async fn answer(
     verb: Verb,
@@ -87,8 +56,7 @@ pub(super) async fn answer(
         return Err(verb.absent());
     };
     if parts.method != Method::POST {
-        let text = format!("`{}` is asked by POST", verb.as_str());
-        return Err(Error::client(Code::MethodNotAllowed, text).with_hint("allowed: POST"));
+        return Err(verb.no_method());
     }
     publish::none_of_ours(&parts.headers)?;
     let pace = gateway.settings.body_pace;
@@ -110,7 +78,7 @@ pub(super) async fn answer(
             let wish = wish(&members, settings)?;
             pull(&call, &wish, shown, gateway, connection).await
         }
-        Verb::Settle => {
+        Verb::Settle | Verb::Ticket => {
             if parts.uri.query().is_some_and(|query| !query.is_empty()) {
                 return Err(Error::client(Code::BadQuery, "`_settle` takes no query parameters"));
             }
@@ -282,12 +250,5 @@ mod tests {
             assert!(error.code() == Code::BadRequest && error.hint().is_some());
         }
         assert_eq!(wished(r#"{"from":"soon"}"#).unwrap_err().code(), Code::BadQuery);
-    }
-    #[test]
-    fn a_verb_stands_below_a_path() {
-        assert_eq!(Verb::of("/orders/_pull"), Some(("/orders", Verb::Pull)));
-        assert_eq!(Verb::of("/_settle"), Some(("", Verb::Settle)));
-        assert_eq!(Verb::of("/orders/pull"), None);
-        assert_eq!(Verb::of("/orders/_pull/x"), None);
     }
 }

@@ -1,4 +1,5 @@
 //! What a reader asks for in the URL: `?from=&cursor=&limit=&wait=&include=`.
+use super::ticket;
 use std::time::Duration;
 use tidegate_core::{
     clock,
@@ -17,7 +18,7 @@ pub(super) struct Query {
     pub(super) headers: bool,
     pub(super) metadata: bool,
 }
-const KNOWN: &[&str] = &["from", "cursor", "limit", "wait", "include"];
+const KNOWN: &[&str] = &["from", "cursor", "limit", "wait", "include", ticket::PARAMETER];
 
 impl Query {
     pub(super) fn parse(text: &str) -> Result<Self> {
@@ -38,6 +39,8 @@ impl Query {
                 "cursor" => query.cursor = Some(cursor(&value, "cursor")?),
                 "limit" => query.limit = Some(limit(&value)?),
                 "wait" => query.wait = Some(wait(&value)?),
+                // Looked at before.
+                ticket::PARAMETER => {}
                 _ => query.include(&value)?,
             }
         }

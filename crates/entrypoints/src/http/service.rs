@@ -7,7 +7,9 @@ use super::{
     flight::Flight,
     forwarded,
     head::{self},
-    problem, publish, pull, read, sse, upload, websocket,
+    problem, publish, pull, read, sse, ticket, upload,
+    verb::Verb,
+    websocket,
 };
 use crate::listener::{Connection, Handler};
 use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
@@ -24,7 +26,7 @@ use tidegate_core::{
     drain::Watch,
     error::{Code, Error, Fault, Result, Retry},
 };
-use tidegate_gateway::{pulls::Pulls, route::Route, shard::Shards, world::World};
+use tidegate_gateway::{pulls::Pulls, route::Route, shard::Shards, tickets::Tickets, world::World};
 use tidegate_wire::websocket::handshake;
 
 /// A page for people, at a path no API has.
@@ -44,6 +46,7 @@ pub struct Gateway {
     pub(super) settings: Settings,
     pub(super) shards: Arc<Shards>,
     pub(super) pulls: Arc<Pulls>,
+    tickets: Tickets,
     pages: Vec<Page>,
     pub(super) drain: Watch,
     within: Arc<AtomicUsize>,
@@ -55,6 +58,7 @@ impl Gateway {
         Arc::new(Self {
             shards: Shards::new(world.clone(), drain.clone()),
             pulls: Pulls::new(world.clone()),
+            tickets: Tickets::default(),
             world,
             flight,
             settings,
@@ -103,7 +107,7 @@ impl Gateway {
         }
         let path = parts.uri.path();
         let Some((route, rest, path, verb)) = self.find(host, path) else {
-            return self.no_route(parts, host, path);
+            return self.no_route(parts, path);
         };
         let call = Call {
             route: &route,
@@ -113,6 +117,7 @@ impl Gateway {
             peer,
             trace,
             vouched: parts.extensions.get(),
+            holder: ticket::shown(parts, &route.name, &self.tickets)?,
         };
         let from = cors::from(parts, &route, &self.settings);
         if let cors::From::Allowed(origin) = from {
@@ -121,6 +126,9 @@ impl Gateway {
         if let Some(verb) = verb {
             if cors::is_preflight(parts) {
                 return cors::preflight(&call, parts, from, "POST");
+            }
+            if verb == Verb::Ticket {
+                return ticket::answer(&call, parts, &self.tickets).await;
             }
             return Box::pin(pull::answer(verb, call, parts, body, self, connection, aboard)).await;
         }
@@ -139,9 +147,9 @@ impl Gateway {
         }
     }
     /// The route of a path, what its `/*` stands for, and the path itself; a verb below it is no part of it.
-    fn find<'p>(&self, host: &str, path: &'p str) -> Option<(Arc<Route>, &'p str, &'p str, Option<pull::Verb>)> {
+    fn find<'p>(&self, host: &str, path: &'p str) -> Option<(Arc<Route>, &'p str, &'p str, Option<Verb>)> {
         let now = self.world.now();
-        if let Some((above, verb)) = pull::Verb::of(path)
+        if let Some((above, verb)) = Verb::of(path)
             && let Some((route, rest)) = now.paths.find(host, above)
         {
             return Some((route.clone(), rest, above, Some(verb)));
@@ -172,7 +180,7 @@ impl Gateway {
             },
         }
     }
-    fn no_route(&self, parts: &Parts, host: &str, path: &str) -> Result<Response<Body>> {
+    fn no_route(&self, parts: &Parts, path: &str) -> Result<Response<Body>> {
         if let Some(page) = self.pages.iter().find(|page| page.path == path) {
             if parts.method != Method::GET && parts.method != Method::HEAD {
                 return Err(Error::client(Code::MethodNotAllowed, format!("`{path}` is a page")).with_hint("allowed: GET"));
@@ -184,11 +192,6 @@ impl Gateway {
             return Ok(response);
         }
         let now = self.world.now();
-        if let Some(api) = path.strip_suffix("/_ticket")
-            && now.paths.find(host, api).is_some()
-        {
-            return Err(Error::client(Code::NotYet, "`_ticket` comes with a later version"));
-        }
         let error = Error::client(Code::NotFound, "no api has this path");
         if !self.settings.hints {
             return Err(error);
