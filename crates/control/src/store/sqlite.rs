@@ -348,7 +348,7 @@ mod tests {
         let large = json!({"description": "x".repeat(20_000)});
         for _ in 0..3 {
             let full = store.commit(0, &[put("large", large.clone())], &author()).await.unwrap_err();
-            assert_eq!(full.code(), Code::StoreFailed, "{full:?}");
+            assert_eq!(full.code(), Code::StorageFull, "{full:?}");
         }
         store.options = roomy;
         assert_eq!(store.commit(0, &[put("a", large.clone())], &author()).await.unwrap(), 1);

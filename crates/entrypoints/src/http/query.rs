@@ -121,7 +121,7 @@ fn wrong(name: &str, value: &str, expected: &str) -> Error {
     Error::client(Code::BadQuery, format!("`{name}={}`: expected {expected}", value.escape_debug()))
 }
 fn unknown(name: &str) -> Error {
-    if matches!(name, "access_token" | "group") {
+    if name == "group" {
         return Error::client(Code::NotYet, format!("`{name}` comes with a later version"));
     }
     Error::client(Code::BadQuery, format!("unknown query parameter `{}`", name.escape_debug()))
@@ -189,7 +189,6 @@ mod tests {
             ("wait=5", Code::BadQuery),
             ("include=keys", Code::BadQuery),
             ("form=earliest", Code::BadQuery),
-            ("access_token=x", Code::NotYet),
             ("from=%zz", Code::BadQuery),
             ("from=%ff", Code::BadQuery),
         ];
