@@ -14,6 +14,7 @@ use std::{
 use tidegate_config::{Api, Backend, Checked, Compatibility, HttpGet, HttpPost, Id, Include, Place, ResourceKind, Slow, Sse};
 use tidegate_control::{
     access::Access,
+    hooks::Hooks,
     plane::{self, Prepared, Refusal},
     registry::{Registry, What, When, Wish},
     store::Author,
@@ -63,7 +64,7 @@ pub(crate) struct Plane {
     admitted: Arc<dyn Policy>,
     /// Moves delayed messages when they are due.
     _later: Task,
-    webhooks: Webhooks,
+    webhooks: Arc<Webhooks>,
     _deliveries: Task,
     /// Stops a webhook for good: its target wants no more.
     registry: Arc<OnceLock<Weak<Registry>>>,
@@ -140,7 +141,7 @@ impl Plane {
         let registry = Arc::<OnceLock<Weak<Registry>>>::default();
         let pumps = Arc::new(Pumps::new(drain, stops(registry.clone())));
         Arc::new(Self {
-            webhooks: Webhooks::new(pumps, log.clone(), deliveries),
+            webhooks: Arc::new(Webhooks::new(pumps, log.clone(), deliveries)),
             _deliveries: tasks::spawn(writing),
             registry,
             log,
@@ -168,6 +169,10 @@ impl Plane {
     /// The APIs.
     pub(crate) fn world(&self) -> &Arc<World> {
         &self.world
+    }
+    /// How each webhook does.
+    pub(crate) fn webhooks(&self) -> &Arc<Webhooks> {
+        &self.webhooks
     }
     /// `/streams/NAME` and `/topics/*`.
     pub(crate) fn messages(&self) -> &Arc<World> {
@@ -338,6 +343,9 @@ impl plane::Plane for Plane {
     }
     fn purge_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<u64>> {
         Box::pin(self.log.purge_stream(name))
+    }
+    fn hooks(&self) -> &dyn Hooks {
+        &*self.webhooks
     }
 }
 /// The next world, ready to be swapped in.
