@@ -28,6 +28,7 @@ mod tls;
 mod unreachable;
 mod vanish;
 mod watched;
+mod webhook_log;
 mod websocket;
 mod websocket_http2;
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tidegate_config::{Checked, Id, Outgoing, ResourceKind, Webhook, webhook::WebhookSource};
 use tidegate_core::{check::Problem, clock, endpoint::Endpoint, error::{Code, Error, Result}, filter::Filter};
@@ -113,6 +114,16 @@ impl Webhooks {
         let called = format!("{GROUP}{name}");
         let streams = self.log.streams();
         streams.iter().find_map(|stream| self.log.find_group(stream, &called))
+    }
+    /// How many messages of its source are not done, and how long ago the oldest of them came.
+    pub(crate) fn lag(&self, name: &str) -> Option<(u64, Duration)> {
+        let stats = self.group(name)?.stats();
+        let age = stats.oldest.map_or(0, |at| (clock::now_us() - at).max(0));
+        Some((stats.pending, Duration::from_micros(age.unsigned_abs())))
+    }
+    /// Attempts that are not in the delivery log.
+    pub(crate) fn lost(&self) -> u64 {
+        self.deliveries.lost()
     }
     /// How each is doing.
     pub(crate) fn pumps(&self) -> &Arc<Pumps> {
