@@ -29,6 +29,7 @@ mod tls;
 mod unreachable;
 mod vanish;
 mod watched;
+mod webhook_log;
 mod webhooks;
 mod websocket;
 mod websocket_http2;

@@ -1,5 +1,6 @@
 //! `/metrics` and its reference page say the same.
 use crate::dev;
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_testkit::balance;
 
@@ -8,7 +9,7 @@ type About = (String, String);
 /// Label to values; those of an open set are left out.
 type Labels = BTreeMap<String, BTreeSet<String>>;
 /// Labels whose values a user's own names, or the entrypoints they use, make up.
-const OPEN: &[&str] = &["api", "stream", "entrypoint"];
+const OPEN: &[&str] = &["api", "stream", "entrypoint", "webhook"];
 
 /// Only where there is one; `tests/tls.rs` looks at it.
 const CERTIFICATE: &str = "tidegate_certificate_not_after_seconds";
@@ -16,6 +17,12 @@ const CERTIFICATE: &str = "tidegate_certificate_not_after_seconds";
 #[test]
 fn the_reference_names_what_is_exposed() {
     let node = dev().start();
+    let hook = json!({"source": {"stream": "orders"}, "target": {"url": "http://127.0.0.1:9/"}});
+    assert_eq!(node.manage("PUT", "/webhooks/w", &hook).status, 201);
+    // Its place in the stream is there.
+    node.until("tidegate_webhook_lag_messages{webhook=\"w\"}", |_| {
+        node.admin("/metrics").text().contains("tidegate_webhook_lag_messages{")
+    });
     node.post("/orders", &[], b"1");
     node.get("/orders");
     balance(&node);
@@ -31,8 +38,16 @@ fn the_reference_names_what_is_exposed() {
         } else if !line.starts_with('#') {
             let (name, _value) = line.rsplit_once(' ').unwrap();
             let (name, labels) = name.split_once('{').unwrap_or((name, ""));
+            // A histogram is one metric; its classes are not its own labels.
+            let parts = ["_bucket", "_sum", "_count"].map(|end| name.strip_suffix(end));
+            let name = parts
+                .into_iter()
+                .flatten()
+                .find(|of| types.get(of) == Some(&"histogram"))
+                .unwrap_or(name);
             let of = samples.entry(name.to_owned()).or_default();
-            for (label, value) in labels.trim_end_matches('}').split(',').filter_map(|pair| pair.split_once('=')) {
+            let labels = labels.trim_end_matches('}').split(',').filter_map(|pair| pair.split_once('='));
+            for (label, value) in labels.filter(|(label, _)| *label != "le") {
                 let values = of.entry(label.to_owned()).or_default();
                 values.extend((!OPEN.contains(&label)).then(|| value.trim_matches('"').to_owned()));
             }

@@ -64,6 +64,7 @@ fn metrics() -> String {
         let (kind, end) = match family.kind {
             Kind::Counter => ("counter", "_total"),
             Kind::Gauge => ("gauge", ""),
+            Kind::Histogram => ("histogram", ""),
         };
         let labels: Vec<_> = family.labels.iter().map(label).collect();
         let (name, help) = (family.name, family.help);

@@ -3,6 +3,7 @@
 mod call;
 mod description;
 mod door;
+mod hooks;
 mod resources;
 mod routes;
 

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod api;
 pub mod directory;
+pub mod hooks;
 pub mod plane;
 pub mod registry;
 pub mod store;

@@ -1,4 +1,5 @@
 //! The data plane as control drives it. Implemented by `server`, which knows the log and the endpoints.
+use crate::hooks::Hooks;
 use futures::future::BoxFuture;
 use serde_json::Value;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub trait Plane: Send + Sync {
     fn readmit(&self) -> BoxFuture<'_, ()>;
     /// Forgets all messages of a stream, and says how many.
     fn purge_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<u64>>;
+    /// What webhooks did, and what they can be asked to do at once.
+    fn hooks(&self) -> &dyn Hooks;
 }
 /// The next world.
 pub trait Prepared: Send {

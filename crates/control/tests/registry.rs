@@ -11,6 +11,7 @@ use tidegate_config::{Checked, Documents, Id, Mode, ResourceKind};
 use tidegate_control::{
     access::{Access, password},
     directory::Directory,
+    hooks::{Attempts, Hooks, Wanted, Which},
     plane::{Plane, Prepared, Refusal},
     registry::{Parts, Refused, Registry, What, When, Wish},
     store::{Author, Change, Contents, Entry, Sqlite, Store},
@@ -73,6 +74,23 @@ impl Plane for Served {
     }
     fn purge_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async { Ok(0) })
+    }
+    fn hooks(&self) -> &dyn Hooks {
+        self
+    }
+}
+impl Hooks for Served {
+    fn deliveries<'a>(&'a self, _: &'a str, _: &'a Wanted) -> BoxFuture<'a, Result<Attempts>> {
+        Box::pin(async { Ok(Attempts::default()) })
+    }
+    fn test<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Value>> {
+        Box::pin(async { Ok(Value::Null) })
+    }
+    fn replay<'a>(&'a self, _: &'a str, _: Which) -> BoxFuture<'a, Result<Value>> {
+        Box::pin(async { Ok(Value::Null) })
+    }
+    fn trace<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Value>> {
+        Box::pin(async { Ok(Value::Null) })
     }
 }
 /// The store, and a switch that makes it fail.

@@ -15,6 +15,7 @@ mod trust;
 
 pub use answers::{Answers, Do};
 pub use attempt::{Attempt, AttemptOutcome, Deaf, Excerpt, Journal, Sent, Step};
+pub use compose::spelled;
 pub use guard::{Guard, Resolve};
 pub use spec::{Auth, Batching, ClientCredentials, Credential, Form, Identity, Spec, Steps, Tls, Version};
 pub use url::Url;

@@ -15,7 +15,7 @@ use crate::{
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 use tidegate_config::{Documents, Id, Manage, Mode, ResourceKind, Threads};
@@ -181,6 +181,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         seen: seen.clone(),
         flight: flight.clone(),
         levels: levels.clone(),
+        webhooks: OnceLock::new(),
         listeners: [listening("gateway", &gateway_listeners), listening("admin", &admin_listeners)].concat(),
         since: clock::now_us(),
     });
@@ -193,7 +194,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     };
     // Of its own, so that what is told of the gateway's does not change by asking for it.
     let answers = Flight::new(node.limits.in_flight, caps.in_flight_bytes / 8);
-    let managing = Admin::new(Api::new(board, access.clone(), gate, api_limits), answers);
+    let managing = Admin::new(Api::new(board.clone(), access.clone(), gate, api_limits), answers);
     // It goes on through the drain, so that whoever asks sees it.
     let admin_drain = Drain::new();
     let admin_serving = admin_listeners
@@ -240,6 +241,8 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     };
     let registry = Registry::open(files, parts).await?;
     plane.known_to(&registry);
+    // Said once, here.
+    let _again = board.webhooks.set(plane.webhooks().clone());
     let token = first_token(&registry, &node.data_dir).await?;
     let follow = tasks::spawn(registry.clone().follow());
 

@@ -16,6 +16,8 @@ mod resources;
 mod status;
 mod subscribe;
 mod table;
+mod trace;
+mod webhook;
 mod yaml;
 
 use crate::{
@@ -99,12 +101,17 @@ enum Verb {
     /// Endpoints: configured connections.
     #[command(alias = "endpoints")]
     Endpoint(Of<resources::Endpoint>),
+    /// Webhooks: messages sent to HTTP targets, until they are taken.
+    #[command(alias = "webhooks")]
+    Webhook(Of<webhook::Webhook>),
     /// Users: who logs in with a password.
     #[command(alias = "users")]
     User(Of<resources::User>),
     /// Tokens: which programs may manage the node.
     #[command(alias = "tokens")]
     Token(Of<resources::Token>),
+    /// Where a message is, and every attempt to deliver it.
+    Trace(trace::Trace),
     /// Make a node hold what stands in files.
     Apply(apply::Apply),
     /// Say what `apply` would change.
@@ -201,6 +208,8 @@ pub(crate) fn run() -> ExitCode {
         Verb::Stream(streams) => at_node(streams.run()),
         Verb::Api(apis) => at_node(apis.run()),
         Verb::Endpoint(endpoints) => at_node(endpoints.run()),
+        Verb::Webhook(webhooks) => at_node(webhooks.run()),
+        Verb::Trace(trace) => at_node(trace.run()),
         Verb::User(users) => at_node(users.run()),
         Verb::Token(tokens) => at_node(tokens.run()),
         Verb::Apply(apply) => at_node(apply.run()),

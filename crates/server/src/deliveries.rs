@@ -1,5 +1,9 @@
 //! The delivery log: the last attempts of every webhook, as JSON in a stream of their own. Bounded on disk as that stream is; what comes
 //! faster than it can be written is counted, not waited for.
+mod search;
+
+pub(crate) use search::search;
+
 use base64_simd::STANDARD;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
@@ -59,10 +63,7 @@ async fn write(log: Arc<Log>, mut told: mpsc::Receiver<Box<Attempt>>) {
     }
 }
 async fn append(log: &Log, attempts: &[Box<Attempt>]) -> Result<()> {
-    let stream = match log.stream(DELIVERIES) {
-        Some(stream) => stream,
-        None => make(log).await?,
-    };
+    let stream = made(log).await?;
     let messages: Vec<_> = attempts
         .iter()
         .map(|attempt| Message::new((&*attempt.webhook).into(), shown(attempt).to_string()))
@@ -79,7 +80,11 @@ async fn append(log: &Log, attempts: &[Box<Attempt>]) -> Result<()> {
     }
     append.send().map(drop)
 }
-async fn make(log: &Log) -> Result<Arc<Stream>> {
+/// The stream there is, or a new one.
+pub(crate) async fn made(log: &Log) -> Result<Arc<Stream>> {
+    if let Some(stream) = log.stream(DELIVERIES) {
+        return Ok(stream);
+    }
     let spec = StreamSpec {
         retention: Retention {
             age: Some(KEPT.0),
@@ -91,7 +96,7 @@ async fn make(log: &Log) -> Result<Arc<Stream>> {
     log.create_stream(DELIVERIES, spec).await
 }
 /// As the management API shows it.
-fn shown(attempt: &Attempt) -> Value {
+pub(crate) fn shown(attempt: &Attempt) -> Value {
     let items = attempt
         .items
         .iter()

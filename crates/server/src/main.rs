@@ -1,5 +1,6 @@
 //! Tidegate: one binary between everything that speaks HTTP and everything that speaks messages.
 
+mod backwards;
 mod boot;
 mod cli;
 mod deliveries;

@@ -14,6 +14,7 @@ use std::{
 use tidegate_config::{Api, Backend, Checked, Compatibility, HttpGet, HttpPost, Id, Include, Place, ResourceKind, Slow, Sse};
 use tidegate_control::{
     access::Access,
+    hooks::Hooks,
     plane::{self, Prepared, Refusal},
     registry::{Registry, What, When, Wish},
     store::Author,
@@ -64,7 +65,7 @@ pub(crate) struct Plane {
     house: Arc<House>,
     /// Moves delayed messages when they are due.
     _later: Task,
-    webhooks: Webhooks,
+    webhooks: Arc<Webhooks>,
     _deliveries: Task,
     /// Stops a webhook for good: its target wants no more.
     registry: Arc<OnceLock<Weak<Registry>>>,
@@ -146,7 +147,7 @@ impl Plane {
         let registry = Arc::<OnceLock<Weak<Registry>>>::default();
         let pumps = Arc::new(Pumps::new(drain, stops(registry.clone())));
         Arc::new(Self {
-            webhooks: Webhooks::new(pumps, log.clone(), deliveries),
+            webhooks: Arc::new(Webhooks::new(pumps, log.clone(), deliveries)),
             _deliveries: tasks::spawn(writing),
             registry,
             log,
@@ -176,6 +177,10 @@ impl Plane {
     /// The APIs.
     pub(crate) fn world(&self) -> &Arc<World> {
         &self.world
+    }
+    /// How each webhook does.
+    pub(crate) fn webhooks(&self) -> &Arc<Webhooks> {
+        &self.webhooks
     }
     /// `/streams/NAME` and `/topics/*`.
     pub(crate) fn messages(&self) -> &Arc<World> {
@@ -369,6 +374,9 @@ impl plane::Plane for Plane {
     }
     fn purge_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<u64>> {
         Box::pin(self.log.purge_stream(name))
+    }
+    fn hooks(&self) -> &dyn Hooks {
+        &*self.webhooks
     }
 }
 /// The next world, ready to be swapped in.

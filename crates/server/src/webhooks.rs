@@ -1,14 +1,23 @@
 //! Webhooks as this node runs them: what is declared becomes pumps from a source to an HTTP target.
+mod asked;
 mod job;
+mod trace;
 
-use crate::deliveries::Deliveries;
+use crate::deliveries::{self, Deliveries};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tidegate_config::{Checked, Id, Outgoing, ResourceKind, Webhook, webhook::WebhookSource};
-use tidegate_core::{check::Problem, clock, endpoint::Endpoint, error::Result, filter::Filter};
+use tidegate_core::{
+    check::Problem,
+    clock,
+    endpoint::Endpoint,
+    error::{Code, Error, Result},
+    filter::Filter,
+};
 use tidegate_endpoints::http::{Guard, Shared, Target};
 use tidegate_gateway::{
     instances::Instances,
@@ -42,6 +51,10 @@ struct Running {
     outgoing: Outgoing,
     dead_letters: Option<Arc<str>>,
     endpoint: Option<Arc<dyn Endpoint>>,
+    /// Its own bounds hold for whatever is sent there beside the pump.
+    target: Option<Arc<Target>>,
+    /// What of its source it wants; empty: everything.
+    topics: Vec<Filter>,
 }
 impl Running {
     fn is_like(&self, other: &Self) -> bool {
@@ -111,9 +124,25 @@ impl Webhooks {
         let streams = self.log.streams();
         streams.iter().find_map(|stream| self.log.find_group(stream, &called))
     }
+    /// How many messages of its source are not done, and how long ago the oldest of them came.
+    pub(crate) fn lag(&self, name: &str) -> Option<(u64, Duration)> {
+        let stats = self.group(name)?.stats();
+        let age = stats.oldest.map_or(0, |at| (clock::now_us() - at).max(0));
+        Some((stats.pending, Duration::from_micros(age.unsigned_abs())))
+    }
+    /// Attempts that are not in the delivery log.
+    pub(crate) fn lost(&self) -> u64 {
+        self.deliveries.lost()
+    }
     /// How each is doing.
     pub(crate) fn pumps(&self) -> &Arc<Pumps> {
         &self.pumps
+    }
+    /// What was made of the one of that name.
+    fn running(&self, name: &str) -> Result<Running> {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = || Error::client(Code::NoSuchResource, format!("there is no webhook `{name}`"));
+        now.running.get(name).cloned().ok_or_else(missing)
     }
     /// Where each reads from and how it sends; nothing runs yet.
     pub(crate) async fn prepare(
@@ -123,6 +152,10 @@ impl Webhooks {
         world: &Snapshot,
         captured: &[(Arc<Stream>, Vec<Filter>)],
     ) -> Result<std::result::Result<Next, Vec<(Id, Problem)>>> {
+        if !checked.webhooks.is_empty() {
+            // Before anything is sent, so that the streams a user makes have the same numbers each time.
+            deliveries::made(&self.log).await?;
+        }
         let outgoing = &checked.node.outgoing;
         let shared = self.shared(outgoing);
         let (mut next, mut problems) = (Vec::new(), Vec::new());
@@ -133,6 +166,8 @@ impl Webhooks {
                 outgoing: outgoing.clone(),
                 dead_letters: webhook.dead_letters.clone(),
                 endpoint: None,
+                target: None,
+                topics: Vec::new(),
             };
             if !webhook.enabled {
                 next.push((webhook.name.clone(), running, None));
@@ -149,7 +184,10 @@ impl Webhooks {
             let target = job::spec(webhook, outgoing).and_then(|spec| Target::new(spec, shared.clone()));
             match target {
                 Ok(target) => {
-                    let job = job::job(webhook, endpoint, topics, Arc::new(target), running.dead_letters.as_deref());
+                    let target = Arc::new(target);
+                    running.target = Some(target.clone());
+                    running.topics.clone_from(&topics);
+                    let job = job::job(webhook, endpoint, topics, target, running.dead_letters.as_deref());
                     next.push((webhook.name.clone(), running, Some(job)));
                 }
                 Err(error) => problems.push((
@@ -176,10 +214,11 @@ impl Webhooks {
                 stays
             });
             for (name, running, job) in next.0 {
+                // An equal one goes on with the target it has.
                 if now.running.get(&name).is_none_or(|was| !was.is_like(&running)) {
                     self.pumps.set(&name, job);
+                    now.running.insert(name, running);
                 }
-                now.running.insert(name, running);
             }
         }
         self.forget().await;
@@ -209,13 +248,15 @@ impl Webhooks {
         {
             return shared.clone();
         }
-        let guard = Guard {
-            allow: outgoing.allow.clone(),
-            ..Guard::default()
-        };
-        let shared = Arc::new(Shared::new(guard, self.deliveries.clone()));
+        let shared = Arc::new(Shared::new(guard(outgoing), self.deliveries.clone()));
         now.shared = Some((outgoing.clone(), shared.clone()));
         shared
+    }
+}
+fn guard(outgoing: &Outgoing) -> Guard {
+    Guard {
+        allow: outgoing.allow.clone(),
+        ..Guard::default()
     }
 }
 type Source = (Arc<dyn Endpoint>, Vec<Filter>);

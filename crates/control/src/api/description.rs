@@ -104,6 +104,15 @@ fn body(act: Act) -> Option<Value> {
                 json!({ "type": "object", "required": ["resources"], "properties": { "resources": resources }, "additionalProperties": false }),
             )
         }
+        Act::ReplayWebhook => {
+            let text = json!({ "type": "string", "minLength": 1 });
+            let one = |properties: Value, required: &str| json!({ "type": "object", "properties": properties, "required": [required], "additionalProperties": false });
+            Some(json!({ "anyOf": [
+                one(json!({ "last": { "type": "integer", "minimum": 1, "maximum": 1_000 } }), "last"),
+                one(json!({ "id": text }), "id"),
+                one(json!({ "from": text, "to": text }), "from"),
+            ] }))
+        }
         Act::SetLogLevel => Some(json!({ "type": "object", "required": ["level"], "properties": { "level": { "type": "string" } } })),
         _ => None,
     }
@@ -165,6 +174,10 @@ fn answered(act: Act) -> Value {
         Act::Create(_) | Act::Read(_) | Act::Replace(_) | Act::Run(..) => of("resource"),
         Act::Apply | Act::Delete(_) => of("changes"),
         Act::Changes => list(json!({ "type": "object", "required": ["revision", "at", "who", "from", "action", "kind", "name"] })),
+        Act::Deliveries => list(json!({ "type": "object", "required": ["webhook", "at", "outcome", "messages", "request"] })),
+        Act::TestWebhook => json!({ "type": "object", "required": ["taken", "outcome", "request"] }),
+        Act::ReplayWebhook => json!({ "type": "object", "required": ["matched", "sent", "failed", "left", "results"] }),
+        Act::Trace => json!({ "type": "object", "required": ["id", "places", "attempts"] }),
         Act::Purge => json!({ "type": "object", "required": ["purged"], "properties": { "purged": { "type": "integer" } } }),
         Act::Export => json!({ "type": "object", "required": ["resources"] }),
         Act::Reload => json!({ "type": "object", "required": ["applied", "restart_needed"] }),

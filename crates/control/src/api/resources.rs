@@ -2,6 +2,7 @@
 use super::{
     Api,
     call::{Answer, Call, bad_query},
+    hooks,
     routes::Act,
     writes,
 };
@@ -67,6 +68,10 @@ pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Ca
             Ok(Answer::json(&json!({ "level": api.node.log_level() })))
         }
         Act::Changes => changes(registry, call).await,
+        Act::Deliveries => hooks::deliveries(registry, call).await,
+        Act::TestWebhook => hooks::test(registry, call).await,
+        Act::ReplayWebhook => hooks::replay(registry, call).await,
+        Act::Trace => hooks::trace(registry, call).await,
         Act::WhoAmI => {
             let caller = call.caller.as_ref();
             let manage = caller.and_then(|caller| caller.manage).map(tidegate_config::Manage::as_str);
@@ -376,6 +381,14 @@ fn status(api: &Api, registry: &Registry) -> Value {
     for kind in ResourceKind::ALL {
         out[kind.plural()] = count(*kind).into();
     }
+    let connected = |id: &&Id| matches!(id.kind, ResourceKind::Endpoint | ResourceKind::Webhook);
+    let connection = |id: &Id| {
+        let mut status = registry.plane().status(id);
+        status["kind"] = id.kind.word().into();
+        status["name"] = (&*id.name).into();
+        status
+    };
+    out["connections"] = state.resources.keys().filter(connected).map(connection).collect();
     out["revision"] = state.revision().to_string().into();
     out["restart_needed"] = json!(state.restart_needed);
     out["orphans"] = registry.plane().orphans().iter().map(|name| Value::from(&**name)).collect();

@@ -38,6 +38,10 @@ pub(super) enum Act {
     LogLevel,
     SetLogLevel,
     Changes,
+    Deliveries,
+    TestWebhook,
+    ReplayWebhook,
+    Trace,
     WhoAmI,
 }
 /// A parameter behind the `?`.
@@ -77,6 +81,40 @@ const EXPORT: &[Query] = &[query(
     "all",
     r#"{"type":"boolean"}"#,
     "Also users and tokens, without their secrets.",
+)];
+const DELIVERIES: &[Query] = &[
+    LIMIT,
+    query(
+        "cursor",
+        r#"{"type":"string","pattern":"^[0-9]{1,18}$"}"#,
+        "The `next_cursor` of the page before.",
+    ),
+    query(
+        "id",
+        r#"{"type":"string","minLength":1}"#,
+        "Only attempts of the message with this id, `webhook-id` or position.",
+    ),
+    query(
+        "outcome",
+        r#"{"enum":["delivered","answered","failed","abandoned"]}"#,
+        "Only those that ended so.",
+    ),
+    query(
+        "status",
+        r#"{"type":"integer","minimum":100,"maximum":599}"#,
+        "Only those that the target answered so.",
+    ),
+    query("target", r#"{"type":"string"}"#, "Only those with this text in their URL."),
+    query(
+        "since",
+        r#"{"type":"string"}"#,
+        "Only later ones: a time, or a duration such as `10m`.",
+    ),
+];
+const TRACE: &[Query] = &[query(
+    "id",
+    r#"{"type":"string","minLength":1}"#,
+    "The id, the `webhook-id` or the position of a message.",
 )];
 const NONE: &[Query] = &[];
 const DRY_RUN: &[Query] = &[DRY];
@@ -256,6 +294,43 @@ fn all() -> Vec<Route> {
         CHANGES,
         &[200],
         "Who changed what, newest first.",
+    );
+    let hook = |verb: &str| v1(&format!("webhooks/{{name}}/{verb}"));
+    add(
+        get(),
+        hook("deliveries"),
+        operator,
+        Act::Deliveries,
+        DELIVERIES,
+        &[200],
+        "The last attempts of a webhook, newest first.",
+    );
+    add(
+        post(),
+        hook("test"),
+        operator,
+        Act::TestWebhook,
+        NONE,
+        &[200],
+        "Sends one message to the target of a webhook, and says what came back.",
+    );
+    add(
+        post(),
+        hook("replay"),
+        operator,
+        Act::ReplayWebhook,
+        NONE,
+        &[200],
+        "Sends what its source still holds once more.",
+    );
+    add(
+        get(),
+        v1("trace"),
+        operator,
+        Act::Trace,
+        TRACE,
+        &[200],
+        "Where a message is, and every attempt to deliver it.",
     );
     add(
         get(),

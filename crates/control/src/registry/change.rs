@@ -153,6 +153,22 @@ impl Registry {
         };
         to_the_end(purging).await
     }
+    /// Tells that something was done with a resource that does not change it; before it is done.
+    pub async fn tell(self: &Arc<Self>, id: Id, action: &'static str, author: Author) -> Result<(), Refused> {
+        let registry = self.clone();
+        let telling = async move {
+            let _turn = registry.turn.lock().await;
+            let told = Change {
+                of: Subject::Resource(id),
+                action,
+                effect: Effect::Nothing,
+                before: None,
+                after: None,
+            };
+            registry.keep(&[told], &author).await
+        };
+        to_the_end(telling).await
+    }
     /// Tells that a setting of the node, which is not kept, was set.
     pub async fn note(self: &Arc<Self>, setting: &'static str, before: Value, after: Value, author: Author) -> Result<(), Refused> {
         let registry = self.clone();

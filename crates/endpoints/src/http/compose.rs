@@ -142,19 +142,8 @@ fn content_type(message: &Message) -> HeaderValue {
 /// A message's identity as a header says it: the same on every attempt, and never the same for two messages. The sender's id with `%41` for what
 /// cannot stand there (among them `.`, which divides the text that is signed), else the message's place behind `pos_`.
 fn identity(item: &Received) -> Box<str> {
-    const PLACE: &str = "pos_";
-    const LIVE: &str = "live_";
-    // `~` divides the id of a batch.
-    const ALSO: &[u8] = b".%~ ,";
     if let Some(id) = item.message.id.as_deref().filter(|id| !id.is_empty()) {
-        let text = escaped(id, ALSO);
-        // An id that looks like one of ours is not to be taken for it.
-        return if text.starts_with(PLACE) || text.starts_with(LIVE) {
-            let (first, rest) = text.split_at(1);
-            format!("%{:02X}{rest}", first.as_bytes()[0]).into()
-        } else {
-            text.into()
-        };
+        return spelled(id);
     }
     if let Some(position) = item.position {
         return format!("{PLACE}{}", position.to_string().replace('.', "_")).into();
@@ -167,6 +156,21 @@ fn identity(item: &Received) -> Box<str> {
         &message.payload,
     ]);
     format!("{LIVE}{}_{what}", message.at).into()
+}
+const PLACE: &str = "pos_";
+const LIVE: &str = "live_";
+/// A sender's id as `webhook-id` spells it.
+pub fn spelled(id: &[u8]) -> Box<str> {
+    // `~` divides the id of a batch.
+    const ALSO: &[u8] = b".%~ ,";
+    let text = escaped(id, ALSO);
+    // An id that looks like one of ours is not to be taken for it.
+    if text.starts_with(PLACE) || text.starts_with(LIVE) {
+        let (first, rest) = text.split_at(1);
+        format!("%{:02X}{rest}", first.as_bytes()[0]).into()
+    } else {
+        text.into()
+    }
 }
 /// The id of a batch: of its first item, how many there are, and which, for a batch with other items is another one.
 fn together(items: &[Sent]) -> String {

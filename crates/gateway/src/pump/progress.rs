@@ -54,6 +54,8 @@ pub enum State {
     },
 }
 impl State {
+    /// All there are.
+    pub const WORDS: [&'static str; 4] = ["connected", "retrying", "open", "stopped"];
     /// One word.
     pub fn as_str(&self) -> &'static str {
         match self {

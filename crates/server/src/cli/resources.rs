@@ -102,13 +102,13 @@ pub(super) struct Ls {
 #[derive(Args)]
 pub(super) struct Named {
     /// Which one.
-    name: String,
+    pub(super) name: String,
 }
 #[derive(Args)]
 pub(super) struct Rm {
     /// Which ones.
     #[arg(required = true, value_name = "NAME")]
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
 }
 #[derive(Args)]
 pub(super) struct RmStream {
@@ -128,10 +128,10 @@ pub(super) struct Purge {
     yes: bool,
 }
 /// A kind at a node.
-struct Kind {
+pub(super) struct Kind {
     of: ResourceKind,
-    node: Node,
-    output: Output,
+    pub(super) node: Node,
+    pub(super) output: Output,
 }
 impl Of<Stream> {
     pub(super) async fn run(&self) -> Result<u8, Failure> {
@@ -209,17 +209,17 @@ impl Of<Token> {
 }
 
 impl Kind {
-    fn new(kind: ResourceKind, remote: &Remote) -> Result<Self, Failure> {
+    pub(super) fn new(kind: ResourceKind, remote: &Remote) -> Result<Self, Failure> {
         Ok(Self {
             of: kind,
             node: Node::new(remote)?,
             output: remote.output,
         })
     }
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         format!("/api/v1/{}/{}", self.of.plural(), escaped(name, false))
     }
-    async fn ls(&self, ls: &Ls) -> Result<u8, Failure> {
+    pub(super) async fn ls(&self, ls: &Ls) -> Result<u8, Failure> {
         let mut wanted = format!("limit={PAGE}");
         if let Some(prefix) = &ls.prefix {
             wanted.extend(["&name=", &escaped(prefix, false)]);
@@ -249,7 +249,7 @@ impl Kind {
         }
         Ok(OK)
     }
-    async fn info(&self, name: &str) -> Result<u8, Failure> {
+    pub(super) async fn info(&self, name: &str) -> Result<u8, Failure> {
         let resource = self.node.get(&self.path(name)).await?;
         match self.output {
             Output::Json => show(&resource, Output::Json),
@@ -258,7 +258,7 @@ impl Kind {
         }
         Ok(OK)
     }
-    async fn make(&self, document: Map<String, Value>) -> Result<Value, Failure> {
+    pub(super) async fn make(&self, document: Map<String, Value>) -> Result<Value, Failure> {
         let path = format!("/api/v1/{}", self.of.plural());
         Ok(self.node.ask(&path, Ask::json(Method::POST, &document.into())).await?.body)
     }
@@ -267,7 +267,7 @@ impl Kind {
         self.done("created", &text(&made, "name").unwrap_or_default(), &made);
         Ok(OK)
     }
-    async fn rm_all(&self, names: &[String]) -> Result<u8, Failure> {
+    pub(super) async fn rm_all(&self, names: &[String]) -> Result<u8, Failure> {
         let mut code = OK;
         for name in names {
             if let Err(failure) = self.rm(name).await {
@@ -282,7 +282,7 @@ impl Kind {
         self.done("deleted", name, &json!({"kind": self.of.word(), "name": name, "change": "deleted"}));
         Ok(())
     }
-    async fn turn(&self, name: &str, verb: &str, done: &str) -> Result<u8, Failure> {
+    pub(super) async fn turn(&self, name: &str, verb: &str, done: &str) -> Result<u8, Failure> {
         let path = format!("{}/{verb}", self.path(name));
         let turned = self.node.ask(&path, Ask::bare(Method::POST)).await?.body;
         self.done(done, name, &turned);

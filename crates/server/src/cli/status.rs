@@ -60,6 +60,11 @@ impl Status {
         if !listeners.is_empty() {
             say(&format!("\n{}", table(&["LISTENER", "ADDRESS", "TLS"], &listeners)));
         }
+        let connections: Vec<_> = status["connections"].as_array().into_iter().flatten().map(connection).collect();
+        if !connections.is_empty() {
+            let head = ["CONNECTION", "STATE", "SINCE", "NEXT", "WAITING", "WHY"];
+            say(&format!("\n{}", table(&head, &connections)));
+        }
         let problems: Vec<_> = problems(&status).map(|(what, why)| vec![what, why]).collect();
         if !problems.is_empty() {
             say(&format!("\n{}", table(&["NOT SERVED", "WHY"], &problems)));
@@ -127,6 +132,16 @@ fn listener(listener: &Value) -> Vec<String> {
         _ => text(listener, "address").unwrap_or_default(),
     };
     vec![text(listener, "name").unwrap_or_default(), address, tls]
+}
+/// A webhook or an endpoint, how it does, and why.
+fn connection(of: &Value) -> Vec<String> {
+    let part = |member: &str| text(of, member).unwrap_or_default();
+    let why = text(of, "error").or_else(|| text(of, "reason")).unwrap_or_default();
+    let waiting = of["lag"]["messages"]
+        .as_u64()
+        .map_or(String::new(), |messages| messages.to_string());
+    let name = format!("{} {}", part("kind"), part("name"));
+    vec![name, part("state"), part("since"), part("next_attempt"), waiting, why]
 }
 /// Errors in the node's files, at their places there.
 fn wrong(problem: &Value) -> Failure {

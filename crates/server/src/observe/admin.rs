@@ -1,6 +1,6 @@
 //! The admin listener: the management API, and what the node tells of itself.
 use super::{Health, Seen, logs::Levels, metrics};
-use crate::secrets::Certificates;
+use crate::{secrets::Certificates, webhooks::Webhooks};
 use bytes::Bytes;
 use hyper::{HeaderMap, Request, Response, Uri, body::Incoming, http::uri::PathAndQuery};
 use serde_json::{Value, json};
@@ -32,6 +32,8 @@ pub(crate) struct Board {
     pub(crate) seen: Arc<Seen>,
     pub(crate) flight: Arc<Flight>,
     pub(crate) levels: Arc<Levels>,
+    /// Once there are any.
+    pub(crate) webhooks: OnceLock<Arc<Webhooks>>,
     pub(crate) listeners: Vec<Listening>,
     /// Microseconds since the epoch.
     pub(crate) since: i64,

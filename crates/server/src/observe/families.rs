@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     Counter,
     /// How it is now.
     Gauge,
+    /// How many took how long, in classes.
+    Histogram,
 }
 /// What parts a family.
 pub(crate) struct Label {
@@ -33,6 +35,7 @@ const LISTENER: &[Label] = &[Label {
     values: &["gateway", "admin"],
 }];
 const STREAM: &[Label] = &[open("stream")];
+const WEBHOOK: &[Label] = &[open("webhook")];
 const fn outcomes(values: &'static [&'static str]) -> Label {
     Label { name: "outcome", values }
 }
@@ -57,6 +60,20 @@ families! {
     DELIVERING: Gauge "tidegate_delivering_messages" READERS, "messages due to subscribers, of which nothing became yet";
     UPSTREAM_CONSUMERS: Gauge "tidegate_upstream_consumers" API, "consumers that are open at endpoints: one for all who read the same live, one for each who reads alone";
     SUBSCRIBERS: Gauge "tidegate_subscribers" READERS, "clients that read now";
+    WEBHOOK_ATTEMPTS: Counter "tidegate_webhook_attempts"
+        &[open("webhook"), outcomes(&["delivered", "retried", "given_up_attempts", "given_up_refused", "given_up_time"])],
+        "attempts to deliver a message, by what became of it";
+    WEBHOOK_DURATION: Histogram "tidegate_webhook_duration_seconds" WEBHOOK, "how long requests to the target took";
+    WEBHOOK_HELD: Counter "tidegate_webhook_held_messages" WEBHOOK, "messages given back without an attempt: they waited for others of their key";
+    WEBHOOK_MISSED: Counter "tidegate_webhook_missed_messages" WEBHOOK, "messages that left the source before they were read";
+    WEBHOOK_IN_FLIGHT: Gauge "tidegate_webhook_in_flight_messages" WEBHOOK, "messages that are with the target now";
+    WEBHOOK_LAG: Gauge "tidegate_webhook_lag_messages" WEBHOOK, "messages of the source that are not done";
+    WEBHOOK_LAG_AGE: Gauge "tidegate_webhook_lag_milliseconds" WEBHOOK, "how long ago the oldest message came that is not done";
+    WEBHOOK_STATE: Gauge "tidegate_webhook_state"
+        &[open("webhook"), Label { name: "state", values: &["connected", "retrying", "open", "stopped"] }],
+        "1 for the state it is in; `open`: its circuit is, and the target is left alone";
+    WEBHOOK_OPENED: Counter "tidegate_webhook_circuit_openings" WEBHOOK, "times a circuit opened";
+    DELIVERY_LOG_LOST: Counter "tidegate_delivery_log_lost_attempts" &[], "attempts that are not in the delivery log: they came too fast";
     CONNECTIONS: Gauge "tidegate_connections" LISTENER, "open connections";
     ACCEPTED_CONNECTIONS: Counter "tidegate_accepted_connections" LISTENER, "connections accepted";
     SHED_CONNECTIONS: Counter "tidegate_shed_connections" LISTENER, "connections refused over the cap";

@@ -9,7 +9,12 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
-use std::{fmt, sync::Arc, sync::atomic::Ordering};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tidegate_gateway::pump::{BOUNDS, Count, State};
 
 /// OpenMetrics text.
 pub(super) fn text(board: &Arc<Board>) -> Result<String, fmt::Error> {
@@ -33,6 +38,7 @@ fn family(to: &mut DescriptorEncoder<'_>, family: &Family, rows: Vec<Row>) -> fm
     if rows.is_empty() {
         return Ok(());
     }
+    debug_assert!(family.kind != Kind::Histogram, "{}", family.name);
     let counter = family.kind == Kind::Counter;
     let kind = if counter { MetricType::Counter } else { MetricType::Gauge };
     let mut metric = to.encode_descriptor(family.name, family.help, None, kind)?;
@@ -41,6 +47,24 @@ fn family(to: &mut DescriptorEncoder<'_>, family: &Family, rows: Vec<Row>) -> fm
         debug_assert!(family.labels.iter().zip(&values).all(listed), "{}: {values:?}", family.name);
         let labels: Vec<_> = family.labels.iter().map(|label| label.name).zip(values).collect();
         row(&labels, value, counter, &mut metric)?;
+    }
+    Ok(())
+}
+/// How many took how long: of each class by itself, and all together.
+type Took = ([u64; BOUNDS.len() + 1], Duration);
+/// One family of durations.
+fn durations(to: &mut DescriptorEncoder<'_>, family: &Family, rows: Vec<(Vec<String>, Took)>) -> fmt::Result {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut metric = to.encode_descriptor(family.name, family.help, None, MetricType::Histogram)?;
+    for (values, (classes, all)) in rows {
+        let labels: Vec<_> = family.labels.iter().map(|label| label.name).zip(values).collect();
+        let bounds = BOUNDS.iter().map(|millis| *millis as f64 / 1_000.0).chain([f64::MAX]);
+        let buckets: Vec<_> = bounds.zip(classes).collect();
+        let count = classes.iter().sum();
+        let mut encoder = metric.encode_family(&labels)?;
+        encoder.encode_histogram::<NoLabelSet>(all.as_secs_f64(), count, &buckets, None)?;
     }
     Ok(())
 }
@@ -70,6 +94,7 @@ impl Collector for Numbers {
         let to = &mut to;
         self.published(to)?;
         self.subscribers(to)?;
+        self.webhooks(to)?;
         self.edge(to)?;
         self.log(to)
     }
@@ -122,6 +147,43 @@ impl Numbers {
         family(to, &all::DELIVERING, flying)?;
         family(to, &all::UPSTREAM_CONSUMERS, upstream)?;
         family(to, &all::SUBSCRIBERS, open)
+    }
+    fn webhooks(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(webhooks) = self.0.webhooks.get() else { return Ok(()) };
+        let each = webhooks.pumps().each();
+        let label = |name: &Arc<str>| vec![name.to_string()];
+        let with = |name: &Arc<str>, word: &str| vec![name.to_string(), word.to_owned()];
+        let count = |what: Count| {
+            each.iter()
+                .map(|(name, progress)| (label(name), progress.count(what)))
+                .collect::<Vec<_>>()
+        };
+        let mut attempts = Vec::new();
+        let mut states = Vec::new();
+        let (mut lags, mut ages) = (Vec::new(), Vec::new());
+        for (name, progress) in &each {
+            for what in [Count::Delivered, Count::Retried, Count::Attempts, Count::Refused, Count::Time] {
+                attempts.push((with(name, what.as_str()), progress.count(what)));
+            }
+            let now = progress.state();
+            states.extend(State::WORDS.map(|word| (with(name, word), u64::from(now.as_str() == word))));
+            if let Some((messages, age)) = webhooks.lag(name) {
+                lags.push((label(name), messages));
+                ages.push((label(name), u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
+            }
+        }
+        family(to, &all::WEBHOOK_ATTEMPTS, attempts)?;
+        let took = each.iter().map(|(name, progress)| (label(name), progress.took()));
+        durations(to, &all::WEBHOOK_DURATION, took.collect())?;
+        family(to, &all::WEBHOOK_HELD, count(Count::Held))?;
+        family(to, &all::WEBHOOK_MISSED, count(Count::Missed))?;
+        let flying = each.iter().map(|(name, progress)| (label(name), progress.in_flight()));
+        family(to, &all::WEBHOOK_IN_FLIGHT, flying.collect())?;
+        family(to, &all::WEBHOOK_LAG, lags)?;
+        family(to, &all::WEBHOOK_LAG_AGE, ages)?;
+        family(to, &all::WEBHOOK_STATE, states)?;
+        family(to, &all::WEBHOOK_OPENED, count(Count::Opened))?;
+        single(to, &all::DELIVERY_LOG_LOST, webhooks.lost())
     }
     fn edge(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let board = &self.0;

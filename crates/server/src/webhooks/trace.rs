@@ -1,0 +1,93 @@
+//! The journey of a message: where it lies, where it lies as a dead letter, and every attempt to deliver it that the log still knows.
+use crate::{
+    backwards::{Backwards, at},
+    deliveries::search,
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tidegate_control::hooks::Wanted;
+use tidegate_core::{clock, error::Result, message::Message, position::Position};
+use tidegate_endpoints::http::spelled;
+use tidegate_log::{Log, Stream, dead_letter};
+
+/// Attempts that are told.
+const ATTEMPTS: usize = 100;
+/// Records of each partition that are looked at.
+const LOOKED_AT: usize = 10_000;
+/// Records that are looked at in all.
+const IN_ALL: usize = 100_000;
+
+/// By the id a sender gave it, by its `webhook-id`, or by its position.
+pub(super) async fn trace(log: &Log, id: &str) -> Result<Value> {
+    let wanted = Wanted {
+        id: Some(id.to_owned()),
+        limit: ATTEMPTS,
+        ..Wanted::default()
+    };
+    let mut attempts = search(log, None, &wanted).await?.items;
+    attempts.reverse();
+    let mut places: Vec<Position> = id.parse().into_iter().collect();
+    for message in attempts.iter().filter_map(|attempt| attempt["messages"].as_array()).flatten() {
+        let own = message["position"].as_str().and_then(|text| text.parse().ok());
+        let is = message["position"] == id || message["id"] == id || message["id"] == *spelled(id.as_bytes());
+        places.extend(own.filter(|place| is && !places.contains(place)));
+    }
+    let mut found = Vec::new();
+    for place in &places {
+        if let Some(stream) = log.stream_by_number(place.source)
+            && let Some(message) = at(log, &stream, *place).await?
+        {
+            found.push(shown(&stream, *place, &message));
+        }
+    }
+    let mut looked_at = 0;
+    let mut all = true;
+    for stream in log.streams().iter().filter(|stream| !stream.name().starts_with('$')) {
+        for partition in 0..stream.partitions() {
+            let mut behind = Backwards::new(log, stream, partition, None);
+            let most = looked_at + LOOKED_AT;
+            while !behind.is_over() && looked_at < most.min(IN_ALL) {
+                for (position, message) in behind.step().await? {
+                    looked_at += 1;
+                    if !places.contains(&position) && is(&message, id, &places) {
+                        found.push(shown(stream, position, &message));
+                    }
+                }
+            }
+            all &= behind.is_over();
+        }
+    }
+    found.sort_by(|a, b| a["time"].as_str().cmp(&b["time"].as_str()));
+    // `whole`: every record of every stream was looked at.
+    Ok(json!({"id": id, "places": found, "attempts": attempts, "whole": all}))
+}
+/// By its id, or as a dead letter by where it lay.
+fn is(message: &Message, id: &str, places: &[Position]) -> bool {
+    message.id.as_deref() == Some(id.as_bytes())
+        || message
+            .headers
+            .get(dead_letter::POSITION)
+            .and_then(|place| std::str::from_utf8(place).ok())
+            .is_some_and(|place| place == id || place.parse().is_ok_and(|place| places.contains(&place)))
+}
+fn shown(stream: &Arc<Stream>, position: Position, message: &Message) -> Value {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut told = json!({
+        "stream": stream.name(), "position": position.to_string(), "time": clock::rfc3339(message.at), "topic": &*message.topic,
+        "bytes": message.payload.len(),
+    });
+    if let Some(id) = &message.id {
+        told["id"] = text(id).into();
+    }
+    if let Some(key) = &message.key {
+        told["key"] = text(key).into();
+    }
+    let said = |name: &str| message.headers.get(name).map(text);
+    if let Some(of) = said(dead_letter::POSITION) {
+        told["dead_letter"] = json!({
+            "of": of, "reason": said(dead_letter::REASON), "error": said(dead_letter::ERROR), "attempts": said(dead_letter::ATTEMPTS),
+            "group": said(dead_letter::GROUP),
+        });
+    }
+    told
+}
