@@ -1,4 +1,5 @@
 //! The data plane as control drives it. Implemented by `server`, which knows the log and the endpoints.
+use crate::dead_letters::DeadLetters;
 use crate::hooks::Hooks;
 use futures::future::BoxFuture;
 use serde_json::Value;
@@ -32,6 +33,8 @@ pub trait Plane: Send + Sync {
     fn purge_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<u64>>;
     /// What webhooks did, and what they can be asked to do at once.
     fn hooks(&self) -> &dyn Hooks;
+    /// What was given up.
+    fn dead_letters(&self) -> &dyn DeadLetters;
 }
 /// The next world.
 pub trait Prepared: Send {

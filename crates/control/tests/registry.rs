@@ -11,6 +11,7 @@ use tidegate_config::{Checked, Documents, Id, Mode, ResourceKind};
 use tidegate_control::{
     access::{Access, password},
     directory::Directory,
+    dead_letters::{self, DeadLetters, Deed, Handled, Page, missing},
     hooks::{Attempts, Hooks, Wanted, Which},
     plane::{Plane, Prepared, Refusal},
     registry::{Parts, Refused, Registry, What, When, Wish},
@@ -20,6 +21,7 @@ use tidegate_core::{
     directory::{Directory as _, Right},
     error::{Code, Error, Fault, Result},
     exchange::Credentials,
+    position::Position,
 };
 use tokio::sync::watch;
 
@@ -78,6 +80,9 @@ impl Plane for Served {
     fn hooks(&self) -> &dyn Hooks {
         self
     }
+    fn dead_letters(&self) -> &dyn DeadLetters {
+        self
+    }
 }
 impl Hooks for Served {
     fn deliveries<'a>(&'a self, _: &'a str, _: &'a Wanted) -> BoxFuture<'a, Result<Attempts>> {
@@ -91,6 +96,26 @@ impl Hooks for Served {
     }
     fn trace<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Value>> {
         Box::pin(async { Ok(Value::Null) })
+    }
+}
+/// It has three, and all that is done with them is good.
+impl DeadLetters for Served {
+    fn list<'a>(&'a self, _: &'a dead_letters::Wanted, _: Option<&'a str>, _: usize) -> BoxFuture<'a, Result<Page>> {
+        Box::pin(async { Ok(Page::default()) })
+    }
+    fn read(&self, at: Position) -> BoxFuture<'_, Result<Value>> {
+        Box::pin(async move { Err(missing(at)) })
+    }
+    fn count<'a>(&'a self, _: &'a dead_letters::Which) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(async { Ok(3) })
+    }
+    fn handle<'a>(&'a self, _: &'a dead_letters::Which, _: &'a Deed) -> BoxFuture<'a, Result<Handled>> {
+        Box::pin(async {
+            Ok(Handled {
+                done: 3,
+                ..Handled::default()
+            })
+        })
     }
 }
 /// The store, and a switch that makes it fail.

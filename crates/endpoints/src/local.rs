@@ -1,4 +1,5 @@
 //! The embedded default: hub and log as one endpoint. What a stream captures is stored and read from the log; the rest is live.
+mod again;
 mod captures;
 mod consumer;
 mod group;
@@ -8,6 +9,7 @@ mod producer;
 pub use captures::Captures;
 pub use later::LATER;
 
+use again::{Again, Second};
 use consumer::{FromHub, FromLog};
 use futures::future::BoxFuture;
 use group::{DELIVERIES, FromGroup};
@@ -33,6 +35,7 @@ pub struct House {
     hub: Arc<Hub>,
     captures: Arc<Captures>,
     later: Later,
+    again: Again,
     /// By number of the stream.
     rules: RwLock<HashMap<u32, Rules>>,
 }
@@ -65,6 +68,7 @@ impl House {
             captures,
             later: Later::default(),
             rules: RwLock::default(),
+            again: Again::default(),
         })
     }
     /// All topics, captured or live.
@@ -172,7 +176,8 @@ impl Local {
         } else {
             filter.into_iter().collect()
         };
-        Ok(Box::new(FromGroup::new(log.member(&group, spec.window), filters)))
+        let again = Second::new(self.house.clone(), group.clone(), spec.window).await?;
+        Ok(Box::new(FromGroup::new(log.member(&group, spec.window), again, filters)))
     }
     /// A captured topic is read from its log; patterns and topics that nobody captures come live.
     async fn by_topic(&self, spec: ConsumerSpec) -> Result<Box<dyn Consumer>> {
