@@ -185,19 +185,10 @@ fn a_reader_has_no_wishes_in_headers() {
 #[test]
 fn what_belongs_to_later_versions_says_so() {
     let node = node();
-    for (method, target, headers) in [("GET", "/orders?group=workers", &[][..])] {
-        let answer = node.request(method, target, headers, b"");
-        assert_eq!(
-            (answer.status, &answer.json()["code"]),
-            (400, &serde_json::json!("TG1020")),
-            "{method} {target}"
-        );
-        assert!(
-            answer.json()["detail"].as_str().is_some_and(|text| text.contains("later version")),
-            "{}",
-            answer.text()
-        );
-    }
+    let answer = node.get("/orders?group=workers");
+    assert_eq!((answer.status, &answer.json()["code"]), (400, &serde_json::json!("TG1020")));
+    let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+    assert!(detail.contains("later version"), "{}", answer.text());
     goes_on(&node);
 }
 #[test]

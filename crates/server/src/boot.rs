@@ -8,7 +8,7 @@ use crate::{
         admin::{Admin, Board, Listening},
         logs::Levels,
     },
-    plane::Plane,
+    plane::{Ground, Plane},
     rlimit, runtime,
     secrets::{self, Certificates},
 };
@@ -220,16 +220,14 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         );
     }
 
-    let plane = Plane::new(
-        log.clone(),
+    let ground = Ground {
+        log: log.clone(),
         hub,
         captures,
         metrics,
         levels,
-        access.clone(),
-        caps.fan_out_bytes,
-        drain.watch(),
-    );
+    };
+    let plane = Plane::new(ground, access.clone(), caps.fan_out_bytes, drain.watch());
     let store = Sqlite::open(&node.data_dir.join(&node.store.sqlite), node.store.changes).await?;
     let parts = Parts {
         store: Arc::new(store),

@@ -123,18 +123,24 @@ impl Policy for Admitted {
         Scope::Shared
     }
 }
+/// What it stands on.
+pub(crate) struct Ground {
+    pub(crate) log: Arc<Log>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) captures: Arc<Captures>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) levels: Arc<Levels>,
+}
 impl Plane {
     /// Over an open log; nothing is served yet. Readers share so many bytes of recent messages.
-    pub(crate) fn new(
-        log: Arc<Log>,
-        hub: Arc<Hub>,
-        captures: Arc<Captures>,
-        metrics: Arc<Metrics>,
-        levels: Arc<Levels>,
-        access: Arc<Access>,
-        fan_out_bytes: u64,
-        drain: Watch,
-    ) -> Arc<Self> {
+    pub(crate) fn new(ground: Ground, access: Arc<Access>, fan_out_bytes: u64, drain: Watch) -> Arc<Self> {
+        let Ground {
+            log,
+            hub,
+            captures,
+            metrics,
+            levels,
+        } = ground;
         let house = House::new(log.clone(), hub, captures.clone());
         let later = tasks::spawn(house.clone().run());
         let own = house.clone();
