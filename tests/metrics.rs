@@ -20,7 +20,9 @@ fn the_reference_names_what_is_exposed() {
     let hook = json!({"source": {"stream": "orders"}, "target": {"url": "http://127.0.0.1:9/"}});
     assert_eq!(node.manage("PUT", "/webhooks/w", &hook).status, 201);
     // Its place in the stream is there.
-    node.until("tidegate_webhook_lag_messages{webhook=\"w\"}", |_| node.admin("/metrics").text().contains("tidegate_webhook_lag_messages{"));
+    node.until("tidegate_webhook_lag_messages{webhook=\"w\"}", |_| {
+        node.admin("/metrics").text().contains("tidegate_webhook_lag_messages{")
+    });
     node.post("/orders", &[], b"1");
     node.get("/orders");
     balance(&node);
@@ -38,7 +40,11 @@ fn the_reference_names_what_is_exposed() {
             let (name, labels) = name.split_once('{').unwrap_or((name, ""));
             // A histogram is one metric; its classes are not its own labels.
             let parts = ["_bucket", "_sum", "_count"].map(|end| name.strip_suffix(end));
-            let name = parts.into_iter().flatten().find(|of| types.get(of) == Some(&"histogram")).unwrap_or(name);
+            let name = parts
+                .into_iter()
+                .flatten()
+                .find(|of| types.get(of) == Some(&"histogram"))
+                .unwrap_or(name);
             let of = samples.entry(name.to_owned()).or_default();
             let labels = labels.trim_end_matches('}').split(',').filter_map(|pair| pair.split_once('='));
             for (label, value) in labels.filter(|(label, _)| *label != "le") {

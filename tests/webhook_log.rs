@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use tidegate_core::clock;
-use tidegate_testkit::{Node, balance};
+use tidegate_testkit::{Client, Node, balance, client::head};
 
 /// Longer has hung.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,7 +70,9 @@ fn serve(socket: &TcpStream, script: &Mutex<VecDeque<&'static str>>, tell: &mpsc
         loop {
             let mut line = String::new();
             reader.read_line(&mut line).ok()?;
-            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            let Some((name, value)) = line.trim_end().split_once(": ") else {
+                break;
+            };
             headers.push((name.to_owned(), value.to_owned()));
         }
         let mut got = Got {
@@ -83,7 +85,11 @@ fn serve(socket: &TcpStream, script: &Mutex<VecDeque<&'static str>>, tell: &mpsc
         tell.send(got).ok()?;
         let answer = script.lock().unwrap().pop_front().unwrap_or("204 No Content");
         let text = if answer.starts_with("204") { "" } else { "no, thanks" };
-        let length = if text.is_empty() { String::new() } else { format!("content-length: {}\r\n", text.len()) };
+        let length = if text.is_empty() {
+            String::new()
+        } else {
+            format!("content-length: {}\r\n", text.len())
+        };
         let mut socket = socket;
         write!(socket, "HTTP/1.1 {answer}\r\n{length}set-cookie: s=hidden\r\n\r\n{text}").ok()?;
     }
@@ -137,12 +143,21 @@ fn every_attempt_is_in_the_delivery_log_and_is_found_there() {
     target.next();
 
     let all = log(&node, "", 3);
-    let told = |attempt: &Value| (attempt["outcome"].clone(), attempt["status"].clone(), attempt["messages"][0]["attempt"].clone());
+    let told = |attempt: &Value| {
+        (
+            attempt["outcome"].clone(),
+            attempt["status"].clone(),
+            attempt["messages"][0]["attempt"].clone(),
+        )
+    };
     assert_eq!(
         all.iter().map(told).collect::<Vec<_>>(),
         [("delivered", 200, 1), ("delivered", 200, 2), ("answered", 500, 1)].map(|(o, s, a)| (json!(o), json!(s), json!(a)))
     );
-    assert_eq!((&all[2]["request"]["body"], &all[2]["response"]["body"]), (&json!("{\"n\":1}"), &json!("no, thanks")));
+    assert_eq!(
+        (&all[2]["request"]["body"], &all[2]["response"]["body"]),
+        (&json!("{\"n\":1}"), &json!("no, thanks"))
+    );
     assert_eq!(all[0]["request"]["headers"]["authorization"], "***");
     assert_eq!(all[0]["response"]["headers"]["set-cookie"], "***");
     assert!(!json!(all).to_string().contains("hidden"), "{all:?}");
@@ -162,12 +177,22 @@ fn every_attempt_is_in_the_delivery_log_and_is_found_there() {
     let page = node.manage("GET", "/webhooks/crm/deliveries?limit=2", &Value::Null).json();
     let next = format!("/webhooks/crm/deliveries?limit=2&cursor={}", page["next_cursor"].as_str().unwrap());
     let rest = node.manage("GET", &next, &Value::Null).json();
-    assert_eq!((&page["items"][1], &rest["items"], &rest["next_cursor"]), (&all[1], &json!([all[2]]), &Value::Null));
+    assert_eq!(
+        (&page["items"][1], &rest["items"], &rest["next_cursor"]),
+        (&all[1], &json!([all[2]]), &Value::Null)
+    );
 
     let (code, out, _) = run(&node, &["webhook", "log", "crm", "--status", "500"]);
-    assert!(code == Some(0) && out.contains("a%2E1") && out.contains("no, thanks") && out.lines().count() == 2, "{out}");
+    assert!(
+        code == Some(0) && out.contains("a%2E1") && out.contains("no, thanks") && out.lines().count() == 2,
+        "{out}"
+    );
     for (query, status) in [("?outcome=good", 400), ("?status=x", 400), ("?since=soon", 400), ("?cursor=x", 400)] {
-        assert_eq!(node.manage("GET", &format!("/webhooks/crm/deliveries{query}"), &Value::Null).status, status, "{query}");
+        assert_eq!(
+            node.manage("GET", &format!("/webhooks/crm/deliveries{query}"), &Value::Null).status,
+            status,
+            "{query}"
+        );
     }
     assert_eq!(node.manage("GET", "/webhooks/nobody/deliveries", &Value::Null).status, 404);
     // It outlives the process.
@@ -195,16 +220,28 @@ fn a_test_message_is_sent_at_once_and_its_answer_told() {
     let more = json!({"enabled": false, "sign": {"secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]}});
     hook(&node, "crm", &target, &more);
     let told = node.manage("POST", "/webhooks/crm/test", &Value::Null).json();
-    assert_eq!((&told["taken"], &told["status"], &told["response"]["body"]), (&json!(true), &json!(202), &json!("no, thanks")));
+    assert_eq!(
+        (&told["taken"], &told["status"], &told["response"]["body"]),
+        (&json!(true), &json!(202), &json!("no, thanks"))
+    );
     let got = target.next();
-    assert!(got.header("webhook-signature").starts_with("v1,") && got.header("webhook-id").starts_with("test_"), "{got:?}");
+    assert!(
+        got.header("webhook-signature").starts_with("v1,") && got.header("webhook-id").starts_with("test_"),
+        "{got:?}"
+    );
     assert!(got.body.contains("\"test\":true"), "{got:?}");
     let (code, out, err) = run(&node, &["webhook", "test", "crm"]);
-    assert!(code == Some(1) && out.contains("answered 503") && err.contains("not taken"), "{out}{err}");
+    assert!(
+        code == Some(1) && out.contains("answered 503") && err.contains("not taken"),
+        "{out}{err}"
+    );
     // It is an attempt like any other, and somebody did it.
     assert_eq!(log(&node, "", 2)[0]["status"], 503);
     let changes = node.manage("GET", "/changes?limit=1", &Value::Null).json();
-    assert_eq!((&changes["items"][0]["action"], &changes["items"][0]["name"]), (&json!("test"), &json!("crm")));
+    assert_eq!(
+        (&changes["items"][0]["action"], &changes["items"][0]["name"]),
+        (&json!("test"), &json!("crm"))
+    );
 }
 #[test]
 fn messages_are_sent_again_once_each_and_the_place_of_the_webhook_stays() {
@@ -222,7 +259,10 @@ fn messages_are_sent_again_once_each_and_the_place_of_the_webhook_stays() {
     node.until("tidegate_webhook_lag_messages{webhook=\"crm\"}", |lag| lag == 0);
     let replay = |body: Value| node.manage("POST", "/webhooks/crm/replay", &body);
     let told = replay(json!({"last": 2})).json();
-    assert_eq!((&told["matched"], &told["sent"], &told["failed"], &told["left"]), (&json!(2), &json!(2), &json!(0), &json!(0)));
+    assert_eq!(
+        (&told["matched"], &told["sent"], &told["failed"], &told["left"]),
+        (&json!(2), &json!(2), &json!(0), &json!(0))
+    );
     let again = [target.next(), target.next()];
     assert_eq!(again.each_ref().map(|got| got.body.as_str()), [bodies[3].as_str(), &bodies[4]]);
     assert_eq!(again[0].header("webhook-id"), "id-3", "a replay is the same message");
@@ -231,19 +271,28 @@ fn messages_are_sent_again_once_each_and_the_place_of_the_webhook_stays() {
     assert_eq!(replay(json!({"id": sent[0]})).json()["sent"], 1);
     assert_eq!(target.next().body, bodies[0]);
     assert_eq!(replay(json!({"from": sent[1], "to": sent[3]})).json()["sent"], 3);
-    assert_eq!([target.next(), target.next(), target.next()].map(|got| got.body), [1, 2, 3].map(|n| bodies[n].clone()));
+    assert_eq!(
+        [target.next(), target.next(), target.next()].map(|got| got.body),
+        [1, 2, 3].map(|n| bodies[n].clone())
+    );
     assert_eq!(replay(json!({"from": "1h"})).json()["sent"], 5);
     (0..5).for_each(|n| assert_eq!(target.next().body, bodies[n]));
     // What is not taken is told, and not tried again: the pump has nothing to do with it.
     target.then(&["500 Oh"]);
     let told = replay(json!({"id": sent[2]})).json();
-    assert_eq!((&told["sent"], &told["failed"], &told["results"][0]["position"]), (&json!(0), &json!(1), &json!(sent[2])));
+    assert_eq!(
+        (&told["sent"], &told["failed"], &told["results"][0]["position"]),
+        (&json!(0), &json!(1), &json!(sent[2]))
+    );
     assert_eq!(target.next().body, bodies[2]);
     let (code, out, err) = run(&node, &["webhook", "replay", "crm", "--last", "1"]);
     assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "sent 1 message\n", ""));
     assert_eq!(target.next().body, bodies[4]);
     assert!(target.got.try_recv().is_err(), "nothing else was sent");
-    assert_eq!(node.metric("tidegate_webhook_attempts_total{webhook=\"crm\",outcome=\"delivered\"}"), 5);
+    assert_eq!(
+        node.metric("tidegate_webhook_attempts_total{webhook=\"crm\",outcome=\"delivered\"}"),
+        5
+    );
     assert_eq!(node.metric("tidegate_webhook_lag_messages{webhook=\"crm\"}"), 0);
     for (body, status) in [
         (json!({"id": "nobody"}), 404),
@@ -275,9 +324,20 @@ fn a_target_that_is_down_is_seen_in_status_and_metrics() {
     assert!(node.metric("tidegate_webhook_duration_seconds_count{webhook=\"crm\"}") >= 3);
     assert_eq!(node.metric("tidegate_webhook_lag_messages{webhook=\"crm\"}"), 1);
     let status = node.manage("GET", "/status", &Value::Null).json();
-    let crm = status["connections"].as_array().unwrap().iter().find(|one| one["name"] == "crm").unwrap();
-    assert_eq!((&crm["kind"], &crm["state"], &crm["lag"]["messages"]), (&json!("webhook"), &json!("open"), &json!(1)));
-    assert!(crm["error"].as_str().unwrap().contains("refused") && crm["since"].is_string() && crm["next_attempt"].is_string(), "{crm}");
+    let crm = status["connections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["name"] == "crm")
+        .unwrap();
+    assert_eq!(
+        (&crm["kind"], &crm["state"], &crm["lag"]["messages"]),
+        (&json!("webhook"), &json!("open"), &json!(1))
+    );
+    assert!(
+        crm["error"].as_str().unwrap().contains("refused") && crm["since"].is_string() && crm["next_attempt"].is_string(),
+        "{crm}"
+    );
     let (_, out, _) = run(&node, &["status"]);
     assert!(out.contains("webhook crm") && out.contains("refused"), "{out}");
 }
@@ -286,7 +346,10 @@ fn a_message_is_traced_from_its_place_to_each_attempt() {
     let node = dev().start();
     let target = Target::new(&["500 Oh", "400 Never"]);
     hook(&node, "crm", &target, &json!({}));
-    let position = node.post("/orders", &[("tidegate-id", "one")], b"{}").json()["position"].as_str().unwrap().to_owned();
+    let position = node.post("/orders", &[("tidegate-id", "one")], b"{}").json()["position"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     target.next();
     target.next();
     log(&node, "?id=one", 2);
@@ -294,22 +357,136 @@ fn a_message_is_traced_from_its_place_to_each_attempt() {
     node.until("tidegate_webhook_lag_messages{webhook=\"crm\"}", |lag| lag == 0);
     for id in ["one", &position] {
         let told = node.manage("GET", &format!("/trace?id={id}"), &Value::Null).json();
-        let attempts: Vec<_> = told["attempts"].as_array().unwrap().iter().map(|one| one["status"].clone()).collect();
+        // The demo's own webhook has sent it, too.
+        let attempts = told["attempts"].as_array().unwrap().iter().filter(|one| one["webhook"] == "crm");
+        let attempts: Vec<_> = attempts.map(|one| one["status"].clone()).collect();
         assert_eq!(attempts, [500, 400], "{told}");
         let places = told["places"].as_array().unwrap();
-        assert_eq!((&places[0]["stream"], &places[0]["position"]), (&json!("orders"), &json!(position)), "{told}");
-        assert_eq!((&places[1]["stream"], &places[1]["dead_letter"]["of"]), (&json!("orders.dead"), &json!(position)), "{told}");
+        assert_eq!(
+            (&places[0]["stream"], &places[0]["position"]),
+            (&json!("orders"), &json!(position)),
+            "{told}"
+        );
+        assert_eq!(
+            (&places[1]["stream"], &places[1]["dead_letter"]["of"]),
+            (&json!("orders.dead"), &json!(position)),
+            "{told}"
+        );
         assert_eq!((places.len(), &told["whole"]), (2, &json!(true)));
     }
     let (code, out, _) = run(&node, &["trace", "one"]);
-    assert!(code == Some(0) && out.contains("dead letter of") && out.contains("no, thanks"), "{out}");
+    assert!(
+        code == Some(0) && out.contains("dead letter of") && out.contains("no, thanks"),
+        "{out}"
+    );
     assert_eq!(run(&node, &["trace", "nobody"]).0, Some(1));
+}
+#[test]
+fn a_target_that_goes_down_and_dead_letters_that_grow_are_alarms() {
+    let node = dev().start();
+    let authorization = format!("Bearer {}", node.token());
+    let mut events = Client::new(node.admin);
+    let headers = [("accept", "text/event-stream"), ("authorization", authorization.as_str())];
+    events.write(&head("GET", "/api/v1/alarms", &headers, None));
+    assert_eq!(events.head().unwrap().status, 200);
+    let mut rest = String::new();
+    let mut next = |alarm: &str| loop {
+        let event = events.event(&mut rest).unwrap();
+        let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+        if let Some(told) = data.map(|data| serde_json::from_str::<Value>(data).unwrap()) {
+            assert_eq!(told["alarm"], alarm, "{told}");
+            return told;
+        }
+    };
+    let target = Target::new(&["500 Oh", "500 Oh", "500 Oh", "204 No Content", "400 Never", "410 Gone"]);
+    hook(
+        &node,
+        "crm",
+        &target,
+        &json!({"retry": {"first": "1ms", "max": "1ms", "attempts": 9}, "breaker": {"failures": 3, "open_for": "3s"}}),
+    );
+    node.post("/orders", &[], b"1");
+    let down = next("target_down");
+    assert_eq!((&down["webhook"], &down["state"]), (&json!("crm"), &json!("open")));
+    assert!(down["error"].as_str().unwrap().contains("500"), "{down}");
+    assert_eq!(next("target_up")["webhook"], "crm");
+    node.post("/orders", &[], b"2");
+    let grew = next("dead_letters_grew");
+    assert_eq!((&grew["stream"], &grew["by"]), (&json!("orders.dead"), &json!(1)));
+    node.post("/orders", &[], b"3");
+    let gone = next("target_down");
+    assert_eq!((&gone["webhook"], &gone["state"]), (&json!("crm"), &json!("stopped")));
+    assert!(gone["error"].as_str().unwrap().contains("410"), "{gone}");
+    assert!(
+        node.lines().iter().any(|line| line.contains("target_down")),
+        "it is in the log, too"
+    );
+    // Nobody else can say such things.
+    assert_eq!(node.manage("POST", "/alarms", &json!({})).status, 405);
+    assert_eq!(node.post("/topics/$tidegate/alarms", &[], b"{}").status, 400);
+}
+#[test]
+fn what_is_posted_to_the_demo_arrives_at_its_catcher() {
+    let node = dev().start();
+    assert_eq!(node.post("/orders", &[("tidegate-id", "one")], b"<script>1</script>").status, 202);
+    node.until(
+        "tidegate_webhook_attempts_total{webhook=\"orders-inbox\",outcome=\"delivered\"}",
+        |delivered| delivered == 1,
+    );
+    let caught = Client::once(node.admin, "GET", "/_demo/inbox", &[("accept", "application/json")], b"").json();
+    assert_eq!(
+        (&caught["arrived"], &caught["items"][0]["body"]),
+        (&json!(1), &json!("<script>1</script>"))
+    );
+    assert_eq!(caught["items"][0]["headers"]["webhook-id"], "one");
+    let page = node.admin("/_demo/inbox");
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.header("content-security-policy").unwrap().contains("default-src 'none'"));
+    assert!(
+        page.text().contains("&lt;script&gt;1") && !page.text().contains("<script"),
+        "{}",
+        page.text()
+    );
+    let foreign = [("origin", "http://evil.example")];
+    assert_eq!(
+        Client::once(node.admin, "POST", "/_demo/inbox", &foreign, b"x").status,
+        403,
+        "no page of another place fills it"
+    );
+    // It goes on after a restart, at another port.
+    let node = node.restart();
+    node.post("/orders", &[], b"2");
+    node.until(
+        "tidegate_webhook_attempts_total{webhook=\"orders-inbox\",outcome=\"delivered\"}",
+        |delivered| delivered == 1,
+    );
+    balance(&node);
+}
+#[test]
+fn only_the_demo_has_a_catcher() {
+    let node = dev().start_with("{}\n");
+    assert_eq!(node.admin("/_demo/inbox").status, 404);
+    assert_eq!(Client::once(node.admin, "POST", "/_demo/inbox", &[], b"x").status, 404);
+    assert_eq!(node.manage("GET", "/webhooks", &Value::Null).json()["items"], json!([]));
 }
 #[test]
 fn a_webhook_is_added_from_the_command_line_and_signs_with_a_secret_shown_once() {
     let node = dev().start();
     let target = Target::new(&[]);
-    let (code, out, err) = run(&node, &["webhook", "add", "orders", &target.url(), "--sign", "--order", "none", "--from", "earliest"]);
+    let (code, out, err) = run(
+        &node,
+        &[
+            "webhook",
+            "add",
+            "orders",
+            &target.url(),
+            "--sign",
+            "--order",
+            "none",
+            "--from",
+            "earliest",
+        ],
+    );
     assert_eq!((code, out.as_str()), (Some(0), "created webhook orders-127.0.0.1\n"), "{err}");
     let secret = err.trim().rsplit(' ').next().unwrap();
     node.post("/orders", &[], b"{}");

@@ -1,6 +1,6 @@
 //! Every pump of the node, by name. One task for each: it starts it, starts it again when its source failed, and after a change lets the
 //! old one end before the new one begins, so that order holds over changes.
-use crate::pump::{Ended, Progress, Pumping, pump};
+use crate::pump::{Ended, Progress, Pumping, State, pump};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -89,7 +89,11 @@ impl Pumps {
     }
     /// All there are, sorted.
     pub fn each(&self) -> Vec<(Arc<str>, Arc<Progress>)> {
-        let mut each: Vec<_> = self.all().iter().map(|(name, entry)| (name.clone(), entry.progress.clone())).collect();
+        let mut each: Vec<_> = self
+            .all()
+            .iter()
+            .map(|(name, entry)| (name.clone(), entry.progress.clone()))
+            .collect();
         each.sort_by(|(a, _), (b, _)| a.cmp(b));
         each
     }
@@ -111,7 +115,11 @@ impl Keeper {
             let over = if let Some(job) = job {
                 self.work(&job).await
             } else {
-                self.progress.stopped("stopped");
+                // Who was stopped for what its target said is not asked again, and the reason stays.
+                let failed = |state: &State| matches!(state, State::Stopped { reason, .. } if !State::ON_PURPOSE.contains(&&**reason));
+                if !failed(&self.progress.state()) {
+                    self.progress.stopped("stopped");
+                }
                 true
             };
             if over {
@@ -160,7 +168,11 @@ async fn serve(job: Arc<Job>, progress: Arc<Progress>, mut drain: Watch, name: A
                 progress.stopped(&format!("its source failed: {error}"));
             }
         }
-        wait = if begun.elapsed() > AGAIN.1 { AGAIN.0 } else { (wait * 2).min(AGAIN.1) };
+        wait = if begun.elapsed() > AGAIN.1 {
+            AGAIN.0
+        } else {
+            (wait * 2).min(AGAIN.1)
+        };
         tokio::select! {
             () = sleep_until(Instant::now() + wait) => {}
             () = drain.started() => return Ended::Draining,

@@ -80,7 +80,13 @@ pub(crate) async fn between(log: &Log, stream: &Arc<Stream>, partition: u32, ran
     });
     let mut reader = log.reader(stream, Start::After(places.collect::<Cursor>()))?;
     let mut records = Vec::new();
-    let (last, limit) = (u128::from(range.end), Limit { messages: 512, bytes: 4 << 20 });
+    let (last, limit) = (
+        u128::from(range.end),
+        Limit {
+            messages: 512,
+            bytes: 4 << 20,
+        },
+    );
     while let Some(chunk) = reader.ready(limit).await? {
         if chunk.is_empty() {
             break;
@@ -100,8 +106,14 @@ pub(crate) async fn between(log: &Log, stream: &Arc<Stream>, partition: u32, ran
 }
 /// What lies there, if it still does.
 pub(crate) async fn at(log: &Log, stream: &Arc<Stream>, position: Position) -> Result<Option<Arc<Message>>> {
-    let Ok(offset) = u64::try_from(position.offset) else { return Ok(None) };
-    if position.source != stream.number() || stream.range(position.partition).is_none_or(|(floor, end)| !(floor..end).contains(&offset)) {
+    let Ok(offset) = u64::try_from(position.offset) else {
+        return Ok(None);
+    };
+    if position.source != stream.number()
+        || stream
+            .range(position.partition)
+            .is_none_or(|(floor, end)| !(floor..end).contains(&offset))
+    {
         return Ok(None);
     }
     let found = between(log, stream, position.partition, offset..offset + 1).await?;

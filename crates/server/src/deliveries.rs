@@ -97,9 +97,10 @@ pub(crate) async fn made(log: &Log) -> Result<Arc<Stream>> {
 }
 /// As the management API shows it.
 pub(crate) fn shown(attempt: &Attempt) -> Value {
-    let items = attempt.items.iter().map(|item| {
-        json!({"id": &*item.id, "position": item.position.map(|position| position.to_string()), "attempt": item.attempt})
-    });
+    let items = attempt
+        .items
+        .iter()
+        .map(|item| json!({"id": &*item.id, "position": item.position.map(|position| position.to_string()), "attempt": item.attempt}));
     let request = &attempt.request;
     let mut whole = json!({
         "webhook": &*attempt.webhook,
@@ -112,7 +113,12 @@ pub(crate) fn shown(attempt: &Attempt) -> Value {
     });
     put(&mut whole["request"], &request.body);
     match &attempt.outcome {
-        AttemptOutcome::Answered { status, headers: told, body, cut } => {
+        AttemptOutcome::Answered {
+            status,
+            headers: told,
+            body,
+            cut,
+        } => {
             whole["outcome"] = if status.is_success() { "delivered" } else { "answered" }.into();
             whole["status"] = status.as_u16().into();
             whole["response"] = json!({"headers": headers(told), "cut": cut});

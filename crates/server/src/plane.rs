@@ -1,5 +1,6 @@
 //! The data plane of this node as control drives it: streams, captures, endpoints, routes, and the log level.
 use crate::{
+    alarms,
     deliveries::Deliveries,
     observe::logs::Levels,
     reconcile::{changes, reconcile, unkeepable},
@@ -48,6 +49,10 @@ const MANAGE: &str = "$manage";
 /// How the stream of dead letters of another is called, unless somebody says otherwise.
 const DEAD: &str = ".dead";
 
+/// Whether a stream of this name takes the dead letters of another, unless somebody says otherwise.
+pub(crate) fn is_dead(name: &str) -> bool {
+    name.ends_with(DEAD)
+}
 /// Streams with the topics they capture.
 type Captured = Vec<(Arc<Stream>, Vec<Filter>)>;
 
@@ -82,7 +87,9 @@ struct Turn {
 /// A target that wants no more has its webhook stopped, as if somebody had done it by hand.
 fn stops(registry: Arc<OnceLock<Weak<Registry>>>) -> OnGone {
     Box::new(move |name, error| {
-        let Some(registry) = registry.get().and_then(Weak::upgrade) else { return };
+        let Some(registry) = registry.get().and_then(Weak::upgrade) else {
+            return;
+        };
         let wish = Wish {
             id: Id::new(ResourceKind::Webhook, name),
             what: What::Run(false),
@@ -119,6 +126,7 @@ impl Policy for Admitted {
     }
 }
 impl Plane {
+    #[expect(clippy::too_many_arguments, reason = "what a node consists of, each once")]
     /// Over an open log; nothing is served yet. Readers share so many bytes of recent messages.
     pub(crate) fn new(
         log: Arc<Log>,
@@ -185,7 +193,8 @@ impl Plane {
             .iter()
             .map(|(stream, _)| (format!("/streams/{}", stream.name()), Backend::Stream(stream.name().into())));
         let topics = ("/topics/*".to_owned(), Backend::Topic("${rest}".to_owned()));
-        let apis: Vec<_> = streams.chain([topics]).map(|(path, backend)| way(path, backend)).collect();
+        let alarms = ("/alarms".to_owned(), Backend::Topic(alarms::TOPIC.to_owned()));
+        let apis: Vec<_> = streams.chain([topics, alarms]).map(|(path, backend)| way(path, backend)).collect();
         let was = self.messages.now();
         let manage: Arc<str> = MANAGE.into();
         let making = Making {
@@ -309,7 +318,9 @@ impl plane::Plane for Plane {
         // Our own, and those that take dead letters of declared ones, are nobody's to declare.
         let dead = |name: &str| name.strip_suffix(DEAD).is_some_and(|of| declared.contains(of));
         let ours = |name: &str| name.starts_with('$') || dead(name);
-        let orphans = streams.iter().filter(|stream| !declared.contains(stream.name()) && !ours(stream.name()));
+        let orphans = streams
+            .iter()
+            .filter(|stream| !declared.contains(stream.name()) && !ours(stream.name()));
         orphans.map(|stream| stream.name().into()).collect()
     }
     fn delete_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {

@@ -6,12 +6,18 @@ mod trace;
 use crate::deliveries::{self, Deliveries};
 use serde_json::{Value, json};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tidegate_config::{Checked, Id, Outgoing, ResourceKind, Webhook, webhook::WebhookSource};
-use tidegate_core::{check::Problem, clock, endpoint::Endpoint, error::{Code, Error, Result}, filter::Filter};
+use tidegate_core::{
+    check::Problem,
+    clock,
+    endpoint::Endpoint,
+    error::{Code, Error, Result},
+    filter::Filter,
+};
 use tidegate_endpoints::http::{Guard, Shared, Target};
 use tidegate_gateway::{
     instances::Instances,
@@ -78,7 +84,10 @@ impl Webhooks {
         };
         let state = progress.state();
         let time = |at: i64| clock::rfc3339(at);
-        let given_up: u64 = [Count::Attempts, Count::Refused, Count::Time].map(|what| progress.count(what)).iter().sum();
+        let given_up: u64 = [Count::Attempts, Count::Refused, Count::Time]
+            .map(|what| progress.count(what))
+            .iter()
+            .sum();
         let mut told = json!({
             "state": state.as_str(), "in_flight": progress.in_flight(), "last_success": progress.last_success().map(time),
             "delivered": progress.count(Count::Delivered), "retried": progress.count(Count::Retried),
@@ -120,6 +129,11 @@ impl Webhooks {
         let stats = self.group(name)?.stats();
         let age = stats.oldest.map_or(0, |at| (clock::now_us() - at).max(0));
         Some((stats.pending, Duration::from_micros(age.unsigned_abs())))
+    }
+    /// The streams that webhooks name for what they give up.
+    pub(crate) fn dead_letters(&self) -> HashSet<Arc<str>> {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.running.values().filter_map(|running| running.dead_letters.clone()).collect()
     }
     /// Attempts that are not in the delivery log.
     pub(crate) fn lost(&self) -> u64 {
@@ -226,9 +240,7 @@ impl Webhooks {
                         WebhookSource::Topics(_) | WebhookSource::Api(_) => true,
                     })
                 };
-                if !stays
-                    && let Err(error) = self.log.delete_group(&stream, group.name()).await
-                {
+                if !stays && let Err(error) = self.log.delete_group(&stream, group.name()).await {
                     tracing::warn!(webhook = name, error = %error, "the place of a webhook that is gone is left");
                 }
             }
@@ -265,10 +277,15 @@ async fn source(
         hint: Some(hint.into()),
     };
     let (endpoint, topics, at) = match &webhook.source {
-        WebhookSource::Stream(name) => (instances.target(&Backend::Stream(name.clone())).await?.endpoint, Vec::new(), "/source/stream"),
+        WebhookSource::Stream(name) => (
+            instances.target(&Backend::Stream(name.clone())).await?.endpoint,
+            Vec::new(),
+            "/source/stream",
+        ),
         WebhookSource::Topics(topics) => {
             let holds = |(stream, filters): &&(Arc<Stream>, Vec<Filter>)| {
-                let covered = |wanted: &Filter| wanted.as_str() == stream.name() || filters.iter().any(|filter| filter.covers(wanted.as_str()));
+                let covered =
+                    |wanted: &Filter| wanted.as_str() == stream.name() || filters.iter().any(|filter| filter.covers(wanted.as_str()));
                 topics.iter().all(covered)
             };
             let Some((stream, _)) = captured.iter().filter(holds).min_by_key(|(stream, _)| stream.number()) else {
@@ -281,7 +298,11 @@ async fn source(
         WebhookSource::Api(name) => {
             let target = world.routes.get(name).and_then(|route| route.subscribe.clone());
             let Some(target) = target else {
-                return Ok(Err(wrong("/source/api", "an api that runs and can be read", "start it, or name its stream")));
+                return Ok(Err(wrong(
+                    "/source/api",
+                    "an api that runs and can be read",
+                    "start it, or name its stream",
+                )));
             };
             match target.filters("") {
                 Ok(topics) => (target.endpoint, topics, "/source/api"),

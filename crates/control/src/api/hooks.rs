@@ -121,9 +121,12 @@ mod tests {
         assert_eq!(read(r#"{"id":"a"}"#), Ok(Which::Id("a".to_owned())));
         let at = |text: &str| Place::At(text.parse().unwrap());
         assert_eq!(read(r#"{"from":"1.5","to":"1.9"}"#), Ok(Which::Range(at("1.5"), Some(at("1.9")))));
-        assert_eq!(read(r#"{"from":"1970-01-01T00:00:01Z"}"#), Ok(Which::Range(Place::Time(1_000_000), None)));
+        assert_eq!(
+            read(r#"{"from":"1970-01-01T00:00:01Z"}"#),
+            Ok(Which::Range(Place::Time(1_000_000), None))
+        );
         for bad in [
-            r#"{}"#,
+            "{}",
             r#"{"last":0}"#,
             r#"{"last":1001}"#,
             r#"{"last":"1"}"#,

@@ -137,7 +137,9 @@ fn listener(listener: &Value) -> Vec<String> {
 fn connection(of: &Value) -> Vec<String> {
     let part = |member: &str| text(of, member).unwrap_or_default();
     let why = text(of, "error").or_else(|| text(of, "reason")).unwrap_or_default();
-    let waiting = of["lag"]["messages"].as_u64().map_or(String::new(), |messages| messages.to_string());
+    let waiting = of["lag"]["messages"]
+        .as_u64()
+        .map_or(String::new(), |messages| messages.to_string());
     let name = format!("{} {}", part("kind"), part("name"));
     vec![name, part("state"), part("since"), part("next_attempt"), waiting, why]
 }

@@ -62,5 +62,12 @@ fn place(place: &Value) -> Vec<String> {
             format!("dead letter of {of} in {}: {} {}", told("group"), told("reason"), told("error"))
         }
     };
-    vec![part("time"), part("stream"), part("position"), part("topic"), place["bytes"].to_string(), what]
+    vec![
+        part("time"),
+        part("stream"),
+        part("position"),
+        part("topic"),
+        place["bytes"].to_string(),
+        what,
+    ]
 }

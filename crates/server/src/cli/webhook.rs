@@ -147,10 +147,10 @@ async fn add(kind: &Kind, wanted: &Add) -> Result<u8, Failure> {
     let made = wanted.sign.as_deref() == Some(NEW);
     let secret = if made { Some(secret()?) } else { wanted.sign.clone() };
     let resource = kind.make(wanted.document(secret.as_deref())).await?;
-    if kind.output != Output::Table {
-        show(&resource, kind.output);
-    } else {
+    if kind.output == Output::Table {
         say(&format!("created webhook {}\n", text(&resource, "name").unwrap_or_default()));
+    } else {
+        show(&resource, kind.output);
     }
     if let (true, Some(secret)) = (made, &secret) {
         tell(&format!("its secret, shown once: {secret}\n"));
@@ -179,13 +179,20 @@ impl Add {
             target["timeout"] = timeout.as_str().into();
         }
         if !self.headers.is_empty() {
-            let headers: Map<_, _> = self.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+            let headers: Map<_, _> = self
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.as_str().into()))
+                .collect();
             target["headers"] = headers.into();
         }
         let mut document = Map::new();
         let mut put = |key: &str, value: Option<Value>| document.extend(value.map(|value| (key.to_owned(), value)));
         put("kind", Some("webhook".into()));
-        put("name", Some(self.name.clone().unwrap_or_else(|| called(&self.source, &self.url)).into()));
+        put(
+            "name",
+            Some(self.name.clone().unwrap_or_else(|| called(&self.source, &self.url)).into()),
+        );
         put("source", Some(source));
         put("target", Some(target));
         put("sign", secret.map(|secret| json!({"secrets": [secret]})));
@@ -261,8 +268,17 @@ pub(super) fn attempt(attempt: &Value) -> Vec<String> {
     let number = |value: &Value| value.as_u64().map_or(String::new(), |number| number.to_string());
     let millis = attempt["took_ms"].as_f64().map_or(String::new(), |millis| format!("{millis:.1}"));
     // The target's own words, where it did not take it.
-    let answered = || (part("outcome") == "answered").then(|| text(&attempt["response"], "body")).flatten();
-    let why: String = text(attempt, "error").or_else(answered).unwrap_or_default().chars().take(200).collect();
+    let answered = || {
+        (part("outcome") == "answered")
+            .then(|| text(&attempt["response"], "body"))
+            .flatten()
+    };
+    let why: String = text(attempt, "error")
+        .or_else(answered)
+        .unwrap_or_default()
+        .chars()
+        .take(200)
+        .collect();
     vec![
         part("at"),
         format!("{}{more}", text(first, "id").unwrap_or_default()),
@@ -309,7 +325,10 @@ async fn replay(kind: &Kind, wanted: &Replay) -> Result<u8, Failure> {
         ("from", wanted.from.as_deref().map(Value::from)),
         ("to", wanted.to.as_deref().map(Value::from)),
     ];
-    let body: Map<_, _> = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    let body: Map<_, _> = members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect();
     let ask = Ask {
         wait: WAIT,
         ..Ask::json(Method::POST, &body.into())
@@ -332,7 +351,10 @@ async fn replay(kind: &Kind, wanted: &Replay) -> Result<u8, Failure> {
         }
     }
     if left > 0 {
-        tell(&format!("{} not sent: it took too long; go on with --from\n", count(left, "message")));
+        tell(&format!(
+            "{} not sent: it took too long; go on with --from\n",
+            count(left, "message")
+        ));
     }
     Ok(code)
 }
@@ -344,7 +366,10 @@ mod tests {
     #[test]
     fn a_webhook_is_called_after_where_it_comes_from_and_goes() {
         assert_eq!(called("orders", "https://crm.example.com:8443/hook"), "orders-crm.example.com");
-        assert_eq!(called("orders/+", "http://[::1]:80/"), "orders---[::1]".replace(['[', ']', ':'], "-"));
+        assert_eq!(
+            called("orders/+", "http://[::1]:80/"),
+            "orders---[::1]".replace(['[', ']', ':'], "-")
+        );
         assert_eq!(called("orders", "nonsense url"), "orders-target");
     }
     #[test]

@@ -153,7 +153,11 @@ impl Numbers {
         let each = webhooks.pumps().each();
         let label = |name: &Arc<str>| vec![name.to_string()];
         let with = |name: &Arc<str>, word: &str| vec![name.to_string(), word.to_owned()];
-        let count = |what: Count| each.iter().map(|(name, progress)| (label(name), progress.count(what))).collect::<Vec<_>>();
+        let count = |what: Count| {
+            each.iter()
+                .map(|(name, progress)| (label(name), progress.count(what)))
+                .collect::<Vec<_>>()
+        };
         let mut attempts = Vec::new();
         let mut states = Vec::new();
         let (mut lags, mut ages) = (Vec::new(), Vec::new());

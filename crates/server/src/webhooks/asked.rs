@@ -22,7 +22,7 @@ use tidegate_core::{
     message::Message,
     position::Position,
 };
-use tidegate_endpoints::http::{Attempt, Journal, Shared, Target};
+use tidegate_endpoints::http::{Attempt, Journal, Shared, Target, spelled};
 use tidegate_log::{Log, Stream};
 
 /// Of one replay.
@@ -98,7 +98,13 @@ impl Webhooks {
             let error = Error::client(Code::Changed, format!("the webhook `{name}` is stopped"));
             return Err(error.with_hint(format!("tidegate webhook start {name}")));
         };
-        let unread = || Error::new(Code::NoSuchStream, Fault::Operator, format!("the webhook `{name}` has not begun to read its source"));
+        let unread = || {
+            Error::new(
+                Code::NoSuchStream,
+                Fault::Operator,
+                format!("the webhook `{name}` has not begun to read its source"),
+            )
+        };
         let from = From {
             log: &self.log,
             stream: self.source(name, &running.webhook.source).ok_or_else(unread)?,
@@ -137,7 +143,11 @@ impl Webhooks {
                 Some(told)
             }
         };
-        let results: Vec<Value> = stream::iter(found.iter().map(send)).buffered(at_once.max(1)).filter_map(std::future::ready).collect().await;
+        let results: Vec<Value> = stream::iter(found.iter().map(send))
+            .buffered(at_once.max(1))
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
         let failed = results.iter().filter(|told| told["error"].is_string()).count();
         Ok(json!({
             "matched": found.len(), "sent": results.len() - failed, "failed": failed, "left": found.len() - results.len(), "results": results,
@@ -153,22 +163,25 @@ impl Webhooks {
     }
     /// By its position; by the delivery log, which knows where it lies; else by looking through the source.
     async fn find(&self, name: &str, from: &From<'_>, id: &str) -> Result<Found> {
-        let place = id.parse::<Position>().ok().filter(|position| position.source == from.stream.number());
-        let place = match place {
-            Some(place) => Some(place),
-            None => {
-                let wanted = Wanted {
-                    id: Some(id.to_owned()),
-                    limit: 1,
-                    ..Wanted::default()
-                };
-                let attempts = search(&self.log, Some(name), &wanted).await?.items;
-                let messages = attempts.iter().filter_map(|attempt| attempt["messages"].as_array()).flatten();
-                let mut places = messages
-                    .filter(|message| message["id"] == id)
-                    .filter_map(|message| message["position"].as_str()?.parse().ok());
-                places.next()
-            }
+        let place = id
+            .parse::<Position>()
+            .ok()
+            .filter(|position| position.source == from.stream.number());
+        let place = if place.is_some() {
+            place
+        } else {
+            let wanted = Wanted {
+                id: Some(id.to_owned()),
+                limit: 1,
+                ..Wanted::default()
+            };
+            let attempts = search(&self.log, Some(name), &wanted).await?.items;
+            let messages = attempts.iter().filter_map(|attempt| attempt["messages"].as_array()).flatten();
+            let spelled = spelled(id.as_bytes());
+            let mut places = messages
+                .filter(|message| message["id"] == id || message["id"] == *spelled)
+                .filter_map(|message| message["position"].as_str()?.parse().ok());
+            places.next()
         };
         if let Some(place) = place
             && let Some(message) = at(from.log, &from.stream, place).await?
@@ -178,7 +191,10 @@ impl Webhooks {
         let is = |message: &Message| message.id.as_deref() == Some(id.as_bytes());
         let found = from.newest(1, is).await?.pop();
         let gone = || {
-            let text = format!("the source of `{name}` holds no message `{}` among the newest {LOOKED_AT}", id.escape_debug());
+            let text = format!(
+                "the source of `{name}` holds no message `{}` among the newest {LOOKED_AT}",
+                id.escape_debug()
+            );
             Error::client(Code::NoSuchResource, text).with_hint("`tidegate webhook log` shows positions, which are found at once")
         };
         found.ok_or_else(gone)
@@ -221,7 +237,10 @@ impl From<'_> {
         };
         if let Some(Place::At(last)) = end {
             let Place::At(first) = begin else {
-                return Err(Error::client(Code::BadValue, "`to` is a position and `from` is none: a range has two of a kind"));
+                return Err(Error::client(
+                    Code::BadValue,
+                    "`to` is a position and `from` is none: a range has two of a kind",
+                ));
             };
             if (last.source, last.partition) != (first.source, first.partition) {
                 return Err(Error::client(Code::BadValue, "`from` and `to` are not of one partition"));
@@ -231,7 +250,9 @@ impl From<'_> {
         let behind = |at: i64| matches!(end, Some(Place::Time(last)) if at > last);
         let mut all = Vec::new();
         for partition in partitions {
-            let Some((floor, top)) = self.stream.range(partition) else { continue };
+            let Some((floor, top)) = self.stream.range(partition) else {
+                continue;
+            };
             let mut next = match begin {
                 Place::At(first) => u64::try_from(first.offset).unwrap_or(u64::MAX).max(floor),
                 Place::Time(first) => self.since(partition, first).await?,

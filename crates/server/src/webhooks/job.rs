@@ -12,9 +12,7 @@ use tidegate_core::{
     filter::Filter,
     topic::Topic,
 };
-use tidegate_endpoints::http::{
-    self, Answers, Batching, ClientCredentials, Credential, Do, Form, Identity, Spec, Target, Url, Version,
-};
+use tidegate_endpoints::http::{self, Answers, Batching, ClientCredentials, Credential, Do, Form, Identity, Spec, Target, Url, Version};
 use tidegate_gateway::{
     pump::{self, Backoff, Pumping},
     pumps::Job,
@@ -84,7 +82,13 @@ pub(super) fn spec(webhook: &Webhook, outgoing: &Outgoing) -> Result<Spec> {
         Meaning::DeadLetter => Do::DeadLetter,
         Meaning::Stop => Do::Stop,
     };
-    spec.on = Answers::new(webhook.answers.iter().map(|(range, what)| (range.clone(), meaning(*what))).collect());
+    spec.on = Answers::new(
+        webhook
+            .answers
+            .iter()
+            .map(|(range, what)| (range.clone(), meaning(*what)))
+            .collect(),
+    );
     if let Some(ca) = &target.ca {
         spec.tls.extra = certificates(ca).ok_or_else(|| unusable("`ca`"))?;
     }
@@ -100,7 +104,9 @@ fn url(text: &str) -> Result<Url> {
     Url::parse(text).map_err(|error| Error::new(Code::BadValue, Fault::Operator, format!("a URL cannot be used: {error}")))
 }
 fn certificates(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
-    let all: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<std::result::Result<_, _>>().ok()?;
+    let all: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<std::result::Result<_, _>>()
+        .ok()?;
     (!all.is_empty()).then_some(all)
 }
 pub(super) fn job(
