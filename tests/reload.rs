@@ -85,7 +85,7 @@ fn fifty_changes_of_the_api_itself_lose_nothing_and_repeat_nothing() {
     });
     let mut rest = String::new();
     for i in 0..sent {
-        assert_eq!(stream.event(&mut rest).unwrap(), format!("id: 2.{i}\ndata: {i}"));
+        assert_eq!(stream.event(&mut rest).unwrap(), format!("id: 3.{i}\ndata: {i}"));
         assert_eq!(socket.json()["payload"], i.to_string());
     }
     balance(&node);

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use tidegate_core::clock;
-use tidegate_testkit::{Node, balance};
+use tidegate_testkit::{Client, Node, balance, client::head};
 
 /// Longer has hung.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -357,12 +357,9 @@ fn a_message_is_traced_from_its_place_to_each_attempt() {
     node.until("tidegate_webhook_lag_messages{webhook=\"crm\"}", |lag| lag == 0);
     for id in ["one", &position] {
         let told = node.manage("GET", &format!("/trace?id={id}"), &Value::Null).json();
-        let attempts: Vec<_> = told["attempts"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|one| one["status"].clone())
-            .collect();
+        // The demo's own webhook has sent it, too.
+        let attempts = told["attempts"].as_array().unwrap().iter().filter(|one| one["webhook"] == "crm");
+        let attempts: Vec<_> = attempts.map(|one| one["status"].clone()).collect();
         assert_eq!(attempts, [500, 400], "{told}");
         let places = told["places"].as_array().unwrap();
         assert_eq!(
@@ -383,6 +380,94 @@ fn a_message_is_traced_from_its_place_to_each_attempt() {
         "{out}"
     );
     assert_eq!(run(&node, &["trace", "nobody"]).0, Some(1));
+}
+#[test]
+fn a_target_that_goes_down_and_dead_letters_that_grow_are_alarms() {
+    let node = dev().start();
+    let authorization = format!("Bearer {}", node.token());
+    let mut events = Client::new(node.admin);
+    let headers = [("accept", "text/event-stream"), ("authorization", authorization.as_str())];
+    events.write(&head("GET", "/api/v1/alarms", &headers, None));
+    assert_eq!(events.head().unwrap().status, 200);
+    let mut rest = String::new();
+    let mut next = |alarm: &str| loop {
+        let event = events.event(&mut rest).unwrap();
+        let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+        if let Some(told) = data.map(|data| serde_json::from_str::<Value>(data).unwrap()) {
+            assert_eq!(told["alarm"], alarm, "{told}");
+            return told;
+        }
+    };
+    let target = Target::new(&["500 Oh", "500 Oh", "500 Oh", "204 No Content", "400 Never", "410 Gone"]);
+    hook(
+        &node,
+        "crm",
+        &target,
+        &json!({"retry": {"first": "1ms", "max": "1ms", "attempts": 9}, "breaker": {"failures": 3, "open_for": "3s"}}),
+    );
+    node.post("/orders", &[], b"1");
+    let down = next("target_down");
+    assert_eq!((&down["webhook"], &down["state"]), (&json!("crm"), &json!("open")));
+    assert!(down["error"].as_str().unwrap().contains("500"), "{down}");
+    assert_eq!(next("target_up")["webhook"], "crm");
+    node.post("/orders", &[], b"2");
+    let grew = next("dead_letters_grew");
+    assert_eq!((&grew["stream"], &grew["by"]), (&json!("orders.dead"), &json!(1)));
+    node.post("/orders", &[], b"3");
+    let gone = next("target_down");
+    assert_eq!((&gone["webhook"], &gone["state"]), (&json!("crm"), &json!("stopped")));
+    assert!(gone["error"].as_str().unwrap().contains("410"), "{gone}");
+    assert!(
+        node.lines().iter().any(|line| line.contains("target_down")),
+        "it is in the log, too"
+    );
+    // Nobody else can say such things.
+    assert_eq!(node.manage("POST", "/alarms", &json!({})).status, 405);
+    assert_eq!(node.post("/topics/$tidegate/alarms", &[], b"{}").status, 400);
+}
+#[test]
+fn what_is_posted_to_the_demo_arrives_at_its_catcher() {
+    let node = dev().start();
+    assert_eq!(node.post("/orders", &[("tidegate-id", "one")], b"<script>1</script>").status, 202);
+    node.until(
+        "tidegate_webhook_attempts_total{webhook=\"orders-inbox\",outcome=\"delivered\"}",
+        |delivered| delivered == 1,
+    );
+    let caught = Client::once(node.admin, "GET", "/_demo/inbox", &[("accept", "application/json")], b"").json();
+    assert_eq!(
+        (&caught["arrived"], &caught["items"][0]["body"]),
+        (&json!(1), &json!("<script>1</script>"))
+    );
+    assert_eq!(caught["items"][0]["headers"]["webhook-id"], "one");
+    let page = node.admin("/_demo/inbox");
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.header("content-security-policy").unwrap().contains("default-src 'none'"));
+    assert!(
+        page.text().contains("&lt;script&gt;1") && !page.text().contains("<script"),
+        "{}",
+        page.text()
+    );
+    let foreign = [("origin", "http://evil.example")];
+    assert_eq!(
+        Client::once(node.admin, "POST", "/_demo/inbox", &foreign, b"x").status,
+        403,
+        "no page of another place fills it"
+    );
+    // It goes on after a restart, at another port.
+    let node = node.restart();
+    node.post("/orders", &[], b"2");
+    node.until(
+        "tidegate_webhook_attempts_total{webhook=\"orders-inbox\",outcome=\"delivered\"}",
+        |delivered| delivered == 1,
+    );
+    balance(&node);
+}
+#[test]
+fn only_the_demo_has_a_catcher() {
+    let node = dev().start_with("{}\n");
+    assert_eq!(node.admin("/_demo/inbox").status, 404);
+    assert_eq!(Client::once(node.admin, "POST", "/_demo/inbox", &[], b"x").status, 404);
+    assert_eq!(node.manage("GET", "/webhooks", &Value::Null).json()["items"], json!([]));
 }
 #[test]
 fn a_webhook_is_added_from_the_command_line_and_signs_with_a_secret_shown_once() {

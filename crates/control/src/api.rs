@@ -18,7 +18,7 @@ use crate::{
 };
 use bytes::Bytes;
 use call::{Body, Call};
-use http::{Method, header, request::Parts};
+use http::{HeaderMap, Method, header, request::Parts};
 use http_body::Body as HttpBody;
 use routes::{Act, Route};
 use serde_json::Value;
@@ -42,6 +42,10 @@ pub trait Node: Send + Sync {
     fn metrics(self: Arc<Self>) -> Result<String>;
     /// What of `/api/v1/status` only it knows, as members of an object.
     fn status(&self) -> Value;
+    /// The catcher of the demo takes a request; `false`: there is none.
+    fn catch(&self, headers: &HeaderMap, body: Bytes) -> bool;
+    /// What it has caught, as a page or as JSON.
+    fn caught(&self, page: bool) -> Option<String>;
     /// What is logged, as `telemetry.level` is written.
     fn log_level(&self) -> String;
     /// Logs that from now on.
@@ -123,7 +127,7 @@ impl Api {
         };
         let parameter = |name: &str| matched.params.get(name).map_or(Ok(String::new()), call::decoded);
         let body = if route.takes_body() {
-            call::body(parts, body, self.limits).await?
+            call::body(parts, body, self.limits, route.act == Act::Catch).await?
         } else {
             Body::default()
         };
@@ -134,7 +138,7 @@ impl Api {
             },
             // The gateway reads its own.
             query: match route.act {
-                Act::Messages => HashMap::new(),
+                Act::Messages | Act::Alarms => HashMap::new(),
                 _ => call::query(parts.uri.query().unwrap_or_default(), route.query)?,
             },
             headers: &parts.headers,
@@ -187,10 +191,18 @@ impl Api {
             },
             Act::Metrics => Answer::metrics(self.node.clone().metrics()?),
             Act::Description => Answer::of_json(description::text()),
+            Act::Catch if self.node.catch(call.headers, call.body.bytes()) => Answer::nothing(),
+            Act::Caught => {
+                let accepts = call.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+                let page = !accepts.is_some_and(|accepts| accepts.contains("json"));
+                let caught = self.node.caught(page).ok_or_else(|| no_catcher(path))?;
+                if page { Answer::page(caught) } else { Answer::of_json(caught) }
+            }
+            Act::Catch => return Err(no_catcher(path).into()),
             act => {
                 let recovering = || Error::new(Code::StoreFailed, Fault::Operator, "the node is recovering");
                 let registry = self.registry.get().ok_or_else(recovering)?;
-                if act == Act::Messages {
+                if matches!(act, Act::Messages | Act::Alarms) {
                     if path.ends_with("/messages") && path.starts_with("/api/v1/streams/") {
                         resources::stream(registry, &call.id(ResourceKind::Stream))?;
                         registry.plane().reach(&call.name).await;
@@ -211,7 +223,14 @@ impl Api {
         Ok(Outcome::Answer(answer))
     }
 }
-/// `/api/v1/streams/orders/messages` to `/streams/orders`, `/api/v1/topics/a/b` to `/topics/a/b`; as it was sent, not decoded.
+/// Only the demo has one.
+fn no_catcher(path: &str) -> Error {
+    Error::client(
+        Code::NoSuchRoute,
+        format!("there is no catcher at `{path}`: only the demo of `tidegate dev` has one"),
+    )
+}
+/// `/api/v1/streams/orders/messages` to `/streams/orders`, `/api/v1/topics/a/b` to `/topics/a/b`, `/api/v1/alarms` to `/alarms`; as it was sent, not decoded.
 fn messages_path(path: &str) -> String {
     let path = path.strip_prefix("/api/v1").unwrap_or(path);
     path.strip_prefix("/streams/")

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use tidegate_config::{Checked, Documents, Id, Mode, ResourceKind};
 use tidegate_control::{
     access::{Access, password},
-    directory::Directory,
     dead_letters::{self, DeadLetters, Deed, Handled, Page, missing},
+    directory::Directory,
     hooks::{Attempts, Hooks, Wanted, Which},
     plane::{Plane, Prepared, Refusal},
     registry::{Parts, Refused, Registry, What, When, Wish},

@@ -1,6 +1,6 @@
 //! Every pump of the node, by name. One task for each: it starts it, starts it again when its source failed, and after a change lets the
 //! old one end before the new one begins, so that order holds over changes.
-use crate::pump::{Ended, Progress, Pumping, pump};
+use crate::pump::{Ended, Progress, Pumping, State, pump};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -118,7 +118,11 @@ impl Keeper {
             let over = if let Some(job) = job {
                 self.work(&job).await
             } else {
-                self.progress.stopped("stopped");
+                // Who was stopped for what its target said is not asked again, and the reason stays.
+                let failed = |state: &State| matches!(state, State::Stopped { reason, .. } if !State::ON_PURPOSE.contains(&&**reason));
+                if !failed(&self.progress.state()) {
+                    self.progress.stopped("stopped");
+                }
                 true
             };
             if over {

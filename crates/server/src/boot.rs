@@ -1,6 +1,8 @@
 //! From a checked configuration to a running node, in the order a newcomer reads: bind, recover, reconcile, compile, serve.
 use crate::{
+    alarms,
     cli::count,
+    inbox::{Catcher, Inbox},
     listeners::{Bound, addresses, bind},
     memory,
     observe::{
@@ -66,6 +68,8 @@ pub(crate) struct Node {
     pub(crate) admin: Vec<SocketAddr>,
     /// The first of either speaks TLS.
     pub(crate) secure: [bool; 2],
+    /// The demo has a catcher.
+    pub(crate) inbox: bool,
     /// What recovery took and found.
     pub(crate) recovered: String,
     /// Every resource there is.
@@ -78,6 +82,7 @@ pub(crate) struct Node {
     herald: Task,
     _clock: Task,
     _follow: Task,
+    _alarms: Task,
     serving: Vec<Task>,
     admin_serving: Vec<Task>,
     /// Of the listeners that speak TLS.
@@ -116,6 +121,8 @@ pub(crate) struct Start {
     pub(crate) read: Read,
     /// How strict it is.
     pub(crate) mode: Mode,
+    /// Where the demo learns at which address its catcher is.
+    pub(crate) catcher: Option<Catcher>,
     /// What is logged.
     pub(crate) levels: Arc<Levels>,
 }
@@ -133,9 +140,10 @@ const LAST_MOMENT: Duration = Duration::from_millis(500);
 pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result<Node, Failures> {
     let Start {
         node,
-        files,
+        mut files,
         read,
         mode,
+        catcher,
         levels,
     } = start;
     let drain = Drain::new();
@@ -182,12 +190,21 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         flight: flight.clone(),
         levels: levels.clone(),
         webhooks: OnceLock::new(),
+        inbox: OnceLock::new(),
         listeners: [listening("gateway", &gateway_listeners), listening("admin", &admin_listeners)].concat(),
         since: clock::now_us(),
     });
     let gate = Gate {
         loopback: admin.iter().all(|address| address.ip().to_canonical().is_loopback()),
     };
+    // Only where nobody else can reach it, and where its address needs no certificate.
+    let [_, secure_admin] = secure;
+    if let (Some(catcher), Some(at), true, false) = (&catcher, admin.first(), gate.loopback, secure_admin) {
+        // Said once, here; the files tell the address from now on.
+        let _again = (board.inbox.set(Inbox::default()), catcher.set(*at));
+        files = read();
+    }
+    let inbox = board.inbox.get().is_some();
     let api_limits = tidegate_control::api::Limits {
         body: usize::try_from(node.limits.batch_body).unwrap_or(usize::MAX),
         patience: node.limits.body_stall,
@@ -222,9 +239,9 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
 
     let ground = Ground {
         log: log.clone(),
-        hub,
+        hub: hub.clone(),
         captures,
-        metrics,
+        metrics: metrics.clone(),
         levels,
     };
     let plane = Plane::new(ground, access.clone(), caps.fan_out_bytes, drain.watch());
@@ -241,6 +258,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     plane.known_to(&registry);
     // Said once, here.
     let _again = board.webhooks.set(plane.webhooks().clone());
+    let alarms = tasks::spawn(alarms::watch(plane.webhooks().clone(), metrics, log.clone(), hub));
     let token = first_token(&registry, &node.data_dir).await?;
     let follow = tasks::spawn(registry.clone().follow());
 
@@ -262,6 +280,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         gateway,
         admin,
         secure,
+        inbox,
         recovered: format!(
             "{} of {} in {} ms",
             count(found.records as usize, "record"),
@@ -275,6 +294,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         herald,
         _clock: clock,
         _follow: follow,
+        _alarms: alarms,
         certificates: seen.certificates.clone(),
         _certificates: secrets::certificates::watch(seen.certificates.clone()),
         serving,

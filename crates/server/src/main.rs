@@ -1,10 +1,12 @@
 //! Tidegate: one binary between everything that speaks HTTP and everything that speaks messages.
 
+mod alarms;
 mod backwards;
 mod boot;
 mod cli;
 mod deliveries;
 mod holder;
+mod inbox;
 mod listeners;
 mod memory;
 mod observe;

@@ -1,5 +1,6 @@
 //! The data plane of this node as control drives it: streams, captures, endpoints, routes, and the log level.
 use crate::{
+    alarms,
     deliveries::Deliveries,
     observe::logs::Levels,
     reconcile::{changes, reconcile, rules, unkeepable},
@@ -48,6 +49,10 @@ const MANAGE: &str = "$manage";
 /// How the stream of dead letters of another is called, unless somebody says otherwise.
 const DEAD: &str = ".dead";
 
+/// Whether a stream of this name takes the dead letters of another, unless somebody says otherwise.
+pub(crate) fn is_dead(name: &str) -> bool {
+    name.ends_with(DEAD)
+}
 /// Streams with the topics they capture.
 type Captured = Vec<(Arc<Stream>, Vec<Filter>)>;
 
@@ -199,7 +204,8 @@ impl Plane {
             .iter()
             .map(|(stream, _)| (format!("/streams/{}", stream.name()), Backend::Stream(stream.name().into())));
         let topics = ("/topics/*".to_owned(), Backend::Topic("${rest}".to_owned()));
-        let apis: Vec<_> = streams.chain([topics]).map(|(path, backend)| way(path, backend)).collect();
+        let alarms = ("/alarms".to_owned(), Backend::Topic(alarms::TOPIC.to_owned()));
+        let apis: Vec<_> = streams.chain([topics, alarms]).map(|(path, backend)| way(path, backend)).collect();
         let was = self.messages.now();
         let manage: Arc<str> = MANAGE.into();
         let making = Making {

@@ -8,6 +8,8 @@ pub(crate) struct Screen<'a> {
     pub(crate) secure: [bool; 2],
     pub(crate) data: &'a str,
     pub(crate) demo: bool,
+    /// The demo has a catcher.
+    pub(crate) inbox: bool,
     /// The first token, if this start made it.
     pub(crate) token: Option<&'a str>,
 }
@@ -48,6 +50,9 @@ pub(crate) fn screen(screen: &Screen<'_>) -> String {
         let _never = writeln!(out, "  curl -d '{{\"id\":1}}' {gateway}/orders");
         let _never = writeln!(out, "  curl {gateway}/orders");
         let _never = writeln!(out, "  curl -N -H 'Accept: text/event-stream' '{gateway}/orders?from=earliest'\n");
+        if screen.inbox {
+            let _never = writeln!(out, "Orders are also sent by webhook to {admin_scheme}://{admin}/_demo/inbox");
+        }
         out.push_str("Next: tidegate init writes this demo as files. ");
     }
     out.push_str("Ctrl-C drains.\n");
@@ -76,6 +81,7 @@ mod tests {
             secure: [false, true],
             data: "tidegate-data",
             demo: true,
+            inbox: true,
             token: Some("tgt_x"),
         });
         assert!(text.starts_with(
@@ -84,6 +90,7 @@ mod tests {
         assert!(text.contains("\n  admin    https://localhost:8084 "));
         assert!(text.contains("\n  curl -d '{\"id\":1}' localhost:8080/orders\n"));
         assert!(text.contains("\n  token    tgt_x   shown once, kept in tidegate-data/admin-token\n"));
+        assert!(text.contains("\nOrders are also sent by webhook to https://localhost:8084/_demo/inbox\nNext: "));
         assert!(text.ends_with("Ctrl-C drains.\n"));
     }
 }

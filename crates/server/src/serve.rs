@@ -2,6 +2,7 @@
 use crate::{
     boot::{self, Failures, Manners, Stopped},
     cli::{color, count, failed, misconfigured, tell},
+    inbox::{self, Catcher},
     observe::logs,
     runtime,
     screen::{Screen, screen},
@@ -28,9 +29,10 @@ const OK: u8 = 0;
 const CUT: u8 = 1;
 
 pub(crate) fn serve(plan: Plan) -> u8 {
+    let catcher = plan.demo.then(Catcher::default);
     let read = {
-        let (source, settings) = (plan.source, plan.settings);
-        move || read_from_process(source.clone(), &settings)
+        let (source, settings, catcher) = (plan.source, plan.settings, catcher.clone());
+        move || read_from_process(inbox::beside(source.clone(), catcher.as_ref()), &settings)
     };
     let files = read();
     let node = match files.check(plan.mode, &tidegate_endpoints::kinds()) {
@@ -53,6 +55,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         files,
         read: Box::new(read),
         mode: plan.mode,
+        catcher,
         levels,
     };
     let result = runtime.block_on(async {
@@ -71,6 +74,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
                 secure: node.secure,
                 data: &shown,
                 demo: plan.demo,
+                inbox: node.inbox,
                 token: node.token.as_deref(),
             }));
         }

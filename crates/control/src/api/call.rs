@@ -55,6 +55,10 @@ impl Body {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+    /// As they came.
+    pub(super) fn bytes(&self) -> Bytes {
+        self.0.clone()
+    }
     pub(super) fn object(&self) -> Result<Map<String, Value>> {
         let not = |why: String| Error::client(Code::NotJson, why);
         match serde_json::from_slice(&self.0).map_err(|error| not(format!("the body is not JSON: {error}")))? {
@@ -64,13 +68,14 @@ impl Body {
     }
 }
 /// Whole, and no larger than it may be.
-pub(super) async fn body<B>(parts: &Parts, body: &mut Option<B>, limits: Limits) -> Result<Body>
+/// `any`: whatever it says it is.
+pub(super) async fn body<B>(parts: &Parts, body: &mut Option<B>, limits: Limits, any: bool) -> Result<Body>
 where
     B: HttpBody<Data = Bytes> + Send + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let Some(body) = body.take() else { return Ok(Body::default()) };
-    if let Some(kind) = parts.headers.get(header::CONTENT_TYPE) {
+    if let Some(kind) = parts.headers.get(header::CONTENT_TYPE).filter(|_| !any) {
         let kind = kind
             .to_str()
             .unwrap_or_default()
@@ -162,6 +167,14 @@ impl Answer {
     }
     pub(super) fn text(text: impl Into<Bytes>) -> Self {
         Self::new("text/plain; charset=utf-8", text)
+    }
+    /// Nothing in it is run or fetched: others wrote what it shows.
+    pub(super) fn page(text: String) -> Self {
+        let page = Self::new("text/html; charset=utf-8", text);
+        page.header(
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        )
     }
     pub(super) fn metrics(text: String) -> Self {
         Self::new("application/openmetrics-text; version=1.0.0; charset=utf-8", text)

@@ -75,6 +75,9 @@ fn operation(route: &Route) -> Value {
             "application/json": any, "application/x-ndjson": any, "application/vnd.tidegate.messages+json": any, "application/octet-stream": any,
         } });
     }
+    if route.act == Act::Catch {
+        operation["requestBody"] = json!({ "content": { "*/*": { "schema": {} } } });
+    }
     if let Some(schema) = body(route.act) {
         let required = route.act != Act::DeadLetters(Ask::Replay);
         operation["requestBody"] = json!({ "required": required, "content": { "application/json": { "schema": schema } } });
@@ -143,6 +146,7 @@ fn responses(route: &Route) -> Value {
         let dry = *status == 200 && matches!(route.act, Act::Create(_) | Act::Replace(_) | Act::Delete(_));
         let says = match *status {
             201 => "It was made.",
+            204 if route.act == Act::Catch => "It was taken.",
             204 => "It is gone.",
             503 => "Not now.",
             _ => "As asked.",
@@ -151,8 +155,11 @@ fn responses(route: &Route) -> Value {
         match route.act {
             _ if *status == 204 => {}
             Act::Health | Act::Ready => answer["content"] = json!({ "text/plain": { "schema": { "type": "string" } } }),
+            Act::Caught => {
+                answer["content"] = json!({ "text/html": { "schema": { "type": "string" } }, "application/json": { "schema": {} } })
+            }
             Act::Metrics => answer["content"] = json!({ "application/openmetrics-text": { "schema": { "type": "string" } } }),
-            Act::Messages => {
+            Act::Messages | Act::Alarms => {
                 let text = json!({ "schema": {} });
                 answer["content"] = json!({
                     "application/json": text, "application/x-ndjson": text, "text/plain": text, "text/event-stream": text,
@@ -176,7 +183,8 @@ fn responses(route: &Route) -> Value {
             "text/plain": { "schema": { "type": "string" } },
         },
     });
-    if route.needs.is_some() || !route.query.is_empty() {
+    let demo = matches!(route.act, Act::Catch | Act::Caught);
+    if demo || route.needs.is_some() || !route.query.is_empty() {
         out.insert("default".to_owned(), problem);
     } else {
         for status in ["400", "403", "405"] {
@@ -218,7 +226,7 @@ fn answered(act: Act) -> Value {
         Act::Status => json!({ "type": "object", "required": ["version", "ready", "revision"] }),
         Act::WhoAmI => json!({ "type": "object", "required": ["name", "manage"] }),
         Act::Description => json!({ "type": "object", "required": ["openapi"] }),
-        Act::Health | Act::Ready | Act::Metrics | Act::Messages => json!({}),
+        Act::Health | Act::Ready | Act::Metrics | Act::Messages | Act::Alarms | Act::Catch | Act::Caught => json!({}),
     }
 }
 fn schemas() -> Value {

@@ -126,7 +126,7 @@ mod tests {
             Ok(Which::Range(Place::Time(1_000_000), None))
         );
         for bad in [
-            r#"{}"#,
+            "{}",
             r#"{"last":0}"#,
             r#"{"last":1001}"#,
             r#"{"last":"1"}"#,

@@ -78,7 +78,7 @@ pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Ca
             let manage = caller.and_then(|caller| caller.manage).map(tidegate_config::Manage::as_str);
             Ok(Answer::json(&json!({ "name": caller.map(|caller| &caller.who), "manage": manage })))
         }
-        Act::Health | Act::Ready | Act::Metrics | Act::Description | Act::Messages => {
+        Act::Health | Act::Ready | Act::Metrics | Act::Description | Act::Messages | Act::Alarms | Act::Catch | Act::Caught => {
             Err(Error::client(Code::NoSuchRoute, "this is answered elsewhere").into())
         }
     }

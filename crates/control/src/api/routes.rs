@@ -23,6 +23,8 @@ pub(super) enum Act {
     Ready,
     Metrics,
     Description,
+    Catch,
+    Caught,
     List(ResourceKind),
     Create(ResourceKind),
     Read(ResourceKind),
@@ -43,6 +45,7 @@ pub(super) enum Act {
     TestWebhook,
     ReplayWebhook,
     Trace,
+    Alarms,
     WhoAmI,
 }
 /// A parameter behind the `?`.
@@ -208,6 +211,24 @@ fn all() -> Vec<Route> {
         NONE,
         &[200],
         "This description.",
+    );
+    add(
+        get(),
+        fixed("/_demo/inbox"),
+        None,
+        Act::Caught,
+        NONE,
+        &[200],
+        "What the catcher of the demo has caught: a page, or JSON by `Accept`.",
+    );
+    add(
+        post(),
+        fixed("/_demo/inbox"),
+        None,
+        Act::Catch,
+        NONE,
+        &[204],
+        "The catcher of the demo, a target for webhooks.",
     );
     let v1 = |rest: &str| format!("/api/v1/{rest}");
     let (viewer, operator, admin) = (Some(Manage::Viewer), Some(Manage::Operator), Some(Manage::Admin));
@@ -413,6 +434,15 @@ fn all() -> Vec<Route> {
     );
     add(
         get(),
+        v1("alarms"),
+        viewer,
+        Act::Alarms,
+        NONE,
+        &[200],
+        "What somebody should look at, as it happens: server-sent events with `Accept: text/event-stream`.",
+    );
+    add(
+        get(),
         v1("whoami"),
         viewer,
         Act::WhoAmI,
@@ -461,14 +491,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_route_is_reached_and_only_four_need_nobody() {
+    fn every_route_is_reached_and_only_six_need_nobody() {
         let router = paths();
         let open: Vec<_> = all()
             .into_iter()
             .filter(|route| route.needs.is_none())
             .map(|route| route.path)
             .collect();
-        assert_eq!(open, ["/healthz", "/readyz", "/metrics", "/openapi.json"]);
+        assert_eq!(
+            open,
+            ["/healthz", "/readyz", "/metrics", "/openapi.json", "/_demo/inbox", "/_demo/inbox"]
+        );
         for route in all() {
             let path = route.path.replace("{name}", "x").replace("{*name}", "a/b").replace("{id}", "1.0");
             let found = router.at(&path).unwrap();

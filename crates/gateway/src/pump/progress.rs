@@ -56,6 +56,8 @@ pub enum State {
 impl State {
     /// All there are.
     pub const WORDS: [&'static str; 4] = ["connected", "retrying", "open", "stopped"];
+    /// Reasons to stand still that are no failure.
+    pub const ON_PURPOSE: [&'static str; 2] = ["stopped", "draining"];
     /// One word.
     pub fn as_str(&self) -> &'static str {
         match self {

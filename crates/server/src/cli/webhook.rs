@@ -147,10 +147,10 @@ async fn add(kind: &Kind, wanted: &Add) -> Result<u8, Failure> {
     let made = wanted.sign.as_deref() == Some(NEW);
     let secret = if made { Some(secret()?) } else { wanted.sign.clone() };
     let resource = kind.make(wanted.document(secret.as_deref())).await?;
-    if kind.output != Output::Table {
-        show(&resource, kind.output);
-    } else {
+    if kind.output == Output::Table {
         say(&format!("created webhook {}\n", text(&resource, "name").unwrap_or_default()));
+    } else {
+        show(&resource, kind.output);
     }
     if let (true, Some(secret)) = (made, &secret) {
         tell(&format!("its secret, shown once: {secret}\n"));

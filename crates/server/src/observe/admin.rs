@@ -1,6 +1,6 @@
 //! The admin listener: the management API, and what the node tells of itself.
 use super::{Health, Seen, logs::Levels, metrics};
-use crate::{secrets::Certificates, webhooks::Webhooks};
+use crate::{inbox::Inbox, secrets::Certificates, webhooks::Webhooks};
 use bytes::Bytes;
 use hyper::{HeaderMap, Request, Response, Uri, body::Incoming, http::uri::PathAndQuery};
 use serde_json::{Value, json};
@@ -34,6 +34,8 @@ pub(crate) struct Board {
     pub(crate) levels: Arc<Levels>,
     /// Once there are any.
     pub(crate) webhooks: OnceLock<Arc<Webhooks>>,
+    /// The catcher of the demo.
+    pub(crate) inbox: OnceLock<Inbox>,
     pub(crate) listeners: Vec<Listening>,
     /// Microseconds since the epoch.
     pub(crate) since: i64,
@@ -67,6 +69,16 @@ impl Node for Board {
             "since": clock::rfc3339(self.since),
             "listeners": self.listeners.iter().map(listener).collect::<Vec<_>>(),
         })
+    }
+    fn catch(&self, headers: &HeaderMap, body: Bytes) -> bool {
+        self.inbox.get().is_some_and(|inbox| {
+            inbox.take(headers, &body);
+            true
+        })
+    }
+    fn caught(&self, page: bool) -> Option<String> {
+        let inbox = self.inbox.get()?;
+        Some(if page { inbox.page() } else { inbox.json() })
     }
     fn log_level(&self) -> String {
         self.levels.now()

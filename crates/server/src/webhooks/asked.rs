@@ -22,7 +22,7 @@ use tidegate_core::{
     message::Message,
     position::Position,
 };
-use tidegate_endpoints::http::{Attempt, Journal, Shared, Target};
+use tidegate_endpoints::http::{Attempt, Journal, Shared, Target, spelled};
 use tidegate_log::{Log, Stream};
 
 /// Of one replay.
@@ -167,21 +167,21 @@ impl Webhooks {
             .parse::<Position>()
             .ok()
             .filter(|position| position.source == from.stream.number());
-        let place = match place {
-            Some(place) => Some(place),
-            None => {
-                let wanted = Wanted {
-                    id: Some(id.to_owned()),
-                    limit: 1,
-                    ..Wanted::default()
-                };
-                let attempts = search(&self.log, Some(name), &wanted).await?.items;
-                let messages = attempts.iter().filter_map(|attempt| attempt["messages"].as_array()).flatten();
-                let mut places = messages
-                    .filter(|message| message["id"] == id)
-                    .filter_map(|message| message["position"].as_str()?.parse().ok());
-                places.next()
-            }
+        let place = if place.is_some() {
+            place
+        } else {
+            let wanted = Wanted {
+                id: Some(id.to_owned()),
+                limit: 1,
+                ..Wanted::default()
+            };
+            let attempts = search(&self.log, Some(name), &wanted).await?.items;
+            let messages = attempts.iter().filter_map(|attempt| attempt["messages"].as_array()).flatten();
+            let spelled = spelled(id.as_bytes());
+            let mut places = messages
+                .filter(|message| message["id"] == id || message["id"] == *spelled)
+                .filter_map(|message| message["position"].as_str()?.parse().ok());
+            places.next()
         };
         if let Some(place) = place
             && let Some(message) = at(from.log, &from.stream, place).await?

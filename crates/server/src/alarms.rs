@@ -1,0 +1,201 @@
+//! Alarms: one message of JSON for each change somebody should look at, on a topic of our own and in the node's log.
+use crate::webhooks::Webhooks;
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tidegate_core::{clock, message::Message};
+use tidegate_gateway::{
+    metrics::{ApiMetrics, Metrics},
+    pump::State,
+};
+use tidegate_hub::Hub;
+use tidegate_log::{Log, Stream};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// No client can publish there.
+pub(crate) const TOPIC: &str = "$tidegate/alarms";
+/// Often enough for people.
+const LOOKS: Duration = Duration::from_secs(1);
+/// A target that failed for so long is down, also where too little is sent to open its circuit.
+const PATIENCE_US: i64 = 60_000_000;
+
+/// Looks again and again; to be polled as long as the node runs.
+pub(crate) async fn watch(webhooks: Arc<Webhooks>, metrics: Arc<Metrics>, log: Arc<Log>, hub: Arc<Hub>) {
+    let mut looks = interval(LOOKS);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = Seen::default();
+    loop {
+        looks.tick().await;
+        let now = Now {
+            at: clock::now_us(),
+            webhooks: webhooks
+                .pumps()
+                .each()
+                .into_iter()
+                .map(|(name, progress)| (name, progress.state()))
+                .collect(),
+            dead: dead(&webhooks, &log),
+            off: metrics
+                .all()
+                .into_iter()
+                .filter(|(_, api)| is_off(api))
+                .map(|(name, _)| name)
+                .collect(),
+        };
+        for alarm in seen.look(&now) {
+            tracing::warn!(alarm = %alarm, "alarm");
+            let mut message = Message::new(TOPIC.into(), alarm.to_string());
+            message.at = now.at;
+            hub.publish(&Arc::new(message));
+        }
+    }
+}
+/// How many dead letters each stream of them has ever had.
+fn dead(webhooks: &Webhooks, log: &Log) -> BTreeMap<Arc<str>, u64> {
+    let named = webhooks.dead_letters();
+    let streams = log
+        .streams()
+        .into_iter()
+        .filter(|stream| crate::plane::is_dead(stream.name()) || named.contains(stream.name()));
+    let ever = |stream: &Stream| {
+        (0..stream.partitions())
+            .filter_map(|partition| stream.range(partition))
+            .map(|(_, end)| end)
+            .sum()
+    };
+    streams.map(|stream| (stream.name().into(), ever(&stream))).collect()
+}
+/// More came out than went in: something was counted twice, or not at all.
+fn is_off(api: &ApiMetrics) -> bool {
+    let published = api.published.now();
+    let out = published.stored + published.live + published.accepted + published.refused + published.failed;
+    let readers = api.classes().into_iter().any(|(_, class)| {
+        let now = class.now();
+        now.written + now.skipped + now.cut > now.offered
+    });
+    out > published.received || readers
+}
+/// How it is at one moment.
+struct Now {
+    at: i64,
+    webhooks: Vec<(Arc<str>, Arc<State>)>,
+    dead: BTreeMap<Arc<str>, u64>,
+    off: BTreeSet<Arc<str>>,
+}
+/// What was told.
+#[derive(Default)]
+struct Seen {
+    down: BTreeSet<Arc<str>>,
+    /// `None` before the first look: what was there at the start is no news.
+    dead: Option<BTreeMap<Arc<str>, u64>>,
+    off: BTreeSet<Arc<str>>,
+}
+impl Seen {
+    /// What changed since the last look.
+    fn look(&mut self, now: &Now) -> Vec<Value> {
+        let at = clock::rfc3339(now.at);
+        let mut alarms = Vec::new();
+        self.down.retain(|name| now.webhooks.iter().any(|(there, _)| there == name));
+        for (name, state) in &now.webhooks {
+            if let Some((since, error)) = down(state, now.at) {
+                if self.down.insert(name.clone()) {
+                    alarms.push(json!({
+                        "alarm": "target_down", "at": at, "webhook": &**name, "state": state.as_str(),
+                        "since": clock::rfc3339(since), "error": error,
+                    }));
+                }
+            } else if matches!(**state, State::Connected { .. }) && self.down.remove(name) {
+                alarms.push(json!({"alarm": "target_up", "at": at, "webhook": &**name}));
+            }
+        }
+        if let Some(was) = &self.dead {
+            for (stream, ever) in &now.dead {
+                let by = ever.saturating_sub(was.get(stream).copied().unwrap_or_default());
+                if by > 0 {
+                    alarms.push(json!({"alarm": "dead_letters_grew", "at": at, "stream": &**stream, "by": by}));
+                }
+            }
+        }
+        self.dead = Some(now.dead.clone());
+        for api in now.off.difference(&self.off) {
+            alarms.push(json!({"alarm": "balance_off", "at": at, "api": &**api}));
+        }
+        self.off.clone_from(&now.off);
+        alarms
+    }
+}
+/// Since when, and what was met. Who was stopped on purpose is not down.
+fn down(state: &State, now: i64) -> Option<(i64, &str)> {
+    match state {
+        State::Open { since, error, .. } => Some((*since, error)),
+        State::Retrying { since, error, .. } if now - since >= PATIENCE_US => Some((*since, error)),
+        State::Stopped { since, reason } if !State::ON_PURPOSE.contains(&&**reason) => Some((*since, reason)),
+        State::Retrying { .. } | State::Stopped { .. } | State::Connected { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now(state: State, dead: u64, off: bool) -> Now {
+        Now {
+            at: 100 * PATIENCE_US,
+            webhooks: vec![("crm".into(), Arc::new(state))],
+            dead: [("orders.dead".into(), dead)].into(),
+            off: off.then(|| "orders".into()).into_iter().collect(),
+        }
+    }
+    fn told(seen: &mut Seen, now: &Now) -> Vec<String> {
+        let words = seen.look(now).into_iter().map(|alarm| alarm["alarm"].as_str().unwrap().to_owned());
+        words.collect()
+    }
+    fn open() -> State {
+        State::Open {
+            since: 1,
+            probe_at: 2,
+            error: "e".into(),
+        }
+    }
+    fn stopped(reason: &str) -> State {
+        State::Stopped {
+            since: 1,
+            reason: reason.into(),
+        }
+    }
+    fn retrying(since: i64) -> State {
+        State::Retrying {
+            since,
+            next: 0,
+            error: "e".into(),
+        }
+    }
+    const CONNECTED: State = State::Connected { since: 0 };
+
+    #[test]
+    fn a_change_is_told_once_and_what_was_there_at_the_start_is_none() {
+        let mut seen = Seen::default();
+        assert!(told(&mut seen, &now(CONNECTED, 5, false)).is_empty());
+        assert_eq!(told(&mut seen, &now(open(), 5, false)), ["target_down"]);
+        assert!(told(&mut seen, &now(open(), 5, false)).is_empty());
+        // A probe is not yet an answer.
+        assert!(told(&mut seen, &now(retrying(100 * PATIENCE_US), 5, false)).is_empty());
+        assert_eq!(told(&mut seen, &now(CONNECTED, 7, false)), ["target_up", "dead_letters_grew"]);
+        assert_eq!(told(&mut seen, &now(CONNECTED, 7, true)), ["balance_off"]);
+        assert!(told(&mut seen, &now(CONNECTED, 7, true)).is_empty());
+    }
+    #[test]
+    fn down_is_what_fails_for_long_or_ended_by_itself() {
+        let mut seen = Seen::default();
+        assert!(told(&mut seen, &now(retrying(99 * PATIENCE_US + 1), 0, false)).is_empty());
+        assert_eq!(told(&mut seen, &now(retrying(99 * PATIENCE_US), 0, false)), ["target_down"]);
+        let mut seen = Seen::default();
+        for reason in State::ON_PURPOSE {
+            assert!(told(&mut seen, &now(stopped(reason), 0, false)).is_empty());
+        }
+        assert_eq!(told(&mut seen, &now(stopped("the target answered 410"), 0, false)), ["target_down"]);
+    }
+}
