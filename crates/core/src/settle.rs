@@ -68,6 +68,12 @@ pub struct Settled {
 #[derive(Debug)]
 pub struct Done(oneshot::Sender<Result<()>>);
 impl Done {
+    /// One, and what waits for it.
+    pub fn new() -> (Self, impl Future<Output = Result<()>> + Send + use<>) {
+        let (done, wait) = oneshot::channel();
+        let lost = |_| Error::new(Code::LeaseLost, Fault::Gateway, "nobody knows whether it was kept");
+        (Self(done), async move { wait.await.map_err(lost)? })
+    }
     /// Answers whoever waits for it, if anybody still does.
     pub fn resolve(self, result: Result<()>) {
         let _nobody_waits = self.0.send(result);

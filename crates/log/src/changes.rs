@@ -15,6 +15,7 @@ use tidegate_core::{
     endpoint::{Limit, Start},
     error::Result,
     receipt::Receipt,
+    settle::Done,
 };
 
 impl Log {
@@ -57,22 +58,17 @@ impl Log {
     /// The group of that name, made if there is none: it begins at `start`, which is not looked at otherwise, nor is what lies before it.
     /// `spec` holds from now on. Durable when this resolves. `Since` may begin a little earlier: at the run of records the time lies in.
     pub async fn group(&self, stream: &Arc<Stream>, name: &str, start: Start, spec: GroupSpec) -> Result<Arc<Group>> {
-        let catalog = &self.shared.catalog;
-        let _one_at_a_time = catalog.changing.lock().await;
-        if stream.is_deleted() {
-            return Err(Error::NoSuchStream(stream.name().to_owned()).into());
+        self.shared.group(stream, name, start, spec).await
+    }
+    /// The group is done with that message, whoever has it. Acts at once; the future only tells when it is durable.
+    pub fn finish(&self, group: &Arc<Group>, partition: u32, offset: u64) -> impl Future<Output = Result<()>> + Send + use<> {
+        let (done, wait) = Done::new();
+        group.finish(partition, offset, done);
+        let told = self.shared.intake.push(Submission::Settle(group.clone(), true));
+        async move {
+            told?;
+            wait.await
         }
-        let (row, starts) = match catalog.group(stream, name) {
-            Some(group) if group.spec() == spec => return Ok(group),
-            Some(group) => (crate::group::Row { spec, ..group.row() }, Vec::new()),
-            None => {
-                let row = catalog.plan_group(stream, name, spec, self.shared.limits.now())?;
-                (row, Reader::new(self.shared.clone(), stream.clone(), start).places())
-            }
-        };
-        self.shared.change(Change::Group(row, starts)).await?;
-        let made = catalog.group(stream, name);
-        made.ok_or_else(|| Error::NoSuchStream(stream.name().to_owned()).into())
     }
     /// Forgets a group; durable when this resolves. Its members end. Nothing happens when there is none.
     pub async fn delete_group(&self, stream: &Arc<Stream>, name: &str) -> Result<()> {
@@ -99,6 +95,24 @@ impl Log {
     }
 }
 impl Shared {
+    pub(crate) async fn group(self: &Arc<Self>, stream: &Arc<Stream>, name: &str, start: Start, spec: GroupSpec) -> Result<Arc<Group>> {
+        let catalog = &self.catalog;
+        let _one_at_a_time = catalog.changing.lock().await;
+        if stream.is_deleted() {
+            return Err(Error::NoSuchStream(stream.name().to_owned()).into());
+        }
+        let (row, starts) = match catalog.group(stream, name) {
+            Some(group) if group.spec() == spec => return Ok(group),
+            Some(group) => (crate::group::Row { spec, ..group.row() }, Vec::new()),
+            None => {
+                let row = catalog.plan_group(stream, name, spec, self.limits.now())?;
+                (row, Reader::new(self.clone(), stream.clone(), start).places())
+            }
+        };
+        self.change(Change::Group(row, starts)).await?;
+        let made = catalog.group(stream, name);
+        made.ok_or_else(|| Error::NoSuchStream(stream.name().to_owned()).into())
+    }
     pub(crate) async fn create_stream(&self, name: &str, spec: StreamSpec) -> Result<Arc<Stream>> {
         let _one_at_a_time = self.catalog.changing.lock().await;
         let row = self.catalog.plan(name, spec, self.limits.now())?;

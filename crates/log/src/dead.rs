@@ -2,11 +2,11 @@
 use crate::{
     append::{Append, Entry},
     error::Error,
-    group::{Burial, Group},
+    group::{Burial, Group, GroupSpec},
     intake::Submission,
     reader::Reader,
     shared::Shared,
-    stream::{Retention, Stream, StreamSpec},
+    stream::{Keep, Retention, Stream, StreamSpec},
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -15,7 +15,7 @@ use std::{
 use tidegate_core::{
     clock,
     endpoint::{Limit, Start},
-    error::Result,
+    error::{Code, Result},
     headers::Headers,
     message::Message,
     position::Position,
@@ -29,6 +29,11 @@ const TOGETHER: usize = 64;
 const ERROR: usize = 1 << 10;
 /// What a stream of dead letters keeps if nobody has declared it.
 const KEPT: (Duration, u64) = (Duration::from_hours(7 * 24), 256 << 20);
+
+/// The group of every stream of dead letters: what it is done with was handled, sent again or dropped. No resource can be called so.
+pub const DEAD: &str = "$dead";
+/// How streams begin that bring dead letters back to one group. What dies there is still a dead letter of the stream it first lay in.
+pub const AGAIN: &str = "$again/";
 
 /// Names of the headers that say what became of a dead letter.
 pub mod header {
@@ -155,7 +160,7 @@ async fn send(shared: &Arc<Shared>, group: &Arc<Group>, burial: &Burial) -> Resu
     let told = dead_letter(group, burial, position, &message, shared.limits.now());
     match append(shared, group, burial, &stream, &told).await {
         // With what is said of it, it is too large: better without a reason than lost.
-        Err(error) if error.code() == tidegate_core::error::Code::RecordTooLarge => append(shared, group, burial, &stream, &message).await,
+        Err(error) if error.code() == Code::RecordTooLarge => append(shared, group, burial, &stream, &message).await,
         sent => sent,
     }
     .map(Some)
@@ -173,13 +178,17 @@ async fn append(shared: &Arc<Shared>, group: &Arc<Group>, burial: &Burial, strea
     append.and_done(group, burial.partition, burial.offset);
     append.send_whole()
 }
-/// Made at need.
+/// Made at need, with its group.
 async fn target(shared: &Arc<Shared>, group: &Group) -> Result<Arc<Stream>> {
-    let name = group
-        .spec()
-        .dead_letters
-        .unwrap_or_else(|| format!("{}.dead", group.stream().name()));
-    if let Some(stream) = shared.catalog.by_name(&name) {
+    let stream = stream(shared, &group.dead_letters()).await?;
+    // Before the first dead letter, so that a stream kept until acked keeps it; and of a stream that somebody declared.
+    if shared.catalog.group(&stream, DEAD).is_none() {
+        shared.group(&stream, DEAD, Start::Earliest, GroupSpec::default()).await?;
+    }
+    Ok(stream)
+}
+async fn stream(shared: &Arc<Shared>, name: &str) -> Result<Arc<Stream>> {
+    if let Some(stream) = shared.catalog.by_name(name) {
         return Ok(stream);
     }
     let spec = StreamSpec {
@@ -188,17 +197,19 @@ async fn target(shared: &Arc<Shared>, group: &Group) -> Result<Arc<Stream>> {
             bytes: Some(KEPT.1),
             messages: None,
         },
+        // What was handled goes first.
+        keep: Keep::UntilAcked,
         ..StreamSpec::default()
     };
-    match shared.create_stream(&name, spec).await {
-        Err(error) if error.code() == tidegate_core::error::Code::StreamExists => {
-            let there = shared.catalog.by_name(&name);
-            there.ok_or_else(|| Error::NoSuchStream(name).into())
+    match shared.create_stream(name, spec).await {
+        Err(error) if error.code() == Code::StreamExists => {
+            let there = shared.catalog.by_name(name);
+            there.ok_or_else(|| Error::NoSuchStream(name.to_owned()).into())
         }
         made => made,
     }
 }
-/// The message as it was, its place as its id if it had none, and what became of it.
+/// The message as it was, and what became of it.
 fn dead_letter(group: &Group, burial: &Burial, position: Position, message: &Message, now: i64) -> Message {
     let mut headers = Headers::EMPTY.edit();
     for (name, value) in message.headers.iter() {
@@ -207,7 +218,13 @@ fn dead_letter(group: &Group, burial: &Burial, position: Position, message: &Mes
             let _fits = headers.push(name, value);
         }
     }
-    let place = position.to_string();
+    // One that was sent again is still the message it was.
+    let before = |name: &str| {
+        let value = message.headers.get(name).filter(|_| group.stream().name().starts_with(AGAIN));
+        value.map(|value| String::from_utf8_lossy(value).into_owned())
+    };
+    let place = before(header::POSITION).unwrap_or_else(|| position.to_string());
+    let stream = before(header::STREAM).unwrap_or_else(|| group.stream().name().to_owned());
     let attempts = burial.attempts.to_string();
     let error = burial.error.as_deref().map(|error| cut(error, ERROR));
     let said = [
@@ -215,7 +232,7 @@ fn dead_letter(group: &Group, burial: &Burial, position: Position, message: &Mes
         (header::ERROR, error),
         (header::ATTEMPTS, Some(&*attempts)),
         (header::GROUP, Some(group.name())),
-        (header::STREAM, Some(group.stream().name())),
+        (header::STREAM, Some(&*stream)),
         (header::POSITION, Some(&*place)),
         (header::TIME, Some(&*clock::rfc3339(now))),
     ];
@@ -225,7 +242,6 @@ fn dead_letter(group: &Group, burial: &Burial, position: Position, message: &Mes
         }
     }
     Message {
-        id: message.id.clone().or_else(|| Some(place.into())),
         headers: headers.build(),
         timing: None,
         ..message.clone()

@@ -16,6 +16,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
+use tidegate_core::settle::Done;
 use tokio::sync::Notify;
 
 /// What a group is asked to be. The one that makes it decides; who comes later with another wish changes it.
@@ -101,6 +102,10 @@ impl Group {
             stream,
         }
     }
+    /// Never used twice.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
     /// As it was made.
     pub fn name(&self) -> &str {
         &self.name
@@ -133,6 +138,35 @@ impl Group {
         self.deleted.store(true, Relaxed);
         self.woke.notify_waiters();
     }
+    /// The stream that takes its dead letters.
+    pub fn dead_letters(&self) -> String {
+        self.spec().dead_letters.unwrap_or_else(|| format!("{}.dead", self.stream.name()))
+    }
+    /// Whether nobody needs to see that message any more.
+    pub fn is_done(&self, partition: u32, offset: u64) -> bool {
+        self.undone(partition, offset) != offset
+    }
+    /// The first offset from there on that it is not done with; there may be nothing at it yet.
+    pub(crate) fn undone(&self, partition: u32, from: u64) -> u64 {
+        let live = self.live();
+        let Some(progress) = live.progress().nth(partition as usize) else {
+            return from;
+        };
+        let from = from.max(progress.floor);
+        progress.done.at(from).map_or(from, |(_, to)| to)
+    }
+    /// Done with a message wherever it is, and with all that its stream has forgotten; `done` hears when the journal has it.
+    pub(crate) fn finish(&self, partition: u32, offset: u64, done: Done) {
+        let forgotten = self.stream.partition(partition).map_or(0, |home| home.range().0);
+        let mut live = self.live();
+        live.pass(partition, 0..forgotten);
+        live.pass(partition, offset..offset + 1);
+        live.confirm(done, 0, true);
+        // Whoever calls tells the commit thread at once.
+        let _told = live.wants_writing();
+        drop(live);
+        self.counters.done.fetch_add(1, Relaxed);
+    }
     /// Below which all is done and will stay so.
     pub(crate) fn floor(&self, partition: u32) -> u64 {
         self.floors.get(partition as usize).map_or(0, |floor| floor.load(Relaxed))
@@ -153,7 +187,8 @@ impl Group {
         for (home, progress) in self.stream.homes.iter().zip(live.progress()) {
             let places = home.places();
             let floor = progress.floor.max(places.floor);
-            let pending = places.end.saturating_sub(floor).saturating_sub(progress.done.count());
+            // What the stream has forgotten may have been done.
+            let pending = places.end.saturating_sub(floor).saturating_sub(progress.done.count_from(floor));
             stats.pending += pending;
             if pending > 0 {
                 let time = places.time_of(floor);

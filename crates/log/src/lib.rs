@@ -35,6 +35,7 @@ mod reader;
 mod record;
 mod recover;
 mod retention;
+mod scan;
 mod segment;
 mod shared;
 mod slow;
@@ -46,7 +47,7 @@ mod tables;
 mod tail;
 
 pub use append::{Append, Entry};
-pub use dead::header as dead_letter;
+pub use dead::{AGAIN, DEAD, header as dead_letter};
 pub use error::Error;
 pub use group::{Changed, Group, GroupSpec, GroupStats, Member};
 pub use log::{Committed, Found, Hooks, Log, OnCommitted, Opened, RunBlocking, Stats, Status};
@@ -54,4 +55,5 @@ pub use options::Options;
 #[doc(hidden)]
 pub use options::{Internal, Sabotage};
 pub use reader::{Chunk, Reader};
+pub use scan::Scan;
 pub use stream::{Keep, Retention, Stream, StreamSpec, StreamStats, WhenFull};

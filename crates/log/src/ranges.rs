@@ -70,9 +70,9 @@ impl Ranges {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-    /// How many offsets.
-    pub(crate) fn count(&self) -> u64 {
-        self.0.iter().map(|(from, to)| to - from).sum()
+    /// How many offsets, from one on.
+    pub(crate) fn count_from(&self, first: u64) -> u64 {
+        self.0.iter().map(|(from, to)| to.saturating_sub(*from.max(&first))).sum()
     }
 }
 
@@ -103,7 +103,8 @@ mod tests {
                     prop_assert_eq!(ranges.contains(offset), set.contains(&offset));
                     prop_assert_eq!(ranges.next(offset), set.range(offset..).next().copied());
                 }
-                prop_assert_eq!(ranges.count(), set.len() as u64);
+                prop_assert_eq!(ranges.count_from(30), set.range(30..).count() as u64);
+                prop_assert_eq!(ranges.count_from(0), set.len() as u64);
             }
         }
     }
