@@ -1,4 +1,5 @@
 //! The embedded default: hub and log as one endpoint. What a stream captures is stored and read from the log; the rest is live.
+mod again;
 mod captures;
 mod consumer;
 mod group;
@@ -8,6 +9,7 @@ mod producer;
 pub use captures::Captures;
 pub use later::LATER;
 
+use again::{Again, Second};
 use consumer::{FromHub, FromLog};
 use futures::future::BoxFuture;
 use group::{DELIVERIES, FromGroup};
@@ -30,6 +32,7 @@ pub struct House {
     hub: Arc<Hub>,
     captures: Arc<Captures>,
     later: Later,
+    again: Again,
 }
 impl House {
     /// Looks after delayed messages; to be polled as long as the log is open.
@@ -43,6 +46,7 @@ impl House {
             hub,
             captures,
             later: Later::default(),
+            again: Again::default(),
         })
     }
     /// All topics, captured or live.
@@ -140,8 +144,13 @@ impl Local {
             dead_letters: group.dead_letters.map(|topic| topic.to_string()),
         };
         let group = log.group(stream, group.name.as_str(), spec.start, asked).await?;
-        let filters = if self.stream.is_some() { spec.topics } else { filter.into_iter().collect() };
-        Ok(Box::new(FromGroup::new(log.member(&group, spec.window), filters)))
+        let filters = if self.stream.is_some() {
+            spec.topics
+        } else {
+            filter.into_iter().collect()
+        };
+        let again = Second::new(self.house.clone(), group.clone(), spec.window).await?;
+        Ok(Box::new(FromGroup::new(log.member(&group, spec.window), again, filters)))
     }
     /// A captured topic is read from its log; patterns and topics that nobody captures come live.
     async fn by_topic(&self, spec: ConsumerSpec) -> Result<Box<dyn Consumer>> {

@@ -5,16 +5,18 @@ use std::{path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tidegate_core::{
     clock,
+    delivery::Received,
     endpoint::{Consumer, ConsumerSpec, Endpoint, Group, GroupName, Limit, Publish, Start},
     error::Code,
     message::{Message, Timing},
+    position::Position,
     receipt::{Kept, Level},
     settle::Outcome,
     tasks::{self, Task},
 };
 use tidegate_endpoints::local::{Captures, House};
 use tidegate_hub::Hub;
-use tidegate_log::{Hooks, Keep, Log, Opened, Options, StreamSpec, dead_letter, disk::Real};
+use tidegate_log::{DEAD, Hooks, Keep, Log, Opened, Options, StreamSpec, dead_letter, disk::Real};
 
 const ALL: Limit = Limit {
     messages: 100,
@@ -57,12 +59,15 @@ impl Home {
         self.endpoint().producer().send(Publish::from(message)).await?.await
     }
     async fn group(&self, deliveries: Option<u32>) -> Box<dyn Consumer> {
+        self.named("g", deliveries).await
+    }
+    async fn named(&self, name: &str, deliveries: Option<u32>) -> Box<dyn Consumer> {
         let spec = ConsumerSpec {
             topics: Vec::new(),
             start: Start::Earliest,
             group: Some(Group {
                 deliveries,
-                ..Group::new(GroupName::new("g").expect("a name"))
+                ..Group::new(GroupName::new(name).expect("a name"))
             }),
             window: ALL,
         };
@@ -192,7 +197,8 @@ async fn what_is_given_up_is_a_dead_letter_with_its_story() {
         (told(0, dead_letter::GROUP), told(0, dead_letter::STREAM)),
         ("g".into(), "s".into())
     );
-    assert_eq!(chunk.items[1].1.id.as_deref(), Some(told(1, dead_letter::POSITION).as_bytes()));
+    assert_eq!(chunk.items[1].1.id, None, "the sender gave it none");
+    assert!(told(1, dead_letter::POSITION).ends_with(".1"));
     assert_eq!((group.stats().dead, group.stats().done), (2, 1));
 }
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -220,4 +226,127 @@ async fn a_stream_kept_until_acked_forgets_what_all_groups_are_done_with() {
     while stream.stats().records > 0 {
         tokio::task::yield_now().await;
     }
+}
+/// All dead letters that nobody has handled.
+async fn letters(log: &Log) -> Vec<(Position, Arc<Message>)> {
+    let Some(stream) = log.stream("s.dead") else { return Vec::new() };
+    let group = log.find_group(&stream, DEAD).expect("made with the stream");
+    let mut scan = log.scan(&group, 0, 0);
+    let mut found = Vec::new();
+    while let Some(letter) = scan.next().await.expect("read") {
+        found.push(letter);
+    }
+    assert_eq!(group.stats().pending, found.len() as u64, "counted as they are found");
+    found
+}
+async fn reject(consumer: &mut dyn Consumer) -> Received {
+    let one = Limit { messages: 1, ..ALL };
+    let (items, mut ack) = consumer.next(one).await.expect("a delivery").expect("not the end").into_parts();
+    let refused = Outcome::Reject {
+        reason: "refused".into(),
+        error: None,
+    };
+    ack.confirm(refused).await.expect("durable");
+    items.into_iter().next().expect("a message")
+}
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_goes_back_to_its_own_group_only_and_may_die_again() {
+    let folder = TempDir::new().expect("a folder");
+    let home = Home::open(folder.path(), StreamSpec::default()).await;
+    let mut poison = message("poison", None, None);
+    let mut headers = poison.headers.edit();
+    headers.push("color", b"red").expect("short");
+    poison.headers = headers.build();
+    home.send(poison).await.expect("kept");
+    let mut other = home.named("other", None).await;
+    assert_eq!(next(&mut *other).await, "poison");
+    let mut consumer = home.group(None).await;
+    let first = reject(&mut *consumer).await;
+    let dead = letters(&home.log).await;
+    assert_eq!(dead.len(), 1);
+    // It waits while the letter is sent again.
+    let of = home
+        .log
+        .find_group(&home.log.stream("s.dead").expect("there"), DEAD)
+        .expect("there");
+    let (again, ()) = tokio::join!(reject(&mut *consumer), async {
+        let receipt = home.house.again(&of, dead[0].0, &dead[0].1).await.expect("taken");
+        assert!(receipt.await.expect("kept").failed.is_empty());
+    });
+    assert_eq!(
+        (again.position, again.attempt, &again.message.payload[..]),
+        (first.position, 1, &b"poison"[..])
+    );
+    assert_eq!(again.message.headers, first.message.headers, "nothing is said of its death");
+    assert_eq!(
+        (again.message.id.clone(), again.message.topic.clone()),
+        (None, first.message.topic.clone())
+    );
+    // Dead again, in the same place, with the same story.
+    let twice = letters(&home.log).await;
+    assert_eq!(twice.len(), 1, "the first one is done with");
+    let told = |name: &str| twice[0].1.headers.get(name).map(<[u8]>::to_vec);
+    assert_eq!(told(dead_letter::STREAM), Some(b"s".to_vec()));
+    assert_eq!(told(dead_letter::GROUP), Some(b"g".to_vec()));
+    assert_eq!(told(dead_letter::POSITION), first.position.map(|at| at.to_string().into_bytes()));
+    assert_ne!(twice[0].0, dead[0].0);
+    assert!(other.ready(ALL).await.expect("read").is_none(), "nobody else got it again");
+    assert_eq!(
+        home.log.stream("s").expect("there").stats().records,
+        1,
+        "nor does the stream hold it twice"
+    );
+    // Elsewhere it is the message it was, and dropped it is gone for good.
+    let receipt = home.house.elsewhere(twice[0].0, &twice[0].1, &"s".into()).await.expect("taken");
+    receipt.await.expect("kept");
+    assert_eq!(next(&mut *other).await, "poison");
+    home.log
+        .finish(&of, twice[0].0.partition, twice[0].0.offset as u64)
+        .await
+        .expect("durable");
+    assert!(letters(&home.log).await.is_empty());
+    home.close().await;
+    let home = Home::open(folder.path(), StreamSpec::default()).await;
+    assert!(letters(&home.log).await.is_empty(), "it was on disk");
+}
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_to_come_again_goes_with_its_group() {
+    let folder = TempDir::new().expect("a folder");
+    let home = Home::open(folder.path(), StreamSpec::default()).await;
+    for text in ["a", "b"] {
+        home.send(message(text, None, None)).await.expect("kept");
+    }
+    let mut consumer = home.group(None).await;
+    reject(&mut *consumer).await;
+    reject(&mut *consumer).await;
+    drop(consumer);
+    let dead = letters(&home.log).await;
+    let of = home
+        .log
+        .find_group(&home.log.stream("s.dead").expect("there"), DEAD)
+        .expect("there");
+    home.house
+        .again(&of, dead[0].0, &dead[0].1)
+        .await
+        .expect("taken")
+        .await
+        .expect("kept");
+    let ways = || {
+        home.log
+            .streams()
+            .iter()
+            .filter(|stream| stream.name().starts_with(tidegate_log::AGAIN))
+            .count()
+    };
+    home.house.forget_gone().await;
+    assert_eq!(ways(), 1, "its group is there");
+    home.log
+        .delete_group(&home.log.stream("s").expect("there"), "g")
+        .await
+        .expect("deleted");
+    home.house.forget_gone().await;
+    assert_eq!(ways(), 0);
+    let refused = home.house.again(&of, dead[1].0, &dead[1].1).await.expect_err("nobody is there");
+    assert_eq!(refused.code(), Code::NoSuchReference);
+    assert_eq!(letters(&home.log).await.len(), 1, "and it stays");
 }

@@ -1,6 +1,6 @@
 //! Delayed messages: they wait on disk, in a stream of their own, and move to the streams that capture their topic when they are due. The
 //! move and the mark that it was made are durable together, so none is lost and none comes twice.
-use super::{House, group::FromGroup};
+use super::{House, again::Second, group::FromGroup};
 use std::{sync::Arc, time::Duration};
 use tidegate_core::{
     clock,
@@ -84,7 +84,8 @@ pub(super) async fn run(house: Arc<House>) {
 async fn carry(house: &Arc<House>) -> Result<()> {
     let stream = house.later.stream.get_or_try_init(|| open(house)).await?;
     let group = log_group(house, stream).await?;
-    let mut consumer = FromGroup::new(house.log.member(&group, WINDOW), Vec::new());
+    let again = Second::new(house.clone(), group.clone(), WINDOW).await?;
+    let mut consumer = FromGroup::new(house.log.member(&group, WINDOW), again, Vec::new());
     while let Some(delivery) = consumer.next(WINDOW).await? {
         let (items, mut ack) = delivery.into_parts();
         let mut moving = Vec::new();
