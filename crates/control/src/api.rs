@@ -1,6 +1,7 @@
 //! The management API: one table of routes, from which come the way of a request, the right it needs and the description at
 //! `/openapi.json`, so that no route can be forgotten in any of them.
 mod call;
+mod dead_letters;
 mod description;
 mod door;
 mod resources;
@@ -126,7 +127,10 @@ impl Api {
             Body::default()
         };
         let call = Call {
-            name: parameter("name")?,
+            name: match matched.params.get("id") {
+                Some(id) => call::decoded(id)?,
+                None => parameter("name")?,
+            },
             // The gateway reads its own.
             query: match route.act {
                 Act::Messages => HashMap::new(),

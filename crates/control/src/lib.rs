@@ -2,6 +2,7 @@
 //! [`plane::Plane`]: this crate opens no socket and knows no log.
 pub mod access;
 pub mod api;
+pub mod dead_letters;
 pub mod directory;
 pub mod plane;
 pub mod registry;

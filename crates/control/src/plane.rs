@@ -1,4 +1,5 @@
 //! The data plane as control drives it. Implemented by `server`, which knows the log and the endpoints.
+use crate::dead_letters::DeadLetters;
 use futures::future::BoxFuture;
 use serde_json::Value;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub trait Plane: Send + Sync {
     fn readmit(&self) -> BoxFuture<'_, ()>;
     /// Forgets all messages of a stream, and says how many.
     fn purge_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<u64>>;
+    /// What was given up.
+    fn dead_letters(&self) -> &dyn DeadLetters;
 }
 /// The next world.
 pub trait Prepared: Send {

@@ -1,6 +1,7 @@
 //! Every resource there is, from files and from the store, and the only way to change one: check all, open what is new, keep it, swap the
 //! world. A step that fails leaves the old world running.
 mod change;
+mod dead;
 mod refused;
 mod resource;
 

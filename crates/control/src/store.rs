@@ -51,7 +51,7 @@ pub struct Stored {
 pub struct Change {
     /// What it is about.
     pub of: Subject,
-    /// The word for it in the audit log: `create`, `replace`, `delete`, `start`, `stop`, `purge`, `set`.
+    /// The word for it in the audit log: `create`, `replace`, `delete`, `start`, `stop`, `purge`, `replay`, `drop`, `set`.
     pub action: &'static str,
     /// What it does to what is kept.
     pub effect: Effect,
@@ -67,6 +67,8 @@ pub enum Subject {
     Resource(Id),
     /// A setting of the node, which is not kept.
     Setting(&'static str),
+    /// One dead letter by its place, or several: `*`.
+    DeadLetters(String),
 }
 impl Subject {
     /// Its kind's word.
@@ -74,6 +76,7 @@ impl Subject {
         match self {
             Self::Resource(id) => id.kind.word(),
             Self::Setting(_) => "node",
+            Self::DeadLetters(_) => "dead_letter",
         }
     }
     /// What it is called.
@@ -81,6 +84,7 @@ impl Subject {
         match self {
             Self::Resource(id) => &id.name,
             Self::Setting(name) => name,
+            Self::DeadLetters(which) => which,
         }
     }
     pub(crate) fn is(&self, id: &Id) -> bool {

@@ -68,6 +68,29 @@ impl Plane for Served {
     fn purge_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async { Ok(0) })
     }
+    fn dead_letters(&self) -> &dyn DeadLetters {
+        self
+    }
+}
+/// It has three, and all that is done with them is good.
+impl DeadLetters for Served {
+    fn list<'a>(&'a self, _: &'a Wanted, _: Option<&'a str>, _: usize) -> BoxFuture<'a, Result<Page>> {
+        Box::pin(async { Ok(Page::default()) })
+    }
+    fn read(&self, at: Position) -> BoxFuture<'_, Result<Value>> {
+        Box::pin(async move { Err(missing(at)) })
+    }
+    fn count<'a>(&'a self, _: &'a Which) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(async { Ok(3) })
+    }
+    fn handle<'a>(&'a self, _: &'a Which, _: &'a Deed) -> BoxFuture<'a, Result<Handled>> {
+        Box::pin(async {
+            Ok(Handled {
+                done: 3,
+                ..Handled::default()
+            })
+        })
+    }
 }
 /// The store, and a switch that makes it fail.
 struct Switched(Arc<dyn Store>, AtomicBool);

@@ -12,7 +12,7 @@ use tidegate_core::error::{Code, Error, Result};
 
 /// One request that may be.
 pub(super) struct Call<'a> {
-    /// The resource's, if the path has one.
+    /// The resource's, or a dead letter's id, if the path has one.
     pub(super) name: String,
     /// Only parameters the route knows.
     pub(super) query: HashMap<&'static str, String>,
@@ -52,6 +52,9 @@ pub(super) fn bad_query(name: &str, value: &str, expected: &str) -> Error {
 #[derive(Default)]
 pub(super) struct Body(Bytes);
 impl Body {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
     pub(super) fn object(&self) -> Result<Map<String, Value>> {
         let not = |why: String| Error::client(Code::NotJson, why);
         match serde_json::from_slice(&self.0).map_err(|error| not(format!("the body is not JSON: {error}")))? {

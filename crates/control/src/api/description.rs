@@ -1,5 +1,9 @@
 //! `/openapi.json`: the table of routes and the tables of configuration, as OpenAPI 3.1.
-use super::routes::{Act, Route, by_path};
+use super::{
+    dead_letters::Ask,
+    routes::{Act, Route, by_path},
+};
+use crate::dead_letters::Wanted;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
@@ -47,6 +51,10 @@ fn operation(route: &Route) -> Value {
     if route.path.contains("name}") {
         parameters.push(json!({ "name": "name", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }));
     }
+    if route.path.contains("{id}") {
+        let schema = json!({ "type": "string", "pattern": r"^[1-9][0-9]{0,8}\.([0-9]{1,5}-)?[0-9]{1,18}$" });
+        parameters.push(json!({ "name": "id", "in": "path", "required": true, "description": "As the list shows it.", "schema": schema }));
+    }
     if conditional(route.act) {
         let header = |name: &str, says: &str| json!({ "name": name, "in": "header", "description": says, "schema": { "type": "string" } });
         parameters.push(header(
@@ -68,7 +76,8 @@ fn operation(route: &Route) -> Value {
         } });
     }
     if let Some(schema) = body(route.act) {
-        operation["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        let required = route.act != Act::DeadLetters(Ask::Replay);
+        operation["requestBody"] = json!({ "required": required, "content": { "application/json": { "schema": schema } } });
     }
     operation["security"] = match route.needs {
         None => json!([]),
@@ -104,9 +113,20 @@ fn body(act: Act) -> Option<Value> {
                 json!({ "type": "object", "required": ["resources"], "properties": { "resources": resources }, "additionalProperties": false }),
             )
         }
+        Act::DeadLetters(Ask::Replay) => Some(json!({ "type": "object", "properties": { "to": to() }, "additionalProperties": false })),
+        Act::DeadLetters(Ask::ReplayAll) => {
+            let names = Wanted::NAMES.map(|name| (name.to_owned(), json!({ "type": "string" })));
+            let filter = json!({ "type": "object", "properties": Map::from_iter(names), "additionalProperties": false });
+            let members = json!({ "filter": filter, "to": to(), "count_only": { "type": "boolean" } });
+            Some(json!({ "type": "object", "required": ["filter"], "properties": members, "additionalProperties": false }))
+        }
         Act::SetLogLevel => Some(json!({ "type": "object", "required": ["level"], "properties": { "level": { "type": "string" } } })),
         _ => None,
     }
+}
+/// Where dead letters are sent again instead of their group.
+fn to() -> Value {
+    json!({ "type": "string", "minLength": 1, "pattern": r"^[^$#+\x00-\x1f\x7f-\x9f][^#+\x00-\x1f\x7f-\x9f]*$", "maxLength": 250 })
 }
 fn responses(route: &Route) -> Value {
     let mut out = Map::new();
@@ -166,6 +186,17 @@ fn answered(act: Act) -> Value {
         Act::Apply | Act::Delete(_) => of("changes"),
         Act::Changes => list(json!({ "type": "object", "required": ["revision", "at", "who", "from", "action", "kind", "name"] })),
         Act::Purge => json!({ "type": "object", "required": ["purged"], "properties": { "purged": { "type": "integer" } } }),
+        Act::DeadLetters(Ask::List) => list(of("dead_letter")),
+        Act::DeadLetters(Ask::Read) => of("dead_letter"),
+        Act::DeadLetters(ask) => {
+            let number = json!({ "type": "integer" });
+            let word = if matches!(ask, Ask::Drop | Ask::DropAll) {
+                "dropped"
+            } else {
+                "replayed"
+            };
+            json!({ "type": "object", "properties": { (word): number, "count": number, "failed": number, "problems": { "type": "array" } } })
+        }
         Act::Export => json!({ "type": "object", "required": ["resources"] }),
         Act::Reload => json!({ "type": "object", "required": ["applied", "restart_needed"] }),
         Act::LogLevel | Act::SetLogLevel => {
@@ -200,6 +231,9 @@ fn schemas() -> Value {
             "meta": { "type": "object", "required": ["revision", "source"] },
             "status": { "type": "object", "required": ["state"] },
         },
+    });
+    schemas["dead_letter"] = json!({
+        "type": "object", "required": ["id", "stream", "group", "reason", "error", "attempts", "topic", "position", "time", "lies_in", "bytes"],
     });
     let change = json!({
         "type": "object", "required": ["kind", "name", "change"],

@@ -2,6 +2,7 @@
 use super::{
     Api,
     call::{Answer, Call, bad_query},
+    dead_letters,
     routes::Act,
     writes,
 };
@@ -39,6 +40,7 @@ pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Ca
             let purged = registry.purge(id.name, call.author()).await?;
             Ok(Answer::json(&json!({ "purged": purged })))
         }
+        Act::DeadLetters(ask) => dead_letters::act(registry, ask, call).await,
         Act::Apply => apply(registry, call).await,
         Act::Export => Ok(export(registry, call)?),
         Act::Status => Ok(Answer::json(&status(api, registry))),

@@ -1,5 +1,5 @@
 //! Every route there is.
-use super::writes;
+use super::{dead_letters::Ask, writes};
 use http::Method;
 use tidegate_config::{Manage, ResourceKind};
 
@@ -31,6 +31,7 @@ pub(super) enum Act {
     Run(ResourceKind, bool),
     Purge,
     Messages,
+    DeadLetters(Ask),
     Apply,
     Export,
     Status,
@@ -78,6 +79,44 @@ const EXPORT: &[Query] = &[query(
     r#"{"type":"boolean"}"#,
     "Also users and tokens, without their secrets.",
 )];
+/// Which dead letters; `dead_letters::Wanted` knows the same names.
+const STREAM: Query = query("stream", TEXT, "Only those that were read from this stream.");
+const GROUP: Query = query("group", TEXT, "Only those that this group gave up.");
+const REASON: Query = query("reason", TEXT, "Only those given up for this reason.");
+const TOPIC: Query = query("topic", TEXT, "Only those of this topic, or of topics that this filter matches.");
+const ID: Query = query(
+    "id",
+    TEXT,
+    "Only the message of this id; where it had none, of this first position.",
+);
+const SINCE: Query = query(
+    "since",
+    TEXT,
+    "Only those given up then or later: a time, or how long ago, such as `10m`.",
+);
+const UNTIL: Query = query("until", TEXT, "Only those given up before: a time, or how long ago.");
+const TEXT: &str = r#"{"type":"string"}"#;
+const DEAD_LETTERS: &[Query] = &[
+    LIMIT,
+    query("cursor", TEXT, "The `next_cursor` of the page before."),
+    STREAM,
+    GROUP,
+    REASON,
+    TOPIC,
+    ID,
+    SINCE,
+    UNTIL,
+];
+const DROPPED: &[Query] = &[
+    query("all", r#"{"type":"boolean"}"#, "All of them: said where nothing else is."),
+    STREAM,
+    GROUP,
+    REASON,
+    TOPIC,
+    ID,
+    SINCE,
+    UNTIL,
+];
 const NONE: &[Query] = &[];
 const DRY_RUN: &[Query] = &[DRY];
 
@@ -210,6 +249,46 @@ fn all() -> Vec<Route> {
         add(get(), v1(path), operator, Act::Messages, MESSAGES, &[200], reads);
         add(post(), v1(path), operator, Act::Messages, NONE, &[202, 207], publishes);
     }
+    let letters = v1("dead-letters");
+    let letter = format!("{letters}/{{id}}");
+    for (method, path, needs, ask, query, says) in [
+        (
+            get(),
+            letters.clone(),
+            operator,
+            Ask::List,
+            DEAD_LETTERS,
+            "Messages that were given up, newest last.",
+        ),
+        (
+            delete(),
+            letters.clone(),
+            operator,
+            Ask::DropAll,
+            DROPPED,
+            "Forgets those that are wanted, and says how many.",
+        ),
+        (
+            post(),
+            format!("{letters}/replay"),
+            viewer,
+            Ask::ReplayAll,
+            NONE,
+            "Sends those that are wanted again, to their own group or to a topic; a viewer may only count them.",
+        ),
+        (get(), letter.clone(), operator, Ask::Read, NONE, "One dead letter, whole."),
+        (delete(), letter.clone(), operator, Ask::Drop, NONE, "Forgets one."),
+        (
+            post(),
+            format!("{letter}/replay"),
+            operator,
+            Ask::Replay,
+            NONE,
+            "Sends one again, to its own group or to a topic.",
+        ),
+    ] {
+        add(method, path, needs, Act::DeadLetters(ask), query, &[200], says);
+    }
     add(
         post(),
         v1("apply"),
@@ -316,7 +395,7 @@ mod tests {
             .collect();
         assert_eq!(open, ["/healthz", "/readyz", "/metrics", "/openapi.json"]);
         for route in all() {
-            let path = route.path.replace("{name}", "x").replace("{*name}", "a/b");
+            let path = route.path.replace("{name}", "x").replace("{*name}", "a/b").replace("{id}", "1.0");
             let found = router.at(&path).unwrap();
             assert!(found.value.iter().any(|other| other.act == route.act), "{path}");
         }

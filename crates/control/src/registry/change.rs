@@ -262,7 +262,7 @@ impl Registry {
         }
     }
     /// The caller holds the turn.
-    async fn keep(&self, changes: &[Change], author: &Author) -> Result<(), Refused> {
+    pub(super) async fn keep(&self, changes: &[Change], author: &Author) -> Result<(), Refused> {
         let old = self.now();
         let revision = self.parts.store.commit(old.revision(), changes, author).await?;
         let mut state = State::clone(&old);

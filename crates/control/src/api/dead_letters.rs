@@ -1,0 +1,172 @@
+//! What the management API does with dead letters.
+use super::call::{Answer, Call, bad_query, nobody};
+use crate::{
+    dead_letters::{Deed, Handled, Wanted, Which, missing},
+    registry::{Refused, Registry},
+};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use tidegate_config::Manage;
+use tidegate_core::{
+    error::{Code, Error, Result},
+    position::Position,
+    topic::Topic,
+};
+
+/// What is asked about dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    List,
+    Read,
+    Replay,
+    ReplayAll,
+    Drop,
+    DropAll,
+}
+
+pub(super) async fn act(registry: &Arc<Registry>, ask: Ask, call: &Call<'_>) -> Result<Answer, Refused> {
+    let letters = registry.plane().dead_letters();
+    match ask {
+        Ask::List => {
+            let cursor = call.query.get("cursor").map(String::as_str);
+            let page = letters.list(&wanted(call)?, cursor, call.limit()?).await?;
+            let mut answer = json!({ "items": page.items });
+            if let Some(next) = page.next {
+                answer["next_cursor"] = next.into();
+            }
+            Ok(Answer::json(&answer))
+        }
+        Ask::Read => Ok(Answer::json(&letters.read(place(call)?).await?)),
+        Ask::Replay => {
+            let mut members = if call.body.is_empty() { Map::new() } else { call.body.object()? };
+            let to = to(members.remove("to"))?;
+            none_left(&members)?;
+            one(registry, place(call)?, Deed::Replay(to), call).await
+        }
+        Ask::ReplayAll => {
+            let mut members = call.body.object()?;
+            let Some(Value::Object(filter)) = members.remove("filter") else {
+                let error = Error::client(
+                    Code::MissingKey,
+                    "`filter` is missing: expected an object, empty for all dead letters",
+                );
+                return Err(error.into());
+            };
+            let to = to(members.remove("to"))?;
+            let count_only = match members.remove("count_only") {
+                None => false,
+                Some(Value::Bool(only)) => only,
+                Some(_) => return Err(Error::client(Code::BadValue, "`count_only` is neither `true` nor `false`").into()),
+            };
+            none_left(&members)?;
+            let which = Which::All(Box::new(in_body(&filter)?));
+            if count_only {
+                return Ok(Answer::json(&json!({ "count": letters.count(&which).await? })));
+            }
+            let caller = call.caller.as_ref().ok_or_else(|| nobody("this needs a token"))?;
+            if caller.manage.is_none_or(|manage| manage < Manage::Operator) {
+                let text = format!("this needs `{}`; without it they can only be counted", Manage::Operator.as_str());
+                return Err(Error::client(Code::Forbidden, text)
+                    .with_hint("`\"count_only\": true` counts")
+                    .into());
+            }
+            many(registry, which, Deed::Replay(to), call).await
+        }
+        Ask::Drop => {
+            let at = place(call)?;
+            one(registry, at, Deed::Drop, call).await
+        }
+        Ask::DropAll => {
+            let wanted = wanted(call)?;
+            if wanted.is_all() != call.is_set("all")? {
+                let error = Error::client(Code::BadQuery, "say which ones, or `all=true`, not both");
+                return Err(error
+                    .with_hint(format!("by {}", Wanted::NAMES.map(|name| format!("`{name}`")).join(", ")))
+                    .into());
+            }
+            many(registry, Which::All(Box::new(wanted)), Deed::Drop, call).await
+        }
+    }
+}
+async fn one(registry: &Arc<Registry>, at: Position, deed: Deed, call: &Call<'_>) -> Result<Answer, Refused> {
+    let word = done(&deed);
+    let handled = registry.dead_letters(Which::One(at), deed, call.author()).await?;
+    if let Some((_, error)) = handled.problems.into_iter().next() {
+        return Err(error.into());
+    }
+    // Somebody else was quicker.
+    if handled.done == 0 {
+        return Err(missing(at).into());
+    }
+    Ok(Answer::json(&json!({ word: 1, "id": at.to_string() })))
+}
+async fn many(registry: &Arc<Registry>, which: Which, deed: Deed, call: &Call<'_>) -> Result<Answer, Refused> {
+    let word = done(&deed);
+    let Handled { done, failed, problems } = registry.dead_letters(which, deed, call.author()).await?;
+    let problems: Vec<_> = problems
+        .iter()
+        .map(|(at, error)| json!({ "id": at.to_string(), "code": error.code().to_string(), "detail": error.to_string(), "hint": error.hint() }))
+        .collect();
+    Ok(Answer::json(&json!({ word: done, "failed": failed, "problems": problems })))
+}
+fn done(deed: &Deed) -> &'static str {
+    match deed {
+        Deed::Replay(_) => "replayed",
+        Deed::Drop => "dropped",
+    }
+}
+fn place(call: &Call<'_>) -> Result<Position> {
+    let at: Option<Position> = call.name.parse().ok();
+    at.filter(|at| at.source != 0).ok_or_else(|| {
+        let short: String = call.name.chars().take(60).collect();
+        Error::client(Code::BadCursor, format!("`{}` is no dead letter", short.escape_debug()))
+            .with_hint("its `id` in the list has the form `7.100`")
+    })
+}
+fn wanted(call: &Call<'_>) -> Result<Wanted> {
+    let mut wanted = Wanted::default();
+    for (name, text) in &call.query {
+        if let Some(Err(expected)) = wanted.put(name, text) {
+            return Err(bad_query(name, text, expected));
+        }
+    }
+    Ok(wanted)
+}
+fn in_body(filter: &Map<String, Value>) -> Result<Wanted> {
+    let mut wanted = Wanted::default();
+    for (name, value) in filter {
+        let wrong = |expected: &str| Error::client(Code::BadValue, format!("`{}` is not {expected}", name.escape_debug()));
+        let text = value.as_str().ok_or_else(|| wrong("a text"))?;
+        match wanted.put(name, text) {
+            Some(Ok(())) => {}
+            Some(Err(expected)) => return Err(wrong(expected)),
+            None => {
+                let names = Wanted::NAMES.map(|name| format!("`{name}`")).join(", ");
+                return Err(unknown(name).with_hint(format!("known here: {names}")));
+            }
+        }
+    }
+    Ok(wanted)
+}
+/// A topic a client could publish to.
+fn to(value: Option<Value>) -> Result<Option<Topic>> {
+    let Some(value) = value else { return Ok(None) };
+    let bad = |why: &'static str| Error::client(Code::BadTopic, format!("`to` is {why}"));
+    let Value::String(text) = value else {
+        return Err(bad("no text"));
+    };
+    if text.len() > 1_024 || text.contains(['#', '+']) || text.chars().any(char::is_control) {
+        return Err(bad("no topic: no wildcards, no control characters, at most 1024 bytes"));
+    }
+    if text.starts_with('$') {
+        return Err(bad("a name of our own"));
+    }
+    Topic::new(Bytes::from(text)).map(Some).ok_or_else(|| bad("empty"))
+}
+fn none_left(members: &Map<String, Value>) -> Result<()> {
+    members.keys().next().map_or(Ok(()), |name| Err(unknown(name)))
+}
+fn unknown(name: &str) -> Error {
+    Error::client(Code::UnknownKey, format!("unknown key `{}`", name.escape_debug()))
+}
