@@ -3,6 +3,7 @@ mod add;
 mod apply;
 mod audit;
 mod check;
+mod dead_letters;
 mod doctor;
 mod events;
 mod explain;
@@ -105,6 +106,9 @@ enum Verb {
     /// Tokens: which programs may manage the node.
     #[command(alias = "tokens")]
     Token(Of<resources::Token>),
+    /// Dead letters: messages that were given up.
+    #[command(visible_alias = "dlq")]
+    DeadLetters(dead_letters::DeadLetters),
     /// Make a node hold what stands in files.
     Apply(apply::Apply),
     /// Say what `apply` would change.
@@ -203,6 +207,7 @@ pub(crate) fn run() -> ExitCode {
         Verb::Endpoint(endpoints) => at_node(endpoints.run()),
         Verb::User(users) => at_node(users.run()),
         Verb::Token(tokens) => at_node(tokens.run()),
+        Verb::DeadLetters(letters) => at_node(letters.run()),
         Verb::Apply(apply) => at_node(apply.run()),
         Verb::Diff(diff) => at_node(diff.run()),
         Verb::Export(export) => at_node(export.run()),

@@ -2,6 +2,7 @@
 
 mod boot;
 mod cli;
+mod dead_letters;
 mod deliveries;
 mod holder;
 mod listeners;

@@ -1,5 +1,6 @@
 //! The data plane of this node as control drives it: streams, captures, endpoints, routes, and the log level.
 use crate::{
+    dead_letters::DeadLetters,
     deliveries::Deliveries,
     observe::logs::Levels,
     reconcile::{changes, reconcile, unkeepable},
@@ -64,6 +65,8 @@ pub(crate) struct Plane {
     /// Moves delayed messages when they are due.
     _later: Task,
     webhooks: Webhooks,
+    house: Arc<House>,
+    dead_letters: DeadLetters,
     _deliveries: Task,
     /// Stops a webhook for good: its target wants no more.
     registry: Arc<OnceLock<Weak<Registry>>>,
@@ -131,6 +134,8 @@ impl Plane {
     ) -> Arc<Self> {
         let house = House::new(log.clone(), hub, captures.clone());
         let later = tasks::spawn(house.clone().run());
+        let dead_letters = DeadLetters::new(log.clone(), house.clone());
+        let ours = house.clone();
         let local = Box::new(move |stream: Option<&str>| match stream {
             Some(name) => house.stream(name),
             None => Ok(house.topics()),
@@ -141,6 +146,8 @@ impl Plane {
         let pumps = Arc::new(Pumps::new(drain, stops(registry.clone())));
         Arc::new(Self {
             webhooks: Webhooks::new(pumps, log.clone(), deliveries),
+            house: ours,
+            dead_letters,
             _deliveries: tasks::spawn(writing),
             registry,
             log,
@@ -321,7 +328,9 @@ impl plane::Plane for Plane {
                 Err(refusal) => tracing::error!(error = ?refusal, "the way to a deleted stream stays open"),
             }
             turn.captured = captured;
-            self.log.delete_stream(name).await
+            self.log.delete_stream(name).await?;
+            self.house.forget_gone().await;
+            Ok(())
         })
     }
     fn readmit(&self) -> BoxFuture<'_, ()> {
@@ -338,6 +347,9 @@ impl plane::Plane for Plane {
     }
     fn purge_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<u64>> {
         Box::pin(self.log.purge_stream(name))
+    }
+    fn dead_letters(&self) -> &dyn tidegate_control::dead_letters::DeadLetters {
+        &self.dead_letters
     }
 }
 /// The next world, ready to be swapped in.
@@ -372,6 +384,7 @@ impl Prepared for Next<'_> {
             plane.world.swap(world);
             plane.messages.swap(messages);
             plane.webhooks.begin(webhooks).await;
+            plane.house.forget_gone().await;
             turn.instances.forget_unused();
             let level = &checked.node.telemetry.level;
             if turn.level.as_ref() != Some(level) {

@@ -17,7 +17,7 @@ use tidegate_gateway::{
     settings::Backend,
     world::Snapshot,
 };
-use tidegate_log::{Group, Log, Stream};
+use tidegate_log::{AGAIN, Group, Log, Stream};
 
 /// How groups of webhooks begin in the log.
 const GROUP: &str = "$webhook/";
@@ -106,7 +106,8 @@ impl Webhooks {
     fn group(&self, name: &str) -> Option<Arc<Group>> {
         let called = format!("{GROUP}{name}");
         let streams = self.log.streams();
-        streams.iter().find_map(|stream| self.log.find_group(stream, &called))
+        let own = |stream: &&Arc<Stream>| !stream.name().starts_with(AGAIN);
+        streams.iter().filter(own).find_map(|stream| self.log.find_group(stream, &called))
     }
     /// How each is doing.
     pub(crate) fn pumps(&self) -> &Arc<Pumps> {
@@ -183,8 +184,9 @@ impl Webhooks {
     }
     /// Of a webhook that is gone no group keeps messages, nor that of one that reads elsewhere now.
     async fn forget(&self) {
-        for stream in self.log.streams() {
-            for group in self.log.groups(&stream) {
+        // What brings messages again goes after the group it brings them to.
+        for stream in self.log.streams().iter().filter(|stream| !stream.name().starts_with(AGAIN)) {
+            for group in self.log.groups(stream) {
                 let Some(name) = group.name().strip_prefix(GROUP) else { continue };
                 let stays = {
                     let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
@@ -194,7 +196,7 @@ impl Webhooks {
                     })
                 };
                 if !stays
-                    && let Err(error) = self.log.delete_group(&stream, group.name()).await
+                    && let Err(error) = self.log.delete_group(stream, group.name()).await
                 {
                     tracing::warn!(webhook = name, error = %error, "the place of a webhook that is gone is left");
                 }
