@@ -52,7 +52,7 @@ impl Seen {
         }
     }
     /// In the folder of a node, which every command finds.
-    fn at(folder: &Arc<TempDir>, node: &Node) -> Self {
+    pub(crate) fn at(folder: &Arc<TempDir>, node: &Node) -> Self {
         Self {
             folder: folder.clone(),
             node: Some(format!("http://{}", node.admin)),

@@ -8,6 +8,7 @@ mod clients;
 mod command_line;
 mod commands;
 mod crash;
+mod dead_letters;
 mod documents;
 mod fanout;
 mod floods;

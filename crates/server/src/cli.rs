@@ -3,6 +3,7 @@ mod add;
 mod apply;
 mod audit;
 mod check;
+mod dead_letters;
 mod doctor;
 mod events;
 mod explain;
@@ -112,6 +113,9 @@ enum Verb {
     Token(Of<resources::Token>),
     /// Where a message is, and every attempt to deliver it.
     Trace(trace::Trace),
+    /// Dead letters: messages that were given up.
+    #[command(visible_alias = "dlq")]
+    DeadLetters(dead_letters::DeadLetters),
     /// Make a node hold what stands in files.
     Apply(apply::Apply),
     /// Say what `apply` would change.
@@ -212,6 +216,7 @@ pub(crate) fn run() -> ExitCode {
         Verb::Trace(trace) => at_node(trace.run()),
         Verb::User(users) => at_node(users.run()),
         Verb::Token(tokens) => at_node(tokens.run()),
+        Verb::DeadLetters(letters) => at_node(letters.run()),
         Verb::Apply(apply) => at_node(apply.run()),
         Verb::Diff(diff) => at_node(diff.run()),
         Verb::Export(export) => at_node(export.run()),

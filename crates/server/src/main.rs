@@ -4,6 +4,7 @@ mod alarms;
 mod backwards;
 mod boot;
 mod cli;
+mod dead_letters;
 mod deliveries;
 mod holder;
 mod inbox;

@@ -1,6 +1,7 @@
 //! The data plane of this node as control drives it: streams, captures, endpoints, routes, and the log level.
 use crate::{
     alarms,
+    dead_letters::DeadLetters,
     deliveries::Deliveries,
     observe::logs::Levels,
     reconcile::{changes, reconcile, rules, unkeepable},
@@ -71,6 +72,7 @@ pub(crate) struct Plane {
     /// Moves delayed messages when they are due.
     _later: Task,
     webhooks: Arc<Webhooks>,
+    dead_letters: DeadLetters,
     _deliveries: Task,
     /// Stops a webhook for good: its target wants no more.
     registry: Arc<OnceLock<Weak<Registry>>>,
@@ -149,6 +151,7 @@ impl Plane {
         let house = House::new(log.clone(), hub, captures.clone());
         let later = tasks::spawn(house.clone().run());
         let own = house.clone();
+        let dead_letters = DeadLetters::new(log.clone(), house.clone());
         let local = Box::new(move |stream: Option<&str>| match stream {
             Some(name) => house.stream(name),
             None => Ok(house.topics()),
@@ -159,6 +162,7 @@ impl Plane {
         let pumps = Arc::new(Pumps::new(drain, stops(registry.clone())));
         Arc::new(Self {
             webhooks: Arc::new(Webhooks::new(pumps, log.clone(), deliveries)),
+            dead_letters,
             _deliveries: tasks::spawn(writing),
             registry,
             log,
@@ -369,7 +373,9 @@ impl plane::Plane for Plane {
                 Err(refusal) => tracing::error!(error = ?refusal, "the way to a deleted stream stays open"),
             }
             turn.captured = captured;
-            self.log.delete_stream(name).await
+            self.log.delete_stream(name).await?;
+            self.house.forget_gone().await;
+            Ok(())
         })
     }
     fn readmit(&self) -> BoxFuture<'_, ()> {
@@ -389,6 +395,9 @@ impl plane::Plane for Plane {
     }
     fn hooks(&self) -> &dyn Hooks {
         &*self.webhooks
+    }
+    fn dead_letters(&self) -> &dyn tidegate_control::dead_letters::DeadLetters {
+        &self.dead_letters
     }
 }
 /// The next world, ready to be swapped in.
@@ -430,6 +439,7 @@ impl Prepared for Next<'_> {
             plane.world.swap(world);
             plane.messages.swap(messages);
             plane.webhooks.begin(webhooks).await;
+            plane.house.forget_gone().await;
             turn.instances.forget_unused();
             let level = &checked.node.telemetry.level;
             if turn.level.as_ref() != Some(level) {

@@ -5,13 +5,18 @@ use std::{collections::HashSet, sync::Arc};
 use tidegate_config::{Id, Keep, ResourceKind, Stream as Declared, WhenFull};
 use tidegate_core::{check::Problem, error::Result, filter::Filter};
 use tidegate_endpoints::local::Rules;
-use tidegate_log::{Log, Retention, Stream, StreamSpec};
+use tidegate_log::{AGAIN, Log, Retention, Stream, StreamSpec};
 
 /// Each stream with the topics it captures. All at once, so that they share their commits.
 pub(crate) async fn reconcile(log: &Log, declared: &[Declared]) -> Result<Vec<(Arc<Stream>, Vec<Filter>)>> {
     let mut streams = try_join_all(declared.iter().map(|want| one(log, want))).await?;
     let names: HashSet<&str> = declared.iter().map(|want| &*want.name).collect();
-    let orphans = log.streams().into_iter().filter(|stream| !names.contains(stream.name()));
+    // Nobody publishes to what brings messages again, or reads it.
+    let ours = |name: &str| name.starts_with(AGAIN);
+    let orphans = log
+        .streams()
+        .into_iter()
+        .filter(|stream| !names.contains(stream.name()) && !ours(stream.name()));
     streams.extend(orphans.map(|stream| (stream, Vec::new())));
     Ok(streams)
 }

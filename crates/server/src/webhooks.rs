@@ -26,7 +26,7 @@ use tidegate_gateway::{
     settings::Backend,
     world::Snapshot,
 };
-use tidegate_log::{Group, Log, Stream};
+use tidegate_log::{AGAIN, Group, Log, Stream};
 
 /// How groups of webhooks begin in the log.
 const GROUP: &str = "$webhook/";
@@ -122,7 +122,8 @@ impl Webhooks {
     fn group(&self, name: &str) -> Option<Arc<Group>> {
         let called = format!("{GROUP}{name}");
         let streams = self.log.streams();
-        streams.iter().find_map(|stream| self.log.find_group(stream, &called))
+        let own = |stream: &&Arc<Stream>| !stream.name().starts_with(AGAIN);
+        streams.iter().filter(own).find_map(|stream| self.log.find_group(stream, &called))
     }
     /// How many messages of its source are not done, and how long ago the oldest of them came.
     pub(crate) fn lag(&self, name: &str) -> Option<(u64, Duration)> {
@@ -230,8 +231,9 @@ impl Webhooks {
     }
     /// Of a webhook that is gone no group keeps messages, nor that of one that reads elsewhere now.
     async fn forget(&self) {
-        for stream in self.log.streams() {
-            for group in self.log.groups(&stream) {
+        // What brings messages again goes after the group it brings them to.
+        for stream in self.log.streams().iter().filter(|stream| !stream.name().starts_with(AGAIN)) {
+            for group in self.log.groups(stream) {
                 let Some(name) = group.name().strip_prefix(GROUP) else { continue };
                 let stays = {
                     let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
@@ -240,7 +242,7 @@ impl Webhooks {
                         WebhookSource::Topics(_) | WebhookSource::Api(_) => true,
                     })
                 };
-                if !stays && let Err(error) = self.log.delete_group(&stream, group.name()).await {
+                if !stays && let Err(error) = self.log.delete_group(stream, group.name()).await {
                     tracing::warn!(webhook = name, error = %error, "the place of a webhook that is gone is left");
                 }
             }

@@ -30,6 +30,8 @@ use tidegate_core::error::Code;
 const CONNECT: Duration = Duration::from_secs(5);
 /// For an answer to begin; whoever asks the node to wait adds that.
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
+/// For what is done to many messages.
+const LONG: Duration = Duration::from_mins(10);
 /// The largest answer that is read whole.
 const MOST: usize = 256 << 20;
 /// How a gateway says that it has no such path.
@@ -133,6 +135,10 @@ impl Ask {
             body: body.to_string().into(),
             wait: Duration::ZERO,
         }
+    }
+    /// What takes as long as there is much of it.
+    pub(super) fn long(self) -> Self {
+        Self { wait: LONG, ..self }
     }
     pub(super) fn bare(method: Method) -> Self {
         Self { method, ..Self::default() }
