@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tidegate_config::{Checked, Documents, Id, Mode, ResourceKind};
 use tidegate_control::{
     access::{Access, password},
+    dead_letters::{DeadLetters, Deed, Handled, Page, Wanted, Which, missing},
     directory::Directory,
     plane::{Plane, Prepared, Refusal},
     registry::{Parts, Refused, Registry, What, When, Wish},
@@ -19,6 +20,7 @@ use tidegate_core::{
     directory::{Directory as _, Right},
     error::{Code, Error, Fault, Result},
     exchange::Credentials,
+    position::Position,
 };
 use tokio::sync::watch;
 
@@ -235,4 +237,42 @@ async fn protocols_ask_who_is_who_and_who_may_what() {
     let made = Id::new(ResourceKind::Stream, "made");
     assert!(registry.now().resources.contains_key(&made));
     assert_eq!(registry.now().revision(), 2, "made once");
+}
+#[tokio::test]
+async fn what_is_done_with_dead_letters_is_told_and_what_cannot_be_told_is_not_done() {
+    let folder = TempDir::new().unwrap();
+    let switched = Arc::new(Switched(store(&folder).await, AtomicBool::new(false)));
+    let (registry, _) = open(switched.clone(), Arc::default()).await;
+    let wanted = Wanted {
+        group: Some("g".to_owned()),
+        ..Wanted::default()
+    };
+    let all = || Which::All(Box::new(wanted.clone()));
+    let handled = registry
+        .dead_letters(all(), Deed::Replay(Some("t".into())), author())
+        .await
+        .unwrap();
+    assert_eq!((handled.done, handled.failed), (3, 0));
+    let at: Position = "7.1".parse().unwrap();
+    registry.dead_letters(Which::One(at), Deed::Drop, author()).await.unwrap();
+    switched.1.store(true, Ordering::Relaxed);
+    let refused = registry.dead_letters(all(), Deed::Drop, author()).await.unwrap_err();
+    assert_eq!(refused.error.code(), Code::StoreFailed);
+    let entries = registry.store().changes(None, 10).await.unwrap();
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| (&*entry.action, &*entry.kind, &*entry.name, entry.after.clone().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("drop", "dead_letter", "7.1", json!({"messages": 3})),
+            (
+                "replay",
+                "dead_letter",
+                "*",
+                json!({"messages": 3, "filter": {"group": "g"}, "to": "t"})
+            ),
+        ]
+    );
 }

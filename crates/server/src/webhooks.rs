@@ -94,7 +94,13 @@ impl Webhooks {
                 told["reason"] = (&**reason).into();
             }
         }
-        if let Some(stats) = self.group(name).map(|group| group.stats()) {
+        if let Some(mut stats) = self.group(name).map(|group| group.stats()) {
+            // What was given up and is sent again waits, too.
+            if let Some(again) = self.again(name).map(|again| again.stats()) {
+                stats.pending += again.pending;
+                stats.waiting += again.waiting;
+                stats.oldest = stats.oldest.into_iter().chain(again.oldest).min();
+            }
             told["lag"] = json!({
                 "messages": stats.pending, "waiting": stats.waiting,
                 "age_ms": stats.oldest.map(|at| (clock::now_us() - at).max(0) / 1_000),
@@ -108,6 +114,13 @@ impl Webhooks {
         let streams = self.log.streams();
         let own = |stream: &&Arc<Stream>| !stream.name().starts_with(AGAIN);
         streams.iter().filter(own).find_map(|stream| self.log.find_group(stream, &called))
+    }
+    /// What brings it dead letters that are sent again.
+    fn again(&self, name: &str) -> Option<Arc<Group>> {
+        let called = format!("{GROUP}{name}");
+        let mut ways = self.log.streams();
+        ways.retain(|stream| stream.name().starts_with(AGAIN));
+        ways.iter().find_map(|stream| self.log.find_group(stream, &called))
     }
     /// How each is doing.
     pub(crate) fn pumps(&self) -> &Arc<Pumps> {
