@@ -5,7 +5,8 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener},
     path::Path,
     process::Command,
     sync::{
@@ -428,7 +429,9 @@ fn kill_9_loses_nothing_and_leaves_nothing_both_sent_again_and_listed() {
             }
             let killed = Command::new("kill").args(["-9", &node.pid().to_string()]).status().unwrap();
             assert!(killed.success());
-            sending.into_iter().for_each(|sender| sender.join().unwrap());
+            for sender in sending {
+                sender.join().unwrap();
+            }
         });
         node = node.crash();
         let listed: Vec<_> = list(&node, "").iter().map(payload).collect();
@@ -451,6 +454,64 @@ fn kill_9_loses_nothing_and_leaves_nothing_both_sent_again_and_listed() {
     assert!(came.len() >= 10 + 17 + 24, "{}", came.len());
     assert!(came.len() < ALL, "it was killed before all were sent");
     balance(&node);
+}
+#[test]
+fn what_a_target_refused_comes_again_with_the_same_webhook_id() {
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", target.local_addr().unwrap());
+    let node = dev().start_with(&format!(
+        "{RESOURCES}---\nkind: webhook\nname: crm\nsource: {{ stream: s }}\ntarget: {{ url: \"{url}\" }}\n"
+    ));
+    publish(&node, &["poison"]);
+    let refused = called(&target, "400 Bad Request");
+    // The answer is on its way to the log.
+    let began = tidegate_core::clock::instant();
+    let letters = loop {
+        let letters = list(&node, "group=$webhook/crm");
+        if !letters.is_empty() {
+            break letters;
+        }
+        assert!(began.elapsed().as_secs() < 30, "it is no dead letter");
+    };
+    assert_eq!(
+        (&letters[0]["reason"], &letters[0]["attempts"], &letters[0]["stream"]),
+        (&json!("refused"), &json!(1), &json!("s"))
+    );
+    assert!(letters[0]["error"].as_str().unwrap().contains("400"), "{}", letters[0]);
+    assert_eq!(replay(&node, &json!({"filter": {"group": "$webhook/crm"}}))["replayed"], 1);
+    let again = called(&target, "200 OK");
+    assert_eq!(again, refused, "a receiver that knows it by its id knows it still");
+    let began = tidegate_core::clock::instant();
+    while node.manage("GET", "/webhooks/crm", &Value::Null).json()["status"]["lag"]["messages"] != 0 {
+        assert!(began.elapsed().as_secs() < 30, "it is not done with it");
+    }
+    assert!(list(&node, "").is_empty());
+}
+/// Answers one call; its id and its body.
+fn called(target: &TcpListener, status: &str) -> (String, String) {
+    let (mut socket, _) = target.accept().unwrap();
+    let mut text = String::new();
+    let mut bytes = [0; 4_096];
+    let header = |text: &str, name: &str| {
+        let line = text
+            .lines()
+            .find_map(|line| line.split_once(": ").filter(|(found, _)| found.eq_ignore_ascii_case(name)));
+        line.map(|(_, value)| value.to_owned())
+    };
+    loop {
+        let read = socket.read(&mut bytes).unwrap();
+        assert!(read > 0, "it broke off: {text}");
+        text.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+        if let Some((head, body)) = text.split_once("\r\n\r\n")
+            && header(head, "content-length").unwrap().parse() == Ok(body.len())
+        {
+            break;
+        }
+    }
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    socket.write_all(answer.as_bytes()).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (header(head, "webhook-id").unwrap(), body.to_owned())
 }
 /// Until the node dies.
 fn send_again(admin: SocketAddr, token: &str, letters: &[Value], answered: &AtomicUsize) {

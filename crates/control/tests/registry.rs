@@ -262,3 +262,41 @@ async fn protocols_ask_who_is_who_and_who_may_what() {
     assert!(registry.now().resources.contains_key(&made));
     assert_eq!(registry.now().revision(), 2, "made once");
 }
+#[tokio::test]
+async fn what_is_done_with_dead_letters_is_told_and_what_cannot_be_told_is_not_done() {
+    let folder = TempDir::new().unwrap();
+    let switched = Arc::new(Switched(store(&folder).await, AtomicBool::new(false)));
+    let (registry, _) = open(switched.clone(), Arc::default()).await;
+    let wanted = dead_letters::Wanted {
+        group: Some("g".to_owned()),
+        ..dead_letters::Wanted::default()
+    };
+    let all = || dead_letters::Which::All(Box::new(wanted.clone()));
+    let handled = registry
+        .dead_letters(all(), Deed::Replay(Some("t".into())), author())
+        .await
+        .unwrap();
+    assert_eq!((handled.done, handled.failed), (3, 0));
+    let at: Position = "7.1".parse().unwrap();
+    registry.dead_letters(dead_letters::Which::One(at), Deed::Drop, author()).await.unwrap();
+    switched.1.store(true, Ordering::Relaxed);
+    let refused = registry.dead_letters(all(), Deed::Drop, author()).await.unwrap_err();
+    assert_eq!(refused.error.code(), Code::StoreFailed);
+    let entries = registry.store().changes(None, 10).await.unwrap();
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| (&*entry.action, &*entry.kind, &*entry.name, entry.after.clone().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("drop", "dead_letter", "7.1", json!({"messages": 3})),
+            (
+                "replay",
+                "dead_letter",
+                "*",
+                json!({"messages": 3, "filter": {"group": "g"}, "to": "t"})
+            ),
+        ]
+    );
+}

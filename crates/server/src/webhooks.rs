@@ -110,7 +110,13 @@ impl Webhooks {
                 told["reason"] = (&**reason).into();
             }
         }
-        if let Some(stats) = self.group(name).map(|group| group.stats()) {
+        if let Some(mut stats) = self.group(name).map(|group| group.stats()) {
+            // What was given up and is sent again waits, too.
+            if let Some(again) = self.again(name).map(|again| again.stats()) {
+                stats.pending += again.pending;
+                stats.waiting += again.waiting;
+                stats.oldest = stats.oldest.into_iter().chain(again.oldest).min();
+            }
             told["lag"] = json!({
                 "messages": stats.pending, "waiting": stats.waiting,
                 "age_ms": stats.oldest.map(|at| (clock::now_us() - at).max(0) / 1_000),
@@ -139,6 +145,13 @@ impl Webhooks {
     /// Attempts that are not in the delivery log.
     pub(crate) fn lost(&self) -> u64 {
         self.deliveries.lost()
+    }
+    /// What brings it dead letters that are sent again.
+    fn again(&self, name: &str) -> Option<Arc<Group>> {
+        let called = format!("{GROUP}{name}");
+        let mut ways = self.log.streams();
+        ways.retain(|stream| stream.name().starts_with(AGAIN));
+        ways.iter().find_map(|stream| self.log.find_group(stream, &called))
     }
     /// How each is doing.
     pub(crate) fn pumps(&self) -> &Arc<Pumps> {

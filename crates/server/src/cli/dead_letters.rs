@@ -142,7 +142,7 @@ impl DeadLetters {
             output: self.remote.output,
         };
         match &self.verb {
-            Verb::Ls(ls) if ls.count => at.count(&ls.wanted).await,
+            Verb::Ls(ls) if ls.count => Ok(at.number(at.how_many(&ls.wanted).await?)),
             Verb::Ls(ls) => at.ls(ls).await,
             Verb::Info(info) => at.info(&info.id).await,
             Verb::Replay(replay) => at.replay(replay).await,
@@ -206,14 +206,6 @@ impl At {
         let answer = self.node.ask(&format!("{LETTERS}/replay"), ask).await?.body;
         Ok(answer["count"].as_u64().unwrap_or_default())
     }
-    async fn count(&self, wanted: &Wanted) -> Result<u8, Failure> {
-        let many = self.how_many(wanted).await?;
-        match self.output {
-            Output::Table => say(&format!("{many}\n")),
-            output => show(&json!({ "count": many }), output),
-        }
-        Ok(OK)
-    }
     /// What stands there and how many that is; `None`: nothing stands there.
     async fn meant(&self, which: &Which) -> Result<Meant, Failure> {
         if let Some(id) = &which.id {
@@ -229,7 +221,7 @@ impl At {
     async fn replay(&self, replay: &Replay) -> Result<u8, Failure> {
         let meant = self.meant(&replay.which).await?;
         if replay.count {
-            return self.told(&meant);
+            return Ok(self.number(meant.many()));
         }
         let (at, body, waiting) = match meant {
             Meant::One(path) => (format!("{path}/replay"), json!({}), None),
@@ -253,7 +245,7 @@ impl At {
     async fn forget(&self, forget: &Forget) -> Result<u8, Failure> {
         let meant = self.meant(&forget.which).await?;
         if forget.count {
-            return self.told(&meant);
+            return Ok(self.number(meant.many()));
         }
         let (at, waiting) = match meant {
             Meant::One(path) => {
@@ -275,16 +267,12 @@ impl At {
         drop(waiting);
         self.done(&done?.body, "dropped")
     }
-    fn told(&self, meant: &Meant) -> Result<u8, Failure> {
-        let many = match meant {
-            Meant::One(_) => 1,
-            Meant::Many(many) => *many,
-        };
+    fn number(&self, many: u64) -> u8 {
         match self.output {
             Output::Table => say(&format!("{many}\n")),
             output => show(&json!({ "count": many }), output),
         }
-        Ok(OK)
+        OK
     }
     fn done(&self, answer: &Value, word: &str) -> Result<u8, Failure> {
         let failed = answer["failed"].as_u64().unwrap_or_default();
@@ -310,6 +298,14 @@ enum Meant {
     /// Its path.
     One(String),
     Many(u64),
+}
+impl Meant {
+    fn many(&self) -> u64 {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(many) => *many,
+        }
+    }
 }
 fn path(id: &str) -> String {
     format!("{LETTERS}/{}", escaped(id, false))
