@@ -156,7 +156,7 @@ fn responses(route: &Route) -> Value {
             _ if *status == 204 => {}
             Act::Health | Act::Ready => answer["content"] = json!({ "text/plain": { "schema": { "type": "string" } } }),
             Act::Caught => {
-                answer["content"] = json!({ "text/html": { "schema": { "type": "string" } }, "application/json": { "schema": {} } })
+                answer["content"] = json!({ "text/html": { "schema": { "type": "string" } }, "application/json": { "schema": {} } });
             }
             Act::Metrics => answer["content"] = json!({ "application/openmetrics-text": { "schema": { "type": "string" } } }),
             Act::Messages | Act::Alarms => {

@@ -74,6 +74,10 @@ impl Subscribe {
                 .tell(&format!("no stream captures `{}`: it is live only, and begins now\n", self.topic));
             self.live(&node, &base, &mut out).await
         };
+        if out.refused > 0 {
+            // What failed was told as it did; this is what became of all of it.
+            out.progress.tell(&format!("{} of {} messages were not taken\n", out.refused, out.done));
+        }
         match end {
             End::Failed(failure) => Err(failure),
             End::Enough | End::Lost(_) => Ok(if out.refused > 0 { FAILED } else { OK }),
