@@ -278,7 +278,10 @@ async fn what_is_done_with_dead_letters_is_told_and_what_cannot_be_told_is_not_d
         .unwrap();
     assert_eq!((handled.done, handled.failed), (3, 0));
     let at: Position = "7.1".parse().unwrap();
-    registry.dead_letters(dead_letters::Which::One(at), Deed::Drop, author()).await.unwrap();
+    registry
+        .dead_letters(dead_letters::Which::One(at), Deed::Drop, author())
+        .await
+        .unwrap();
     switched.1.store(true, Ordering::Relaxed);
     let refused = registry.dead_letters(all(), Deed::Drop, author()).await.unwrap_err();
     assert_eq!(refused.error.code(), Code::StoreFailed);

@@ -76,7 +76,8 @@ impl Subscribe {
         };
         if out.refused > 0 {
             // What failed was told as it did; this is what became of all of it.
-            out.progress.tell(&format!("{} of {} messages were not taken\n", out.refused, out.done));
+            out.progress
+                .tell(&format!("{} of {} messages were not taken\n", out.refused, out.done));
         }
         match end {
             End::Failed(failure) => Err(failure),
