@@ -4,10 +4,13 @@ mod crowd;
 mod load;
 mod machine;
 mod peers;
+mod pulls;
 mod report;
 mod scenarios;
 mod server;
+mod sink;
 mod streams;
+mod webhooks;
 
 use crate::repository::Repository;
 use report::Row;
@@ -22,6 +25,10 @@ pub(crate) struct Bench {
     pub(crate) tidegate: PathBuf,
     /// The bare control.
     pub(crate) bare: PathBuf,
+    /// A hyper client that only sends.
+    pub(crate) hclient: PathBuf,
+    /// HTTP in, a log, HTTP out.
+    pub(crate) pipe: PathBuf,
     /// The library that slows `fdatasync`.
     pub(crate) slow_sync: PathBuf,
     /// Interleaved rounds.
@@ -80,6 +87,10 @@ fn build(repository: &Repository, rounds: usize, seconds: u32) -> Result<Bench, 
                 "peerfan",
                 "--bin",
                 "upgrade",
+                "--bin",
+                "hclient",
+                "--bin",
+                "pipe",
                 "--target-dir",
             ])
             .arg(&made)
@@ -96,6 +107,8 @@ fn build(repository: &Repository, rounds: usize, seconds: u32) -> Result<Bench, 
     Ok(Bench {
         tidegate: target.join("release/tidegate"),
         bare: made.join("release/bare"),
+        hclient: made.join("release/hclient"),
+        pipe: made.join("release/pipe"),
         slow_sync,
         root,
         rounds,

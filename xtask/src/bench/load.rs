@@ -2,6 +2,7 @@
 use super::{
     Bench,
     machine::{self, Reading},
+    sink::stamped,
 };
 use std::{
     io::{Read as _, Write as _},
@@ -140,14 +141,10 @@ fn is_whole(answer: &[u8]) -> bool {
 }
 
 /// So many requests a second, each due by the clock whatever became of those before it: the 99th percentile from due to answered, in
-/// milliseconds. 16 connections with a thread each.
-pub(super) fn open_loop(port: u16, path: &str, rate: f64, seconds: u32) -> Result<f64, String> {
+/// milliseconds. 16 connections with a thread each; the paths in turn; each body says when it was due.
+pub(super) fn open_loop(port: u16, paths: &[String], rate: f64, seconds: u32) -> Result<f64, String> {
     const CONNECTIONS: u32 = 16;
     let every = Duration::from_secs_f64(f64::from(CONNECTIONS) / rate.max(1.0));
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 128\r\n\r\n{}",
-        "a".repeat(128)
-    );
     let began = Instant::now();
     let one = |number: u32| -> Result<Vec<Duration>, String> {
         let text = |error: std::io::Error| error.to_string();
@@ -155,10 +152,16 @@ pub(super) fn open_loop(port: u16, path: &str, rate: f64, seconds: u32) -> Resul
         socket.set_nodelay(true).map_err(text)?;
         let mut answer = vec![0; 4 << 10];
         let mut taken = Vec::new();
+        let mut paths = paths.iter().cycle().skip(number as usize).step_by(CONNECTIONS as usize);
         let mut due = began + every * number / CONNECTIONS;
         let end = began + Duration::from_secs(u64::from(seconds));
         while due < end {
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let request = format!(
+                "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 128\r\n\r\n{}",
+                paths.next().map_or("/", String::as_str),
+                stamped(due)
+            );
             socket.write_all(request.as_bytes()).map_err(text)?;
             let mut filled = 0;
             while !is_whole(answer.get(..filled).unwrap_or_default()) {

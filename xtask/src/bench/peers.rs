@@ -61,6 +61,22 @@ impl Peer {
             (port, port),
         )
     }
+    /// The bare pipeline: HTTP in, a log that is synced, HTTP out to a sink.
+    pub(super) fn pipe(bench: &Bench, sink: u16, in_flight: u32) -> Result<Self, String> {
+        let port = free()?;
+        let words = [
+            "http".to_owned(),
+            port.to_string(),
+            sink.to_string(),
+            in_flight.to_string(),
+            "log.dat".into(),
+        ];
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Self::start(bench, &bench.pipe, &words, ("settings", ""), (port, port))
+    }
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
     fn start(bench: &Bench, program: &Path, arguments: &[&str], settings: (&str, &str), ports: (u16, u16)) -> Result<Self, String> {
         let text = |error: std::io::Error| error.to_string();
         let folder = TempDir::new_in(bench.root.join("target")).map_err(text)?;

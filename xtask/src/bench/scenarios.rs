@@ -2,10 +2,10 @@
 use super::{
     Bench, changes,
     load::{Load, Round, interleave, open_loop},
-    machine,
+    machine, pulls,
     report::Row,
     server::{Server, What},
-    streams,
+    streams, webhooks,
 };
 use std::{fmt::Write as _, fs, time::Duration};
 
@@ -109,6 +109,26 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "reconnect",
         about: "9,000 clients come back at once with their cursors",
         run: streams::reconnect,
+    },
+    Scenario {
+        name: "webhook",
+        about: "messages of 128 bytes from the log to an HTTP server, 64 in flight",
+        run: webhooks::push,
+    },
+    Scenario {
+        name: "pipeline",
+        about: "HTTP in, stored, HTTP out",
+        run: webhooks::pipeline,
+    },
+    Scenario {
+        name: "hanging",
+        about: "1,000 webhooks, 10 of which hang",
+        run: webhooks::hanging,
+    },
+    Scenario {
+        name: "pull",
+        about: "16 workers that pull 100 and settle 100, against as many that read 100",
+        run: pulls::rows,
     },
 ];
 /// The body of the control's own script, and its content type.
@@ -388,7 +408,7 @@ fn latency(bench: &Bench) -> Result<Vec<Row>, String> {
     let mut tails = [Vec::new(), Vec::new()];
     for _ in 0..bench.rounds {
         for (server, tail) in servers.iter().zip(&mut tails) {
-            tail.push(open_loop(server.port, "/topics/t", rate, bench.seconds)?);
+            tail.push(open_loop(server.port, &["/topics/t".to_owned()], rate, bench.seconds)?);
         }
     }
     let median = |tail: &mut Vec<f64>| {

@@ -30,6 +30,8 @@ pub(super) struct Server {
 pub(super) struct What {
     /// `bare hyper`, else Tidegate.
     pub(super) control: bool,
+    /// The control is `bare raw`, the cheapest there is.
+    pub(super) raw: bool,
     /// The control logs and syncs what it is sent.
     pub(super) log: bool,
     /// Bytes of the control's answer.
@@ -51,7 +53,7 @@ impl Server {
         let (port, secure, admin) = (free()?, free()?, free()?);
         let mut command = if what.control {
             let mut command = in_its_session(&bench.bare);
-            command.args(["hyper", &port.to_string()]);
+            command.args([if what.raw { "raw" } else { "hyper" }, &port.to_string()]);
             if what.log {
                 command.arg("log.dat").env("PREALLOC", "1");
             }

@@ -312,7 +312,7 @@ pub(super) fn slow_clients(bench: &Bench) -> Result<Vec<Row>, String> {
         socket.write_all(said.as_bytes()).map_err(text)?;
         Ok(socket)
     };
-    let tail = || open_loop(server.port, "/topics/t", RATE, bench.seconds);
+    let tail = || open_loop(server.port, &["/topics/t".to_owned()], RATE, bench.seconds);
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for _ in 0..bench.rounds {
         without.push(tail()?);

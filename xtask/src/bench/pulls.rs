@@ -1,0 +1,163 @@
+//! Workers that pull and settle, against readers of pages of the same size.
+use super::{
+    Bench,
+    load::{Load, round},
+    machine::{self, Reading},
+    report::Row,
+    scenarios::one_stream,
+    server::{Server, What},
+};
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+const WORKERS: usize = 16;
+const PAGE: usize = 100;
+const LEASE: &[u8] = b"\"lease\":\"";
+
+pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, String> {
+    let server = Server::start(
+        bench,
+        &What {
+            resources: Some(one_stream()),
+            ..What::default()
+        },
+    )?;
+    let (mut reads, mut pulls) = (Vec::new(), Vec::new());
+    let (mut of_reads, mut of_pulls) = (Vec::new(), Vec::new());
+    let mut refused = 0;
+    while pulls.len() < bench.rounds {
+        // More than a round takes.
+        let fill = Load {
+            path: "/topics/t".into(),
+            connections: 16,
+            script: Some("batch.lua"),
+            ..Load::default()
+        };
+        round(bench, server.port, server.pid(), &fill)?;
+        let before = Reading::take(&[server.pid()]);
+        let read = at_once(bench, &server, read)?;
+        let pull = at_once(bench, &server, pull)?;
+        if Reading::take(&[server.pid()]).since(&before).0 > machine::MOST_FOREIGN && refused < bench.rounds * 3 {
+            refused += 1;
+            continue;
+        }
+        reads.push(read.0);
+        of_reads.push(read.1);
+        pulls.push(pull.0);
+        of_pulls.push(pull.1);
+    }
+    let (read, pull) = (median(reads), median(pulls));
+    Ok(vec![Row {
+        name: format!("{WORKERS} workers pull {PAGE} and settle {PAGE}, against GET of {PAGE}, messages a second"),
+        control: format!("{read:.0}/s, {:.2} us", median(of_reads)),
+        own: format!("{pull:.0}/s, {:.2} us", median(of_pulls)),
+        figure: format!("{:.2}", pull / read),
+        wanted: "0.50".into(),
+        met: pull / read >= 0.5,
+    }])
+}
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or_default()
+}
+/// Messages a second of so many workers, and what each message cost the server in microseconds.
+fn at_once(
+    bench: &Bench,
+    server: &Server,
+    work: impl Fn(&mut TcpStream, &mut Vec<u8>) -> Result<usize, String> + Sync,
+) -> Result<(f64, f64), String> {
+    let (began, cpu) = (Instant::now(), machine::cpu(server.pid()));
+    let end = began + Duration::from_secs(bench.seconds.into());
+    let one = || -> Result<usize, String> {
+        let mut socket = TcpStream::connect(("127.0.0.1", server.port)).map_err(|error| error.to_string())?;
+        socket.set_nodelay(true).map_err(|error| error.to_string())?;
+        let (mut buffer, mut done) = (Vec::new(), 0);
+        while Instant::now() < end {
+            done += work(&mut socket, &mut buffer)?;
+        }
+        Ok(done)
+    };
+    let done: Result<usize, String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..WORKERS).map(|_| scope.spawn(one)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| "a worker died".to_owned())?)
+            .sum()
+    });
+    let done = done? as f64;
+    Ok((
+        done / began.elapsed().as_secs_f64(),
+        (machine::cpu(server.pid()) - cpu) * 1e6 / done,
+    ))
+}
+fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<usize, String> {
+    let request = format!("GET /topics/t?limit={PAGE} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    answer(socket, buffer, request.as_bytes())?;
+    Ok(PAGE)
+}
+fn pull(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<usize, String> {
+    let body = format!("{{\"limit\":{PAGE}}}");
+    let body = post(socket, buffer, "_pull", &body)?;
+    let mut leases = String::from("{\"ack\":[");
+    let (mut count, mut rest) = (0, body);
+    while let Some(at) = memchr::memmem::find(rest, LEASE) {
+        rest = rest.get(at + LEASE.len()..).unwrap_or_default();
+        let end = memchr::memchr(b'"', rest).ok_or("half a lease")?;
+        if count > 0 {
+            leases.push(',');
+        }
+        leases.push('"');
+        leases.push_str(std::str::from_utf8(rest.get(..end).unwrap_or_default()).unwrap_or_default());
+        leases.push('"');
+        count += 1;
+    }
+    if count == 0 {
+        return Err(format!("no message was left: {}", String::from_utf8_lossy(body)));
+    }
+    leases.push_str("]}");
+    let body = post(socket, buffer, "_settle", &leases)?;
+    let ok = memchr::memmem::find_iter(body, b"\"result\":\"ok\"").count();
+    if ok == count {
+        Ok(count)
+    } else {
+        Err(format!("{ok} of {count} were settled"))
+    }
+}
+fn post<'a>(socket: &mut TcpStream, buffer: &'a mut Vec<u8>, way: &str, body: &str) -> Result<&'a [u8], String> {
+    let head = format!(
+        "POST /topics/t/{way} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    answer(socket, buffer, &[head.as_bytes(), body.as_bytes()].concat())
+}
+/// The body of the answer, which must be a 200 with its length.
+fn answer<'a>(socket: &mut TcpStream, buffer: &'a mut Vec<u8>, request: &[u8]) -> Result<&'a [u8], String> {
+    let text = |error: std::io::Error| error.to_string();
+    socket.write_all(request).map_err(text)?;
+    buffer.resize(256 << 10, 0);
+    let mut filled = 0;
+    loop {
+        match socket.read(buffer.get_mut(filled..).unwrap_or_default()).map_err(text)? {
+            0 => return Err("the server closed, or said more than 256 KiB".into()),
+            more => filled += more,
+        }
+        let seen = buffer.get(..filled).unwrap_or_default();
+        let Some(head) = memchr::memmem::find(seen, b"\r\n\r\n") else {
+            continue;
+        };
+        let text = std::str::from_utf8(seen.get(..head).unwrap_or_default()).unwrap_or_default();
+        if !text.starts_with("HTTP/1.1 200") {
+            return Err(String::from_utf8_lossy(seen).into_owned());
+        }
+        let length: usize = text
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok())
+            .ok_or("an answer without length")?;
+        if filled >= head + 4 + length {
+            return Ok(buffer.get(head + 4..head + 4 + length).unwrap_or_default());
+        }
+    }
+}
