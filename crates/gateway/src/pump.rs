@@ -54,6 +54,9 @@ pub enum Order {
     /// All of them.
     All,
 }
+/// Messages of so many calls are read for each that may be under way.
+const AHEAD: u32 = 4;
+
 /// Why a pump ended.
 #[derive(Debug)]
 pub enum Ended {
@@ -114,7 +117,7 @@ async fn run(mut from: Box<dyn Consumer>, to: &dyn Action, how: &Pumping, progre
         } else if calls.is_empty() {
             return state.ended.unwrap_or(Ok(Ended::SourceEnded));
         }
-        let fetch_at = state.fetch_at(now);
+        let fetch_at = state.fetch_at(now, limits.batch, most);
         let fetch = fetch_at.is_some_and(|at| at <= now);
         let wakes = [wake, fetch_at.filter(|at| *at > now), state.lines.tidy_at()];
         let wake = wakes.into_iter().flatten().min();
@@ -178,8 +181,9 @@ impl Pump<'_> {
         self.ended.get_or_insert(why);
     }
     /// When the source may be asked; `None`: something else has to happen first.
-    fn fetch_at(&self, now: Instant) -> Option<Instant> {
-        if self.ended.is_some() {
+    fn fetch_at(&self, now: Instant, batch: Limit, calls: usize) -> Option<Instant> {
+        // While there is a next message for each call nothing more is read: then much at once, not one for one that went out.
+        if self.ended.is_some() || self.lines.has((batch.messages as usize).saturating_mul(calls)) {
             return None;
         }
         let room = self.lines.room_at(now);
@@ -196,7 +200,7 @@ impl Pump<'_> {
         if self.circuit.is_open() || self.lines.is_full() {
             return one(batch);
         }
-        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX).saturating_mul(AHEAD);
         Limit {
             messages: batch
                 .messages

@@ -319,7 +319,7 @@ impl Reader {
                 }
                 Where::Segment { segment, from } => {
                     let hint = draft.hint(number, segment.base, next).or(from);
-                    let (at, read, last) = match self.read_segment(number, &segment, next, hint, draft.window).await? {
+                    let (at, read, last) = match self.read_segment(number, &segment, next, hint, draft.window, most).await? {
                         Some(read) => read,
                         // It was removed meanwhile, and the floor is behind it.
                         None if partition.range().0 > next => continue,
@@ -372,7 +372,8 @@ impl Reader {
         let read = wait.await.map_err(|_| Error::Closing)?;
         Ok(read.map_err(Error::disk("read"))?)
     }
-    /// One window of a segment, where it begins and whether nothing follows; `None`: there is no such file.
+    /// One window of a segment, where it begins and whether nothing follows; `None`: there is no such file. Messages are slices of what is
+    /// read: who wants few is not to keep much.
     async fn read_segment(
         &self,
         partition: usize,
@@ -380,8 +381,10 @@ impl Reader {
         next: u64,
         from: Option<u64>,
         window: usize,
+        most: usize,
     ) -> Result<Option<(u64, Vec<u8>, bool)>> {
-        let (disk, salt, window) = (self.shared.disk.clone(), self.shared.salt, window as u64);
+        let (disk, salt) = (self.shared.disk.clone(), self.shared.salt);
+        let window = (window as u64).min(segment.likely(most as u64, from.is_some()).max(*WINDOWS.start() as u64));
         let path = Folder::of(&self.stream, partition as u32).segment(segment.base);
         let segment = segment.clone();
         let read = move || -> std::io::Result<_> {

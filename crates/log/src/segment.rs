@@ -56,6 +56,12 @@ impl Segment {
             marks: Vec::new(),
         }
     }
+    /// Bytes that so many records take if they are like the others, with a few to spare; and what lies between a mark and the first.
+    pub(crate) fn likely(&self, records: u64, known: bool) -> u64 {
+        let average = self.len.saturating_sub(HEADER) / (self.end - self.base).max(1) + 1;
+        let before = if known { 0 } else { STEP };
+        before + average.saturating_mul(records.saturating_add(records / 8 + 1))
+    }
     /// All but the marks.
     pub(crate) fn clone_head(&self) -> Self {
         Self {

@@ -5,12 +5,13 @@ mod search;
 pub(crate) use search::search;
 
 use base64_simd::STANDARD;
-use http::HeaderMap;
-use serde_json::{Map, Value, json};
+use http::{HeaderMap, HeaderValue};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use std::{
+    borrow::Cow,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,23 +24,34 @@ use tokio::sync::mpsc;
 pub(crate) const DELIVERIES: &str = "$deliveries";
 /// What it keeps.
 const KEPT: (Duration, u64) = (Duration::from_hours(7 * 24), 64 << 20);
-/// Attempts that wait to be written, a few KiB each.
-const WAITING: usize = 2_048;
+/// Bytes that wait to be written, and attempts.
+const WAITING: usize = 8 << 20;
+const MOST: usize = 16_384;
+/// Attempts that are written at once.
+const AT_ONCE: usize = 256;
 
 /// Hears of every attempt.
 pub(crate) struct Deliveries {
-    tell: mpsc::Sender<Box<Attempt>>,
+    tell: mpsc::Sender<Told>,
+    waiting: Arc<AtomicUsize>,
     lost: AtomicU64,
+}
+/// An attempt as it is written: what it was made of may be a slice of much more.
+struct Told {
+    webhook: Arc<str>,
+    text: Vec<u8>,
 }
 impl Deliveries {
     /// And what writes them down, to be polled as long as the log is open.
     pub(crate) fn new(log: Arc<Log>) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
-        let (tell, told) = mpsc::channel(WAITING);
+        let (tell, told) = mpsc::channel(MOST);
+        let waiting = Arc::new(AtomicUsize::new(0));
         let deliveries = Arc::new(Self {
             tell,
+            waiting: waiting.clone(),
             lost: AtomicU64::new(0),
         });
-        (deliveries, write(log, told))
+        (deliveries, write(log, told, waiting))
     }
     /// Attempts that are not in it because they came too fast.
     pub(crate) fn lost(&self) -> u64 {
@@ -48,26 +60,36 @@ impl Deliveries {
 }
 impl Journal for Deliveries {
     fn note(&self, attempt: Attempt) {
-        if self.tell.try_send(Box::new(attempt)).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        let room = self.waiting.load(Ordering::Relaxed) < WAITING;
+        if room && let Some(text) = written(&attempt) {
+            let (webhook, length) = (attempt.webhook, text.len());
+            self.waiting.fetch_add(length, Ordering::Relaxed);
+            if self.tell.try_send(Told { webhook, text }).is_ok() {
+                return;
+            }
+            self.waiting.fetch_sub(length, Ordering::Relaxed);
         }
+        self.lost.fetch_add(1, Ordering::Relaxed);
     }
 }
-async fn write(log: Arc<Log>, mut told: mpsc::Receiver<Box<Attempt>>) {
-    let mut waiting = Vec::new();
-    while told.recv_many(&mut waiting, 64).await > 0 {
-        if let Err(error) = append(&log, &waiting).await {
+/// Nothing in it can fail to be written as JSON.
+fn written(attempt: &Attempt) -> Option<Vec<u8>> {
+    let mut text = Vec::with_capacity(1 << 10);
+    serde_json::to_writer(&mut text, &Shown::from(attempt)).ok()?;
+    Some(text)
+}
+async fn write(log: Arc<Log>, mut told: mpsc::Receiver<Told>, waiting: Arc<AtomicUsize>) {
+    let mut all = Vec::new();
+    while told.recv_many(&mut all, AT_ONCE).await > 0 {
+        waiting.fetch_sub(all.iter().map(|told| told.text.len()).sum(), Ordering::Relaxed);
+        if let Err(error) = append(&log, all.drain(..)).await {
             tracing::debug!(error = %error, "attempts are missing in the delivery log");
         }
-        waiting.clear();
     }
 }
-async fn append(log: &Log, attempts: &[Box<Attempt>]) -> Result<()> {
+async fn append(log: &Log, attempts: impl Iterator<Item = Told>) -> Result<()> {
     let stream = made(log).await?;
-    let messages: Vec<_> = attempts
-        .iter()
-        .map(|attempt| Message::new((&*attempt.webhook).into(), shown(attempt).to_string()))
-        .collect();
+    let messages: Vec<_> = attempts.map(|told| Message::new((&*told.webhook).into(), told.text)).collect();
     let mut append = log.append(Level::Accepted, messages.iter().map(Append::size).sum()).await?;
     for (item, message) in messages.iter().enumerate() {
         append.add(Entry {
@@ -95,68 +117,141 @@ pub(crate) async fn made(log: &Log) -> Result<Arc<Stream>> {
     };
     log.create_stream(DELIVERIES, spec).await
 }
-/// As the management API shows it.
-pub(crate) fn shown(attempt: &Attempt) -> Value {
-    let items = attempt
-        .items
-        .iter()
-        .map(|item| json!({"id": &*item.id, "position": item.position.map(|position| position.to_string()), "attempt": item.attempt}));
-    let request = &attempt.request;
-    let mut whole = json!({
-        "webhook": &*attempt.webhook,
-        "at": clock::rfc3339(attempt.at),
-        "took_ms": attempt.took.as_secs_f64() * 1_000.0,
-        "messages": items.collect::<Vec<_>>(),
-        "request": {
-            "method": request.method.as_str(), "url": &*request.url, "headers": headers(&request.headers), "bytes": request.length,
-        },
-    });
-    put(&mut whole["request"], &request.body);
-    match &attempt.outcome {
-        AttemptOutcome::Answered {
-            status,
-            headers: told,
-            body,
-            cut,
-        } => {
-            whole["outcome"] = if status.is_success() { "delivered" } else { "answered" }.into();
-            whole["status"] = status.as_u16().into();
-            whole["response"] = json!({"headers": headers(told), "cut": cut});
-            put(&mut whole["response"], body);
-        }
-        AttemptOutcome::Failed { step, status, error } => {
-            whole["outcome"] = "failed".into();
-            whole["status"] = status.map(|status| status.as_u16()).into();
-            whole["step"] = step.as_str().into();
-            whole["error"] = error.as_str().into();
-        }
-        AttemptOutcome::Abandoned { step } => {
-            whole["outcome"] = "abandoned".into();
-            whole["step"] = step.as_str().into();
-        }
-    }
-    whole
+/// As the delivery log and the management API show it.
+#[derive(Serialize)]
+pub(crate) struct Shown<'a> {
+    webhook: &'a str,
+    at: String,
+    took_ms: f64,
+    messages: Vec<Item<'a>>,
+    request: Asked<'a>,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<Answered<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
 }
-fn headers(all: &HeaderMap) -> Value {
-    let mut map = Map::new();
-    for (name, value) in all {
-        let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        match map.get_mut(name.as_str()) {
-            Some(Value::String(known)) => {
-                known.push_str(", ");
-                known.push_str(&text);
+#[derive(Serialize)]
+struct Item<'a> {
+    id: &'a str,
+    position: Option<String>,
+    attempt: u32,
+}
+#[derive(Serialize)]
+struct Asked<'a> {
+    method: &'a str,
+    url: &'a str,
+    headers: Headers<'a>,
+    bytes: u64,
+    #[serde(flatten)]
+    body: Body<'a>,
+}
+#[derive(Serialize)]
+struct Answered<'a> {
+    headers: Headers<'a>,
+    cut: bool,
+    #[serde(flatten)]
+    body: Body<'a>,
+}
+impl<'a> From<&'a Attempt> for Shown<'a> {
+    fn from(attempt: &'a Attempt) -> Self {
+        let request = &attempt.request;
+        let mut shown = Self {
+            webhook: &attempt.webhook,
+            at: clock::rfc3339(attempt.at),
+            took_ms: attempt.took.as_secs_f64() * 1_000.0,
+            messages: attempt
+                .items
+                .iter()
+                .map(|item| Item {
+                    id: &item.id,
+                    position: item.position.map(|position| position.to_string()),
+                    attempt: item.attempt,
+                })
+                .collect(),
+            request: Asked {
+                method: request.method.as_str(),
+                url: &request.url,
+                headers: Headers(&request.headers),
+                bytes: request.length,
+                body: Body::from(&*request.body),
+            },
+            outcome: "abandoned",
+            status: None,
+            response: None,
+            step: None,
+            error: None,
+        };
+        match &attempt.outcome {
+            AttemptOutcome::Answered {
+                status,
+                headers,
+                body,
+                cut,
+            } => {
+                shown.outcome = if status.is_success() { "delivered" } else { "answered" };
+                shown.status = Some(status.as_u16());
+                shown.response = Some(Answered {
+                    headers: Headers(headers),
+                    cut: *cut,
+                    body: Body::from(&**body),
+                });
             }
-            _ => drop(map.insert(name.as_str().to_owned(), text.into())),
+            AttemptOutcome::Failed { step, status, error } => {
+                shown.outcome = "failed";
+                shown.status = status.map(|status| status.as_u16());
+                shown.step = Some(step.as_str());
+                shown.error = Some(error);
+            }
+            AttemptOutcome::Abandoned { step } => shown.step = Some(step.as_str()),
         }
+        shown
     }
-    map.into()
+}
+/// Several values of one name are one, as HTTP says.
+struct Headers<'a>(&'a HeaderMap);
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(self.0.keys_len()))?;
+        let mut all = self.0.iter().peekable();
+        while let Some((name, value)) = all.next() {
+            let mut whole = text(value);
+            // Values of one name lie side by side.
+            while let Some((_, more)) = all.next_if(|(next, _)| *next == name) {
+                whole = Cow::Owned(format!("{whole}, {}", text(more)));
+            }
+            map.serialize_entry(name.as_str(), &whole)?;
+        }
+        map.end()
+    }
+}
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    value
+        .to_str()
+        .map_or_else(|_| String::from_utf8_lossy(value.as_bytes()), Cow::Borrowed)
 }
 /// Text as it is, other bytes in base64.
-fn put(into: &mut Value, body: &[u8]) {
-    if let Ok(text) = std::str::from_utf8(body) {
-        into["body"] = text.into();
-    } else {
-        into["body"] = STANDARD.encode_to_string(body).into();
-        into["encoding"] = "base64".into();
+#[derive(Serialize)]
+struct Body<'a> {
+    body: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+}
+impl<'a> From<&'a [u8]> for Body<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self {
+                body: text.into(),
+                encoding: None,
+            },
+            Err(_) => Self {
+                body: STANDARD.encode_to_string(bytes).into(),
+                encoding: Some("base64"),
+            },
+        }
     }
 }

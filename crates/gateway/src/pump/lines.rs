@@ -330,6 +330,10 @@ impl<'a> Lines<'a> {
         let firsts = self.by_key.values().filter_map(|line| line.away.first_key_value());
         firsts.map(|(_, away)| away.due).min().unwrap_or(now)
     }
+    /// Whether so many messages could be sent, at least.
+    pub(super) fn has(&self, messages: usize) -> bool {
+        self.loose.len() + self.ready.len() >= messages
+    }
     /// Whether more than a message or two may be read.
     pub(super) fn is_full(&self) -> bool {
         self.away >= MOST_AWAY

@@ -2,7 +2,7 @@
 use super::{GROUP, Webhooks, guard, job};
 use crate::{
     backwards::{Backwards, at, between},
-    deliveries::{Deliveries, search, shown},
+    deliveries::{Deliveries, Shown, search},
 };
 use futures::{StreamExt, future::BoxFuture, stream};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ struct Overheard {
 }
 impl Journal for Overheard {
     fn note(&self, attempt: Attempt) {
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown(&attempt));
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = serde_json::to_value(Shown::from(&attempt)).ok();
         self.deliveries.note(attempt);
     }
 }
