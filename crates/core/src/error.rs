@@ -90,12 +90,17 @@ codes! {
     NodeUnreachable = 5031, "The node cannot be reached.";
     NotANode = 5032, "What answers there is not a node's management API.";
     BadCertificate = 5040, "A certificate or its key cannot be used.";
+    BadSigningKey = 5041, "A signing key cannot be used.";
+    PublishedCredentials = 5042, "Published credentials protect nothing.";
     LeaseLost = 6001, "The lease was lost.";
     TargetRefused = 6002, "The target refused the messages.";
     TargetDown = 6003, "The target cannot be reached.";
     TargetTimeout = 6004, "The target did not answer in time.";
     AddressForbidden = 6005, "The address is not allowed for outgoing calls.";
     TargetGone = 6006, "The target wants no more messages.";
+    SchemaViolation = 7001, "The message does not match its schema.";
+    SchemaIncompatible = 7002, "The new version of the schema is not compatible.";
+    BadStation = 8001, "The name of the station is not allowed.";
     Internal = 9001, "Tidegate has a bug.";
 }
 /// `TG1001`.

@@ -17,6 +17,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::NotJson
         | Code::BadItem
         | Code::EmptyBatch
+        | Code::BadStation
         | Code::PlainOnTls => StatusCode::BAD_REQUEST,
         Code::TooLarge | Code::BatchTooLong | Code::RecordTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -41,11 +42,15 @@ pub fn status(code: Code) -> StatusCode {
         | Code::NoSuchVariable
         | Code::WrongResources
         | Code::BadCertificate
+        | Code::BadSigningKey
+        | Code::PublishedCredentials
+        | Code::SchemaViolation
         | Code::CommandFailed => StatusCode::UNPROCESSABLE_ENTITY,
         Code::StreamExists
         | Code::Duplicate
         | Code::AddressInUse
         | Code::LeaseLost
+        | Code::SchemaIncompatible
         | Code::InUse
         | Code::ReadOnly
         | Code::ResourceExists => StatusCode::CONFLICT,
