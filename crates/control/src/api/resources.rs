@@ -241,7 +241,15 @@ async fn create(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) -
     if kind == ResourceKind::Token && !document.contains_key("sha256") {
         let (text, digest) = token::make()?;
         document.insert("sha256".to_owned(), token::hex(&digest).into());
-        made = Some(text);
+        // An access key is shown as its bearer will show it.
+        made = Some(match document.get("user").and_then(Value::as_str) {
+            Some(user) if !registry.now().resources.contains_key(&Id::new(ResourceKind::User, user)) => {
+                let text = format!("there is no user `{}`", user.escape_debug());
+                return Err(Error::client(Code::NoSuchReference, text).into());
+            }
+            Some(_) => format!("{}:{text}", id.name),
+            None => text,
+        });
     }
     // An orphan's name may be taken: that adopts its messages.
     let when = if condition(call.headers)? == When::Always {

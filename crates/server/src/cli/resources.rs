@@ -364,8 +364,8 @@ fn columns(kind: ResourceKind) -> (&'static [&'static str], Row) {
             row(&cells, webhook)
         }),
         ResourceKind::User => (&["NAME", "MANAGE", "SOURCE"], |user| row(&[&user["name"], &user["manage"]], user)),
-        ResourceKind::Token => (&["NAME", "MANAGE", "EXPIRES", "SOURCE"], |token| {
-            row(&[&token["name"], &token["manage"], &token["expires"]], token)
+        ResourceKind::Token => (&["NAME", "MANAGE", "USER", "EXPIRES", "SOURCE"], |token| {
+            row(&[&token["name"], &token["manage"], &token["user"], &token["expires"]], token)
         }),
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Board {
 /// One address the node listens on.
 #[derive(Clone)]
 pub(crate) struct Listening {
-    /// `gateway`, `admin`.
+    /// `gateway`, `admin`, `memphis`.
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     /// What it proves itself with, if it speaks TLS.
