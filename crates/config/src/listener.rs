@@ -298,7 +298,9 @@ pub(crate) fn anchor(node: &mut Value, folder: &Path) {
         for listener in listeners.iter_mut() {
             beside(listener, "keys", folder);
             let Some(tls) = listener.get_mut("tls") else { continue };
-            FILES.iter().for_each(|name| beside(tls, name, folder));
+            for name in FILES {
+                beside(tls, name, folder);
+            }
         }
     }
 }

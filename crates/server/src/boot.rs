@@ -23,7 +23,7 @@ use std::{
 };
 use tidegate_config::{Documents, Grants, Id, Manage, Mode, ResourceKind, Threads};
 use tidegate_control::{
-    access::{Access, token},
+    access::{Access, sessions::Sessions, token},
     api::{Api, Door as Gate},
     directory::Directory,
     registry::{Parts, Read, Refused, Registry, What, When, Wish},
@@ -203,6 +203,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         levels: levels.clone(),
         webhooks: OnceLock::new(),
         inbox: OnceLock::new(),
+        signing: OnceLock::new(),
         listeners: [
             listening("gateway", &mut gateway_listeners.iter()),
             listening("admin", &mut admin_listeners.iter()),
@@ -282,7 +283,13 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     let settings = settings(&node, &caps, manners);
     let pages = if manners.page { PAGES.to_vec() } else { Vec::new() };
     let handler = Gateway::new(plane.world().clone(), flight.clone(), settings, pages, drain.watch());
-    managing.serve_messages(Gateway::new(plane.messages().clone(), flight.clone(), settings, Vec::new(), drain.watch()));
+    managing.serve_messages(Gateway::new(
+        plane.messages().clone(),
+        flight.clone(),
+        settings,
+        Vec::new(),
+        drain.watch(),
+    ));
     managing.api().ready(registry.clone());
     let threads = match node.runtime {
         Threads::Steal => Pinned::default(),
@@ -291,7 +298,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     let directory = Arc::new(Directory::new(access.clone(), registry.clone()));
     let ready = health.clone();
     let drain_of_stations = drain.watch();
-    let ground = move |sessions| StationGround {
+    let ground = move |sessions: Arc<Sessions>| StationGround {
         world: plane.stations().clone(),
         sessions,
         directory: directory.clone(),
@@ -306,6 +313,8 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     let stations = stations
         .open(&node.data_dir)?
         .serve(ground, &access, (limits, &seen.memphis, &threads), &drain.watch());
+    // Said once, here.
+    let _again = board.signing.set(stations.keys);
     let mut serving: Vec<_> = gateway_listeners
         .into_iter()
         .map(|(listener, _)| tasks::spawn(listener.serve(handler.clone(), limits, seen.gateway.clone(), drain.watch(), threads.clone())))

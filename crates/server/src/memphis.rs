@@ -69,6 +69,7 @@ pub(crate) struct Open(Vec<One>);
 /// What serves them.
 pub(crate) struct Serving {
     pub(crate) tasks: Vec<Task>,
+    pub(crate) keys: Vec<Arc<SigningKeys>>,
     /// Takes up keys that change.
     pub(crate) watch: Task,
 }
@@ -83,7 +84,12 @@ impl Open {
     ) -> Serving {
         let mut keys: Vec<Arc<SigningKeys>> = Vec::new();
         let mut tasks = Vec::new();
-        for One { declared, bound, keys: own } in self.0 {
+        for One {
+            declared,
+            bound,
+            keys: own,
+        } in self.0
+        {
             let sessions = Sessions::new(access.clone(), own.ring().clone(), declared.access_ttl, declared.refresh_ttl);
             if !keys.iter().any(|known| Arc::ptr_eq(known, &own)) {
                 keys.push(own);
@@ -92,15 +98,24 @@ impl Open {
                 old: declared.old,
                 types: declared.types,
                 create: declared.create,
+                access_ttl: declared.access_ttl,
+                refresh_ttl: declared.refresh_ttl,
             };
             let handler = Dialect::new(ground(Arc::new(sessions)), settings);
             for (listener, _) in bound {
-                tasks.push(tasks::spawn(listener.serve(handler.clone(), limits, seen.clone(), drain.clone(), threads.clone())));
+                tasks.push(tasks::spawn(listener.serve(
+                    handler.clone(),
+                    limits,
+                    seen.clone(),
+                    drain.clone(),
+                    threads.clone(),
+                )));
             }
         }
         Serving {
             tasks,
-            watch: signing::watch(keys),
+            watch: signing::watch(keys.clone()),
+            keys,
         }
     }
 }

@@ -144,6 +144,10 @@ impl Ring {
         text.push('\n');
         Ok(text)
     }
+    /// What the keys are called, the one that signs first.
+    pub fn names(&self) -> Vec<String> {
+        self.keys.iter().map(|key| key.id.to_string()).collect()
+    }
     /// The one that signs. There is always one.
     pub(crate) fn first(&self) -> Option<&Key> {
         self.keys.first()

@@ -52,6 +52,18 @@ pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Ca
             ))
         }
         Act::LogLevel => Ok(Answer::json(&json!({ "level": api.node.log_level() }))),
+        Act::RotateKeys => {
+            let node = api.node.clone();
+            let crashed = |error| Error::new(Code::Internal, Fault::Gateway, "the keys were not rotated").because(error);
+            let keys = tokio::task::spawn_blocking(move || node.rotate_signing_keys())
+                .await
+                .map_err(crashed)??;
+            let after = json!({ "keys": keys });
+            registry
+                .note("rotate_signing_keys", Value::Null, after.clone(), call.author())
+                .await?;
+            Ok(Answer::json(&after))
+        }
         Act::SetLogLevel => {
             let members = call.body.object()?;
             let level = members.get("level").and_then(Value::as_str);

@@ -90,6 +90,8 @@ pub(super) enum Token {
     Add(AddToken),
     /// Remove it: it is worth nothing from then on.
     Rm(Rm),
+    /// Sign the sessions of users with a new key from now on; those there are go on.
+    RotateKeys,
 }
 #[derive(Args)]
 pub(super) struct Ls {
@@ -204,6 +206,21 @@ impl Of<Token> {
                 Ok(OK)
             }
             Token::Rm(rm) => kind.rm_all(&rm.names).await,
+            Token::RotateKeys => {
+                let answer = kind
+                    .node
+                    .ask("/api/v1/signing-keys/rotate", Ask::json(Method::POST, &json!({})))
+                    .await?
+                    .body;
+                match kind.output {
+                    Output::Table => {
+                        let names = answer["keys"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                        say(&names.fold(String::new(), |all, name| format!("{all}{name}\n")));
+                    }
+                    output => show(&answer, output),
+                }
+                Ok(OK)
+            }
         }
     }
 }

@@ -57,17 +57,18 @@ impl SigningKeys {
     pub(crate) fn ring(&self) -> &Arc<ArcSwap<Ring>> {
         &self.ring
     }
-    /// Puts a new key before those there are.
-    pub(crate) fn rotate(&self) -> Result<()> {
+    /// Puts a new key before those there are: all their names.
+    pub(crate) fn rotate(&self) -> Result<Vec<String>> {
         let text = Ring::with_new(Some(&self.ring.load()), STAY)?;
         replace(&self.path, &text).map_err(|error| unusable(&self.path, &self.named, "written", &error))?;
-        self.look().map(|_| ())
+        self.look()?;
+        Ok(self.ring.load().names())
     }
     /// Whether the file holds others now, which then hold.
     fn look(&self) -> Result<bool> {
         let text = read(&self.path).map_err(|error| unusable(&self.path, &self.named, "read", &error))?;
         let ring = parse(&self.path, &self.named, &text)?;
-        let same = format!("{ring:?}") == format!("{:?}", self.ring.load());
+        let same = ring.names() == self.ring.load().names();
         if !same {
             self.ring.store(Arc::new(ring));
         }
