@@ -17,15 +17,15 @@ mod items;
 mod line;
 pub mod problem;
 mod publish;
-mod pull;
+pub(crate) mod pull;
 mod query;
 mod read;
-mod settle;
+pub(crate) mod settle;
 mod sse;
 mod ticket;
-mod timing;
-mod upload;
-mod verb;
+pub(crate) mod timing;
+pub(crate) mod upload;
+pub(crate) mod verb;
 mod websocket;
 
 #[doc(hidden)]

@@ -59,6 +59,10 @@ const BACKLOG: u32 = 4_096;
 pub trait Handler: Send + Sync + 'static {
     /// One request. Never fails: an error is an answer too.
     fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> impl Future<Output = Response<Body>> + Send;
+    /// The answer to a head of HTTP/1.1 that is no request, as bytes; then the connection is closed.
+    fn last(&self, error: &Error) -> Vec<u8> {
+        problem::last(error)
+    }
 }
 /// What every connection of a listener keeps to.
 #[derive(Clone, Copy, Debug)]
@@ -237,7 +241,7 @@ impl<H: Handler> Serving<H> {
                 None => return,
             },
         };
-        let connection = self.sweeper.enter(peer, self.believed(peer));
+        let connection = self.sweeper.enter(peer, self.believed(peer), self.door.tls.is_some());
         let state = &connection.state;
         let mut socket = match &self.door.tls {
             None => Transport::Plain(front),
@@ -383,7 +387,7 @@ impl<H: Handler> Serving<H> {
                         return Some((successor, Box::new(Direct(socket)), read));
                     }
                     let refused = client.unanswered();
-                    let word = refused.map(|refusal| problem::last(&Error::client(refusal.code(), refusal.reason())));
+                    let word = refused.map(|refusal| self.handler.last(&Error::client(refusal.code(), refusal.reason())));
                     farewell(client.into_socket(), word, LINGER).await;
                     return None;
                 }

@@ -88,8 +88,16 @@ pub struct Pulled {
 pub struct Parcel {
     leases: Arc<Leases>,
     tokens: Vec<String>,
+    owner: Arc<str>,
 }
 impl Parcel {
+    /// The worker has them, and says no more: they are settled as done.
+    pub fn done(mut self) {
+        for token in std::mem::take(&mut self.tokens) {
+            // It acts at once; nobody waits until it is durable, for what is lost with it comes again.
+            drop(self.leases.settle(&self.owner, &token, Outcome::Ack));
+        }
+    }
     /// They are the worker's now.
     pub fn handed_over(mut self) {
         self.tokens.clear();
@@ -327,6 +335,7 @@ impl Taken {
             parcel: Parcel {
                 leases: leases.clone(),
                 tokens,
+                owner: shared.route.name.clone(),
             },
         }
     }

@@ -33,11 +33,16 @@ enum Kind {
 struct Cargo {
     offered: Offered,
     parcel: Option<Parcel>,
+    /// Not only handed over when it is taken, but settled when it is out.
+    settled: Option<Arc<Connection>>,
 }
 impl Cargo {
     fn handed_over(self) {
         self.offered.written();
-        self.parcel.into_iter().for_each(Parcel::handed_over);
+        match (self.parcel, self.settled) {
+            (Some(parcel), Some(connection)) => connection.when_out(Box::new(move || parcel.done())),
+            (parcel, _) => parcel.into_iter().for_each(Parcel::handed_over),
+        }
     }
 }
 impl Body {
@@ -51,12 +56,33 @@ impl Body {
     }
     /// All at once; what it carries counts as written when hyper takes it.
     pub(super) fn offered(bytes: Bytes, offered: Offered) -> Self {
-        Kind::Full(Some(bytes), Some(Cargo { offered, parcel: None })).into()
+        Kind::Full(
+            Some(bytes),
+            Some(Cargo {
+                offered,
+                parcel: None,
+                settled: None,
+            }),
+        )
+        .into()
     }
     /// The same with leases: they go back if hyper never takes it.
     pub(super) fn leased(bytes: Bytes, offered: Offered, parcel: Parcel) -> Self {
         let parcel = Some(parcel);
-        Kind::Full(Some(bytes), Some(Cargo { offered, parcel })).into()
+        Kind::Full(
+            Some(bytes),
+            Some(Cargo {
+                offered,
+                parcel,
+                settled: None,
+            }),
+        )
+        .into()
+    }
+    /// The same for a client that settles nothing: its messages are done once the answer is out, and go back if that never is.
+    pub(crate) fn settled(bytes: Bytes, offered: Offered, parcel: Parcel, connection: &Arc<Connection>) -> Self {
+        let (parcel, settled) = (Some(parcel), Some(connection.clone()));
+        Kind::Full(Some(bytes), Some(Cargo { offered, parcel, settled })).into()
     }
     /// What somebody else writes; its end is the end.
     pub(super) fn pipe(pipe: DuplexStream) -> Self {

@@ -54,16 +54,16 @@ impl Pace {
     }
 }
 /// One request and where it goes.
-pub(super) struct Call<'a> {
-    pub(super) route: &'a Arc<Route>,
-    pub(super) rest: &'a str,
-    pub(super) host: &'a str,
-    pub(super) path: &'a str,
-    pub(super) peer: SocketAddr,
-    pub(super) trace: [u8; 16],
-    pub(super) vouched: Option<&'a Vouched>,
+pub(crate) struct Call<'a> {
+    pub(crate) route: &'a Arc<Route>,
+    pub(crate) rest: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) peer: SocketAddr,
+    pub(crate) trace: [u8; 16],
+    pub(crate) vouched: Option<&'a Vouched>,
     /// Of a ticket.
-    pub(super) holder: Option<Holder>,
+    pub(crate) holder: Option<Holder>,
 }
 impl Call<'_> {
     pub(super) fn request_id(&self) -> String {

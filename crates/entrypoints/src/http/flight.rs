@@ -128,7 +128,7 @@ impl Flight {
         }))
     }
     /// A head of HTTP/2, which may be one of many on its connection. Small ones are not worth counting.
-    pub(super) fn keep(&self, parts: &Parts, connection: &Arc<Connection>) -> Result<Option<Owed>> {
+    pub(crate) fn keep(&self, parts: &Parts, connection: &Arc<Connection>) -> Result<Option<Owed>> {
         let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
         let length = fields.sum::<usize>() + parts.uri.path().len() + parts.uri.query().map_or(0, str::len);
         if length < SMALL {

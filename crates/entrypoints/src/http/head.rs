@@ -12,7 +12,7 @@ pub struct HeadLimits {
     pub target: usize,
 }
 /// HTTP/2 names the host in `:authority` (RFC 9113, section 8.3.1): from here on it stands in `Host`, as in HTTP/1.1.
-pub(super) fn name_the_host(parts: &mut Parts) -> Result<()> {
+pub(crate) fn name_the_host(parts: &mut Parts) -> Result<()> {
     if parts.version == Version::HTTP_2
         && !parts.headers.contains_key(header::HOST)
         && let Some(authority) = parts.uri.authority()
@@ -24,7 +24,7 @@ pub(super) fn name_the_host(parts: &mut Parts) -> Result<()> {
     Ok(())
 }
 /// The host the client means, without its port; empty for HTTP/1.0 without one.
-pub(super) fn check(parts: &Parts, limits: HeadLimits) -> Result<&str> {
+pub(crate) fn check(parts: &Parts, limits: HeadLimits) -> Result<&str> {
     if parts.headers.len() > limits.headers {
         return Err(Error::client(
             Code::HeadTooLarge,

@@ -142,7 +142,7 @@ pub(super) fn with_type(body: Body, content_type: HeaderValue) -> Response<Body>
     response
 }
 /// The headers that the RFCs ask for beside the body.
-pub(super) fn told(error: &Error, headers: &mut HeaderMap) {
+pub(crate) fn told(error: &Error, headers: &mut HeaderMap) {
     match error.retry() {
         Retry::No => {}
         Retry::Now => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("0"))),

@@ -2,12 +2,11 @@
 use super::{
     batch,
     body::Body,
-    call::Call,
-    flight::Aboard,
+    call::{Call, Pace},
+    flight::{Aboard, Flight},
     items,
     problem::with_type,
     publish, query, read,
-    service::Gateway,
     settle::{self, LEASE, Members},
     upload,
     verb::Verb,
@@ -21,14 +20,16 @@ use serde_json::value::RawValue;
 use std::{sync::Arc, time::Duration};
 use tidegate_core::{
     clock::Rfc3339,
+    drain::Watch,
     endpoint::{GroupName, Start},
     error::{Code, Error, Result},
 };
 use tidegate_gateway::{
     flow,
     handle::RouteHandle,
-    pulls::{Pulled, Wish},
+    pulls::{Pulled, Pulls, Wish},
     settings::Pull,
+    world::World,
 };
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -42,13 +43,21 @@ const GROUP: &str = "default";
 /// 10,000 leases with their delays and reasons.
 const LARGEST: u64 = 2 << 20;
 
+/// Where workers are served: a gateway's APIs, or a dialect's streams.
+pub(crate) struct Desk<'a> {
+    pub(crate) world: &'a Arc<World>,
+    pub(crate) pulls: &'a Arc<Pulls>,
+    pub(crate) flight: &'a Arc<Flight>,
+    pub(crate) drain: &'a Watch,
+    pub(crate) pace: Pace,
+}
 /// Answers a request to a verb.
-pub(super) async fn answer(
+pub(crate) async fn answer(
     verb: Verb,
     call: Call<'_>,
     parts: &Parts,
     body: &mut Option<Incoming>,
-    gateway: &Gateway,
+    desk: &Desk<'_>,
     connection: &Arc<Connection>,
     mut aboard: Aboard,
 ) -> Result<Response<Body>> {
@@ -59,7 +68,7 @@ pub(super) async fn answer(
         return Err(verb.no_method());
     }
     publish::none_of_ours(&parts.headers)?;
-    let pace = gateway.settings.body_pace;
+    let pace = desk.pace;
     let text = upload::read(body, LARGEST, pace, &mut aboard).await?;
     let members: Members<'_> = match &text[..] {
         [] => Members(Vec::new()),
@@ -76,7 +85,7 @@ pub(super) async fn answer(
             }
             let shown = read::shown(&query, call.route)?;
             let wish = wish(&members, settings)?;
-            pull(&call, &wish, shown, gateway, connection).await
+            pull(&call, &wish, shown, desk, connection).await
         }
         Verb::Settle | Verb::Ticket => {
             if parts.uri.query().is_some_and(|query| !query.is_empty()) {
@@ -87,7 +96,7 @@ pub(super) async fn answer(
             })?;
             let mut x = call.exchange();
             flow::admit(call.route, &mut x).await?;
-            let leases = gateway.pulls.leases()?;
+            let leases = desk.pulls.leases()?;
             // All at once, and then all are waited for: they share the log's next frame.
             let settling = settlements.into_iter().map(|one| {
                 let verdict = leases.settle(&call.route.name, &one.lease, one.outcome);
@@ -101,20 +110,14 @@ pub(super) async fn answer(
         }
     }
 }
-async fn pull(
-    call: &Call<'_>,
-    wish: &Wish,
-    shown: items::Parts,
-    gateway: &Gateway,
-    connection: &Arc<Connection>,
-) -> Result<Response<Body>> {
+async fn pull(call: &Call<'_>, wish: &Wish, shown: items::Parts, desk: &Desk<'_>, connection: &Arc<Connection>) -> Result<Response<Body>> {
     let gone = || Error::client(Code::NotFound, "the api is gone");
     let mut x = call.exchange();
     flow::admit(call.route, &mut x).await?;
-    let mut handle = RouteHandle::new(&gateway.world, call.host, call.path).ok_or_else(gone)?;
-    let mut drain = gateway.drain.clone();
-    let pulled = gateway.pulls.pull(&mut handle, &x, wish, &mut drain).await?;
-    let bytes = gateway.flight.carry(page(&pulled, shown), connection)?;
+    let mut handle = RouteHandle::new(desk.world, call.host, call.path).ok_or_else(gone)?;
+    let mut drain = desk.drain.clone();
+    let pulled = desk.pulls.pull(&mut handle, &x, wish, &mut drain).await?;
+    let bytes = desk.flight.carry(page(&pulled, shown), connection)?;
     let mut response = with_type(Body::leased(bytes, pulled.offered, pulled.parcel), JSON);
     response
         .headers_mut()

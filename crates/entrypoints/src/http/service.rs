@@ -130,7 +130,14 @@ impl Gateway {
             if verb == Verb::Ticket {
                 return ticket::answer(&call, parts, &self.tickets).await;
             }
-            return Box::pin(pull::answer(verb, call, parts, body, self, connection, aboard)).await;
+            let desk = pull::Desk {
+                world: &self.world,
+                pulls: &self.pulls,
+                flight: &self.flight,
+                drain: &self.drain,
+                pace: self.settings.body_pace,
+            };
+            return Box::pin(pull::answer(verb, call, parts, body, &desk, connection, aboard)).await;
         }
         match parts.method {
             Method::OPTIONS if cors::is_preflight(parts) => cors::preflight(&call, parts, from, call.allowed()),

@@ -15,13 +15,13 @@ pub(super) const LONGEST_DELAY: Duration = Duration::from_hours(24);
 
 /// What a request or an item of it asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Times {
+pub(crate) struct Times {
     ttl: Option<Duration>,
     delay: Option<Duration>,
 }
 impl Times {
     /// Words as they came, each with its name for what is told of an error.
-    pub(super) fn parse(ttl: Option<(&str, &str)>, delay: Option<(&str, &str)>) -> Result<Self, String> {
+    pub(crate) fn parse(ttl: Option<(&str, &str)>, delay: Option<(&str, &str)>) -> Result<Self, String> {
         let ttl = ttl.map(|(name, text)| between(name, text, Duration::from_millis(1), LONGEST_TTL, "365d"));
         let delay = delay.map(|(name, text)| between(name, text, Duration::ZERO, LONGEST_DELAY, "24h"));
         Ok(Self {
@@ -37,7 +37,7 @@ impl Times {
         }
     }
     /// From now on. Nobody would ever see what expires before it is due.
-    pub(super) fn timing(self) -> Result<Option<Box<Timing>>, &'static str> {
+    pub(crate) fn timing(self) -> Result<Option<Box<Timing>>, &'static str> {
         let Self { ttl, delay } = self;
         if ttl.is_none() && delay.is_none() {
             return Ok(None);
@@ -67,7 +67,7 @@ fn between(name: &str, text: &str, shortest: Duration, most: Duration, longest: 
     })
 }
 /// The level of messages of which some wait: only what is stored can.
-pub(super) fn level(delayed: bool, asked: Option<Level>, can: Capabilities) -> Result<Option<Level>> {
+pub(crate) fn level(delayed: bool, asked: Option<Level>, can: Capabilities) -> Result<Option<Level>> {
     let stores = |level: &Level| matches!(level, Level::Stored | Level::Replicated);
     if !delayed {
         return Ok(asked);

@@ -18,7 +18,7 @@ const PASSED_OVER: usize = 8 << 20;
 const MOMENT: Duration = Duration::from_secs(1);
 
 /// The whole body. Trailers are passed over. Dropped: what came is forgotten.
-pub(super) async fn read(body: &mut Option<Incoming>, most: u64, pace: Pace, aboard: &mut Aboard) -> Result<Bytes> {
+pub(crate) async fn read(body: &mut Option<Incoming>, most: u64, pace: Pace, aboard: &mut Aboard) -> Result<Bytes> {
     let Some(incoming) = body.as_mut() else {
         return Ok(Bytes::new());
     };
@@ -66,7 +66,7 @@ pub(super) async fn read(body: &mut Option<Incoming>, most: u64, pace: Pace, abo
 }
 /// What the client of HTTP/2 still sends behind its answer is thrown away for a moment. To drop it would reset the stream, on which some clients
 /// forget the answer, though they must not (RFC 9113, section 8.1).
-pub(super) fn pass_over(mut body: Incoming) {
+pub(crate) fn pass_over(mut body: Incoming) {
     if body.is_end_stream() {
         return;
     }

@@ -2,7 +2,7 @@
 use tidegate_core::error::{Code, Error};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
+pub(crate) enum Verb {
     Pull,
     Settle,
     Ticket,

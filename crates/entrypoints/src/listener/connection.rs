@@ -42,6 +42,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// That is a proxy whose word on who is calling is believed, as these are.
     pub(crate) proxies: Option<Arc<Proxies>>,
+    /// Nobody between can read what is said.
+    pub(crate) secure: bool,
     phase: AtomicU8,
     /// The sweeper's tick of the last progress.
     since: AtomicU32,
@@ -67,7 +69,12 @@ pub struct Connection {
     partial: AtomicU32,
     /// Bytes of pages that the client has not taken yet.
     owed: AtomicUsize,
+    /// To be done once all that was written so far is out.
+    due: Mutex<Vec<Due>>,
+    is_due: AtomicBool,
 }
+/// What is done when an answer is out; dropped undone when the connection ends first.
+pub(crate) type Due = Box<dyn FnOnce() + Send>;
 /// In ticks of the sweeper.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowed {
@@ -81,6 +88,7 @@ impl Connection {
         Self {
             peer,
             proxies: None,
+            secure: false,
             phase: AtomicU8::new(IDLE),
             since,
             blocked: AtomicU32::new(0),
@@ -97,6 +105,8 @@ impl Connection {
             streams: AtomicU32::new(0),
             partial: AtomicU32::new(0),
             owed: AtomicUsize::new(0),
+            due: Mutex::default(),
+            is_due: AtomicBool::new(false),
         }
     }
     /// The first bytes have come, of whatever protocol.
@@ -138,6 +148,18 @@ impl Connection {
         let before = self.owed.fetch_add(bytes, Ordering::Relaxed);
         let owed = Owed(self.clone(), bytes);
         (self.streams() <= 1 || before == 0 || before.saturating_add(bytes) <= most).then_some(owed)
+    }
+    /// Done once what is being written is out: handed to the system, not only to the parser.
+    pub(crate) fn when_out(&self, due: Due) {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner).push(due);
+        self.is_due.store(true, Ordering::Release);
+    }
+    /// All that was written is out.
+    fn is_out(&self) {
+        if self.is_due.swap(false, Ordering::AcqRel) {
+            let due = std::mem::take(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner));
+            due.into_iter().for_each(|due| due());
+        }
     }
     /// After the head of this answer the connection is no longer HTTP.
     pub(crate) fn hand_over(&self, successor: Successor) {
@@ -203,6 +225,9 @@ impl Connection {
     }
     /// What became of a flush: only TLS holds anything back, so mostly there is nothing to tell.
     pub(super) fn flushed(&self, result: &Poll<io::Result<()>>) {
+        if matches!(result, Poll::Ready(Ok(()))) && self.is_due.load(Ordering::Acquire) {
+            self.is_out();
+        }
         if result.is_pending() || self.blocked.load(Ordering::Relaxed) != 0 {
             self.wrote(result);
         }

@@ -42,9 +42,10 @@ impl Sweeper {
         self.limits
     }
     /// Watches one more connection, until the guard is dropped.
-    pub(super) fn enter(self: &Arc<Self>, peer: SocketAddr, proxies: Option<Arc<Proxies>>) -> Swept {
+    pub(super) fn enter(self: &Arc<Self>, peer: SocketAddr, proxies: Option<Arc<Proxies>>, secure: bool) -> Swept {
         let mut state = Connection::new(peer, self.tick.clone());
         state.proxies = proxies;
+        state.secure = secure;
         let state = Arc::new(state);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(number, state.clone());

@@ -1,0 +1,3 @@
+//! The spellings of other products, each on a port of its own.
+
+pub mod memphis;

@@ -1,0 +1,274 @@
+//! `produce/single` and `produce/batch`: a success is answered once the messages are stored.
+use super::{
+    Asked, Memphis, Settings,
+    answer::{self, Family, Refusal, Result},
+    batch,
+    wish::Wish,
+};
+use crate::http::{body::Body, flight::Aboard, upload};
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tidegate_core::{
+    batch::Batch,
+    directory::Right,
+    endpoint::Publish,
+    error::{Code, Error, Fault},
+    message::Message,
+    receipt::{Kept, Level},
+    topic::Topic,
+};
+use tidegate_gateway::{
+    flow,
+    route::{Route, scope},
+};
+
+const DONE: &[u8] = b"{\"error\":null,\"success\":true}";
+
+pub(super) async fn single(
+    memphis: &Memphis,
+    raw: &str,
+    asked: &Asked<'_>,
+    body: &mut Option<Incoming>,
+    mut aboard: Aboard,
+) -> Result<Response<Body>> {
+    let settings = &memphis.settings;
+    let station = memphis.station(raw, asked.who, Right::Publish)?;
+    if !takes(asked.headers(), settings) {
+        return Err(unsupported(settings, "unsupported content type"));
+    }
+    let wish = Wish::read(asked.headers(), false, settings.old)?;
+    let edge = &memphis.ground.edge;
+    let payload = upload::read(body, edge.body, edge.body_pace, &mut aboard).await;
+    let payload = payload.map_err(|error| refused(error, settings))?;
+    let route = memphis.open(&station).await?;
+    let topic = topic(&route).map_err(|error| refused(error, settings))?;
+    let message = wish.message(topic, payload);
+    let kept = publish(&route, asked, message.into(), wish.partition).await;
+    let kept = kept.map_err(|error| refused(error, settings))?;
+    match kept.failed.first() {
+        Some((_, error)) => Err(refused(error.again(), settings)),
+        None => Ok(answer::json(DONE)),
+    }
+}
+pub(super) async fn batch(
+    memphis: &Memphis,
+    raw: &str,
+    asked: &Asked<'_>,
+    body: &mut Option<Incoming>,
+    mut aboard: Aboard,
+) -> Result<Response<Body>> {
+    let settings = &memphis.settings;
+    let station = memphis.station(raw, asked.who, Right::Publish)?;
+    if !takes_batch(asked.headers(), settings.old) {
+        return Err(unsupported(settings, "unsupported content type"));
+    }
+    let wish = Wish::read(asked.headers(), true, settings.old)?;
+    let edge = &memphis.ground.edge;
+    let body = upload::read(body, edge.batch_body, edge.body_pace, &mut aboard).await;
+    let body = body.map_err(|error| refused(error, settings))?;
+    let Some(payloads) = batch::split(&body) else {
+        let status = if settings.old {
+            StatusCode::INTERNAL_SERVER_ERROR
+        } else {
+            StatusCode::BAD_REQUEST
+        };
+        return Err(Refusal::text(status, "unsupported request"));
+    };
+    if payloads.len() > edge.batch_items as usize {
+        let text = format!("the batch has more than {} messages", edge.batch_items);
+        return Err(refused(Error::client(Code::BatchTooLong, text), settings));
+    }
+    if payloads.is_empty() {
+        return Ok(answer::json(DONE));
+    }
+    let route = memphis.open(&station).await?;
+    let topic = topic(&route).map_err(|error| refused(error, settings))?;
+    let element = |(number, payload): (usize, Bytes)| wish.element(topic.clone(), payload, number);
+    let messages = payloads.into_iter().enumerate().map(element);
+    if settings.old {
+        return one_by_one(&route, asked, messages, wish.partition, settings).await;
+    }
+    let batch: Batch = messages.collect();
+    let items = batch.items();
+    let kept = publish(&route, asked, batch, wish.partition).await;
+    let kept = kept.map_err(|error| refused(error, settings))?;
+    if kept.failed.is_empty() {
+        return Ok(answer::json(DONE));
+    }
+    Err(some_failed(kept, items, settings))
+}
+/// As the last release did: what comes behind the first failure is not sent, and nobody is told how many came before it.
+async fn one_by_one(
+    route: &Route,
+    asked: &Asked<'_>,
+    messages: impl Iterator<Item = Message>,
+    partition: Option<u32>,
+    settings: &Settings,
+) -> Result<Response<Body>> {
+    for message in messages {
+        let kept = publish(route, asked, message.into(), partition).await;
+        let failed = match kept {
+            Ok(kept) => kept.failed.into_iter().next().map(|(_, error)| error),
+            Err(error) => Some(error),
+        };
+        let Some(error) = failed else { continue };
+        if error.fault() != Fault::Client {
+            return Err(refused(error, settings));
+        }
+        let status = Refusal::of(error.again(), Family::Station, settings.old).status();
+        let mut out = b"{\"error\":[".to_vec();
+        answer::string(&error.to_string(), &mut out);
+        out.extend_from_slice(b"],\"success\":false}");
+        return Err(Refusal::raw(status, out));
+    }
+    Ok(answer::json(DONE))
+}
+/// The documented form: each failure with its text, in the order of the batch.
+fn some_failed(mut kept: Kept, items: u32, settings: &Settings) -> Refusal {
+    let ours = kept.failed.iter().all(|(_, error)| error.fault() != Fault::Client);
+    let failed = kept.failed.len();
+    if ours && failed == items as usize {
+        // None of it is the client's fault: it is told what a single one would be told.
+        let (_, error) = kept.failed.swap_remove(0);
+        return refused(error, settings);
+    }
+    let first = kept.failed.first().map(|(_, error)| error.again());
+    let status = first.map(|error| refused(error, settings)).filter(|_| ours);
+    let mut out = b"{\"errors\":[".to_vec();
+    for (at, (_, error)) in kept.failed.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        answer::string(&error.to_string(), &mut out);
+    }
+    let sent = items as usize - failed;
+    out.extend_from_slice(format!("],\"fail\":{failed},\"sent\":{sent},\"success\":false}}").as_bytes());
+    Refusal::raw(status.map_or(StatusCode::BAD_REQUEST, |refusal| refusal.status()), out)
+}
+fn topic(route: &Route) -> std::result::Result<Topic, Error> {
+    let nothing = || Error::new(Code::Internal, Fault::Gateway, "the station takes no messages");
+    route.publish.as_ref().ok_or_else(nothing)?.topic("")
+}
+async fn publish(route: &Route, asked: &Asked<'_>, batch: Batch, partition: Option<u32>) -> std::result::Result<Kept, Error> {
+    let mut x = asked.exchange(route);
+    flow::admit(route, &mut x).await?;
+    let publish = Publish {
+        batch,
+        level: Some(Level::Stored),
+        partition,
+        scope: scope(&route.name, &asked.who.principal.id),
+    };
+    flow::publish(route, &x, publish).await?.await
+}
+fn refused(error: Error, settings: &Settings) -> Refusal {
+    Refusal::of(error, Family::Station, settings.old)
+}
+fn unsupported(settings: &Settings, text: &'static str) -> Refusal {
+    let status = if settings.old {
+        StatusCode::INTERNAL_SERVER_ERROR
+    } else {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE
+    };
+    Refusal::text(status, text)
+}
+fn content_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default()
+}
+/// Whether a single message may be of that type. What it says decides no more than that: bytes are kept.
+fn takes(headers: &HeaderMap, settings: &Settings) -> bool {
+    let said = content_type(headers);
+    let lower = said.to_ascii_lowercase();
+    let essence = lower.split(';').next().unwrap_or_default().trim();
+    let known = if settings.old {
+        said.contains("text") || said.contains("application/json") || said == "application/x-protobuf"
+    } else {
+        lower.contains("text") || lower.contains("application/json") || essence == "application/x-protobuf"
+    };
+    known || settings.types.iter().any(|kind| kind == "*" || kind.eq_ignore_ascii_case(essence))
+}
+fn takes_batch(headers: &HeaderMap, old: bool) -> bool {
+    let said = content_type(headers);
+    if old {
+        return said == "application/json";
+    }
+    let essence = said.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(kind: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if !kind.is_empty() {
+            headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+        }
+        headers
+    }
+    fn settings(old: bool, types: &[&str]) -> Settings {
+        Settings {
+            old,
+            types: types.iter().map(|kind| (*kind).to_owned()).collect(),
+            ..Settings::default()
+        }
+    }
+    #[test]
+    fn the_content_type_decides_acceptance() {
+        for (kind, today, old) in [
+            ("text", true, true),
+            ("text/html", true, true),
+            ("application/context-foo", true, true),
+            ("application/json", true, true),
+            ("application/json; charset=utf-8", true, true),
+            ("application/x-protobuf", true, true),
+            ("application/x-protobuf; v=1", true, false),
+            ("Application/JSON", true, false),
+            ("TEXT/plain", true, false),
+            ("", false, false),
+            ("application/x-www-form-urlencoded", false, false),
+            ("application/cloudevents+json", false, false),
+            ("avro/bytes", false, false),
+            ("application/octet-stream", false, false),
+        ] {
+            assert_eq!(takes(&headers(kind), &settings(false, &[])), today, "{kind}");
+            assert_eq!(takes(&headers(kind), &settings(true, &[])), old, "{kind}");
+            assert!(takes(&headers(kind), &settings(false, &["*"])));
+        }
+        let more = settings(false, &["avro/bytes"]);
+        assert!(takes(&headers("Avro/Bytes; v=1"), &more) && !takes(&headers("avro/other"), &more));
+        for (kind, today, old) in [
+            ("application/json", true, true),
+            ("application/json; charset=utf-8", true, false),
+            ("text/plain", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(
+                (takes_batch(&headers(kind), false), takes_batch(&headers(kind), true)),
+                (today, old),
+                "{kind}"
+            );
+        }
+    }
+    #[test]
+    fn failures_of_a_batch_are_told_in_the_documented_form() {
+        let text = "Schema validation has failed: jsonschema: '' does not validate with file:///tidegate/123#/required: missing properties: 'field1'";
+        let mut kept = Kept::new(Level::Stored);
+        kept.failed = vec![
+            (0, Error::client(Code::SchemaViolation, text)),
+            (2, Error::client(Code::SchemaViolation, text)),
+        ];
+        let (status, kind, body) = answer::tests::told(some_failed(kept, 3, &settings(false, &[])).into_response());
+        assert_eq!((status, kind.as_str()), (400, "application/json"));
+        assert_eq!(
+            body,
+            format!("{{\"errors\":[\"{text}\",\"{text}\"],\"fail\":2,\"sent\":1,\"success\":false}}")
+        );
+        let mut kept = Kept::new(Level::Stored);
+        kept.failed = vec![(0, Error::new(Code::StorageFull, Fault::Operator, "full"))];
+        let (status, _, body) = answer::tests::told(some_failed(kept, 1, &settings(false, &[])).into_response());
+        assert_eq!((status, body.as_str()), (507, "{\"error\":\"full\",\"success\":false}"));
+    }
+}
