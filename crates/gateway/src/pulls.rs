@@ -306,18 +306,13 @@ impl Taken {
             name: shared.route.name.clone(),
             keeps: shared.clone(),
         };
-        let mut items = Vec::with_capacity(self.items.len());
-        let mut tokens = Vec::with_capacity(self.items.len());
-        for (item, duty) in std::mem::take(&mut self.items) {
-            match leases.park(duty, lease_for, of.clone()) {
-                Ok(token) => {
-                    tokens.push(token.clone());
-                    items.push((item, token));
-                }
-                // Others were faster.
-                Err(mut duty) => duty.settle_all(Outcome::Hold { until: Instant::now() }),
-            }
+        let (items, mut duties): (Vec<_>, Vec<_>) = std::mem::take(&mut self.items).into_iter().unzip();
+        let tokens = leases.park(&mut duties, lease_for, &of);
+        // Others were faster.
+        for mut duty in duties {
+            duty.settle_all(Outcome::Hold { until: Instant::now() });
         }
+        let items: Vec<_> = items.into_iter().zip(tokens.iter().cloned()).collect();
         let mut offered = self.offered.take().unwrap_or_else(|| shared.route.metrics.class("pull").offer(0));
         offered.more(items.len() as u64);
         Pulled {
