@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tidegate_config::{Id, Manage, ResourceKind};
 use tidegate_core::{
     clock,
-    error::{Code, Error, Result},
+    error::{Code, Error, Fault, Result},
 };
 
 const CHANGE: header::HeaderName = header::HeaderName::from_static("tidegate-change");
