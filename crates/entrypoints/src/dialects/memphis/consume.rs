@@ -62,7 +62,7 @@ pub(super) async fn batch(
     let station = memphis.station(raw, asked.who, Right::Subscribe)?;
     let edge = &memphis.ground.edge;
     let text = upload::read(body, edge.body.min(LARGEST), edge.body_pace, &mut aboard).await;
-    let text = text.map_err(refused)?;
+    let text = text.map_err(|error| Refusal::of_http(error, Family::Station, old))?;
     let kind = asked.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let wanted = Wanted::read(kind.unwrap_or_default(), &text).map_err(|text| {
         // No 500 here, not even once.

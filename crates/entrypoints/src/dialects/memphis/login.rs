@@ -80,7 +80,7 @@ pub(super) async fn refresh(
 async fn read(memphis: &Memphis, body: &mut Option<Incoming>, aboard: &mut Aboard) -> Result<Bytes> {
     let edge = &memphis.ground.edge;
     let text = upload::read(body, edge.body.min(LARGEST), edge.body_pace, aboard).await;
-    text.map_err(|error| Refusal::of(error, Family::Message, memphis.settings.old))
+    text.map_err(|error| Refusal::of_http(error, Family::Message, memphis.settings.old))
 }
 fn kind(headers: &HeaderMap) -> Option<Kind<'_>> {
     headers.get(header::CONTENT_TYPE)?.to_str().ok().and_then(Kind::of)

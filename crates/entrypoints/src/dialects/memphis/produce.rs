@@ -40,7 +40,7 @@ pub(super) async fn single(
     let wish = Wish::read(asked.headers(), false, settings.old)?;
     let edge = &memphis.ground.edge;
     let payload = upload::read(body, edge.body, edge.body_pace, &mut aboard).await;
-    let payload = payload.map_err(|error| refused(error, settings))?;
+    let payload = payload.map_err(|error| Refusal::of_http(error, Family::Station, settings.old))?;
     let route = memphis.open(&station).await?;
     let topic = topic(&route).map_err(|error| refused(error, settings))?;
     let message = wish.message(topic, payload);
@@ -66,7 +66,7 @@ pub(super) async fn batch(
     let wish = Wish::read(asked.headers(), true, settings.old)?;
     let edge = &memphis.ground.edge;
     let body = upload::read(body, edge.batch_body, edge.body_pace, &mut aboard).await;
-    let body = body.map_err(|error| refused(error, settings))?;
+    let body = body.map_err(|error| Refusal::of_http(error, Family::Station, settings.old))?;
     let Some(payloads) = batch::split(&body) else {
         let status = if settings.old {
             StatusCode::INTERNAL_SERVER_ERROR
