@@ -139,16 +139,58 @@ impl Ack {
         }
         async move {
             for wait in waits {
-                let lost = |_| {
-                    Error::new(
-                        Code::LeaseLost,
-                        Fault::Gateway,
-                        "the consumer went away; the messages will come again",
-                    )
-                };
-                wait.await.map_err(lost)??;
+                wait.await.map_err(|_| lost())??;
             }
             Ok(())
+        }
+    }
+    /// [`Ack::confirm`] of many at once: what lies side by side in one home goes there as one. Tells of each, in their order.
+    pub fn confirm_each(mut acks: Vec<Self>, outcome: &Outcome) -> impl Future<Output = Vec<Result<()>>> + Send + use<> {
+        let place = |ack: &Self| ack.home.as_ref().map(|home| Arc::as_ptr(home).cast::<()>() as usize);
+        let mut order: Vec<usize> = (0..acks.len()).collect();
+        order.sort_unstable_by_key(|at| acks.get(*at).map(|ack| (place(ack), ack.base)));
+        let mut runs: Vec<oneshot::Receiver<Result<()>>> = Vec::new();
+        let mut run_of = vec![Vec::new(); acks.len()];
+        let mut open: Option<(Arc<dyn Returns>, Range<u64>)> = None;
+        let mut send = |open: &mut Option<(Arc<dyn Returns>, Range<u64>)>| {
+            let Some((home, seqs)) = open.take() else { return };
+            let (done, wait) = oneshot::channel();
+            let (outcome, done) = (outcome.clone(), Some(Done(done)));
+            home.take_back(Settled { seqs, outcome, done });
+            runs.push(wait);
+        };
+        let mut sent = 0;
+        for at in order {
+            let (Some(ack), Some(runs_of)) = (acks.get_mut(at), run_of.get_mut(at)) else {
+                continue;
+            };
+            let mut from = 0;
+            while let (Some(slots), Some(home)) = (ack.next_run(from), ack.home.clone()) {
+                from = slots.end;
+                slots.clone().for_each(|slot| ack.close(slot));
+                let seqs = ack.base + u64::from(slots.start)..ack.base + u64::from(slots.end);
+                match &mut open {
+                    Some((same, run)) if Arc::ptr_eq(same, &home) && run.end == seqs.start => run.end = seqs.end,
+                    _ => {
+                        send(&mut open);
+                        sent += 1;
+                        open = Some((home, seqs));
+                    }
+                }
+                runs_of.push(sent - 1);
+            }
+        }
+        send(&mut open);
+        async move {
+            let mut told = Vec::with_capacity(runs.len());
+            for wait in runs {
+                told.push(wait.await.unwrap_or_else(|_| Err(lost())));
+            }
+            let of = |run: &usize| match told.get(*run) {
+                Some(Ok(())) | None => Ok(()),
+                Some(Err(error)) => Err(error.again()),
+            };
+            run_of.iter().map(|runs| runs.iter().try_for_each(of)).collect()
         }
     }
     /// Moves one item's duty out, to be stored, sent elsewhere, settled later. `None` when it is settled or taken.
@@ -178,6 +220,10 @@ impl Ack {
             home.take_back(Settled { seqs, outcome, done });
         }
     }
+}
+fn lost() -> Error {
+    let text = "the consumer went away; the messages will come again";
+    Error::new(Code::LeaseLost, Fault::Gateway, text)
 }
 impl Drop for Ack {
     fn drop(&mut self) {
@@ -255,6 +301,33 @@ mod tests {
         assert!((&mut durable).now_or_never().is_none());
         home.0.lock().unwrap().clear();
         assert_eq!(durable.now_or_never().unwrap().unwrap_err().code(), Code::LeaseLost);
+    }
+    #[test]
+    fn many_go_home_in_runs_and_each_is_told() {
+        let (one, other) = (Arc::new(Home::default()), Arc::new(Home::default()));
+        let ack = |home: &Arc<Home>, seq| Ack::new(home.clone(), seq, 1);
+        let acks = vec![ack(&one, 3), ack(&other, 4), ack(&one, 1), ack(&one, 2), ack(&one, 9), Ack::none()];
+        let each = Ack::confirm_each(acks, &Outcome::Ack);
+        let seqs = |home: &Home| {
+            home.0
+                .lock()
+                .unwrap()
+                .iter()
+                .map(|settled| settled.seqs.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((seqs(&one), seqs(&other)), ([1..4, 9..10].to_vec(), [4..5].to_vec()));
+        // The last of them is lost.
+        drop(one.0.lock().unwrap().pop());
+        for home in [&one, &other] {
+            let settled = std::mem::take(&mut *home.0.lock().unwrap());
+            settled
+                .into_iter()
+                .filter_map(|settled| settled.done)
+                .for_each(|done| done.resolve(Ok(())));
+        }
+        let told: Vec<_> = each.now_or_never().unwrap().into_iter().map(|one| one.is_ok()).collect();
+        assert_eq!(told, [true, true, true, true, false, true]);
     }
     #[test]
     fn a_confirmation_resolves_without_another_call() {

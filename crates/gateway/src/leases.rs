@@ -4,7 +4,6 @@ use sha2::{Digest, Sha256};
 use std::{
     any::Any,
     collections::{BTreeSet, HashMap},
-    fmt::Write as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -81,22 +80,24 @@ impl Leases {
             most,
         })
     }
-    /// A token that nobody can guess, good at this gateway until the time is up. With too many of them the duty comes back.
-    pub fn park(&self, ack: Ack, lease_for: Duration, of: Owner) -> std::result::Result<String, Ack> {
+    /// Tokens that nobody can guess, good at this gateway until the time is up. With too many of them the last duties come back: they stay
+    /// in the list.
+    pub fn park(&self, acks: &mut Vec<Ack>, lease_for: Duration, of: &Owner) -> Vec<String> {
         let until = Instant::now() + lease_for;
         let mut parked = self.lock();
-        if parked.leases.len() >= self.most {
-            return Err(ack);
+        let room = self.most.saturating_sub(parked.leases.len()).min(acks.len());
+        let first = parked.issued + 1;
+        parked.issued += room as u64;
+        for (number, ack) in (first..).zip(acks.drain(..room)) {
+            let of = of.clone();
+            parked.leases.insert(number, Lease { ack, until, of });
+            parked.deadlines.insert((until, number));
         }
-        parked.issued += 1;
-        let number = parked.issued;
-        parked.leases.insert(number, Lease { ack, until, of });
-        parked.deadlines.insert((until, number));
-        if parked.deadlines.first() == Some(&(until, number)) {
+        if room > 0 && parked.deadlines.first() == Some(&(until, first)) {
             self.sooner.notify_waiters();
         }
         drop(parked);
-        Ok(self.token(number))
+        (first..first + room as u64).map(|number| self.token(number)).collect()
     }
     /// How many more there may be.
     pub fn room(&self) -> usize {
@@ -110,55 +111,60 @@ impl Leases {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Settles at once; the future tells when it is durable. [`Outcome::Extend`] moves the deadline, and leaves the lease.
-    pub fn settle(&self, owner: &str, token: &str, outcome: Outcome) -> impl Future<Output = Result<Verdict>> + Send + use<> {
-        let settled = self.take(owner, token, outcome);
-        async move {
-            match settled {
-                Ok(durable) => match durable.await {
-                    Ok(()) => Ok(Verdict::Ok),
-                    // The consumer went first: it comes again.
-                    Err(error) if error.code() == Code::LeaseLost => Ok(Verdict::Expired),
-                    Err(error) => Err(error),
-                },
-                Err(verdict) => Ok(verdict),
-            }
-        }
-    }
-    fn take(
-        &self,
-        owner: &str,
-        token: &str,
-        outcome: Outcome,
-    ) -> std::result::Result<impl Future<Output = Result<()>> + Send + use<>, Verdict> {
-        let number = self.number(token).ok_or(Verdict::Unknown)?;
+    /// Settles them at once, in their order; the future tells when all is durable. [`Outcome::Extend`] moves the deadline, and leaves the
+    /// lease.
+    pub fn settle(&self, owner: &str, wishes: &[(&str, Outcome)]) -> impl Future<Output = Result<Vec<Verdict>>> + Send + use<> {
         let now = Instant::now();
+        let mut verdicts = Vec::new();
+        // One after the other of the same outcome go home together.
+        let mut alike: Vec<Alike> = Vec::new();
+        let wishes: Vec<_> = wishes.iter().map(|(token, outcome)| (self.number(token), outcome)).collect();
+        let mut late = Vec::new();
         let mut parked = self.lock();
-        match parked.leases.get(&number) {
-            None => return Err(Verdict::Expired),
-            Some(lease) if *lease.of.name != *owner => return Err(Verdict::Unknown),
-            Some(_) => {}
+        for (number, outcome) in wishes {
+            let at = verdicts.len();
+            verdicts.push(match number {
+                None => Verdict::Unknown,
+                Some(number) => match parked.take(number, owner, now, outcome) {
+                    Ok(Taken::Extended) => {
+                        self.sooner.notify_waiters();
+                        Verdict::Ok
+                    }
+                    Ok(Taken::Late(lease)) => {
+                        late.push(lease);
+                        Verdict::Expired
+                    }
+                    Ok(Taken::Whole(lease)) => {
+                        match alike.last_mut() {
+                            Some(last) if last.outcome == *outcome => last.push(at, lease),
+                            _ => {
+                                let mut one = Alike::new(outcome.clone());
+                                one.push(at, lease);
+                                alike.push(one);
+                            }
+                        }
+                        Verdict::Ok
+                    }
+                    Err(verdict) => verdict,
+                },
+            });
         }
-        let late = parked.leases.get(&number).is_some_and(|lease| lease.until <= now);
-        if let Outcome::Extend(by) = outcome
-            && !late
-            && let Some(lease) = parked.leases.get_mut(&number)
-        {
-            let until = now + by;
-            let was = std::mem::replace(&mut lease.until, until);
-            // It stays here, so it is told under the lock: telling neither blocks nor comes back here.
-            let told = lease.ack.confirm(outcome);
-            parked.deadlines.remove(&(was, number));
-            parked.deadlines.insert((until, number));
-            self.sooner.notify_waiters();
-            return Ok(told);
-        }
-        let lease = parked.remove(number);
         drop(parked);
         // From here on without the lock: it runs the consumer's code.
-        match lease {
-            Some(mut lease) if !late => Ok(lease.ack.confirm(outcome)),
-            _ => Err(Verdict::Expired),
+        drop(late);
+        let settling: Vec<_> = alike.into_iter().map(Alike::settle).collect();
+        async move {
+            for (places, told, _keeps) in settling {
+                for (at, told) in places.into_iter().zip(told.await) {
+                    match (told, verdicts.get_mut(at)) {
+                        // The consumer went first: it comes again.
+                        (Err(error), Some(verdict)) if error.code() == Code::LeaseLost => *verdict = Verdict::Expired,
+                        (Err(error), _) => return Err(error),
+                        (Ok(()), _) => {}
+                    }
+                }
+            }
+            Ok(verdicts)
         }
     }
     /// Nobody got them: they go back, and no attempt is counted.
@@ -215,16 +221,14 @@ impl Leases {
     }
     /// 64 bits of number and 128 of proof, in hexadecimal.
     fn token(&self, number: u64) -> String {
-        let mut text = String::with_capacity(48);
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let proof = Sha256::new()
             .chain_update(self.secret)
             .chain_update(number.to_be_bytes())
             .finalize();
-        for byte in number.to_be_bytes().iter().chain(proof.iter().take(16)) {
-            // Writing to memory cannot fail.
-            let _never = write!(text, "{byte:02x}");
-        }
-        text
+        let bytes = number.to_be_bytes();
+        let digits = |byte: &u8| [*byte >> 4, *byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)]));
+        bytes.iter().chain(proof.iter().take(16)).flat_map(digits).collect()
     }
     fn number(&self, token: &str) -> Option<u64> {
         let number = u64::from_str_radix(token.get(..16)?, 16).ok()?;
@@ -237,7 +241,66 @@ impl Leases {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+/// What a wish to settle found.
+enum Taken {
+    Whole(Lease),
+    Late(Lease),
+    Extended,
+}
+/// Leases that share an outcome.
+struct Alike {
+    outcome: Outcome,
+    places: Vec<usize>,
+    acks: Vec<Ack>,
+    keeps: Vec<Arc<dyn Any + Send + Sync>>,
+}
+impl Alike {
+    fn new(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            places: Vec::new(),
+            acks: Vec::new(),
+            keeps: Vec::new(),
+        }
+    }
+    fn push(&mut self, at: usize, lease: Lease) {
+        self.places.push(at);
+        self.acks.push(lease.ack);
+        if self.keeps.last().is_none_or(|last| !Arc::ptr_eq(last, &lease.of.keeps)) {
+            self.keeps.push(lease.of.keeps);
+        }
+    }
+    #[expect(clippy::type_complexity, reason = "named where it is taken apart")]
+    fn settle(
+        self,
+    ) -> (
+        Vec<usize>,
+        impl Future<Output = Vec<Result<()>>> + Send + use<>,
+        Vec<Arc<dyn Any + Send + Sync>>,
+    ) {
+        (self.places, Ack::confirm_each(self.acks, &self.outcome), self.keeps)
+    }
+}
 impl Parked {
+    /// It is no lease any more, unless it is extended.
+    fn take(&mut self, number: u64, owner: &str, now: Instant, outcome: &Outcome) -> std::result::Result<Taken, Verdict> {
+        let lease = self.leases.get_mut(&number).ok_or(Verdict::Expired)?;
+        if *lease.of.name != *owner {
+            return Err(Verdict::Unknown);
+        }
+        let late = lease.until <= now;
+        if let (Outcome::Extend(by), false) = (outcome, late) {
+            let until = now + *by;
+            let was = std::mem::replace(&mut lease.until, until);
+            // It stays here, so it is told under the lock: telling neither blocks nor comes back here.
+            lease.ack.settle_all(outcome.clone());
+            self.deadlines.remove(&(was, number));
+            self.deadlines.insert((until, number));
+            return Ok(Taken::Extended);
+        }
+        let lease = self.remove(number).ok_or(Verdict::Expired)?;
+        Ok(if late { Taken::Late(lease) } else { Taken::Whole(lease) })
+    }
     fn remove(&mut self, number: u64) -> Option<Lease> {
         let lease = self.leases.remove(&number)?;
         self.deadlines.remove(&(lease.until, number));
@@ -282,23 +345,29 @@ mod tests {
             keeps: Arc::new(()),
         }
     }
+    fn park(leases: &Leases, ack: Ack, lease_for: Duration, of: Owner) -> Option<String> {
+        leases.park(&mut vec![ack], lease_for, &of).pop()
+    }
+    async fn settle(leases: &Leases, owner: &str, token: &str, outcome: Outcome) -> Verdict {
+        leases.settle(owner, &[(token, outcome)]).await.unwrap()[0]
+    }
     const SECONDS: Duration = Duration::from_secs(30);
     const BACK: Outcome = Outcome::Requeue { after: None };
 
     #[tokio::test(start_paused = true)]
     async fn settled_once_and_only_by_its_owner() {
         let (leases, home) = house(10, true);
-        let token = leases.park(Ack::new(home.clone(), 7, 1), SECONDS, owner("orders")).unwrap();
-        assert_eq!(leases.settle("other", &token, Outcome::Ack).await.unwrap(), Verdict::Unknown);
-        assert_eq!(leases.settle("orders", &token, Outcome::Ack).await.unwrap(), Verdict::Ok);
-        assert_eq!(leases.settle("orders", &token, Outcome::Ack).await.unwrap(), Verdict::Expired);
+        let token = park(&leases, Ack::new(home.clone(), 7, 1), SECONDS, owner("orders")).unwrap();
+        assert_eq!(settle(&leases, "other", &token, Outcome::Ack).await, Verdict::Unknown);
+        assert_eq!(settle(&leases, "orders", &token, Outcome::Ack).await, Verdict::Ok);
+        assert_eq!(settle(&leases, "orders", &token, Outcome::Ack).await, Verdict::Expired);
         assert_eq!(*home.told.lock().unwrap(), [(7, Outcome::Ack)]);
     }
     #[tokio::test(start_paused = true)]
     async fn tokens_cannot_be_guessed_or_changed() {
         let (leases, home) = house(10, true);
         let (other, _) = house(10, true);
-        let token = leases.park(Ack::new(home, 0, 1), SECONDS, owner("a")).unwrap();
+        let token = park(&leases, Ack::new(home, 0, 1), SECONDS, owner("a")).unwrap();
         assert_eq!(token.len(), 48);
         let mut bad = vec![
             String::new(),
@@ -314,37 +383,29 @@ mod tests {
         }
         bad.push(other.token(1));
         for bad in bad {
-            assert_eq!(leases.settle("a", &bad, Outcome::Ack).await.unwrap(), Verdict::Unknown, "{bad}");
+            assert_eq!(settle(&leases, "a", &bad, Outcome::Ack).await, Verdict::Unknown, "{bad}");
         }
         assert_eq!(leases.len(), 1);
     }
     #[tokio::test(start_paused = true)]
     async fn what_is_late_goes_back_and_its_token_is_expired() {
         let (leases, home) = house(10, true);
-        let park = |seq, secs| {
-            leases
-                .park(Ack::new(home.clone(), seq, 1), Duration::from_secs(secs), owner("a"))
-                .unwrap()
-        };
+        let park = |seq, secs| super::tests::park(&leases, Ack::new(home.clone(), seq, 1), Duration::from_secs(secs), owner("a")).unwrap();
         let (long, short) = (park(0, 60), park(1, 10));
         let began = Instant::now();
         assert_eq!(leases.expired().await, 1);
         assert_eq!(began.elapsed().as_secs(), 10);
         assert_eq!(*home.told.lock().unwrap(), [(1, BACK)]);
-        assert_eq!(leases.settle("a", &short, Outcome::Ack).await.unwrap(), Verdict::Expired);
+        assert_eq!(settle(&leases, "a", &short, Outcome::Ack).await, Verdict::Expired);
         tokio::time::advance(Duration::from_secs(50)).await;
         // Late, though nobody has swept.
-        assert_eq!(leases.settle("a", &long, Outcome::Ack).await.unwrap(), Verdict::Expired);
+        assert_eq!(settle(&leases, "a", &long, Outcome::Ack).await, Verdict::Expired);
         assert_eq!(*home.told.lock().unwrap(), [(1, BACK), (0, BACK)]);
     }
     #[tokio::test(start_paused = true)]
     async fn a_sooner_deadline_is_seen_while_a_later_one_is_waited_for() {
         let (leases, home) = house(10, true);
-        let park = |seq, secs| {
-            leases
-                .park(Ack::new(home.clone(), seq, 1), Duration::from_secs(secs), owner("a"))
-                .unwrap()
-        };
+        let park = |seq, secs| super::tests::park(&leases, Ack::new(home.clone(), seq, 1), Duration::from_secs(secs), owner("a")).unwrap();
         let began = Instant::now();
         let _long = park(0, 600);
         let (late, _) = tokio::join!(leases.expired(), async { park(1, 5) });
@@ -353,9 +414,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn extending_moves_the_deadline_either_way() {
         let (leases, home) = house(10, true);
-        let token = leases.park(Ack::new(home.clone(), 0, 1), SECONDS, owner("a")).unwrap();
+        let token = park(&leases, Ack::new(home.clone(), 0, 1), SECONDS, owner("a")).unwrap();
         let by = Duration::from_mins(10);
-        assert_eq!(leases.settle("a", &token, Outcome::Extend(by)).await.unwrap(), Verdict::Ok);
+        assert_eq!(settle(&leases, "a", &token, Outcome::Extend(by)).await, Verdict::Ok);
         let began = Instant::now();
         assert_eq!(leases.expired().await, 1);
         assert_eq!(began.elapsed(), by);
@@ -364,10 +425,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn their_number_is_bounded_and_undone_ones_count_no_attempt() {
         let (leases, home) = house(2, true);
-        let park = |seq| leases.park(Ack::new(home.clone(), seq, 1), SECONDS, owner("a"));
+        let park = |seq| super::tests::park(&leases, Ack::new(home.clone(), seq, 1), SECONDS, owner("a"));
         let tokens = vec![park(0).unwrap(), park(1).unwrap()];
         assert_eq!(leases.room(), 0);
-        assert!(park(2).is_err());
+        assert!(park(2).is_none());
         leases.undo(&tokens);
         assert!(leases.is_empty());
         let told = home.told.lock().unwrap().clone();
@@ -379,16 +440,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_owner_that_goes_gives_back_its_own() {
         let (leases, home) = house(10, true);
-        let _mine = leases.park(Ack::new(home.clone(), 0, 1), SECONDS, owner("a")).unwrap();
-        let other = leases.park(Ack::new(home.clone(), 1, 1), SECONDS, owner("b")).unwrap();
+        let _mine = park(&leases, Ack::new(home.clone(), 0, 1), SECONDS, owner("a")).unwrap();
+        let other = park(&leases, Ack::new(home.clone(), 1, 1), SECONDS, owner("b")).unwrap();
         leases.give_back("a");
         assert_eq!(*home.told.lock().unwrap(), [(0, BACK)]);
-        assert_eq!(leases.settle("b", &other, Outcome::Ack).await.unwrap(), Verdict::Ok);
+        assert_eq!(settle(&leases, "b", &other, Outcome::Ack).await, Verdict::Ok);
     }
     #[tokio::test(start_paused = true)]
     async fn a_settlement_that_was_lost_is_expired_not_ok() {
         let (leases, home) = house(10, false);
-        let token = leases.park(Ack::new(home, 0, 1), SECONDS, owner("a")).unwrap();
-        assert_eq!(leases.settle("a", &token, Outcome::Ack).await.unwrap(), Verdict::Expired);
+        let token = park(&leases, Ack::new(home, 0, 1), SECONDS, owner("a")).unwrap();
+        assert_eq!(settle(&leases, "a", &token, Outcome::Ack).await, Verdict::Expired);
     }
 }

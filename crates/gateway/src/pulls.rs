@@ -93,10 +93,10 @@ pub struct Parcel {
 impl Parcel {
     /// The worker has them, and says no more: they are settled as done.
     pub fn done(mut self) {
-        for token in std::mem::take(&mut self.tokens) {
-            // It acts at once; nobody waits until it is durable, for what is lost with it comes again.
-            drop(self.leases.settle(&self.owner, &token, Outcome::Ack));
-        }
+        let tokens = std::mem::take(&mut self.tokens);
+        let wishes: Vec<_> = tokens.iter().map(|token| (&**token, Outcome::Ack)).collect();
+        // It acts at once; nobody waits until it is durable, for what is lost with it comes again.
+        drop(self.leases.settle(&self.owner, &wishes));
     }
     /// They are the worker's now.
     pub fn handed_over(mut self) {
@@ -314,18 +314,13 @@ impl Taken {
             name: shared.route.name.clone(),
             keeps: shared.clone(),
         };
-        let mut items = Vec::with_capacity(self.items.len());
-        let mut tokens = Vec::with_capacity(self.items.len());
-        for (item, duty) in std::mem::take(&mut self.items) {
-            match leases.park(duty, lease_for, of.clone()) {
-                Ok(token) => {
-                    tokens.push(token.clone());
-                    items.push((item, token));
-                }
-                // Others were faster.
-                Err(mut duty) => duty.settle_all(Outcome::Hold { until: Instant::now() }),
-            }
+        let (items, mut duties): (Vec<_>, Vec<_>) = std::mem::take(&mut self.items).into_iter().unzip();
+        let tokens = leases.park(&mut duties, lease_for, &of);
+        // Others were faster.
+        for mut duty in duties {
+            duty.settle_all(Outcome::Hold { until: Instant::now() });
         }
+        let items: Vec<_> = items.into_iter().zip(tokens.iter().cloned()).collect();
         let mut offered = self.offered.take().unwrap_or_else(|| shared.route.metrics.class("pull").offer(0));
         offered.more(items.len() as u64);
         Pulled {
@@ -335,7 +330,7 @@ impl Taken {
             parcel: Parcel {
                 leases: leases.clone(),
                 tokens,
-                owner: shared.route.name.clone(),
+                owner: of.name,
             },
         }
     }

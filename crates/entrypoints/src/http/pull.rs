@@ -12,7 +12,6 @@ use super::{
     verb::Verb,
 };
 use crate::listener::Connection;
-use futures::future::join_all;
 use http::{HeaderValue, Method, Response, header, request::Parts};
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
@@ -97,12 +96,10 @@ pub(crate) async fn answer(
             let mut x = call.exchange();
             flow::admit(call.route, &mut x).await?;
             let leases = desk.pulls.leases()?;
-            // All at once, and then all are waited for: they share the log's next frame.
-            let settling = settlements.into_iter().map(|one| {
-                let verdict = leases.settle(&call.route.name, &one.lease, one.outcome);
-                async move { verdict.await.map(|verdict| (one.lease, verdict)) }
-            });
-            let verdicts: Vec<_> = join_all(settling).await.into_iter().collect::<Result<_>>()?;
+            // All at once: they share the log's next frame.
+            let wishes: Vec<_> = settlements.iter().map(|one| (&*one.lease, one.outcome.clone())).collect();
+            let told = leases.settle(&call.route.name, &wishes).await?;
+            let verdicts: Vec<_> = settlements.into_iter().map(|one| one.lease).zip(told).collect();
             let mut out = b"{".to_vec();
             settle::results(&verdicts, &mut out);
             out.extend_from_slice(b"}\n");

@@ -6,7 +6,7 @@ use crate::http::{
     settle::Settlement,
 };
 use bytes::{Bytes, BytesMut};
-use futures::future::{BoxFuture, FutureExt, join_all};
+use futures::future::{BoxFuture, FutureExt};
 use std::{sync::Arc, time::Duration};
 use tidegate_core::{
     clock::Rfc3339,
@@ -129,21 +129,19 @@ impl Worker {
             name: self.route.name.clone(),
             keeps: Arc::new(()),
         };
-        let parked = self.leases.park(duty, self.lease_for, of);
-        parked
-            .map_err(|mut duty| duty.settle_all(Outcome::Hold { until: Instant::now() }))
-            .ok()
+        let mut duties = vec![duty];
+        let mut parked = self.leases.park(&mut duties, self.lease_for, &of);
+        for mut duty in duties {
+            duty.settle_all(Outcome::Hold { until: Instant::now() });
+        }
+        parked.pop()
     }
     /// Acts at once; tells when all is durable.
     pub(super) fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'static, Result<Vec<(String, Verdict)>>> {
-        let name = &self.route.name;
-        let settling = settlements.into_iter().map(|one| {
-            let verdict = self.leases.settle(name, &one.lease, one.outcome);
-            async move { verdict.await.map(|verdict| (one.lease, verdict)) }
-        });
-        join_all(settling.collect::<Vec<_>>())
-            .map(|verdicts| verdicts.into_iter().collect())
-            .boxed()
+        let wishes: Vec<_> = settlements.iter().map(|one| (&*one.lease, one.outcome.clone())).collect();
+        let told = self.leases.settle(&self.route.name, &wishes);
+        let leases: Vec<_> = settlements.into_iter().map(|one| one.lease).collect();
+        async move { Ok(leases.into_iter().zip(told.await?).collect()) }.boxed()
     }
     /// So many more may be unsettled.
     pub(super) fn grant(&mut self, n: u32) -> Result<()> {
