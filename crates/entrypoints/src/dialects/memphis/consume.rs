@@ -170,13 +170,12 @@ fn write(item: &Received, wanted: &Wanted, clock: &mut Rfc3339, out: &mut Vec<u8
     let payload = &item.message.payload;
     out.extend_from_slice(b"{\"message\":");
     let text = simdutf8::basic::from_utf8(payload).ok().filter(|_| !wanted.base64);
-    match text {
-        Some(text) => answer::string(text, out),
-        None => {
-            out.push(b'"');
-            STANDARD.encode_append(payload, out);
-            out.push(b'"');
-        }
+    if let Some(text) = text {
+        answer::string(text, out);
+    } else {
+        out.push(b'"');
+        STANDARD.encode_append(payload, out);
+        out.push(b'"');
     }
     out.extend_from_slice(b",\"headers\":{");
     for (at, (name, value)) in sorted(&item.message.headers).into_iter().enumerate() {

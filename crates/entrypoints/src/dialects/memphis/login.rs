@@ -221,7 +221,7 @@ mod tests {
         );
         let both = asked_for("{\"token_expiry_in_minutes\":1,\"refresh_token_expiry_in_minutes\":6000000}");
         assert_eq!(both.access, Some(Duration::from_mins(1)));
-        assert_eq!(both.refresh, Some(Duration::from_mins(6_000_000)));
+        assert_eq!(both.refresh, Some(Duration::from_hours(100_000)));
         for wrong in [
             "{\"account_id\":\"1\"}",
             "{\"username\":7}",

@@ -27,13 +27,12 @@ impl Memphis {
     /// The stream of exactly that name, else of the lower-cased one.
     pub(super) fn station(&self, raw: &str, who: &Admitted, right: Right) -> Result<Station> {
         let refused = |error| Refusal::of(error, Family::Station, self.settings.old);
-        let (name, route) = match self.route(raw) {
-            Some(route) => (raw.to_owned(), Some(route)),
-            None => {
-                let name = names::station(raw).map_err(refused)?;
-                let route = self.route(&name);
-                (name, route)
-            }
+        let (name, route) = if let Some(route) = self.route(raw) {
+            (raw.to_owned(), Some(route))
+        } else {
+            let name = names::station(raw).map_err(refused)?;
+            let route = self.route(&name);
+            (name, route)
         };
         let permits = |right| self.ground.directory.permits(REALM, &who.principal, right, &name);
         let forbidden = |what: &str| {
