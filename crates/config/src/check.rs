@@ -98,6 +98,7 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
     let mut known: HashMap<[u8; 32], At> = HashMap::new();
     let (mut webhooks, mut users, mut tokens): (Vec<ReadWebhook>, _, _) = (Vec::new(), Vec::new(), Vec::new());
     let mut node: Option<(Node, At)> = None;
+    let mut published = Vec::new();
     let mut partitions = 0_u64;
     // A stream that was not read whole might capture anything.
     let mut all_streams = true;
@@ -132,7 +133,13 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
             Declares::Resource(ResourceKind::Api) => apis.push(Api::check(document, &path, mode, kinds, ledger)),
             Declares::Resource(ResourceKind::Webhook) => webhooks.push(Webhook::check(document, &path, ledger)),
             Declares::Resource(ResourceKind::Endpoint) => endpoints.push(Endpoint::check(document, &path, kinds, ledger)),
-            Declares::Resource(ResourceKind::User) => users.push(User::check(document, &path, ledger)),
+            Declares::Resource(ResourceKind::User) => {
+                let user = User::check(document, &path, ledger);
+                if let Some(entry) = user.published().and_then(|key| document.get(key)) {
+                    published.push((entry.value.at, path.key(&entry.key), user.name.clone()));
+                }
+                users.push(user);
+            }
             Declares::Resource(ResourceKind::Token) => {
                 let token = Token::check(document, &path, ledger);
                 // Else whoever removes one of them has revoked nothing.
@@ -148,6 +155,13 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
                 names.unread(document);
                 ledger.tell(no_kind(document, culprit, &path));
             }
+        }
+    }
+    if mode == Mode::Run || node.as_ref().is_some_and(|(node, _)| !node.listeners.only_this_machine()) {
+        for (at, path, name) in published {
+            let message = format!("user `{}` has what public documents print", shown(&name));
+            let fault = Fault::new(Code::PublishedCredentials, at, &path, message);
+            ledger.tell(fault.expected("a secret of your own").hint("`tidegate user add` makes one"));
         }
     }
     let of_apis = apis.iter().flat_map(|read| &read.references);

@@ -3,8 +3,9 @@ use crate::{
     diagnostic::Place,
     ledger::{Fault, Ledger},
     load::Mode,
+    memphis::{self, Memphis},
     read::{Datum, Field, Record},
-    shape::{Shape, Table, Text, key},
+    shape::{Key, Shape, Table, Text, key},
     tree::{Data, Value},
 };
 use ipnet::IpNet;
@@ -21,6 +22,8 @@ pub struct Listeners {
     pub gateway: Vec<Listener>,
     /// Management, metrics, health; none = switched off.
     pub admin: Vec<Listener>,
+    /// The Memphis dialect; none = switched off.
+    pub memphis: Vec<Memphis>,
 }
 /// One configured address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +60,8 @@ pub struct File {
     pub at: Place,
 }
 const FILES: [&str; 3] = ["certificate", "key", "client_ca"];
-const FILE: Text = Text {
-    expected: "the path of a PEM file",
+pub(crate) const FILE: Text = Text {
+    expected: "the path of a file",
     good: |text| !text.is_empty() && !text.contains('\0'),
     pattern: None,
 };
@@ -104,40 +107,61 @@ const ADDRESS: Text = Text {
     good: |text| addresses(text).is_some(),
     pattern: None,
 };
+const ADDRESS_KEY: Key = key(
+    "address",
+    Shape::Text(&ADDRESS),
+    "Where to listen; `localhost:8080` and `:8080` are 127.0.0.1 and ::1, `:0` is a free port of 127.0.0.1.",
+)
+.required()
+.example("127.0.0.1:8080");
+const INSECURE_KEY: Key = key(
+    "insecure",
+    Shape::Bool,
+    "Says that a public address without TLS is meant, as behind a proxy that does TLS.",
+)
+.default("false");
+const TLS_KEY: Key =
+    key("tls", Shape::Record(&TLS), "Certificate and key, for HTTPS.").example("{ certificate: gateway.pem, key: gateway.key }");
+const PROXIES_KEY: Key = key(
+    "trusted_proxies",
+    Shape::List {
+        of: &Shape::Text(&NETWORK),
+        min: 0,
+    },
+    "Networks of proxies in front, whose word on who is calling is believed: the PROXY protocol, `Forwarded`, `X-Forwarded-For`.",
+)
+.default("[]")
+.example("[10.0.0.0/8]");
 static LISTENER: Table = Table {
     title: "listener",
     doc: "One listening address; a bare text stands for `address`.",
+    keys: &[ADDRESS_KEY, INSECURE_KEY, TLS_KEY, PROXIES_KEY],
+};
+static MEMPHIS: Table = Table {
+    title: "memphis",
+    doc: "One address of the Memphis dialect; a bare text stands for `address`.",
     keys: &[
-        key(
-            "address",
-            Shape::Text(&ADDRESS),
-            "Where to listen; `localhost:8080` and `:8080` are 127.0.0.1 and ::1, `:0` is a free port of 127.0.0.1.",
-        )
-        .required()
-        .example("127.0.0.1:8080"),
-        key(
-            "insecure",
-            Shape::Bool,
-            "Says that a public address without TLS is meant, as behind a proxy that does TLS.",
-        )
-        .default("false"),
-        key("tls", Shape::Record(&TLS), "Certificate and key, for HTTPS.").example("{ certificate: gateway.pem, key: gateway.key }"),
-        key(
-            "trusted_proxies",
-            Shape::List {
-                of: &Shape::Text(&NETWORK),
-                min: 0,
-            },
-            "Networks of proxies in front, whose word on who is calling is believed: the PROXY protocol, `Forwarded`, `X-Forwarded-For`.",
-        )
-        .default("[]")
-        .example("[10.0.0.0/8]"),
+        ADDRESS_KEY,
+        INSECURE_KEY,
+        TLS_KEY,
+        PROXIES_KEY,
+        memphis::ACCESS_TTL,
+        memphis::REFRESH_TTL,
+        memphis::KEYS,
+        memphis::COMPATIBILITY,
+        memphis::TYPES,
+        memphis::CREATE,
     ],
 };
 const LISTENER_SHAPE: Shape = Shape::TextOr {
     text: &ADDRESS,
     key: "address",
     table: &LISTENER,
+};
+const MEMPHIS_SHAPE: Shape = Shape::TextOr {
+    text: &ADDRESS,
+    key: "address",
+    table: &MEMPHIS,
 };
 pub(crate) static LISTENERS: Table = Table {
     title: "listeners",
@@ -162,21 +186,51 @@ pub(crate) static LISTENERS: Table = Table {
             "Management, metrics and health; `[]` switches it off.",
         )
         .default(":8084"),
-        key("memphis", Shape::Later, "The Memphis dialect."),
+        key(
+            "memphis",
+            Shape::OneOrMany {
+                of: &MEMPHIS_SHAPE,
+                min: 0,
+            },
+            "The Memphis dialect; `[]` switches it off.",
+        )
+        .default("[]")
+        .example(":4444"),
         key("mqtt", Shape::Later, "MQTT."),
         key("emqx", Shape::Later, "The EMQX dialect."),
     ],
 };
 impl Listeners {
+    /// Nobody else can reach any of them.
+    pub fn only_this_machine(&self) -> bool {
+        let memphis = self.memphis.iter().map(|memphis| &memphis.listener);
+        let addresses = self
+            .gateway
+            .iter()
+            .chain(&self.admin)
+            .chain(memphis)
+            .flat_map(|listener| &listener.address);
+        addresses.into_iter().all(|address| address.ip().to_canonical().is_loopback())
+    }
     /// Reads them; what is wrong is told and the value returned is of no use then.
     pub(crate) fn check(listeners: &Record, mode: Mode, ledger: &mut Ledger) -> Self {
         Self {
-            gateway: listen(listeners, "gateway", mode, ledger),
-            admin: listen(listeners, "admin", mode, ledger),
+            gateway: plain(listeners, "gateway", mode, ledger),
+            admin: plain(listeners, "admin", mode, ledger),
+            memphis: listen(listeners, "memphis", mode, ledger, Memphis::new),
         }
     }
 }
-fn listen(listeners: &Record, name: &str, mode: Mode, ledger: &mut Ledger) -> Vec<Listener> {
+fn plain(listeners: &Record, name: &str, mode: Mode, ledger: &mut Ledger) -> Vec<Listener> {
+    listen(listeners, name, mode, ledger, |listener, _, _| listener)
+}
+fn listen<L>(
+    listeners: &Record,
+    name: &str,
+    mode: Mode,
+    ledger: &mut Ledger,
+    build: impl Fn(Listener, &Record, &mut Ledger) -> L,
+) -> Vec<L> {
     let mut out = Vec::new();
     let many = listeners.list(name).len() > 1;
     for (i, field) in listeners.list(name).iter().enumerate() {
@@ -209,13 +263,14 @@ fn listen(listeners: &Record, name: &str, mode: Mode, ledger: &mut Ledger) -> Ve
                 "add `tls`, listen on loopback behind a proxy, or say `{{ address: \"{shown}\", insecure: true }}`{or}"
             )));
         }
-        out.push(Listener {
+        let plain = Listener {
             address,
             insecure,
             tls: listener.record("tls").map(|record| tls(record, ledger)),
             trusted_proxies,
             at: ledger.place(at),
-        });
+        };
+        out.push(build(plain, listener, ledger));
     }
     out
 }
@@ -240,17 +295,21 @@ pub(crate) fn anchor(node: &mut Value, folder: &Path) {
             Data::List(items) => items.as_mut_slice(),
             _ => std::slice::from_mut(&mut entry.value),
         };
-        for tls in listeners.iter_mut().filter_map(|listener| listener.get_mut("tls")) {
+        for listener in listeners.iter_mut() {
+            beside(listener, "keys", folder);
+            let Some(tls) = listener.get_mut("tls") else { continue };
             for name in FILES {
-                let Some(value) = tls.get_mut(name).filter(|value| value.text().is_some_and(FILE.good)) else {
-                    continue;
-                };
-                if let Data::Scalar { text, plain } = &mut value.data {
-                    *text = folder.join(&*text).display().to_string();
-                    *plain = false;
-                }
+                beside(tls, name, folder);
             }
         }
+    }
+}
+/// The path under that key is relative to the folder.
+fn beside(of: &mut Value, name: &str, folder: &Path) {
+    let value = of.get_mut(name).filter(|value| value.text().is_some_and(FILE.good));
+    if let Some(Data::Scalar { text, plain }) = value.map(|value| &mut value.data) {
+        *text = folder.join(&*text).display().to_string();
+        *plain = false;
     }
 }
 fn network(text: &str) -> Option<IpNet> {

@@ -1,22 +1,30 @@
-//! A program that shows a token: for the management API.
+//! A program that shows a token: for the management API, or in the name of a user as an access key.
 use crate::{
-    ledger::{Ledger, Path},
+    ledger::{Fault, Ledger, Path},
     read,
-    shape::{DESCRIPTION, KIND_DOC, LABELS, META, NAME_KEY, STATUS, Shape, Table, Text, key},
+    shape::{DESCRIPTION, KIND_DOC, LABELS, META, NAME, NAME_KEY, STATUS, Shape, Table, Text, key},
     tree::Value,
     user::{MANAGE, Manage, manage},
 };
 use std::sync::Arc;
-use tidegate_core::clock::parse_rfc3339;
+use tidegate_core::{clock::parse_rfc3339, error::Code};
 
+/// What a token is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grants {
+    /// The management API, so far.
+    Manage(Manage),
+    /// What the user of that name may do with topics: an access key, shown as `NAME:SECRET`.
+    User(Arc<str>),
+}
 /// One token, checked. The token itself is nowhere: only its hash is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// Unique among tokens.
     pub name: Arc<str>,
-    /// What may be managed with it.
-    pub manage: Manage,
-    /// SHA-256 of the whole text of the token. It holds 256 random bits, so its hash gives nothing away.
+    /// What it is good for.
+    pub grants: Grants,
+    /// SHA-256 of the whole text of the token, or of the secret of an access key. It holds 256 random bits, so its hash gives nothing away.
     pub sha256: [u8; 32],
     /// From then on it is worth nothing: microseconds since the epoch.
     pub expires: Option<i64>,
@@ -38,7 +46,7 @@ const TIME: Text = Text {
 };
 pub(crate) static TOKEN: Table = Table {
     title: "token",
-    doc: "Lets a program use the management API. `tidegate token add` makes one and shows it once; kept is its hash.",
+    doc: "Lets a program use the management API, or act for a user. `tidegate token add` makes one and shows it once; kept is its hash.",
     keys: &[
         key(
             "kind",
@@ -52,13 +60,17 @@ pub(crate) static TOKEN: Table = Table {
         NAME_KEY.example("ci"),
         DESCRIPTION,
         LABELS,
-        key("manage", MANAGE, "How far it may manage this node, as with a user.")
-            .required()
-            .example("operator"),
+        key("manage", MANAGE, "How far it may manage this node, as with a user; this or `user`.").example("operator"),
+        key(
+            "user",
+            Shape::Text(&NAME),
+            "An access key: whoever shows it, as `NAME:SECRET`, may do with topics what that user may. For clients that cannot log in.",
+        )
+        .example("alice"),
         key(
             "sha256",
             Shape::Text(&SHA256),
-            "The SHA-256 of the token, in hexadecimal digits. The API makes token and hash if it is left out.",
+            "The SHA-256 of the token, or of the secret of an access key, in hexadecimal digits. The API makes token and hash if it is left out.",
         )
         .required()
         .example("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
@@ -73,9 +85,14 @@ impl Token {
     /// Reads one; what is wrong is told and the value returned is of no use then.
     pub(crate) fn check(value: &Value, path: &Path, ledger: &mut Ledger) -> Self {
         let token = read::table(&TOKEN, value, path, ledger);
+        if token.field("manage").is_some() == token.field("user").is_some() {
+            let fault = Fault::new(Code::BadValue, value.at, path, "a token is for the management API or for a user");
+            ledger.tell(fault.expected("`manage` or `user`, one of the two"));
+        }
+        let user = token.maybe_text("user").map(|user| Grants::User(user.into()));
         Self {
             name: token.text("name").into(),
-            manage: manage(&token).unwrap_or(Manage::Viewer),
+            grants: user.unwrap_or_else(|| Grants::Manage(manage(&token).unwrap_or(Manage::Viewer))),
             sha256: digest(token.text("sha256")).unwrap_or_default(),
             expires: parse_rfc3339(token.text("expires")),
         }

@@ -1,6 +1,6 @@
-//! Somebody who logs in with a password.
+//! Somebody who logs in with a password or a connection token.
 use crate::{
-    ledger::{Ledger, Path},
+    ledger::{Fault, Ledger, Path},
     read::{self, Field, Record},
     secret::Secret,
     shape::{DESCRIPTION, KIND_DOC, LABELS, META, NAME_KEY, STATUS, Shape, Table, Text, key},
@@ -8,15 +8,17 @@ use crate::{
     tree::Value,
 };
 use std::sync::Arc;
-use tidegate_core::{directory::Right, filter::Filter};
+use tidegate_core::{directory::Right, error::Code, filter::Filter};
 
 /// One user, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// Unique among users.
     pub name: Arc<str>,
-    /// The hash of the password, in the form that starts with `$argon2`.
-    pub password: Secret,
+    /// The hash of the password, in the form that starts with `$argon2`. It has one of the two, or both.
+    pub password: Option<Secret>,
+    /// The same of what it shows instead where a client has connection tokens.
+    pub connection_token: Option<Secret>,
     /// What may be managed; `None` = nothing.
     pub manage: Option<Manage>,
     /// What may be done with topics; empty = nothing.
@@ -60,6 +62,8 @@ pub(crate) const MANAGE: Shape = Shape::Choice {
     now: &["viewer", "operator", "admin"],
     later: &[],
 };
+/// Hashes that stand in the demo: whoever copies them lets everybody in.
+const PUBLISHED: &[&str] = &["$argon2id$v=19$m=19456,t=2,p=1$Swp3yIJ/kJS24mpM+mAp/Q$2r5yn5TZWDeFHxqnXBD+hS9/HnhJgqkcLI+XfETYY1I"];
 const ARGON2: Text = Text {
     expected: "a hash that starts with `$argon2id$`, as `tidegate user add` writes it",
     good: |text| text.starts_with("$argon2") && text.len() <= 512,
@@ -67,7 +71,7 @@ const ARGON2: Text = Text {
 };
 static PASSWORD: Table = Table {
     title: "password",
-    doc: "How a user proves who it is. Only a hash is kept.",
+    doc: "What a user proves itself with. Only a hash is kept.",
     keys: &[key("argon2", Shape::Text(&ARGON2), "The hash, as `tidegate user add` makes it.").required()],
 };
 static PERMISSION: Table = Table {
@@ -102,7 +106,7 @@ static PERMISSION: Table = Table {
 };
 pub(crate) static USER: Table = Table {
     title: "user",
-    doc: "Somebody who logs in with a password.",
+    doc: "Somebody who logs in with a password or a connection token.",
     keys: &[
         key(
             "kind",
@@ -116,14 +120,18 @@ pub(crate) static USER: Table = Table {
         NAME_KEY.example("alice"),
         DESCRIPTION,
         LABELS,
-        key("password", Shape::Record(&PASSWORD), "How the user proves who it is.")
-            .required()
-            .example("{ argon2: \"$argon2id$…\" }"),
+        key(
+            "password",
+            Shape::Record(&PASSWORD),
+            "How the user proves who it is; with or without a connection token beside it.",
+        )
+        .example("{ argon2: \"$argon2id$…\" }"),
         key(
             "connection_token",
-            Shape::Later,
-            "A token of the Memphis dialect instead of a password.",
-        ),
+            Shape::Record(&PASSWORD),
+            "What the user shows instead of a password to the Memphis dialect; as secret as one.",
+        )
+        .example("{ argon2: \"$argon2id$…\" }"),
         key(
             "manage",
             MANAGE,
@@ -150,13 +158,28 @@ impl User {
     /// Reads one; what is wrong is told and the value returned is of no use then.
     pub(crate) fn check(value: &Value, path: &Path, ledger: &mut Ledger) -> Self {
         let user = read::table(&USER, value, path, ledger);
-        let password = user.record("password").map_or("", |password| password.text("argon2"));
+        let proof = |name: &str| user.record(name).map(|hash| Secret::new(hash.text("argon2")));
+        if user.field("password").or(user.field("connection_token")).is_none() {
+            let fault = Fault::new(Code::MissingKey, value.at, path, "nothing says how the user proves who it is");
+            ledger.tell(
+                fault
+                    .expected("`password`, `connection_token` or both")
+                    .hint("`tidegate user add` makes them"),
+            );
+        }
         Self {
             name: user.text("name").into(),
-            password: Secret::new(password),
+            password: proof("password"),
+            connection_token: proof("connection_token"),
             manage: manage(&user),
             permissions: user.list("permissions").iter().filter_map(Field::record).map(permission).collect(),
         }
+    }
+    /// What it has that public documents print.
+    pub(crate) fn published(&self) -> Option<&'static str> {
+        let known = |secret: &Option<Secret>| secret.as_ref().is_some_and(|secret| PUBLISHED.contains(&secret.expose()));
+        let all = [("password", &self.password), ("connection_token", &self.connection_token)];
+        all.into_iter().find(|(_, secret)| known(secret)).map(|(key, _)| key)
     }
 }
 pub(crate) fn manage(of: &Record) -> Option<Manage> {

@@ -1,23 +1,29 @@
 //! Who is who, and how far each may manage the node. Tokens are known by their hashes, users by theirs: neither can be read back.
 mod attempts;
 pub mod password;
+pub mod sessions;
+pub mod signing;
 pub mod token;
+mod verified;
 
 use arc_swap::ArcSwap;
 use attempts::Attempts;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     hash::{BuildHasher, RandomState},
     net::IpAddr,
     sync::Arc,
 };
-use tidegate_config::{Manage, Token, User};
+use tidegate_config::{Grants, Manage, Token, User};
 use tidegate_core::{
     clock,
     directory::Right,
     error::{Code, Error, Fault, Result, Retry},
+    exchange::Principal,
+    sessions::Admitted,
 };
 use tokio::sync::Semaphore;
+use verified::Verified;
 
 /// Somebody who was identified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,10 +37,19 @@ pub struct Caller {
     /// Changes with what it showed.
     pub id: Arc<str>,
 }
+/// What a user proves itself with.
+#[derive(Clone, Copy)]
+pub enum Proof<'a> {
+    /// Its password.
+    Password(&'a [u8]),
+    /// Its connection token.
+    ConnectionToken(&'a [u8]),
+}
 /// Tokens and users, as of the world of this moment.
 pub struct Access {
     now: ArcSwap<Table>,
     attempts: Arc<Attempts>,
+    verified: Arc<Verified>,
     seed: RandomState,
     /// A password costs 19 MiB and some 20 ms: a crowd that logs in waits in line.
     hashing: Arc<Semaphore>,
@@ -42,17 +57,26 @@ pub struct Access {
 #[derive(Default)]
 struct Table {
     tokens: HashMap<[u8; 32], Token>,
+    /// Access keys, by their names.
+    keys: HashMap<Arc<str>, Token>,
     users: HashMap<Arc<str>, User>,
-    /// What [`Caller::id`] may be.
-    known: HashSet<Arc<str>>,
+    /// What [`Caller::id`] may be, and the user it is or stands for.
+    known: HashMap<Arc<str>, Option<Arc<str>>>,
+    /// Rises with every table.
+    revision: u64,
 }
 /// Another one as soon as its secret or its rights change; says nothing of the secret.
 fn token_id(seed: &RandomState, token: &Token) -> Arc<str> {
-    let mark = seed.hash_one((token.sha256, token.manage.as_str(), token.expires));
+    let grants = match &token.grants {
+        Grants::Manage(manage) => manage.as_str(),
+        Grants::User(user) => user,
+    };
+    let mark = seed.hash_one((token.sha256, grants, token.expires));
     format!("token {} {mark:016x}", token.name).into()
 }
 fn user_id(seed: &RandomState, user: &User) -> Arc<str> {
-    let mark = seed.hash_one((user.password.expose(), user.manage.map(Manage::as_str)));
+    let text = |secret: &Option<tidegate_config::Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+    let mark = seed.hash_one((text(&user.password), text(&user.connection_token), user.manage.map(Manage::as_str)));
     format!("user {} {mark:016x}", user.name).into()
 }
 impl Access {
@@ -61,20 +85,38 @@ impl Access {
         Self {
             now: ArcSwap::default(),
             attempts: Arc::new(Attempts::new(failures)),
+            verified: Arc::default(),
             seed: RandomState::new(),
             hashing: Arc::new(Semaphore::new(2)),
         }
     }
     /// From now on these, and no others.
     pub(crate) fn set(&self, users: &[User], tokens: &[Token]) {
-        self.now.store(Arc::new(Table {
-            tokens: tokens.iter().map(|token| (token.sha256, token.clone())).collect(),
-            users: users.iter().map(|user| (user.name.clone(), user.clone())).collect(),
-            known: {
-                let tokens = tokens.iter().map(|token| token_id(&self.seed, token));
-                tokens.chain(users.iter().map(|user| user_id(&self.seed, user))).collect()
-            },
-        }));
+        let users: HashMap<_, _> = users.iter().map(|user| (user.name.clone(), user.clone())).collect();
+        let mut table = Table {
+            known: users
+                .values()
+                .map(|user| (user_id(&self.seed, user), Some(user.name.clone())))
+                .collect(),
+            revision: self.now.load().revision + 1,
+            ..Table::default()
+        };
+        for token in tokens {
+            match &token.grants {
+                Grants::Manage(_) => {
+                    table.tokens.insert(token.sha256, token.clone());
+                    table.known.insert(token_id(&self.seed, token), None);
+                }
+                // Without its user it opens nothing.
+                Grants::User(user) if users.contains_key(user) => {
+                    table.keys.insert(token.name.clone(), token.clone());
+                    table.known.insert(token_id(&self.seed, token), Some(user.clone()));
+                }
+                Grants::User(_) => {}
+            }
+        }
+        table.users = users;
+        self.now.store(Arc::new(table));
     }
     /// Who shows this token. One that is wrong, expired or revoked is told alike.
     pub fn bearer(&self, token: &str) -> Result<Caller> {
@@ -86,15 +128,66 @@ impl Access {
         let found = table.tokens.get(&token::digest(token));
         let good = found.filter(|token| token.expires.is_none_or(|expires| clock::now_us() < expires));
         let token = good.ok_or_else(|| unknown("the token is wrong, expired or revoked"))?;
+        let manage = match &token.grants {
+            Grants::Manage(manage) => Some(*manage),
+            Grants::User(_) => None,
+        };
         Ok(Caller {
             who: format!("token {}", token.name),
-            manage: Some(token.manage),
+            manage,
             expires: token.expires,
             id: token_id(&self.seed, token),
         })
     }
-    /// Whose name and password these are. A name that is not there takes as long as a wrong password. Cancel-safe.
+    /// Who shows this access key.
+    pub(crate) fn access_key(&self, name: &str, secret: &str) -> Result<Admitted> {
+        let table = self.now.load();
+        let good = |token: &&Token| {
+            // Both are hashes: how long the look takes tells nothing about the secret.
+            token.sha256 == token::digest(secret) && token.expires.is_none_or(|expires| clock::now_us() < expires)
+        };
+        let token = table.keys.get(name).filter(good);
+        let token = token.ok_or_else(|| unknown("the access key is wrong, expired or revoked"))?;
+        Ok(Admitted {
+            principal: Principal {
+                id: token_id(&self.seed, token),
+                application: None,
+            },
+            expires: token.expires,
+        })
+    }
+    /// Whose name and password these are, see [`Access::prove`].
     pub async fn password(&self, name: &str, password: &[u8], from: IpAddr) -> Result<Caller> {
+        let user = self.prove(name, Proof::Password(password), from).await?;
+        Ok(Caller {
+            who: format!("user {}", user.name),
+            manage: user.manage,
+            expires: None,
+            id: user_id(&self.seed, &user),
+        })
+    }
+    /// Who has that name and proves it. A name that is not there takes as long as a wrong password. Failures are limited, successes are not,
+    /// and one is remembered for a moment. Cancel-safe: a failed attempt counts all the same.
+    pub(crate) async fn prove(&self, name: &str, proof: Proof<'_>, from: IpAddr) -> Result<User> {
+        let user = self.now.load().users.get(name).cloned();
+        let (shown, kept) = match proof {
+            Proof::Password(shown) => (shown, user.as_ref().and_then(|user| user.password.as_ref())),
+            Proof::ConnectionToken(shown) => (shown, user.as_ref().and_then(|user| user.connection_token.as_ref())),
+        };
+        let known = kept.is_some();
+        let hash = kept.map_or_else(password::nobodys, |hash| hash.expose().to_owned());
+        let mark = self.verified.mark(&hash, shown);
+        if !(known && self.verified.holds(&mark)) {
+            let right = self.hash(name, (shown.to_vec(), hash), known, from).await?;
+            if !right {
+                return Err(unknown("the name or the password is wrong"));
+            }
+            self.verified.keep(mark);
+        }
+        user.ok_or_else(|| unknown("the name or the password is wrong"))
+    }
+    /// Whether what was shown has that hash: off the runtime, a few at a time.
+    async fn hash(&self, name: &str, (shown, hash): (Vec<u8>, String), known: bool, from: IpAddr) -> Result<bool> {
         let allowed = || {
             self.attempts.allow(name, from).map_err(|wait| {
                 let text = format!("too many failed logins for `{}`", name.escape_debug());
@@ -102,15 +195,10 @@ impl Access {
             })
         };
         allowed()?;
-        let user = self.now.load().users.get(name).cloned();
-        let hash = user
-            .as_ref()
-            .map_or_else(password::nobodys, |user| user.password.expose().to_owned());
         let overloaded = |_| Error::new(Code::Internal, Fault::Gateway, "logins are closed");
         let turn = self.hashing.clone().acquire_owned().await.map_err(overloaded)?;
         // Those before in the line may have used up what was allowed.
         allowed()?;
-        let (shown, known) = (password.to_vec(), user.is_some());
         let (attempts, called) = (self.attempts.clone(), name.to_owned());
         let hashing = tokio::task::spawn_blocking(move || {
             let right = password::is(&shown, &hash) && known;
@@ -123,32 +211,58 @@ impl Access {
             drop(turn);
             right
         });
-        let right = hashing
+        hashing
             .await
-            .map_err(|error| Error::new(Code::Internal, Fault::Gateway, "a login ended early").because(error))?;
-        let user = user.filter(|_| right).ok_or_else(|| unknown("the name or the password is wrong"))?;
-        Ok(Caller {
-            who: format!("user {}", user.name),
-            manage: user.manage,
-            expires: None,
-            id: user_id(&self.seed, &user),
-        })
+            .map_err(|error| Error::new(Code::Internal, Fault::Gateway, "a login ended early").because(error))
+    }
+    /// Whether a user has what public documents print, although this node is not for a try on one machine.
+    pub async fn refuse_published(users: &[User]) -> Result<()> {
+        let hashes = |user: &User| [user.password.clone(), user.connection_token.clone()];
+        let shown: Vec<_> = users
+            .iter()
+            .filter(|user| &*user.name == PUBLISHED.0)
+            .flat_map(hashes)
+            .flatten()
+            .collect();
+        let looking = tokio::task::spawn_blocking(move || shown.iter().any(|hash| password::is(PUBLISHED.1, hash.expose())));
+        if looking.await.unwrap_or(false) {
+            let text = format!("user `{}` has the password or connection token of public documents", PUBLISHED.0);
+            return Err(Error::new(Code::PublishedCredentials, Fault::Operator, text)
+                .with_hint("`tidegate user add` makes one of your own; `tidegate dev` on loopback is for a try"));
+        }
+        Ok(())
     }
     /// Whether whoever was identified so is still what it was.
     pub fn knows(&self, id: &str, expires: Option<i64>) -> bool {
         let current = expires.is_none_or(|expires| clock::now_us() < expires);
-        current && self.now.load().known.contains(id)
+        current && self.now.load().known.contains_key(id)
     }
-    /// Whether a user may do that with a topic or filter.
-    pub(crate) fn permits(&self, user: &str, right: Right, name: &str) -> bool {
+    /// Whether whoever was identified so may do that with a topic or filter.
+    pub(crate) fn permits(&self, id: &str, right: Right, name: &str) -> bool {
         let table = self.now.load();
-        let Some(user) = table.users.get(user) else { return false };
+        let user = table.known.get(id).and_then(Option::as_ref).and_then(|user| table.users.get(user));
         let covers = |permission: &tidegate_config::Permission| {
             permission.allow.contains(&right) && permission.topics.iter().any(|filter| filter.covers(name))
         };
-        user.permissions.iter().any(covers)
+        user.is_some_and(|user| user.permissions.iter().any(covers))
+    }
+    /// Changes with every change of a user or token.
+    pub(crate) fn revision(&self) -> u64 {
+        self.now.load().revision
+    }
+    /// As of now, with that revision.
+    pub(crate) fn users(&self) -> (Vec<(User, Principal)>, u64) {
+        let table = self.now.load();
+        let principal = |user: &User| Principal {
+            id: user_id(&self.seed, user),
+            application: None,
+        };
+        let users = table.users.values().map(|user| (user.clone(), principal(user)));
+        (users.collect(), table.revision)
     }
 }
+/// What the documents of another product log in with.
+const PUBLISHED: (&str, &[u8]) = ("root", b"memphis");
 fn unknown(why: &'static str) -> Error {
     Error::client(Code::Unauthorized, why)
         .with_hint("send `Authorization: Bearer tgt_…`; the first token lies in `admin-token` in the data folder")
@@ -167,7 +281,8 @@ mod tests {
         let (text, sha256) = token::make().unwrap();
         let alice = User {
             name: "alice".into(),
-            password: Secret::new(password::hash("secret").unwrap()),
+            password: Some(Secret::new(password::hash("secret").unwrap())),
+            connection_token: None,
             manage: Some(Manage::Viewer),
             permissions: vec![tidegate_config::Permission {
                 topics: vec![tidegate_core::filter::Filter::new("orders/#").unwrap()],
@@ -176,7 +291,7 @@ mod tests {
         };
         let token = |name: &str, sha256, expires| Token {
             name: name.into(),
-            manage: Manage::Operator,
+            grants: Grants::Manage(Manage::Operator),
             sha256,
             expires,
         };
@@ -195,9 +310,10 @@ mod tests {
     }
     #[tokio::test]
     async fn a_password_is_known_and_guessing_is_slowed() {
-        let (access, _) = access();
-        let caller = access.password("alice", b"secret", HERE).await.unwrap();
+        let (known, _) = access();
+        let caller = known.password("alice", b"secret", HERE).await.unwrap();
         assert_eq!((&*caller.who, caller.manage), ("user alice", Some(Manage::Viewer)));
+        let (access, _) = access();
         for name in ["alice", "nobody"] {
             for _ in 0..3 {
                 assert_eq!(access.password(name, b"guess", HERE).await.unwrap_err().code(), Code::Unauthorized);
@@ -206,6 +322,18 @@ mod tests {
             assert_eq!(told.code(), Code::TooManyAttempts);
             assert!(matches!(told.retry(), Retry::After(_)));
         }
+    }
+    /// What others guess does not keep out who has just proved itself; a change of the password does.
+    #[tokio::test]
+    async fn who_proved_itself_a_moment_ago_need_not_wait() {
+        let (access, _) = access();
+        access.password("alice", b"secret", HERE).await.unwrap();
+        for _ in 0..3 {
+            access.password("alice", b"guess", HERE).await.unwrap_err();
+        }
+        access.password("alice", b"secret", HERE).await.unwrap();
+        access.set(&[], &[]);
+        assert!(access.password("alice", b"secret", HERE).await.is_err());
     }
     #[tokio::test]
     async fn guessing_all_at_once_gets_nobody_further() {
@@ -236,8 +364,10 @@ mod tests {
     #[test]
     fn a_permission_covers_what_lies_within_it() {
         let (access, _) = access();
-        assert!(access.permits("alice", Right::Publish, "orders/1"));
-        assert!(!access.permits("alice", Right::Subscribe, "orders/1"));
-        assert!(!access.permits("alice", Right::Publish, "other") && !access.permits("bob", Right::Publish, "orders/1"));
+        let (users, _) = access.users();
+        let alice = &*users[0].1.id;
+        assert!(access.permits(alice, Right::Publish, "orders/1"));
+        assert!(!access.permits(alice, Right::Subscribe, "orders/1"));
+        assert!(!access.permits(alice, Right::Publish, "other") && !access.permits("alice", Right::Publish, "orders/1"));
     }
 }

@@ -50,6 +50,8 @@ pub trait Node: Send + Sync {
     fn log_level(&self) -> String;
     /// Logs that from now on.
     fn set_log_level(&self, level: &str) -> Result<()>;
+    /// Signs sessions with a new key from now on; those before it still verify. Their names, that one first. It writes a file.
+    fn rotate_signing_keys(&self) -> Result<Vec<String>>;
 }
 /// What a request may bring.
 #[derive(Clone, Copy, Debug)]

@@ -38,9 +38,9 @@ impl directory::Directory for Directory {
             let password = credentials.get("password").ok_or_else(unknown)?;
             let from = text("address").and_then(|text| text.parse().ok());
             let nowhere = IpAddr::from([0, 0, 0, 0]);
-            self.access.password(name, password, from.unwrap_or(nowhere)).await?;
+            let caller = self.access.password(name, password, from.unwrap_or(nowhere)).await?;
             Ok(Principal {
-                id: name.into(),
+                id: caller.id,
                 application: None,
             })
         })

@@ -5,6 +5,7 @@ use crate::{
     inbox::{Catcher, Inbox},
     listeners::{Bound, addresses, bind},
     memory,
+    memphis::Stations,
     observe::{
         Health, Seen,
         admin::{Admin, Board, Listening},
@@ -20,10 +21,11 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tidegate_config::{Documents, Id, Manage, Mode, ResourceKind, Threads};
+use tidegate_config::{Documents, Grants, Id, Manage, Mode, ResourceKind, Threads};
 use tidegate_control::{
-    access::{Access, token},
+    access::{Access, sessions::Sessions, token},
     api::{Api, Door as Gate},
+    directory::Directory,
     registry::{Parts, Read, Refused, Registry, What, When, Wish},
     store::{Author, Sqlite},
 };
@@ -38,6 +40,7 @@ use tidegate_endpoints::{
     local::{Captures, go_live},
 };
 use tidegate_entrypoints::{
+    dialects::memphis::Ground as StationGround,
     http::{
         call::{Pace, Settings},
         flight::Flight,
@@ -66,6 +69,8 @@ pub(crate) struct Node {
     pub(crate) gateway: Vec<SocketAddr>,
     /// Where the admin listener listens.
     pub(crate) admin: Vec<SocketAddr>,
+    /// Where the Memphis dialect listens.
+    pub(crate) memphis: Vec<SocketAddr>,
     /// The first of either speaks TLS.
     pub(crate) secure: [bool; 2],
     /// The demo has a catcher.
@@ -83,6 +88,7 @@ pub(crate) struct Node {
     _clock: Task,
     _follow: Task,
     _alarms: Task,
+    _signing: Task,
     serving: Vec<Task>,
     admin_serving: Vec<Task>,
     /// Of the listeners that speak TLS.
@@ -150,6 +156,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::default());
     let access = Arc::new(Access::new(node.limits.failed_logins));
+    let strict = mode == Mode::Run || !node.listeners.only_this_machine();
     let caps = memory::caps(&node, rlimit::connections(node.limits.connections));
     let limits = Limits {
         connections: caps.connections,
@@ -163,11 +170,15 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     // Both are bound before anything else is done, so that a busy port costs nothing; the admin one answers from here on.
     let admin_listeners = bind(&node.listeners.admin, "listeners.admin", manners);
     let gateway_listeners = bind(&node.listeners.gateway, "listeners.gateway", manners);
-    let (gateway_listeners, admin_listeners) = match (gateway_listeners, admin_listeners) {
-        (Ok(gateway), Ok(admin)) => (gateway, admin),
-        (gateway, admin) => return Err(Failures(gateway.err().into_iter().chain(admin.err()).collect())),
+    let stations = Stations::bind(&node.listeners.memphis, manners);
+    let (gateway_listeners, admin_listeners, stations) = match (gateway_listeners, admin_listeners, stations) {
+        (Ok(gateway), Ok(admin), Ok(stations)) => (gateway, admin, stations),
+        (gateway, admin, stations) => {
+            let failures = gateway.err().into_iter().chain(admin.err()).chain(stations.err());
+            return Err(Failures(failures.collect()));
+        }
     };
-    let bound = admin_listeners.iter().chain(&gateway_listeners);
+    let bound = admin_listeners.iter().chain(&gateway_listeners).chain(stations.bound());
     let seen = Arc::new(Seen {
         certificates: bound.filter_map(|(_, certificates)| certificates.clone()).collect(),
         ..Seen::default()
@@ -175,13 +186,14 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     let secure = [&gateway_listeners, &admin_listeners].map(|bound| bound.first().is_some_and(|(_, certificates)| certificates.is_some()));
     let admin = addresses(&admin_listeners);
     let gateway = addresses(&gateway_listeners);
-    let listening = |name: &'static str, bound: &[Bound]| {
+    let memphis: Vec<_> = stations.bound().map(|(listener, _)| listener.address()).collect();
+    let listening = |name: &'static str, bound: &mut dyn Iterator<Item = &Bound>| {
         let one = |(listener, certificates): &Bound| Listening {
             name,
             address: listener.address(),
             certificates: certificates.clone(),
         };
-        bound.iter().map(one).collect::<Vec<_>>()
+        bound.map(one).collect::<Vec<_>>()
     };
     let board = Arc::new(Board {
         health: health.clone(),
@@ -191,7 +203,13 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         levels: levels.clone(),
         webhooks: OnceLock::new(),
         inbox: OnceLock::new(),
-        listeners: [listening("gateway", &gateway_listeners), listening("admin", &admin_listeners)].concat(),
+        signing: OnceLock::new(),
+        listeners: [
+            listening("gateway", &mut gateway_listeners.iter()),
+            listening("admin", &mut admin_listeners.iter()),
+            listening("memphis", &mut stations.bound()),
+        ]
+        .concat(),
         since: clock::now_us(),
     });
     let gate = Gate {
@@ -244,12 +262,12 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         metrics: metrics.clone(),
         levels,
     };
-    let plane = Plane::new(ground, access.clone(), caps.fan_out_bytes, drain.watch());
+    let plane = Plane::new(ground, access.clone(), caps.fan_out_bytes, strict, drain.watch());
     let store = Sqlite::open(&node.data_dir.join(&node.store.sqlite), node.store.changes).await?;
     let parts = Parts {
         store: Arc::new(store),
         plane: plane.clone(),
-        access,
+        access: access.clone(),
         read,
         mode,
         kinds: kinds(),
@@ -265,16 +283,43 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     let settings = settings(&node, &caps, manners);
     let pages = if manners.page { PAGES.to_vec() } else { Vec::new() };
     let handler = Gateway::new(plane.world().clone(), flight.clone(), settings, pages, drain.watch());
-    managing.serve_messages(Gateway::new(plane.messages().clone(), flight, settings, Vec::new(), drain.watch()));
+    managing.serve_messages(Gateway::new(
+        plane.messages().clone(),
+        flight.clone(),
+        settings,
+        Vec::new(),
+        drain.watch(),
+    ));
     managing.api().ready(registry.clone());
     let threads = match node.runtime {
         Threads::Steal => Pinned::default(),
         Threads::Pinned => runtime::pinned()?,
     };
-    let serving = gateway_listeners
+    let directory = Arc::new(Directory::new(access.clone(), registry.clone()));
+    let ready = health.clone();
+    let drain_of_stations = drain.watch();
+    let ground = move |sessions: Arc<Sessions>| StationGround {
+        world: plane.stations().clone(),
+        sessions,
+        directory: directory.clone(),
+        flight: flight.clone(),
+        edge: settings,
+        drain: drain_of_stations.clone(),
+        ready: Arc::new({
+            let ready = ready.clone();
+            move || ready.is_ready().is_ok()
+        }),
+    };
+    let stations = stations
+        .open(&node.data_dir)?
+        .serve(ground, &access, (limits, &seen.memphis, &threads), &drain.watch());
+    // Said once, here.
+    let _again = board.signing.set(stations.keys);
+    let mut serving: Vec<_> = gateway_listeners
         .into_iter()
         .map(|(listener, _)| tasks::spawn(listener.serve(handler.clone(), limits, seen.gateway.clone(), drain.watch(), threads.clone())))
         .collect();
+    serving.extend(stations.tasks);
     health.ready();
     Ok(Node {
         gateway,
@@ -295,6 +340,8 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         _clock: clock,
         _follow: follow,
         _alarms: alarms,
+        _signing: stations.watch,
+        memphis,
         certificates: seen.certificates.clone(),
         _certificates: secrets::certificates::watch(seen.certificates.clone()),
         serving,
@@ -308,8 +355,9 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
 async fn first_token(registry: &Arc<Registry>, data_dir: &Path) -> std::result::Result<Option<String>, Refused> {
     let now = registry.now();
     let admin = |user: &tidegate_config::User| user.manage == Some(Manage::Admin);
-    let holds =
-        |token: &tidegate_config::Token| token.manage == Manage::Admin && token.expires.is_none_or(|expires| clock::now_us() < expires);
+    let holds = |token: &tidegate_config::Token| {
+        token.grants == Grants::Manage(Manage::Admin) && token.expires.is_none_or(|expires| clock::now_us() < expires)
+    };
     if now.checked().tokens.iter().any(holds) || now.checked().users.iter().any(admin) {
         return Ok(None);
     }

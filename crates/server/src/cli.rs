@@ -167,7 +167,7 @@ pub(crate) fn run() -> ExitCode {
         Verb::Dev { data_dir, expose, common } => {
             let mut settings = Vec::new();
             if expose {
-                for (listener, port) in [("gateway", 8080), ("admin", 8084)] {
+                for (listener, port) in [("gateway", 8080), ("admin", 8084), ("memphis", 4444)] {
                     settings.push((format!("listeners.{listener}.address"), format!("0.0.0.0:{port}")));
                     settings.push((format!("listeners.{listener}.insecure"), "true".to_owned()));
                 }
@@ -191,6 +191,7 @@ pub(crate) fn run() -> ExitCode {
                     page: demo,
                 },
                 demo,
+                root: demo && !expose,
             })
         }
         Verb::Run { config, data_dir, common } => {
@@ -202,6 +203,7 @@ pub(crate) fn run() -> ExitCode {
                 mode: Mode::Run,
                 manners: Manners::default(),
                 demo: false,
+                root: false,
             })
         }
         Verb::Check { files, output, common } => check::check(files, &common.settings, output),
@@ -252,7 +254,7 @@ fn at_node(command: impl Future<Output = Result<u8, Failure>>) -> u8 {
 /// The demo's resources, as a configuration in memory.
 fn demo_texts() -> Vec<(String, String)> {
     // Nobody balances load over a demo: Ctrl-C need not wait for one to look away.
-    let node = "shutdown: { delay: 0ms }\n";
+    let node = "shutdown: { delay: 0ms }\nlisteners: { memphis: \":4444\" }\n";
     vec![
         ("tidegate.yaml".to_owned(), node.to_owned()),
         ("demo.yaml".to_owned(), init::RESOURCES.to_owned()),

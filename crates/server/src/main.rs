@@ -10,6 +10,7 @@ mod holder;
 mod inbox;
 mod listeners;
 mod memory;
+mod memphis;
 mod observe;
 mod plane;
 mod reconcile;
@@ -19,6 +20,7 @@ mod screen;
 mod secrets;
 mod serve;
 mod watch;
+mod ways;
 mod webhooks;
 
 use std::process::ExitCode;

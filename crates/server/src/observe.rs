@@ -16,6 +16,7 @@ use tidegate_entrypoints::listener;
 pub(crate) struct Seen {
     pub(crate) gateway: Arc<listener::Seen>,
     pub(crate) admin: Arc<listener::Seen>,
+    pub(crate) memphis: Arc<listener::Seen>,
     /// Of those that speak TLS: what they prove themselves with.
     pub(crate) certificates: Vec<Arc<Certificates>>,
 }

@@ -1,10 +1,10 @@
 //! The data plane of this node as control drives it: streams, captures, endpoints, routes, and the log level.
 use crate::{
-    alarms,
     dead_letters::DeadLetters,
     deliveries::Deliveries,
     observe::logs::Levels,
     reconcile::{changes, reconcile, rules, unkeepable},
+    ways::{self, Ways},
     webhooks::{self, Webhooks},
 };
 use futures::future::BoxFuture;
@@ -13,7 +13,7 @@ use std::{
     collections::HashSet,
     sync::{Arc, Mutex as Lock, OnceLock, PoisonError, Weak},
 };
-use tidegate_config::{Api, Backend, Checked, Compatibility, HttpGet, HttpPost, Id, Include, Place, ResourceKind, Slow, Sse};
+use tidegate_config::{Checked, Id, ResourceKind};
 use tidegate_control::{
     access::Access,
     hooks::Hooks,
@@ -23,10 +23,8 @@ use tidegate_control::{
 };
 use tidegate_core::{
     drain::Watch,
-    error::{Code, Error, Result},
-    exchange::Exchange,
+    error::Result,
     filter::Filter,
-    policy::{Policy, Scope, Step},
     tasks::{self, Task},
 };
 use tidegate_endpoints::{
@@ -43,9 +41,6 @@ use tidegate_gateway::{
 use tidegate_hub::Hub;
 use tidegate_log::{Log, Stream};
 use tokio::sync::{Mutex, MutexGuard};
-
-/// What metrics call whoever reads and publishes by the management API: no resource can be called so.
-const MANAGE: &str = "$manage";
 
 /// How the stream of dead letters of another is called, unless somebody says otherwise.
 const DEAD: &str = ".dead";
@@ -64,10 +59,9 @@ pub(crate) struct Plane {
     metrics: Arc<Metrics>,
     levels: Arc<Levels>,
     world: Arc<World>,
-    /// Every stream and topic, for whoever manages this node.
-    messages: Arc<World>,
-    /// Who may use those.
-    admitted: Arc<dyn Policy>,
+    ways: Ways,
+    /// Credentials that everybody knows are refused.
+    strict: bool,
     house: Arc<House>,
     /// Moves delayed messages when they are due.
     _later: Task,
@@ -112,24 +106,6 @@ fn stops(registry: Arc<OnceLock<Weak<Registry>>>) -> OnGone {
         });
     })
 }
-/// Whoever came through the admin listener, as long as its token or user is what it was.
-struct Admitted(Arc<Access>);
-impl Policy for Admitted {
-    fn name(&self) -> &'static str {
-        "admitted"
-    }
-    fn admit<'a>(&'a self, x: &'a mut Exchange) -> Step<'a> {
-        let known = x.principal.as_ref().is_some_and(|principal| self.0.knows(&principal.id, x.expires));
-        Step::Done(
-            known
-                .then_some(())
-                .ok_or_else(|| Error::client(Code::Unauthorized, "the token is wrong, expired or revoked")),
-        )
-    }
-    fn deliver_scope(&self) -> Scope {
-        Scope::Shared
-    }
-}
 /// What it stands on.
 pub(crate) struct Ground {
     pub(crate) log: Arc<Log>,
@@ -140,7 +116,8 @@ pub(crate) struct Ground {
 }
 impl Plane {
     /// Over an open log; nothing is served yet. Readers share so many bytes of recent messages.
-    pub(crate) fn new(ground: Ground, access: Arc<Access>, fan_out_bytes: u64, drain: Watch) -> Arc<Self> {
+    /// `strict`: what public documents log in with opens nothing.
+    pub(crate) fn new(ground: Ground, access: Arc<Access>, fan_out_bytes: u64, strict: bool, drain: Watch) -> Arc<Self> {
         let Ground {
             log,
             hub,
@@ -167,11 +144,11 @@ impl Plane {
             registry,
             log,
             captures,
-            metrics,
             levels,
-            messages: world.beside(Snapshot::default()),
+            strict,
+            ways: Ways::new(&world, metrics.clone(), access),
+            metrics,
             world,
-            admitted: Arc::new(Admitted(access)),
             house: own,
             _later: later,
             declared: Lock::default(),
@@ -199,59 +176,17 @@ impl Plane {
     }
     /// `/streams/NAME` and `/topics/*`.
     pub(crate) fn messages(&self) -> &Arc<World> {
-        &self.messages
+        self.ways.messages()
     }
-    /// Routes to every stream, declared or not, and to every topic.
-    /// `anew`: whoever uses one is looked at again.
-    async fn ways(&self, turn: &mut Turn, captured: &Captured, anew: bool) -> Result<Snapshot, Refusal> {
-        let streams = captured
-            .iter()
-            .map(|(stream, _)| (format!("/streams/{}", stream.name()), Backend::Stream(stream.name().into())));
-        let topics = ("/topics/*".to_owned(), Backend::Topic("${rest}".to_owned()));
-        let alarms = ("/alarms".to_owned(), Backend::Topic(alarms::TOPIC.to_owned()));
-        let apis: Vec<_> = streams.chain([topics, alarms]).map(|(path, backend)| way(path, backend)).collect();
-        let was = self.messages.now();
-        let manage: Arc<str> = MANAGE.into();
-        let making = Making {
-            was: if anew { &Snapshot::default() } else { &was },
-            metrics: &|_| self.metrics.api(&manage),
-            policies: std::slice::from_ref(&self.admitted),
-            revision: turn.revision,
-        };
-        compile(&apis, &mut turn.instances, making)
-            .await?
-            .map_err(|refused| Refusal::Unkeepable(problems(refused)))
+    /// Every stream by its name, for whoever has a session.
+    pub(crate) fn stations(&self) -> &Arc<World> {
+        self.ways.stations()
     }
-}
-/// One that everybody who is let in may use to the full.
-fn way(path: String, backend: Backend) -> Api {
-    Api {
-        name: format!("{MANAGE}{path}").into(),
-        enabled: true,
-        paths: vec![tidegate_config::ApiPath { path, host: None }],
-        publish: Some(backend.clone()),
-        subscribe: Some(backend),
-        listed: true,
-        http_post: Some(HttpPost {
-            ack: None,
-            headers: vec!["content-type".to_owned(), "x-*".to_owned()],
-        }),
-        http_get: Some(HttpGet {
-            limit: 500,
-            wait: std::time::Duration::from_secs(5),
-            answer: None,
-        }),
-        sse: Some(Sse {
-            heartbeat: std::time::Duration::from_secs(5),
-        }),
-        websocket: None,
-        pull: None,
-        include: vec![Include::Headers, Include::Metadata],
-        cors: Vec::new(),
-        slow: Slow::CatchUp,
-        compatibility: Compatibility::None,
-        keyless: true,
-        place: Place::built_in(),
+    async fn ways(&self, turn: &mut Turn, captured: &Captured, anew: bool) -> Result<ways::Next, Refusal> {
+        let Turn { instances, revision, .. } = turn;
+        let names = captured.iter().map(|(stream, _)| stream.name());
+        let next = self.ways.prepare(names, instances, *revision, anew).await?;
+        next.map_err(|refused| Refusal::Unkeepable(problems(refused)))
     }
 }
 fn problems(refused: Vec<Undeployable>) -> Vec<(Id, tidegate_core::check::Problem)> {
@@ -272,6 +207,9 @@ impl plane::Plane for Plane {
     }
     fn prepare<'a>(&'a self, checked: &'a Checked) -> BoxFuture<'a, Result<Box<dyn Prepared + 'a>, Refusal>> {
         Box::pin(async move {
+            if self.strict {
+                Access::refuse_published(&checked.users).await?;
+            }
             let mut turn = self.turn.lock().await;
             turn.revision += 1;
             let captured = reconcile(&self.log, &checked.streams).await?;
@@ -290,7 +228,7 @@ impl plane::Plane for Plane {
             )
             .await?;
             let world = compiled.map_err(|refused| Refusal::Unkeepable(problems(refused)))?;
-            let messages = self.ways(&mut turn, &captured, false).await?;
+            let ways = self.ways(&mut turn, &captured, false).await?;
             let webhooks = self.webhooks.prepare(checked, &mut turn.instances, &world, &captured).await?;
             let webhooks = webhooks.map_err(Refusal::Unkeepable)?;
             let next: Box<dyn Prepared + 'a> = Box::new(Next {
@@ -299,7 +237,7 @@ impl plane::Plane for Plane {
                 checked,
                 captured,
                 world,
-                messages,
+                ways,
                 webhooks,
             });
             Ok(next)
@@ -342,8 +280,7 @@ impl plane::Plane for Plane {
     }
     fn reach<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let known = |way: &str| self.messages.now().routes.contains_key(&*format!("{MANAGE}/streams/{way}"));
-            let Some(stream) = self.log.stream(name).filter(|_| !known(name)) else {
+            let Some(stream) = self.log.stream(name).filter(|_| !self.ways.leads_to(name)) else {
                 return;
             };
             let mut turn = self.turn.lock().await;
@@ -353,7 +290,7 @@ impl plane::Plane for Plane {
             captured.push((stream, Vec::new()));
             self.captures.set(captured.clone());
             match self.ways(&mut turn, &captured, false).await {
-                Ok(ways) => self.messages.swap(ways),
+                Ok(ways) => self.ways.open(ways),
                 Err(refusal) => tracing::error!(error = ?refusal, "there is no way to a stream that came by itself"),
             }
             turn.captured = captured;
@@ -369,7 +306,7 @@ impl plane::Plane for Plane {
             turn.revision += 1;
             let captured = std::mem::take(&mut turn.captured);
             match self.ways(&mut turn, &captured, false).await {
-                Ok(ways) => self.messages.swap(ways),
+                Ok(ways) => self.ways.open(ways),
                 Err(refusal) => tracing::error!(error = ?refusal, "the way to a deleted stream stays open"),
             }
             turn.captured = captured;
@@ -384,7 +321,7 @@ impl plane::Plane for Plane {
             turn.revision += 1;
             let captured = std::mem::take(&mut turn.captured);
             match self.ways(&mut turn, &captured, true).await {
-                Ok(ways) => self.messages.swap(ways),
+                Ok(ways) => self.ways.open(ways),
                 Err(refusal) => tracing::error!(error = ?refusal, "whoever reads messages here is not looked at again"),
             }
             turn.captured = captured;
@@ -407,7 +344,7 @@ struct Next<'a> {
     checked: &'a Checked,
     captured: Captured,
     world: Snapshot,
-    messages: Snapshot,
+    ways: ways::Next,
     webhooks: webhooks::Next,
 }
 impl Prepared for Next<'_> {
@@ -422,7 +359,7 @@ impl Prepared for Next<'_> {
                 checked,
                 captured,
                 world,
-                messages,
+                ways,
                 webhooks,
             } = *self;
             *plane.declared.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -437,7 +374,7 @@ impl Prepared for Next<'_> {
             plane.house.rule(rules(&plane.log, &checked.streams));
             turn.captured = captured;
             plane.world.swap(world);
-            plane.messages.swap(messages);
+            plane.ways.open(ways);
             plane.webhooks.begin(webhooks).await;
             plane.house.forget_gone().await;
             turn.instances.forget_unused();

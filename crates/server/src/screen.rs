@@ -6,6 +6,10 @@ pub(crate) struct Screen<'a> {
     pub(crate) admin: &'a [SocketAddr],
     /// The first of either speaks TLS.
     pub(crate) secure: [bool; 2],
+    /// Of the Memphis dialect.
+    pub(crate) memphis: &'a [SocketAddr],
+    /// The user that its documents log in with is there.
+    pub(crate) root: bool,
     pub(crate) data: &'a str,
     pub(crate) demo: bool,
     /// The demo has a catcher.
@@ -41,6 +45,14 @@ pub(crate) fn screen(screen: &Screen<'_>) -> String {
     };
     let _never = writeln!(out, "  gateway  {gateway_scheme}://{gateway}{browser}");
     let _never = writeln!(out, "  admin    {admin_scheme}://{admin}   /openapi.json, /metrics");
+    if !screen.memphis.is_empty() {
+        let root = if screen.root {
+            "   user root, connection token memphis"
+        } else {
+            ""
+        };
+        let _never = writeln!(out, "  memphis  http://{}{root}", place(screen.memphis));
+    }
     if let Some(token) = screen.token {
         let file = format!("{}/admin-token", folder.trim_start_matches("./"));
         let _never = writeln!(out, "  token    {token}   shown once, kept in {file}");

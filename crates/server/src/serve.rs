@@ -3,6 +3,7 @@ use crate::{
     boot::{self, Failures, Manners, Stopped},
     cli::{color, count, failed, misconfigured, tell},
     inbox::{self, Catcher},
+    memphis,
     observe::logs,
     runtime,
     screen::{Screen, screen},
@@ -23,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) manners: Manners,
     /// The built-in demo is served.
     pub(crate) demo: bool,
+    /// And the user that public documents log in with.
+    pub(crate) root: bool,
 }
 const OK: u8 = 0;
 /// The deadline came before the end.
@@ -32,7 +35,11 @@ pub(crate) fn serve(plan: Plan) -> u8 {
     let catcher = plan.demo.then(Catcher::default);
     let read = {
         let (source, settings, catcher) = (plan.source, plan.settings, catcher.clone());
-        move || read_from_process(inbox::beside(source.clone(), catcher.as_ref()), &settings)
+        let root = plan.root;
+        move || {
+            let source = inbox::beside(source.clone(), catcher.as_ref());
+            read_from_process(if root { memphis::beside(source) } else { source }, &settings)
+        }
     };
     let files = read();
     let node = match files.check(plan.mode, &tidegate_endpoints::kinds()) {
@@ -66,11 +73,14 @@ pub(crate) fn serve(plan: Plan) -> u8 {
             node = boot::start(start, plan.manners) => node?,
             () = stop.asked() => return Ok(OK),
         };
-        tracing::info!(gateway = %join(&node.gateway), admin = %join(&node.admin), data = %data, recovered = node.recovered, "ready");
+        let (gateway, admin, memphis) = (join(&node.gateway), join(&node.admin), join(&node.memphis));
+        tracing::info!(gateway, admin, memphis, data = %data, recovered = node.recovered, "ready");
         if plan.mode == Mode::Dev {
             tell(&screen(&Screen {
                 gateway: &node.gateway,
                 admin: &node.admin,
+                memphis: &node.memphis,
+                root: plan.root,
                 secure: node.secure,
                 data: &shown,
                 demo: plan.demo,

@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Node {
     /// Where the gateway listens.
     pub gateway: SocketAddr,
+    /// Where the Memphis dialect listens, if it does.
+    pub memphis: Option<SocketAddr>,
     /// Where the admin listener listens.
     pub admin: SocketAddr,
     child: Child,
@@ -55,7 +57,7 @@ impl How {
         how
     }
     fn verb(program: &str, verb: &str) -> Self {
-        Self {
+        let how = Self {
             program: program.into(),
             arguments: vec![verb.to_owned()],
             hung_up: false,
@@ -67,6 +69,11 @@ impl How {
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
+        };
+        // The demo has it on a port of its own.
+        match verb {
+            "dev" => how.set("listeners.memphis.address", "127.0.0.1:0"),
+            _ => how,
         }
     }
     /// One more setting, like `limits.body`.
@@ -128,14 +135,11 @@ impl How {
             let _gone = child.kill();
             panic!("not ready:\n{}", lines.lock().unwrap().join("\n"));
         };
-        let address = |name: &str| {
-            ready[name]
-                .as_str()
-                .and_then(|text| text.split(',').next()?.parse().ok())
-                .expect("an address")
-        };
+        let maybe = |name: &str| ready[name].as_str().and_then(|text| text.split(',').next()?.parse().ok());
+        let address = |name: &str| maybe(name).expect("an address");
         Node {
             gateway: address("gateway"),
+            memphis: maybe("memphis"),
             admin: address("admin"),
             child,
             folder,

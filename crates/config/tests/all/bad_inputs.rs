@@ -758,6 +758,40 @@ fn production_wants_plans_and_protection() {
 }
 
 /// Words of later versions are known words: told as such, whatever is written for them, and never ignored.
+/// In `run`, and in `dev` as soon as somebody else can reach it.
+#[test]
+fn published_credentials_are_refused_where_others_come() {
+    let root = "kind: user\nname: root\nconnection_token: { argon2: \"$argon2id$v=19$m=19456,t=2,p=1$Swp3yIJ/kJS24mpM+mAp/Q$2r5yn5TZWDeFHxqnXBD+hS9/HnhJgqkcLI+XfETYY1I\" }\n";
+    assert!(check(Mode::Dev, root).is_ok());
+    let public = "listeners: { memphis: { address: \"0.0.0.0:4444\", insecure: true } }\n---\n";
+    for (mode, text) in [(Mode::Run, root.to_owned()), (Mode::Dev, format!("{public}{root}"))] {
+        let report = check(mode, &text).unwrap_err();
+        let codes: Vec<_> = report.diagnostics.iter().map(|one| one.code.to_string()).collect();
+        assert_eq!(codes, ["TG5042"], "{report}");
+    }
+}
+#[test]
+fn a_user_proves_itself_and_a_token_is_for_one_thing() {
+    let sha = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    for (text, code) in [
+        ("kind: user\nname: a\n".to_owned(), "TG5002"),
+        (format!("kind: token\nname: a\nsha256: {sha}\n"), "TG5004"),
+        (format!("kind: token\nname: a\nsha256: {sha}\nmanage: viewer\nuser: b\n"), "TG5004"),
+        (
+            "listeners: { memphis: { address: \":4444\", compatibility: \"1.2.7\" } }\n".to_owned(),
+            "TG5004",
+        ),
+        (
+            "listeners: { memphis: { address: \":4444\", access_ttl: 0s } }\n".to_owned(),
+            "TG5004",
+        ),
+        ("listeners: { memphis: { address: \":4444\", keyz: x } }\n".to_owned(), "TG5003"),
+    ] {
+        let report = check(Mode::Dev, &text).unwrap_err();
+        let codes: Vec<_> = report.diagnostics.iter().map(|one| one.code.to_string()).collect();
+        assert_eq!(codes, [code], "{text}{report}");
+    }
+}
 #[test]
 fn words_of_later_versions_are_told_as_such() {
     let api = "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\n";
@@ -775,7 +809,7 @@ fn words_of_later_versions_are_told_as_such() {
     .iter()
     .map(|kind| format!("kind: {kind}\nname: a\nanything: [1]\n"))
     .collect();
-    texts.extend(["memphis", "mqtt", "emqx"].map(|key| format!("listeners: {{ {key}: 1 }}\n")));
+    texts.extend(["mqtt", "emqx"].map(|key| format!("listeners: {{ {key}: 1 }}\n")));
     texts.extend(["fanout: {}", "log: { segment: 1MiB }", "telemetry: { sample: 1 }"].map(str::to_owned));
     texts.extend(["policies: []", "plans: [keyless, gold]"].map(|line| format!("{api}{line}\n")));
     texts.extend(["schema: {}"].map(|line| format!("{stream}{line}\n")));

@@ -223,6 +223,10 @@ fn answered(act: Act) -> Value {
         Act::LogLevel | Act::SetLogLevel => {
             json!({ "type": "object", "required": ["level"], "properties": { "level": { "type": "string" } } })
         }
+        Act::RotateKeys => {
+            let names = json!({ "type": "array", "items": { "type": "string" } });
+            json!({ "type": "object", "required": ["keys"], "properties": { "keys": names } })
+        }
         Act::Status => json!({ "type": "object", "required": ["version", "ready", "revision"] }),
         Act::WhoAmI => json!({ "type": "object", "required": ["name", "manage"] }),
         Act::Description => json!({ "type": "object", "required": ["openapi"] }),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tidegate_config::{Id, Manage, ResourceKind};
 use tidegate_core::{
     clock,
-    error::{Code, Error, Result},
+    error::{Code, Error, Fault, Result},
 };
 
 const CHANGE: header::HeaderName = header::HeaderName::from_static("tidegate-change");
@@ -52,6 +52,18 @@ pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Ca
             ))
         }
         Act::LogLevel => Ok(Answer::json(&json!({ "level": api.node.log_level() }))),
+        Act::RotateKeys => {
+            let node = api.node.clone();
+            let crashed = |error| Error::new(Code::Internal, Fault::Gateway, "the keys were not rotated").because(error);
+            let keys = tokio::task::spawn_blocking(move || node.rotate_signing_keys())
+                .await
+                .map_err(crashed)??;
+            let after = json!({ "keys": keys });
+            registry
+                .note("rotate_signing_keys", Value::Null, after.clone(), call.author())
+                .await?;
+            Ok(Answer::json(&after))
+        }
         Act::SetLogLevel => {
             let members = call.body.object()?;
             let level = members.get("level").and_then(Value::as_str);
@@ -241,7 +253,15 @@ async fn create(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) -
     if kind == ResourceKind::Token && !document.contains_key("sha256") {
         let (text, digest) = token::make()?;
         document.insert("sha256".to_owned(), token::hex(&digest).into());
-        made = Some(text);
+        // An access key is shown as its bearer will show it.
+        made = Some(match document.get("user").and_then(Value::as_str) {
+            Some(user) if !registry.now().resources.contains_key(&Id::new(ResourceKind::User, user)) => {
+                let text = format!("there is no user `{}`", user.escape_debug());
+                return Err(Error::client(Code::NoSuchReference, text).into());
+            }
+            Some(_) => format!("{}:{text}", id.name),
+            None => text,
+        });
     }
     // An orphan's name may be taken: that adopts its messages.
     let when = if condition(call.headers)? == When::Always {

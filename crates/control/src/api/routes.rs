@@ -40,6 +40,7 @@ pub(super) enum Act {
     Reload,
     LogLevel,
     SetLogLevel,
+    RotateKeys,
     Changes,
     Deliveries,
     TestWebhook,
@@ -385,6 +386,15 @@ fn all() -> Vec<Route> {
         NONE,
         &[200],
         "Logs that from now on, until the next start.",
+    );
+    add(
+        post(),
+        v1("signing-keys/rotate"),
+        admin,
+        Act::RotateKeys,
+        NONE,
+        &[200],
+        "Signs sessions with a new key from now on; tokens of the three before it still hold.",
     );
     add(
         get(),

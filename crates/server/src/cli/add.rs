@@ -93,17 +93,36 @@ pub(super) struct AddUser {
     /// How far the user may manage this node; without it not at all.
     #[arg(long, value_enum)]
     manage: Option<Manage>,
+    /// It is a connection token, for clients of the Memphis dialect, and not a password.
+    #[arg(long)]
+    connection_token: bool,
+    /// Topics it may publish to and subscribe to, like orders/#. May be given several times.
+    #[arg(long = "allow", value_name = "FILTER")]
+    allow: Vec<String>,
     /// Take the password from standard input, one line, and do not ask.
     #[arg(long)]
     password_stdin: bool,
 }
 #[derive(Args)]
 pub(super) struct AddToken {
-    #[command(flatten)]
-    common: Common,
+    /// Unique among tokens; an access key without one gets one that nobody else has.
+    #[arg(required_unless_present = "access_key")]
+    name: Option<String>,
+    /// For people.
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// For sorting and finding. May be given several times.
+    #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = super::setting)]
+    labels: Vec<(String, String)>,
     /// How far its bearer may manage this node.
-    #[arg(long, value_enum)]
-    manage: Manage,
+    #[arg(long, value_enum, required_unless_present = "user", conflicts_with = "user")]
+    manage: Option<Manage>,
+    /// An access key instead: its bearer may with topics what this user may.
+    #[arg(long, value_name = "NAME", requires = "access_key")]
+    user: Option<String>,
+    /// Says that an access key is meant, which needs no login and no refresh.
+    #[arg(long, requires = "user")]
+    access_key: bool,
     /// When it ends: a time like 2027-01-01T00:00:00Z, or a duration from now like 90d. Without it never.
     #[arg(long, value_name = "WHEN", value_parser = expiry)]
     expires: Option<String>,
@@ -208,15 +227,33 @@ impl AddUser {
     pub(super) fn document(&self) -> Result<Map<String, Value>, Failure> {
         let password = password::ask(self.password_stdin)?;
         let mut document = self.common.document("user");
-        document.insert("password".to_owned(), json!({"argon2": hash(&password)?}));
+        let proof = if self.connection_token { "connection_token" } else { "password" };
+        document.insert(proof.to_owned(), json!({"argon2": hash(&password)?}));
+        if !self.allow.is_empty() {
+            let permission = json!({"topics": self.allow, "allow": ["publish", "subscribe"]});
+            document.insert("permissions".to_owned(), json!([permission]));
+        }
         document.extend(self.manage.map(|manage| ("manage".to_owned(), manage.as_str().into())));
         Ok(document)
     }
 }
 impl AddToken {
+    /// `alice-20261122-143015123`: of this millisecond, so that two of one user differ.
+    fn own_name(&self) -> String {
+        let now = clock::rfc3339(clock::now_us());
+        let digits: String = now.chars().filter(char::is_ascii_digit).take(17).collect();
+        let (day, time) = digits.split_at_checked(8).unwrap_or((&digits, ""));
+        format!("{}-{day}-{time}", self.user.as_deref().unwrap_or("key"))
+    }
     pub(super) fn document(&self) -> Map<String, Value> {
-        let mut document = self.common.document("token");
-        document.insert("manage".to_owned(), self.manage.as_str().into());
+        let common = Common {
+            name: self.name.clone().unwrap_or_else(|| self.own_name()),
+            description: self.description.clone(),
+            labels: self.labels.clone(),
+        };
+        let mut document = common.document("token");
+        document.extend(self.manage.map(|manage| ("manage".to_owned(), manage.as_str().into())));
+        document.extend(self.user.as_deref().map(|user| ("user".to_owned(), user.into())));
         document.extend(self.expires.as_deref().map(|expires| ("expires".to_owned(), expires.into())));
         document
     }

@@ -90,6 +90,8 @@ pub(super) enum Token {
     Add(AddToken),
     /// Remove it: it is worth nothing from then on.
     Rm(Rm),
+    /// Sign the sessions of users with a new key from now on; those there are go on.
+    RotateKeys,
 }
 #[derive(Args)]
 pub(super) struct Ls {
@@ -204,6 +206,21 @@ impl Of<Token> {
                 Ok(OK)
             }
             Token::Rm(rm) => kind.rm_all(&rm.names).await,
+            Token::RotateKeys => {
+                let answer = kind
+                    .node
+                    .ask("/api/v1/signing-keys/rotate", Ask::json(Method::POST, &json!({})))
+                    .await?
+                    .body;
+                match kind.output {
+                    Output::Table => {
+                        let names = answer["keys"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                        say(&names.fold(String::new(), |all, name| format!("{all}{name}\n")));
+                    }
+                    output => show(&answer, output),
+                }
+                Ok(OK)
+            }
         }
     }
 }
@@ -364,8 +381,8 @@ fn columns(kind: ResourceKind) -> (&'static [&'static str], Row) {
             row(&cells, webhook)
         }),
         ResourceKind::User => (&["NAME", "MANAGE", "SOURCE"], |user| row(&[&user["name"], &user["manage"]], user)),
-        ResourceKind::Token => (&["NAME", "MANAGE", "EXPIRES", "SOURCE"], |token| {
-            row(&[&token["name"], &token["manage"], &token["expires"]], token)
+        ResourceKind::Token => (&["NAME", "MANAGE", "USER", "EXPIRES", "SOURCE"], |token| {
+            row(&[&token["name"], &token["manage"], &token["user"], &token["expires"]], token)
         }),
     }
 }

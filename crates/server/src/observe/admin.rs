@@ -1,6 +1,6 @@
 //! The admin listener: the management API, and what the node tells of itself.
 use super::{Health, Seen, logs::Levels, metrics};
-use crate::{inbox::Inbox, secrets::Certificates, webhooks::Webhooks};
+use crate::{inbox::Inbox, secrets::Certificates, secrets::SigningKeys, webhooks::Webhooks};
 use bytes::Bytes;
 use hyper::{HeaderMap, Request, Response, Uri, body::Incoming, http::uri::PathAndQuery};
 use serde_json::{Value, json};
@@ -36,6 +36,8 @@ pub(crate) struct Board {
     pub(crate) webhooks: OnceLock<Arc<Webhooks>>,
     /// The catcher of the demo.
     pub(crate) inbox: OnceLock<Inbox>,
+    /// What signs sessions, once there are any.
+    pub(crate) signing: OnceLock<Vec<Arc<SigningKeys>>>,
     pub(crate) listeners: Vec<Listening>,
     /// Microseconds since the epoch.
     pub(crate) since: i64,
@@ -43,7 +45,7 @@ pub(crate) struct Board {
 /// One address the node listens on.
 #[derive(Clone)]
 pub(crate) struct Listening {
-    /// `gateway`, `admin`.
+    /// `gateway`, `admin`, `memphis`.
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     /// What it proves itself with, if it speaks TLS.
@@ -85,6 +87,14 @@ impl Node for Board {
     }
     fn set_log_level(&self, level: &str) -> Result<()> {
         self.levels.set(level)
+    }
+    fn rotate_signing_keys(&self) -> Result<Vec<String>> {
+        let keys = self.signing.get().map(Vec::as_slice).unwrap_or_default();
+        if keys.is_empty() {
+            let text = "this node has no sessions: the Memphis dialect is switched off";
+            return Err(Error::client(Code::CommandFailed, text).with_hint("`listeners.memphis` switches it on"));
+        }
+        Ok(keys.iter().map(|keys| keys.rotate()).collect::<Result<Vec<_>>>()?.concat())
     }
 }
 /// The handler of the admin listener.

@@ -187,7 +187,8 @@ impl Numbers {
     }
     fn edge(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let board = &self.0;
-        let listeners = [("gateway", &board.seen.gateway), ("admin", &board.seen.admin)];
+        let seen = &board.seen;
+        let listeners = [("gateway", &seen.gateway), ("admin", &seen.admin), ("memphis", &seen.memphis)];
         let label = |name: &str| vec![name.to_owned()];
         let open = listeners.map(|(name, seen)| (label(name), seen.open.load(Ordering::Relaxed) as u64));
         family(to, &all::CONNECTIONS, open.into())?;
