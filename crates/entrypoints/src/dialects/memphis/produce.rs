@@ -18,10 +18,7 @@ use tidegate_core::{
     receipt::{Kept, Level},
     topic::Topic,
 };
-use tidegate_gateway::{
-    flow,
-    route::{Route, scope},
-};
+use tidegate_gateway::{flow, route::Route};
 
 const DONE: &[u8] = b"{\"error\":null,\"success\":true}";
 
@@ -157,7 +154,8 @@ async fn publish(route: &Route, asked: &Asked<'_>, batch: Batch, partition: Opti
         batch,
         level: Some(Level::Stored),
         partition,
-        scope: scope(&route.name, &asked.who.principal.id),
+        // Of all who send to the station, as it was; an id of theirs means the same message after a restart and a new password.
+        scope: route.scope,
     };
     flow::publish(route, &x, publish).await?.await
 }

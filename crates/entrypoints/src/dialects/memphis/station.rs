@@ -36,7 +36,7 @@ impl Memphis {
         };
         let permits = |right| self.ground.directory.permits(REALM, &who.principal, right, &name);
         let forbidden = |what: &str| {
-            let text = format!("user {} is not allowed to {what} station {name}", who.principal.id);
+            let text = format!("{} is not allowed to {what} station {name}", called(&who.principal.id));
             refused(Error::client(Code::Forbidden, text))
         };
         if !permits(right) {
@@ -80,6 +80,11 @@ impl Station {
     pub(super) fn name(&self) -> &str {
         &self.name
     }
+}
+/// `user root` of an id, which ends with a mark that changes with the user.
+fn called(id: &str) -> &str {
+    let mark = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    id.rsplit_once(' ').filter(|(_, last)| mark(last)).map_or(id, |(name, _)| name)
 }
 fn path(name: &str) -> String {
     ["/stations/", name].concat()
