@@ -91,6 +91,8 @@ mod tests {
             gateway: &addresses(8080),
             admin: &addresses(8084),
             secure: [false, true],
+            memphis: &addresses(4444),
+            root: true,
             data: "tidegate-data",
             demo: true,
             inbox: true,
@@ -103,6 +105,7 @@ mod tests {
         assert!(text.contains("\n  curl -d '{\"id\":1}' localhost:8080/orders\n"));
         assert!(text.contains("\n  token    tgt_x   shown once, kept in tidegate-data/admin-token\n"));
         assert!(text.contains("\nOrders are also sent by webhook to https://localhost:8084/_demo/inbox\nNext: "));
+        assert!(text.contains("\n  memphis  http://localhost:4444   user root, connection token memphis\n"));
         assert!(text.ends_with("Ctrl-C drains.\n"));
     }
 }
