@@ -16,6 +16,7 @@ mod get;
 mod http2;
 mod manage;
 mod memory;
+mod memphis;
 mod metrics;
 mod openapi;
 mod post;

@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 use std::{fs, path::Path};
-use tidegate_entrypoints::http::fuzz;
+use tidegate_entrypoints::{dialects::memphis, http::fuzz};
 
 #[expect(clippy::disallowed_methods, reason = "the stored corpus")]
 fn over(folder: &str, target: fn(&[u8])) -> usize {
@@ -34,4 +34,8 @@ fn nothing_of_the_corpus_panics() {
     assert!(over("words", fuzz::words) > 1_000);
     assert!(over("proxies", fuzz::proxies) > 500);
     assert!(over("forwarded", fuzz::forwarded) > 500);
+    assert!(over("memphis-token", memphis::fuzz::token) > 500);
+    assert!(over("memphis-batch", memphis::fuzz::batch) > 500);
+    assert!(over("memphis-form", memphis::fuzz::form) > 500);
+    assert!(over("memphis-headers", memphis::fuzz::headers) > 500);
 }

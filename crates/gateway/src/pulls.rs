@@ -330,7 +330,7 @@ impl Taken {
             parcel: Parcel {
                 leases: leases.clone(),
                 tokens,
-                owner: shared.route.name.clone(),
+                owner: of.name,
             },
         }
     }

@@ -123,7 +123,7 @@ impl Memphis {
         } else {
             Family::Message
         };
-        let refused = |error| Refusal::of(error, family, self.settings.old);
+        let refused = |error| Refusal::of_http(error, family, self.settings.old);
         let aboard = self.ground.flight.enter().map_err(refused)?;
         named.map_err(refused)?;
         head::check(parts, self.ground.edge.head).map_err(refused)?;
@@ -278,7 +278,7 @@ impl Handler for Memphis {
     }
     /// In the words of the original's server.
     fn last(&self, error: &Error) -> Vec<u8> {
-        let refusal = Refusal::of(error.again(), Family::Text, self.settings.old);
+        let refusal = Refusal::of_http(error.again(), Family::Text, self.settings.old);
         let status = refusal.status();
         let (kind, text) = ("text/plain; charset=utf-8", refusal.words());
         let (length, allow, vary) = (text.len(), header::ACCESS_CONTROL_ALLOW_ORIGIN, header::VARY);

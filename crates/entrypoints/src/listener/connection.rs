@@ -158,7 +158,9 @@ impl Connection {
     fn is_out(&self) {
         if self.is_due.swap(false, Ordering::AcqRel) {
             let due = std::mem::take(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner));
-            due.into_iter().for_each(|due| due());
+            for due in due {
+                due();
+            }
         }
     }
     /// After the head of this answer the connection is no longer HTTP.

@@ -10,7 +10,6 @@ use tidegate_core::error::{Code, Error, Fault};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-const SERVER: &str = "Server error";
 
 /// Whose words a refusal is told in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,40 +65,41 @@ impl Refusal {
             ..Self::new(Family::Station, status, "")
         }
     }
+    /// What is wrong with a request's head or body, before anybody looks into it, in the words of the original's server.
+    pub(super) fn of_http(error: Error, family: Family, old: bool) -> Self {
+        let words = match error.code() {
+            Code::TooLarge => "Request Entity Too Large",
+            Code::BodyTimeout => "Request Timeout",
+            Code::HeadTooLarge => "Request Header Fields Too Large",
+            Code::TargetTooLong => "Request URI Too Long",
+            Code::MethodNotAllowed => "Method Not Allowed",
+            Code::BadRequest | Code::BadTarget => "Bad Request",
+            _ if family == Family::Text => "Bad Request",
+            _ => return Self::of(error, family, old),
+        };
+        Self {
+            error: Some(error.again()),
+            ..Self::text(outcome::status(error.code()), words)
+        }
+    }
     /// An error of ours in words of theirs. `old`: what a client did wrong is a 500 there, except a message that does not match its schema.
     pub(super) fn of(error: Error, family: Family, old: bool) -> Self {
-        let server = match error.code() {
-            Code::TooLarge => Some("Request Entity Too Large"),
-            Code::BodyTimeout => Some("Request Timeout"),
-            Code::BadRequest | Code::BadTarget => Some("Bad Request"),
-            Code::HeadTooLarge => Some("Request Header Fields Too Large"),
-            Code::TargetTooLong => Some("Request URI Too Long"),
-            Code::MethodNotAllowed => Some("Method Not Allowed"),
-            _ => None,
+        let code = error.code();
+        let status = match (code, error.fault()) {
+            (Code::SchemaViolation, _) if family == Family::Station => StatusCode::BAD_REQUEST,
+            (_, Fault::Client) if old && family == Family::Station => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => outcome::status(code),
         };
-        let status = outcome::status(error.code());
-        let mut refusal = match (server, family) {
-            (Some(text), _) => Self::text(status, text),
-            (None, Family::Message) => match error.code() {
-                Code::Unauthorized => Self::unauthorized(),
-                Code::TooManyAttempts => Self::new(family, status, "Too many failed attempts, try again later"),
-                Code::Internal => Self::new(family, status, SERVER),
-                _ => Self::new(family, status, error.to_string()),
-            },
-            (None, _) => {
-                let status = match (error.code(), error.fault()) {
-                    (Code::SchemaViolation, _) => StatusCode::BAD_REQUEST,
-                    (_, Fault::Client) if old => StatusCode::INTERNAL_SERVER_ERROR,
-                    _ if status == StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
-                    _ => status,
-                };
-                let text = if error.code() == Code::Internal {
-                    SERVER.to_owned()
-                } else {
-                    error.to_string()
-                };
-                Self::new(family, status, text)
-            }
+        let status = if status == StatusCode::UNPROCESSABLE_ENTITY {
+            StatusCode::BAD_REQUEST
+        } else {
+            status
+        };
+        let mut refusal = match code {
+            Code::Unauthorized => Self::unauthorized(),
+            Code::TooManyAttempts if family == Family::Message => Self::new(family, status, "Too many failed attempts, try again later"),
+            Code::Internal => Self::new(family, status, "Server error"),
+            _ => Self::new(family, status, error.to_string()),
         };
         refusal.error = Some(error);
         refusal
@@ -222,7 +222,7 @@ pub(super) mod tests {
         (status, kind, String::from_utf8(body.to_vec()).unwrap())
     }
     fn of(code: Code, fault: Fault, family: Family, old: bool) -> (u16, String, String) {
-        told(Refusal::of(Error::new(code, fault, "it <is> so"), family, old).into_response())
+        told(Refusal::of_http(Error::new(code, fault, "it <is> so"), family, old).into_response())
     }
     #[test]
     fn three_families() {

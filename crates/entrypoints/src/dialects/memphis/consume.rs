@@ -62,7 +62,7 @@ pub(super) async fn batch(
     let station = memphis.station(raw, asked.who, Right::Subscribe)?;
     let edge = &memphis.ground.edge;
     let text = upload::read(body, edge.body.min(LARGEST), edge.body_pace, &mut aboard).await;
-    let text = text.map_err(refused)?;
+    let text = text.map_err(|error| Refusal::of_http(error, Family::Station, old))?;
     let kind = asked.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let wanted = Wanted::read(kind.unwrap_or_default(), &text).map_err(|text| {
         // No 500 here, not even once.
@@ -170,13 +170,12 @@ fn write(item: &Received, wanted: &Wanted, clock: &mut Rfc3339, out: &mut Vec<u8
     let payload = &item.message.payload;
     out.extend_from_slice(b"{\"message\":");
     let text = simdutf8::basic::from_utf8(payload).ok().filter(|_| !wanted.base64);
-    match text {
-        Some(text) => answer::string(text, out),
-        None => {
-            out.push(b'"');
-            STANDARD.encode_append(payload, out);
-            out.push(b'"');
-        }
+    if let Some(text) = text {
+        answer::string(text, out);
+    } else {
+        out.push(b'"');
+        STANDARD.encode_append(payload, out);
+        out.push(b'"');
     }
     out.extend_from_slice(b",\"headers\":{");
     for (at, (name, value)) in sorted(&item.message.headers).into_iter().enumerate() {

@@ -80,7 +80,7 @@ pub(super) async fn refresh(
 async fn read(memphis: &Memphis, body: &mut Option<Incoming>, aboard: &mut Aboard) -> Result<Bytes> {
     let edge = &memphis.ground.edge;
     let text = upload::read(body, edge.body.min(LARGEST), edge.body_pace, aboard).await;
-    text.map_err(|error| Refusal::of(error, Family::Message, memphis.settings.old))
+    text.map_err(|error| Refusal::of_http(error, Family::Message, memphis.settings.old))
 }
 fn kind(headers: &HeaderMap) -> Option<Kind<'_>> {
     headers.get(header::CONTENT_TYPE)?.to_str().ok().and_then(Kind::of)
@@ -221,7 +221,7 @@ mod tests {
         );
         let both = asked_for("{\"token_expiry_in_minutes\":1,\"refresh_token_expiry_in_minutes\":6000000}");
         assert_eq!(both.access, Some(Duration::from_mins(1)));
-        assert_eq!(both.refresh, Some(Duration::from_mins(6_000_000)));
+        assert_eq!(both.refresh, Some(Duration::from_hours(100_000)));
         for wrong in [
             "{\"account_id\":\"1\"}",
             "{\"username\":7}",

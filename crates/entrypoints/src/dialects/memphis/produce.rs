@@ -18,10 +18,7 @@ use tidegate_core::{
     receipt::{Kept, Level},
     topic::Topic,
 };
-use tidegate_gateway::{
-    flow,
-    route::{Route, scope},
-};
+use tidegate_gateway::{flow, route::Route};
 
 const DONE: &[u8] = b"{\"error\":null,\"success\":true}";
 
@@ -40,7 +37,7 @@ pub(super) async fn single(
     let wish = Wish::read(asked.headers(), false, settings.old)?;
     let edge = &memphis.ground.edge;
     let payload = upload::read(body, edge.body, edge.body_pace, &mut aboard).await;
-    let payload = payload.map_err(|error| refused(error, settings))?;
+    let payload = payload.map_err(|error| Refusal::of_http(error, Family::Station, settings.old))?;
     let route = memphis.open(&station).await?;
     let topic = topic(&route).map_err(|error| refused(error, settings))?;
     let message = wish.message(topic, payload);
@@ -66,7 +63,7 @@ pub(super) async fn batch(
     let wish = Wish::read(asked.headers(), true, settings.old)?;
     let edge = &memphis.ground.edge;
     let body = upload::read(body, edge.batch_body, edge.body_pace, &mut aboard).await;
-    let body = body.map_err(|error| refused(error, settings))?;
+    let body = body.map_err(|error| Refusal::of_http(error, Family::Station, settings.old))?;
     let Some(payloads) = batch::split(&body) else {
         let status = if settings.old {
             StatusCode::INTERNAL_SERVER_ERROR
@@ -157,7 +154,8 @@ async fn publish(route: &Route, asked: &Asked<'_>, batch: Batch, partition: Opti
         batch,
         level: Some(Level::Stored),
         partition,
-        scope: scope(&route.name, &asked.who.principal.id),
+        // Of all who send to the station, as it was; an id of theirs means the same message after a restart and a new password.
+        scope: route.scope,
     };
     flow::publish(route, &x, publish).await?.await
 }

@@ -27,17 +27,16 @@ impl Memphis {
     /// The stream of exactly that name, else of the lower-cased one.
     pub(super) fn station(&self, raw: &str, who: &Admitted, right: Right) -> Result<Station> {
         let refused = |error| Refusal::of(error, Family::Station, self.settings.old);
-        let (name, route) = match self.route(raw) {
-            Some(route) => (raw.to_owned(), Some(route)),
-            None => {
-                let name = names::station(raw).map_err(refused)?;
-                let route = self.route(&name);
-                (name, route)
-            }
+        let (name, route) = if let Some(route) = self.route(raw) {
+            (raw.to_owned(), Some(route))
+        } else {
+            let name = names::station(raw).map_err(refused)?;
+            let route = self.route(&name);
+            (name, route)
         };
         let permits = |right| self.ground.directory.permits(REALM, &who.principal, right, &name);
         let forbidden = |what: &str| {
-            let text = format!("user {} is not allowed to {what} station {name}", who.principal.id);
+            let text = format!("{} is not allowed to {what} station {name}", called(&who.principal.id));
             refused(Error::client(Code::Forbidden, text))
         };
         if !permits(right) {
@@ -81,6 +80,11 @@ impl Station {
     pub(super) fn name(&self) -> &str {
         &self.name
     }
+}
+/// `user root` of an id, which ends with a mark that changes with the user.
+fn called(id: &str) -> &str {
+    let mark = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    id.rsplit_once(' ').filter(|(_, last)| mark(last)).map_or(id, |(name, _)| name)
 }
 fn path(name: &str) -> String {
     ["/stations/", name].concat()

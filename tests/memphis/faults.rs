@@ -1,0 +1,196 @@
+//! Faults the original is known for, each shown absent: lost messages, leaked credentials, headers that command the broker.
+use super::{DONE, JSON, Memphis, json_of, payloads, told};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+use tidegate_testkit::{balance, client::Client};
+
+/// There 70,572 were told 200, and 70,468 were kept.
+#[test]
+fn kill_9_under_load_loses_nothing_that_was_told_200() {
+    let mut memphis = Memphis::new();
+    let (address, bearer) = (memphis.address(), memphis.bearer.clone());
+    let done = AtomicUsize::new(0);
+    let told: Vec<Vec<String>> = std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..8)
+            .map(|sender| {
+                let (bearer, done) = (&bearer, &done);
+                scope.spawn(move || {
+                    let mut told = Vec::new();
+                    let mut client = Client::new(address);
+                    for number in 0.. {
+                        let payload = format!("{{\"s\":{sender},\"n\":{number}}}");
+                        let answer = client.request(
+                            "POST",
+                            "/stations/load/produce/single",
+                            &[("Authorization", bearer), JSON],
+                            payload.as_bytes(),
+                        );
+                        if answer.status != 200 {
+                            assert_eq!(answer.status, 0, "{}", answer.text());
+                            break;
+                        }
+                        told.push(payload);
+                        done.fetch_add(1, Ordering::Relaxed);
+                    }
+                    told
+                })
+            })
+            .collect();
+        while done.load(Ordering::Relaxed) < 2_000 {
+            std::thread::yield_now();
+        }
+        let node = &memphis.node;
+        let killed = std::process::Command::new("kill").args(["-9", &node.pid().to_string()]).status();
+        assert!(killed.unwrap().success());
+        senders.into_iter().map(|sender| sender.join().unwrap()).collect()
+    });
+    memphis.node = memphis.node.crash();
+    memphis.log_in();
+    let stored = memphis.stored("load", "all");
+    let kept: BTreeSet<&str> = payloads(&stored).into_iter().collect();
+    let lost: Vec<_> = told.iter().flatten().filter(|payload| !kept.contains(&***payload)).collect();
+    assert!(lost.is_empty(), "{} lost, the first is {}", lost.len(), lost[0]);
+    balance(&memphis.node);
+}
+/// There it was told 200, and went nowhere.
+#[test]
+fn a_station_that_is_removed_comes_back_with_the_next_message() {
+    let memphis = Memphis::new();
+    assert_eq!(memphis.single("gone", &[JSON], "1").status, 200);
+    let removed = memphis.node.manage("DELETE", "/streams/gone", &Value::Null);
+    assert!(matches!(removed.status, 200 | 204), "{}", removed.text());
+    assert_eq!(told(&memphis.single("gone", &[JSON], "2")), json_of(200, DONE));
+    assert_eq!(payloads(&memphis.stored("gone", "all")), ["2"]);
+}
+#[test]
+fn no_credential_and_no_command_enters_a_message() {
+    let memphis = Memphis::new();
+    let headers = [
+        JSON,
+        ("Cookie", "jwt-refresh-token=secret; a=b"),
+        ("Nats-Expected-Last-Sequence", "999"),
+        ("Nats-Rollup", "all"),
+        ("Connection", "X-Hop"),
+        ("X-Hop", "1"),
+        ("X-Forwarded-For", "10.0.0.1"),
+        ("Proxy-Authorization", "Basic secret"),
+        ("X-Kept", "yes"),
+    ];
+    assert_eq!(told(&memphis.single("clean", &headers, "1")), json_of(200, DONE));
+    let stored = memphis.stored("clean", "all");
+    assert_eq!(stored[0]["headers"], json!({ "content-type": "application/json", "x-kept": "yes" }));
+    // Nor does a token say who it is for, or what was shown for it.
+    let token = memphis.bearer.strip_prefix("Bearer ").unwrap();
+    for part in token.split('.').take(2) {
+        let text = String::from_utf8(base64(part)).unwrap();
+        assert!(!text.contains("root") && !text.contains("memphis"), "{text}");
+    }
+    // And nothing that was shown is in a log.
+    let lines = memphis.node.lines().join("\n");
+    assert!(!lines.contains(token) && !lines.contains("connection_token"), "{lines}");
+}
+/// Without padding, for addresses (RFC 4648, section 5).
+fn base64(text: &str) -> Vec<u8> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let (mut bits, mut count, mut out) = (0_u32, 0, Vec::new());
+    for byte in text.bytes() {
+        let value = LETTERS.iter().position(|letter| *letter == byte).unwrap();
+        (bits, count) = (bits << 6 | value as u32, count + 6);
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+        }
+    }
+    out
+}
+/// There the header never reached the broker under a name it knew.
+#[test]
+fn the_same_id_is_stored_once_over_a_crash() {
+    let mut memphis = Memphis::new();
+    for _ in 0..2 {
+        assert_eq!(told(&memphis.single("once", &[JSON, ("msg-id", "a")], "1")), json_of(200, DONE));
+        assert_eq!(
+            told(&memphis.send("/stations/once/produce/batch", &[JSON, ("Tidegate-Id", "b")], "[{},{}]")),
+            json_of(200, DONE)
+        );
+    }
+    memphis.node = memphis.node.crash();
+    memphis.log_in();
+    assert_eq!(
+        told(&memphis.single("once", &[JSON, ("Tidegate-Id", "a")], "1")),
+        json_of(200, DONE)
+    );
+    assert_eq!(payloads(&memphis.stored("once", "all")), ["1", "{}", "{}"]);
+}
+/// There the answer was cut to what is text.
+#[test]
+fn bytes_arrive_whole() {
+    let memphis = Memphis::new();
+    let proto = [("Authorization", &*memphis.bearer), ("Content-Type", "application/x-protobuf")];
+    let answer = memphis.ask("POST", "/stations/raw/produce/single", &proto, &[0xff, 0, 0xfe]);
+    assert_eq!(told(&answer), json_of(200, DONE));
+    let stored = memphis.stored("raw", "all");
+    assert_eq!((&stored[0]["message"], &stored[0]["encoding"]), (&json!("/wD+"), &json!("base64")));
+}
+/// There a login beside a produce ended the process within a second.
+#[test]
+fn logins_and_produces_together_cost_nobody_anything() {
+    let memphis = Memphis::new();
+    let round = |times: usize| {
+        std::thread::scope(|scope| {
+            for sender in 0..8 {
+                let memphis = &memphis;
+                scope.spawn(move || {
+                    let mut client = Client::new(memphis.address());
+                    for number in 0..times {
+                        let answer = client.request("POST", "/auth/authenticate", &[JSON], super::ROOT.as_bytes());
+                        assert_eq!(answer.status, 200, "{}", answer.text());
+                        let bearer = format!("Bearer: {}", answer.json()["jwt"].as_str().unwrap());
+                        for station in ["one", "two"] {
+                            let target = format!("/stations/{station}{sender}/produce/single");
+                            let answer =
+                                client.request("POST", &target, &[("Authorization", &bearer), JSON], number.to_string().as_bytes());
+                            assert_eq!(answer.status, 200, "{}", answer.text());
+                        }
+                    }
+                });
+            }
+        });
+    };
+    round(50);
+    let before = memphis.node.memory();
+    round(100);
+    let after = memphis.node.memory();
+    assert!(after < before + (32 << 20), "{before} bytes, then {after}");
+    balance(&memphis.node);
+}
+/// There a page could not know; here it asks, logs in and produces.
+#[test]
+fn a_page_of_another_origin_logs_in_and_produces() {
+    let memphis = Memphis::new();
+    let page = crate::dev().start();
+    let browser = tidegate_testkit::Browser::new();
+    browser.open(&format!("http://{}/", page.gateway));
+    browser.run(&format!(
+        "window.told = {{}}; const api = 'http://{}';\
+         const post = (path, headers, body) => fetch(api + path, {{ method: 'POST', headers, body }});\
+         const json = {{ 'Content-Type': 'application/json' }};\
+         post('/auth/authenticate', json, '{{\"username\":\"root\",\"connection_token\":\"memphis\"}}')\
+             .then(answer => answer.json())\
+             .then(session => post('/stations/pages/produce/single', {{ ...json, Authorization: 'Bearer ' + session.jwt }}, '{{\"a\":1}}'))\
+             .then(async answer => {{ window.told = {{ status: answer.status, text: await answer.text() }}; }})\
+             .catch(error => {{ window.told.error = String(error); }})",
+        memphis.address()
+    ));
+    let said = browser.until("return window.told", |told| told["error"].is_string() || told["status"].is_number());
+    assert_eq!((&said["status"], &said["text"]), (&json!(200), &json!(DONE)), "{said}");
+    drop(browser);
+    let stored = memphis.stored("pages", "all");
+    assert_eq!(payloads(&stored), ["{\"a\":1}"]);
+    // What the browser adds by itself is not part of the message.
+    let names: Vec<_> = stored[0]["headers"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(names, ["content-type", "user-agent"]);
+}
