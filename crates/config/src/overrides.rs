@@ -99,6 +99,8 @@ fn set(
     let (table, bare) = inside(shape);
     match &value.data {
         Data::Map(_) => {}
+        // Of none the first is overridden, whatever it lacks beside.
+        Data::List(items) if items.is_empty() => value.data = Data::Map(Vec::new()),
         Data::List(_) => {
             let message = format!("`{}` is a list, and one of its items cannot be overridden", path.last());
             return Err(Fault::new(Code::BadValue, at, path, message).hint("override the whole list: `[…]`"));

@@ -36,7 +36,13 @@ const SECRET: &[&str] = &[
     "authorization",
 ];
 pub(crate) fn is_secret(key: &str) -> bool {
-    SECRET.iter().any(|secret| key.eq_ignore_ascii_case(secret))
+    // And headers such as `x-api-key` and `x-auth-token`.
+    let lower = key.to_ascii_lowercase();
+    let header = |end: &str| lower.starts_with("x-") && lower.ends_with(end);
+    SECRET.contains(&&*lower)
+        || ["-key", "-token", "-secret", "-signature"].into_iter().any(header)
+        || lower == "api-key"
+        || lower == "cookie"
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -39,6 +39,10 @@ pub struct House {
     /// By number of the stream.
     rules: RwLock<HashMap<u32, Rules>>,
 }
+/// How the names of groups begin that anybody may make by asking for them.
+const CLIENTS: [&str; 2] = ["$api/", "$memphis/"];
+/// A stream has room for 1,000: whoever makes up names leaves some for webhooks.
+const OF_CLIENTS: usize = 900;
 /// What holds of a stream's groups, unless the one that makes a group says otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -167,6 +171,17 @@ impl Local {
             dead_letters: group.dead_letters.map(|topic| topic.to_string()).or(rules.dead_letters),
         };
         let ordered = group.ordered;
+        let name = group.name.as_str();
+        if CLIENTS.iter().any(|begin| name.starts_with(begin))
+            && log.find_group(stream, name).is_none()
+            && log.groups(stream).len() >= OF_CLIENTS
+        {
+            let text = format!(
+                "the stream `{}` has {OF_CLIENTS} groups, and takes no more of clients",
+                stream.name()
+            );
+            return Err(Error::client(Code::Overloaded, text).with_hint("use one that is there, or `tidegate stream rm-group`"));
+        }
         let group = log.group(stream, group.name.as_str(), spec.start, asked).await?;
         if ordered {
             group.hurry();

@@ -47,7 +47,7 @@ pub struct Owner {
     pub keeps: Arc<dyn Any + Send + Sync>,
 }
 /// What became of a wish to settle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Done, and durable.
     Ok,
@@ -55,14 +55,17 @@ pub enum Verdict {
     Expired,
     /// It never was one here.
     Unknown,
+    /// It is done with, but that is not durable: for this reason it may come again.
+    Failed(Box<str>),
 }
 impl Verdict {
     /// The word clients see.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Expired => "expired",
             Self::Unknown => "unknown",
+            Self::Failed(_) => "failed",
         }
     }
 }
@@ -159,7 +162,9 @@ impl Leases {
                     match (told, verdicts.get_mut(at)) {
                         // The consumer went first: it comes again.
                         (Err(error), Some(verdict)) if error.code() == Code::LeaseLost => *verdict = Verdict::Expired,
-                        (Err(error), _) => return Err(error),
+                        (Err(error), _) if error.code() == Code::Draining => return Err(error),
+                        (Err(error), Some(verdict)) => *verdict = Verdict::Failed(error.to_string().into()),
+                        (Err(error), None) => return Err(error),
                         (Ok(()), _) => {}
                     }
                 }
@@ -349,7 +354,7 @@ mod tests {
         leases.park(&mut vec![ack], lease_for, &of).pop()
     }
     async fn settle(leases: &Leases, owner: &str, token: &str, outcome: Outcome) -> Verdict {
-        leases.settle(owner, &[(token, outcome)]).await.unwrap()[0]
+        leases.settle(owner, &[(token, outcome)]).await.unwrap().remove(0)
     }
     const SECONDS: Duration = Duration::from_secs(30);
     const BACK: Outcome = Outcome::Requeue { after: None };

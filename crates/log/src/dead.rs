@@ -115,25 +115,34 @@ async fn carry(shared: &Arc<Shared>, group: &Arc<Group>) -> bool {
         }
         let mut sent = Vec::with_capacity(burials.len());
         let mut all = true;
-        for burial in burials {
-            if let Ok(receipt) = send(shared, group, &burial).await {
-                sent.push((burial, receipt));
-            } else {
-                group.still_dying(burial);
-                all = false;
+        for mut burial in burials {
+            match send(shared, group, &burial).await {
+                Ok(receipt) => sent.push((burial, receipt)),
+                Err(error) => {
+                    burial.not_yet(&error);
+                    group.still_dying(burial);
+                    all = false;
+                }
             }
         }
-        for (burial, receipt) in sent {
-            let kept = match receipt {
-                Some(receipt) => receipt.await.is_ok_and(|kept| kept.failed.is_empty()),
-                None => true,
+        for (mut burial, receipt) in sent {
+            let failed = match receipt {
+                Some(receipt) => match receipt.await {
+                    Ok(mut kept) => kept.failed.pop().map(|(_, error)| error),
+                    Err(error) => Some(error),
+                },
+                None => None,
             };
-            if kept {
-                group.buried();
-                burial.confirm.into_iter().for_each(crate::group::Confirm::one);
-            } else {
-                group.still_dying(burial);
-                all = false;
+            match failed {
+                None => {
+                    group.buried();
+                    burial.confirm.into_iter().for_each(crate::group::Confirm::one);
+                }
+                Some(error) => {
+                    burial.not_yet(&error);
+                    group.still_dying(burial);
+                    all = false;
+                }
             }
         }
         if !all {

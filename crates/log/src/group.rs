@@ -50,6 +50,18 @@ pub struct GroupStats {
     pub dying: u64,
 }
 
+/// `<stream>.dead`; of a name that leaves no room for it the beginning, and what tells it from others that begin so.
+fn of_its_own(stream: &str) -> String {
+    const DEAD: &str = ".dead";
+    const MOST: usize = 255;
+    if stream.len() + DEAD.len() <= MOST {
+        return format!("{stream}{DEAD}");
+    }
+    let mark = format!(".{:08x}{DEAD}", crate::hash::murmur3(stream.as_bytes(), 0));
+    // Names are ASCII.
+    let begin = stream.get(..MOST - mark.len()).unwrap_or_default();
+    format!("{begin}{mark}")
+}
 /// The key of its progress in one partition.
 pub(crate) fn key(group: u32, partition: u32) -> [u8; 8] {
     let mut key = [0; 8];
@@ -140,7 +152,7 @@ impl Group {
     }
     /// The stream that takes its dead letters.
     pub fn dead_letters(&self) -> String {
-        self.spec().dead_letters.unwrap_or_else(|| format!("{}.dead", self.stream.name()))
+        self.spec().dead_letters.unwrap_or_else(|| of_its_own(self.stream.name()))
     }
     /// Whether nobody needs to see that message any more.
     pub fn is_done(&self, partition: u32, offset: u64) -> bool {

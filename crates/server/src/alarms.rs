@@ -6,12 +6,11 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tidegate_core::{clock, message::Message};
+use tidegate_core::{clock, endpoint::Producer, message::Message};
 use tidegate_gateway::{
     metrics::{ApiMetrics, Metrics},
     pump::State,
 };
-use tidegate_hub::Hub;
 use tidegate_log::{Log, Stream};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -23,7 +22,7 @@ const LOOKS: Duration = Duration::from_secs(1);
 const PATIENCE_US: i64 = 60_000_000;
 
 /// Looks again and again; to be polled as long as the node runs.
-pub(crate) async fn watch(webhooks: Arc<Webhooks>, metrics: Arc<Metrics>, log: Arc<Log>, hub: Arc<Hub>) {
+pub(crate) async fn watch(webhooks: Arc<Webhooks>, metrics: Arc<Metrics>, log: Arc<Log>, topics: Arc<dyn Producer>) {
     let mut looks = interval(LOOKS);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = Seen::default();
@@ -49,7 +48,10 @@ pub(crate) async fn watch(webhooks: Arc<Webhooks>, metrics: Arc<Metrics>, log: A
             tracing::warn!(alarm = %alarm, "alarm");
             let mut message = Message::new(TOPIC.into(), alarm.to_string());
             message.at = now.at;
-            hub.publish(&Arc::new(message));
+            // Live, or stored where a stream captures the topic. It is in the node's log whatever becomes of it here.
+            if let Err(error) = topics.send(message.into()).await {
+                tracing::warn!(error = %error, "an alarm is not on its topic");
+            }
         }
     }
 }

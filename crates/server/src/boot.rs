@@ -276,7 +276,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     plane.known_to(&registry);
     // Said once, here.
     let _again = board.webhooks.set(plane.webhooks().clone());
-    let alarms = tasks::spawn(alarms::watch(plane.webhooks().clone(), metrics, log.clone(), hub));
+    let alarms = tasks::spawn(alarms::watch(plane.webhooks().clone(), metrics, log.clone(), plane.topics()));
     let token = first_token(&registry, &node.data_dir).await?;
     let follow = tasks::spawn(registry.clone().follow());
 

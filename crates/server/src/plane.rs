@@ -171,6 +171,10 @@ impl Plane {
     pub(crate) fn world(&self) -> &Arc<World> {
         &self.world
     }
+    /// Publishes to any topic.
+    pub(crate) fn topics(&self) -> Arc<dyn tidegate_core::endpoint::Producer> {
+        self.house.topics().producer()
+    }
     /// How each webhook does.
     pub(crate) fn webhooks(&self) -> &Arc<Webhooks> {
         &self.webhooks
@@ -182,6 +186,13 @@ impl Plane {
     /// Every stream by its name, for whoever has a session.
     pub(crate) fn stations(&self) -> &Arc<World> {
         self.ways.stations()
+    }
+    /// Streams of dead letters that nobody declared take no messages but those: nobody else publishes to them.
+    fn capturing(&self, captured: &Captured) -> Captured {
+        let dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
+        let grave = |stream: &Stream, filters: &[Filter]| filters.is_empty() && (is_dead(stream.name()) || dead.contains(stream.name()));
+        let taking = captured.iter().filter(|(stream, filters)| !grave(stream, filters));
+        taking.cloned().collect()
     }
     async fn ways(&self, turn: &mut Turn, captured: &Captured, anew: bool) -> Result<ways::Next, Refusal> {
         let Turn { instances, revision, .. } = turn;
@@ -289,7 +300,7 @@ impl plane::Plane for Plane {
             let mut captured = std::mem::take(&mut turn.captured);
             captured.retain(|(other, _)| other.name() != name);
             captured.push((stream, Vec::new()));
-            self.captures.set(captured.clone());
+            self.captures.set(self.capturing(&captured));
             match self.ways(&mut turn, &captured, false).await {
                 Ok(ways) => self.ways.open(ways),
                 Err(refusal) => tracing::error!(error = ?refusal, "there is no way to a stream that came by itself"),
@@ -302,7 +313,7 @@ impl plane::Plane for Plane {
             let mut turn = self.turn.lock().await;
             // Nobody finds it any more, and what is published to its topics goes elsewhere, before it goes.
             turn.captured.retain(|(stream, _)| stream.name() != name);
-            self.captures.set(turn.captured.clone());
+            self.captures.set(self.capturing(&turn.captured));
             turn.instances.forget_stream(name);
             turn.revision += 1;
             let captured = std::mem::take(&mut turn.captured);
@@ -390,7 +401,7 @@ impl Prepared for Next<'_> {
                 .filter_map(|stream| Some(stream.dead_letters.as_ref()?.stream.clone()));
             let dead = dead.chain(checked.webhooks.iter().filter_map(|webhook| webhook.dead_letters.clone()));
             *plane.dead.lock().unwrap_or_else(PoisonError::into_inner) = dead.collect();
-            plane.captures.set(captured.clone());
+            plane.captures.set(plane.capturing(&captured));
             plane.house.rule(rules(&plane.log, &checked.streams));
             turn.captured = captured;
             plane.world.swap(world);

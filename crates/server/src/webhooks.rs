@@ -93,6 +93,7 @@ impl Webhooks {
             "delivered": progress.count(Count::Delivered), "retried": progress.count(Count::Retried),
             "given_up": given_up,
         });
+        told["expired"] = self.group(name).map_or(0, |group| group.stats().expired).into();
         match &*state {
             State::Connected { since } => told["since"] = time(*since).into(),
             State::Retrying { since, next, error } => {
@@ -192,7 +193,7 @@ impl Webhooks {
                 next.push((webhook.name.clone(), running, None));
                 continue;
             }
-            let (endpoint, topics) = match source(webhook, instances, world, captured).await? {
+            let (endpoint, topics) = match source(webhook, &self.log, instances, world, captured).await? {
                 Ok(found) => found,
                 Err(problem) => {
                     problems.push((id(), problem));
@@ -282,6 +283,7 @@ fn guard(outgoing: &Outgoing) -> Guard {
 type Source = (Arc<dyn Endpoint>, Vec<Filter>);
 async fn source(
     webhook: &Webhook,
+    log: &Log,
     instances: &mut Instances,
     world: &Snapshot,
     captured: &[(Arc<Stream>, Vec<Filter>)],
@@ -291,6 +293,7 @@ async fn source(
         expected: expected.into(),
         hint: Some(hint.into()),
     };
+    let group = format!("{GROUP}{}", webhook.name);
     let (endpoint, topics, at) = match &webhook.source {
         WebhookSource::Stream(name) => (
             instances.target(&Backend::Stream(name.clone())).await?.endpoint,
@@ -303,7 +306,9 @@ async fn source(
                     |wanted: &Filter| wanted.as_str() == stream.name() || filters.iter().any(|filter| filter.covers(wanted.as_str()));
                 topics.iter().all(covered)
             };
-            let Some((stream, _)) = captured.iter().filter(holds).min_by_key(|(stream, _)| stream.number()) else {
+            // Where it has its place, as long as that is one of them: else what waits there would never be sent.
+            let order = |stream: &Arc<Stream>| (log.find_group(stream, &group).is_none(), stream.number());
+            let Some((stream, _)) = captured.iter().filter(holds).min_by_key(|(stream, _)| order(stream)) else {
                 let hint = "what no stream keeps cannot be sent again: declare a stream with these topics";
                 return Ok(Err(wrong("/source/topics", "topics that one stream captures", hint)));
             };

@@ -39,8 +39,8 @@ fn the_documented_example_is_taken() {
     };
     assert_eq!(crm.retry, retry);
     assert_eq!(crm.dead_letters.as_deref(), Some("orders.dead"));
-    let uses = (Id::new(ResourceKind::Webhook, "crm"), Id::new(ResourceKind::Stream, "orders"));
-    assert_eq!(checked.uses, [uses]);
+    let uses = |stream: &str| (Id::new(ResourceKind::Webhook, "crm"), Id::new(ResourceKind::Stream, stream));
+    assert_eq!(checked.uses, [uses("orders"), uses("orders.dead")]);
     // What is not said is as the example says it.
     let bare = good(
         "kind: stream\nname: orders\n---\nkind: webhook\nname: crm\nsource: { stream: orders }\n\

@@ -244,6 +244,10 @@ fn headers(own: &BTreeMap<Cow<'_, str>, Values>, common: &Headers) -> Result<Hea
         if SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
             return refused(format!("`{name}` never enters a message"));
         }
+        // They say what became of a message, and only the gateway knows.
+        if name.get(..OURS.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(OURS)) {
+            return refused(format!("headers that begin with `{OURS}` are written by the gateway alone"));
+        }
         for value in values {
             if value.contains(['\r', '\n', '\0']) {
                 return refused(format!("the header `{name}` has a line end or NUL in its value"));
@@ -261,6 +265,8 @@ fn headers(own: &BTreeMap<Cow<'_, str>, Values>, common: &Headers) -> Result<Hea
 }
 /// As many as a request may have.
 const HEADERS: usize = 64;
+/// Of dead letters.
+const OURS: &str = "tidegate-dead-";
 /// Names of headers that carry credentials.
 pub(super) const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie", "set-cookie"];
 /// RFC 9110, section 5.6.2.

@@ -168,6 +168,10 @@ pub(super) fn results(verdicts: &[(String, Verdict)], out: &mut Vec<u8>) {
         items::string(lease, out);
         items::name("result", out);
         items::string(verdict.as_str(), out);
+        if let Verdict::Failed(why) = verdict {
+            items::name("detail", out);
+            items::string(why, out);
+        }
         out.push(b'}');
     }
     out.push(b']');

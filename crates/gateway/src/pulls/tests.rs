@@ -68,7 +68,13 @@ impl House {
             .collect()
     }
     async fn settle(&self, token: &str, outcome: Outcome) -> Verdict {
-        self.pulls.leases().unwrap().settle("t", &[(token, outcome)]).await.unwrap()[0]
+        self.pulls
+            .leases()
+            .unwrap()
+            .settle("t", &[(token, outcome)])
+            .await
+            .unwrap()
+            .remove(0)
     }
 }
 fn snapshot(memory: Option<&Memory>, revision: u64) -> Snapshot {

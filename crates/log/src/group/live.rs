@@ -78,6 +78,14 @@ pub(crate) struct Burial {
 /// Somebody who answers for several messages: told when all of them are durable. Dropped instead, he learns that they come again.
 #[derive(Debug)]
 pub(crate) struct Confirm(Mutex<Option<Done>>);
+impl Burial {
+    /// Whoever answers for it need not wait until it can be done: it is tried again, and a restart forgets that it was rejected.
+    pub(crate) fn not_yet(&mut self, error: &Error) {
+        if let Some(confirm) = self.confirm.take() {
+            confirm.fail(error.again());
+        }
+    }
+}
 impl Confirm {
     /// One part is durable.
     pub(crate) fn one(self: Arc<Self>) {
@@ -87,7 +95,7 @@ impl Confirm {
             done.resolve(Ok(()));
         }
     }
-    /// One part could not be written.
+    /// One part could not be written, which may be another time.
     pub(crate) fn fail(&self, error: Error) {
         if let Some(done) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             done.resolve(Err(error));
@@ -376,7 +384,8 @@ impl Part {
     }
     /// Never claimed, not done before the start, and not waiting since then.
     fn fresh(&mut self, most: u64, (floor, end): (u64, u64)) -> Option<Range<u64>> {
-        let mut from = self.fresh;
+        // The floor has moved over what was done before the start, and remembers it no longer.
+        let mut from = self.fresh.max(self.progress.floor);
         if from < floor {
             // What the stream has forgotten is passed over at once, and told.
             self.fresh = floor;
@@ -410,5 +419,37 @@ impl Part {
         self.reached(range.end);
         self.progress.finish(range.clone());
         self.change.finish(range);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done(live: &mut Live, claim: &Claim) {
+        let tally = Arc::new(Tally::default());
+        for offset in claim.range.clone() {
+            let seq = live.hand_out(claim.partition, offset, 1, 1, &tally);
+            assert!(live.settle(seq, Fate::Done, None));
+        }
+    }
+    /// The floor moves over what was done before the start, and remembers it no longer.
+    #[test]
+    fn what_was_done_before_the_start_is_not_claimed_again() {
+        let mut before = Progress::starting(0);
+        before.merge(&Progress {
+            mark: 1_000,
+            tries: [(0, Try { attempts: 1, due: 0 })].into(),
+            ..Progress::default()
+        });
+        before.finish(1..1_000);
+        let mut live = Live::new(vec![before]);
+        let stuck = live.claim(1, 100, |_| (0, 1_000)).unwrap();
+        assert_eq!(stuck.range, 0..1);
+        done(&mut live, &stuck);
+        assert_eq!(live.claim(2, 100, |_| (0, 1_000)), None);
+        // And what comes now is.
+        let fresh = live.claim(3, 100, |_| (0, 1_001)).unwrap();
+        assert_eq!(fresh.range, 1_000..1_001);
     }
 }

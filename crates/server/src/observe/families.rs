@@ -32,7 +32,7 @@ const API: &[Label] = &[open("api")];
 const READERS: &[Label] = &[open("api"), open("entrypoint")];
 const LISTENER: &[Label] = &[Label {
     name: "listener",
-    values: &["gateway", "admin"],
+    values: &["gateway", "admin", "memphis"],
 }];
 const STREAM: &[Label] = &[open("stream")];
 const WEBHOOK: &[Label] = &[open("webhook")];
