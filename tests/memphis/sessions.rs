@@ -76,8 +76,8 @@ impl Debezium {
         this
     }
     fn take(&mut self, session: &serde_json::Value) {
-        self.token = session["jwt"].as_str().unwrap().to_owned();
-        self.refresh = session["jwt_refresh_token"].as_str().unwrap().to_owned();
+        session["jwt"].as_str().unwrap().clone_into(&mut self.token);
+        session["jwt_refresh_token"].as_str().unwrap().clone_into(&mut self.refresh);
         let millis = session["expires_in"].as_u64().unwrap();
         self.refresh_at = clock::instant() + Duration::from_millis(millis * 9 / 10);
     }
@@ -127,7 +127,9 @@ fn a_client_like_debezium_works_through_two_expiries() {
     let bearer = format!("Bearer {}", renewed.json()["jwt"].as_str().unwrap());
     let memphis = Memphis { bearer, ..memphis };
     let headers = [("Authorization", &*memphis.bearer)];
-    let pulled = memphis.ask("POST", "/stations/debezium/_pull?include=headers", &headers, b"{\"limit\":1}").json();
+    let pulled = memphis
+        .ask("POST", "/stations/debezium/_pull?include=headers", &headers, b"{\"limit\":1}")
+        .json();
     assert_eq!(pulled["items"][0]["headers"]["x-debezium-destination"], "orders");
     // What is stored is each event once, in order.
     let mut all = Vec::new();
