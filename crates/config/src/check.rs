@@ -180,9 +180,23 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
         let user = Id::new(kind, name.clone());
         references.iter().map(move |of| (user.clone(), Id::new(of.kind, of.name.as_str())))
     });
+    // Made if they are not declared, but nobody deletes them while somebody puts dead letters there.
+    let of_streams = streams.iter().map(|stream| {
+        (
+            ResourceKind::Stream,
+            &stream.name,
+            stream.dead_letters.as_ref().map(|dead| &dead.stream),
+        )
+    });
+    let of_pumps = webhooks
+        .iter()
+        .map(|read| (ResourceKind::Webhook, &read.webhook.name, read.webhook.dead_letters.as_ref()));
+    let graves = of_streams
+        .chain(of_pumps)
+        .filter_map(|(kind, name, dead)| Some((Id::new(kind, name.clone()), Id::new(ResourceKind::Stream, dead?.clone()))));
     Checked {
         node: node.map(|(node, _)| node).unwrap_or_default(),
-        uses: uses.collect(),
+        uses: uses.chain(graves).collect(),
         streams,
         apis: apis.into_iter().map(|read| read.api).collect(),
         endpoints,

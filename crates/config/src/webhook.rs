@@ -106,6 +106,8 @@ pub struct Retry {
     pub attempts: u32,
     /// Given up that long after the first attempt; `None` = only `attempts` counts.
     pub give_up_after: Option<Duration>,
+    /// The longest wait that a target may ask for.
+    pub retry_after: Duration,
 }
 /// When a target that is ill is left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +208,12 @@ static RETRY: Table = Table {
     keys: &[
         key("first", PAUSE, "At most that long after the first attempt.").default("1s"),
         key("max", PAUSE, "Never longer.").default("5m"),
+        key(
+            "retry_after",
+            PAUSE,
+            "What a target asks for by `Retry-After` is obeyed instead, up to this long; it also keeps an open circuit open.",
+        )
+        .default("1h"),
         key("attempts", Shape::Count { min: 1, max: 10_000 }, "Then it becomes a dead letter.").default("12"),
         key(
             "give_up_after",
@@ -214,7 +222,7 @@ static RETRY: Table = Table {
                 max: seconds(365 * 86_400),
                 off: true,
             },
-            "It becomes a dead letter that long after the first attempt.",
+            "It becomes a dead letter that long after the first attempt since the webhook started.",
         )
         .default("none")
         .example("1d"),
@@ -230,7 +238,12 @@ static BREAKER: Table = Table {
     doc: "When a target that is ill is left alone, and asked only now and then.",
     keys: &[
         key("failures", Shape::Count { min: 1, max: 100_000 }, "So many one after the other.").default("10"),
-        key("open_for", PAUSE, "Until it is asked again.").default("10s"),
+        key(
+            "open_for",
+            PAUSE,
+            "Until it is asked again; twice as long after each time it is still ill, up to a minute or this.",
+        )
+        .default("10s"),
     ],
 };
 static BATCH: Table = Table {
@@ -397,6 +410,7 @@ impl Webhook {
             retry: Retry {
                 first: retry.time("first"),
                 max: retry.time("max"),
+                retry_after: retry.time("retry_after"),
                 attempts: retry.number("attempts") as u32,
                 give_up_after: retry.maybe_time("give_up_after"),
             },

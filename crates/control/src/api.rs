@@ -138,6 +138,7 @@ impl Api {
                 Some(id) => call::decoded(id)?,
                 None => parameter("name")?,
             },
+            group: parameter("group")?,
             // The gateway reads its own.
             query: match route.act {
                 Act::Messages | Act::Alarms => HashMap::new(),

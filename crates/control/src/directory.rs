@@ -57,8 +57,15 @@ impl directory::Directory for Directory {
             if self.registry.now().resources.contains_key(&id) {
                 return Ok(());
             }
+            let document = json!({
+                "kind": "stream",
+                "name": name,
+                "description": "made when it was first used, with the defaults of a Memphis station",
+                "retention": {"age": "1h"},
+                "dedupe": "2m",
+            });
             let wish = Wish {
-                what: What::Put(json!({"kind": "stream", "name": name})),
+                what: What::Put(document),
                 when: When::Absent,
                 at: String::new(),
                 id,

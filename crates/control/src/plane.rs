@@ -31,6 +31,10 @@ pub trait Plane: Send + Sync {
     fn readmit(&self) -> BoxFuture<'_, ()>;
     /// Forgets all messages of a stream, and says how many.
     fn purge_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<u64>>;
+    /// The groups of a stream, by name; `None`: there is no such stream.
+    fn groups(&self, stream: &str) -> Option<Vec<Value>>;
+    /// Forgets the place of a group that clients made; whoever asks for it again begins anew. `false`: there is none of that name.
+    fn delete_group<'a>(&'a self, stream: &'a str, group: &'a str) -> BoxFuture<'a, Result<bool>>;
     /// What webhooks did, and what they can be asked to do at once.
     fn hooks(&self) -> &dyn Hooks;
     /// What was given up.

@@ -37,7 +37,7 @@ pub type Read = Box<dyn Fn() -> Documents + Send + Sync>;
 /// For reading all files.
 const READING: Duration = Duration::from_secs(10);
 /// Settings that take hold while the node runs; every other one needs a restart.
-const LIVE: &[&str] = &["resources", "telemetry.level"];
+const LIVE: &[&str] = &["outgoing.allow", "outgoing.proxy", "resources", "telemetry.level"];
 
 /// See the head of this file.
 pub struct Registry {

@@ -6,6 +6,7 @@ use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
+use std::time::Duration;
 use tempfile::TempDir;
 use tidegate_config::{Checked, Documents, Id, Mode, ResourceKind};
 use tidegate_control::{
@@ -76,6 +77,12 @@ impl Plane for Served {
     }
     fn purge_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async { Ok(0) })
+    }
+    fn groups(&self, _stream: &str) -> Option<Vec<Value>> {
+        None
+    }
+    fn delete_group<'a>(&'a self, _stream: &'a str, _group: &'a str) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async { Ok(false) })
     }
     fn hooks(&self) -> &dyn Hooks {
         self
@@ -244,7 +251,7 @@ async fn protocols_ask_who_is_who_and_who_may_what() {
         shown
     };
     let who = directory.verify("main", &shown("secret")).await.unwrap();
-    assert_eq!(&*who.id, "alice");
+    assert!(who.id.starts_with("user alice "), "{}", who.id);
     assert!(directory.permits("main", &who, Right::Publish, "orders/eu"));
     assert!(!directory.permits("main", &who, Right::Subscribe, "orders/eu"));
     assert!(!directory.permits("other", &who, Right::Publish, "orders/eu"));
@@ -259,7 +266,15 @@ async fn protocols_ask_who_is_who_and_who_may_what() {
         directory.ensure_stream("main", "made").await.unwrap();
     }
     let made = Id::new(ResourceKind::Stream, "made");
-    assert!(registry.now().resources.contains_key(&made));
+    let stream = registry
+        .now()
+        .checked()
+        .streams
+        .iter()
+        .find(|stream| *stream.name == *made.name)
+        .cloned()
+        .unwrap();
+    assert_eq!((stream.age, stream.dedupe), (Some(Duration::from_hours(1)), Duration::from_mins(2)));
     assert_eq!(registry.now().revision(), 2, "made once");
 }
 #[tokio::test]

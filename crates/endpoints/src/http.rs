@@ -215,8 +215,9 @@ impl Target {
         let exchanged = timeout(self.spec.timeout, self.exchange(&note.composed, &note.progress)).await;
         let (outcome, result) = match exchanged {
             Ok(Ok(answer)) => {
+                let means = self.spec.on.of(answer.status);
                 let result = self.spec.on.judge(answer.status, &answer.headers);
-                (answer.told(self.shared.journal.is_deaf()), result)
+                (answer.told(means, self.shared.journal.is_deaf()), result)
             }
             Ok(Err(Failure { step, error })) => (note.failed(step, &error), Err(error)),
             Err(_) => {
@@ -384,9 +385,10 @@ struct Answer {
     cut: bool,
 }
 impl Answer {
-    fn told(self, nobody: bool) -> AttemptOutcome {
+    fn told(self, means: Do, nobody: bool) -> AttemptOutcome {
         AttemptOutcome::Answered {
             status: self.status,
+            means,
             headers: if nobody {
                 HeaderMap::new()
             } else {

@@ -14,18 +14,17 @@ pub use backoff::Backoff;
 pub use breaker::Breaker;
 pub use progress::{BOUNDS, Count, Progress, State};
 
-use backoff::{GivenUp, chance};
+use backoff::{Firsts, GivenUp, chance};
 use breaker::{Circuit, Pass, Said};
 use futures::{StreamExt, stream::FuturesUnordered};
 use lines::{Lines, Load};
 use std::time::Duration;
 use tidegate_core::{
     action::{Action, BatchError, is_targets},
-    clock,
     delivery::{Delivery, Received},
     drain::Watch,
     endpoint::{Consumer, Limit},
-    error::{Code, Error, Result, Retry},
+    error::{Code, Error, Result},
     settle::Outcome,
 };
 use tokio::time::{Instant, sleep_until};
@@ -91,6 +90,7 @@ async fn run(mut from: Box<dyn Consumer>, to: &dyn Action, how: &Pumping, progre
         progress,
         lines: Lines::new(how.order, progress),
         circuit: Circuit::new(how.breaker),
+        firsts: Firsts::default(),
         ended: None,
         error: None,
     };
@@ -156,19 +156,21 @@ struct Called {
     load: Load,
     result: Result<(), BatchError>,
     pass: Pass,
+    began: Instant,
 }
 async fn call(to: &dyn Action, load: Load, pass: Pass, progress: &Progress) -> Called {
     let _sent = progress.began(load.items.len());
     let began = Instant::now();
     let result = to.perform(&load.items).await;
     progress.ended(began.elapsed());
-    Called { load, result, pass }
+    Called { load, result, pass, began }
 }
 struct Pump<'a> {
     how: &'a Pumping,
     progress: &'a Progress,
     lines: Lines<'a>,
     circuit: Circuit,
+    firsts: Firsts,
     /// Nothing more is read or sent.
     ended: Option<Result<Ended>>,
     /// What was met last.
@@ -229,14 +231,19 @@ impl Pump<'_> {
         }
     }
     fn hear(&mut self, called: Called) {
-        let Called { load, result, pass } = called;
+        let Called { load, result, pass, began } = called;
         let now = Instant::now();
         let mut told = Told::default();
-        let (how, progress) = (self.how, self.progress);
-        let said = said(result.as_ref().err(), load.items.len());
+        let (how, progress, firsts) = (self.how, self.progress, &mut self.firsts);
+        let said = said(result.as_ref().err(), load.items.len(), &how.retry);
         self.lines.unload(load, now, |at, item| {
             let error = result.as_ref().err().and_then(|failed| failed.of(at));
-            told.outcome(error, item, how, progress, now)
+            let since = error.map_or(Duration::ZERO, |_| firsts.since(item.position, began, now));
+            let outcome = told.outcome(error, item, how, progress, (now, since));
+            if !matches!(outcome, Outcome::Requeue { .. } | Outcome::Hold { .. }) {
+                firsts.forget(item.position);
+            }
+            outcome
         });
         if told.delivered > 0 {
             progress.succeeded(told.delivered);
@@ -275,7 +282,15 @@ struct Told {
     gone: Option<Error>,
 }
 impl Told {
-    fn outcome(&mut self, error: Option<&Error>, item: &Received, how: &Pumping, progress: &Progress, now: Instant) -> Outcome {
+    /// `since`: its first attempt.
+    fn outcome(
+        &mut self,
+        error: Option<&Error>,
+        item: &Received,
+        how: &Pumping,
+        progress: &Progress,
+        (now, since): (Instant, Duration),
+    ) -> Outcome {
         let Some(error) = error else {
             self.delivered += 1;
             return Outcome::Ack;
@@ -286,7 +301,7 @@ impl Told {
             progress.add(Count::Held, 1);
             return Outcome::Hold { until: now };
         }
-        match how.retry.after(error, item, clock::now_us(), chance()) {
+        match how.retry.after(error, item.attempt, since, chance()) {
             Ok(after) => {
                 progress.add(Count::Retried, 1);
                 self.next = Some(self.next.map_or(after, |next| next.min(after)));
@@ -305,19 +320,13 @@ impl Told {
     }
 }
 /// What a call says of its target, whatever it says of the messages.
-fn said(failed: Option<&BatchError>, items: usize) -> Said {
+fn said(failed: Option<&BatchError>, items: usize, retry: &Backoff) -> Said {
     let Some(failed) = failed else { return Said::Well };
     let mut ill = None;
     for at in 0..items {
         match failed.of(at) {
             None => return Said::Well,
-            Some(error) if is_targets(error) => {
-                let asked = match error.retry() {
-                    Retry::After(asked) => Some(asked),
-                    Retry::Now | Retry::No => None,
-                };
-                ill = Some(asked.max(ill.flatten()));
-            }
+            Some(error) if is_targets(error) => ill = Some(retry.asked(error).max(ill.flatten())),
             // It answered, and meant the message.
             Some(error) if error.code() == Code::TargetRefused => return Said::Well,
             Some(_) => {}

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 use tidegate_core::{clock, error::Result, message::Message, receipt::Level};
-use tidegate_endpoints::http::{Attempt, AttemptOutcome, Journal};
+use tidegate_endpoints::http::{Attempt, AttemptOutcome, Do, Journal};
 use tidegate_log::{Append, Entry, Log, Retention, Stream, StreamSpec};
 use tokio::sync::mpsc;
 
@@ -189,11 +189,17 @@ impl<'a> From<&'a Attempt> for Shown<'a> {
         match &attempt.outcome {
             AttemptOutcome::Answered {
                 status,
+                means,
                 headers,
                 body,
                 cut,
             } => {
-                shown.outcome = if status.is_success() { "delivered" } else { "answered" };
+                shown.outcome = match means {
+                    Do::Success => "delivered",
+                    Do::Retry => "answered",
+                    Do::DeadLetter => "refused",
+                    Do::Stop => "stopped",
+                };
                 shown.status = Some(status.as_u16());
                 shown.response = Some(Answered {
                     headers: Headers(headers),

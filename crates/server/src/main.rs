@@ -6,6 +6,7 @@ mod boot;
 mod cli;
 mod dead_letters;
 mod deliveries;
+mod groups;
 mod holder;
 mod inbox;
 mod listeners;

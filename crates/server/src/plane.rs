@@ -2,6 +2,7 @@
 use crate::{
     dead_letters::DeadLetters,
     deliveries::Deliveries,
+    groups,
     observe::logs::Levels,
     reconcile::{changes, reconcile, rules, unkeepable},
     ways::{self, Ways},
@@ -248,10 +249,10 @@ impl plane::Plane for Plane {
             ResourceKind::Stream => match self.log.stream(&id.name) {
                 None => json!({"state": "gone"}),
                 Some(stream) => {
-                    let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner).contains(&id.name);
+                    let known = |names: &Lock<HashSet<Arc<str>>>| names.lock().unwrap_or_else(PoisonError::into_inner).contains(&id.name);
                     let stats = stream.stats();
                     json!({
-                        "state": if declared || id.name.ends_with(DEAD) { "ready" } else { "orphan" },
+                        "state": if known(&self.declared) || known(&self.dead) || id.name.ends_with(DEAD) { "ready" } else { "orphan" },
                         "partitions": stream.partitions(), "messages": stats.records, "bytes": stats.bytes,
                     })
                 }
@@ -329,6 +330,25 @@ impl plane::Plane for Plane {
     }
     fn purge_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<u64>> {
         Box::pin(self.log.purge_stream(name))
+    }
+    fn groups(&self, stream: &str) -> Option<Vec<Value>> {
+        let stream = self.log.stream(stream).filter(|stream| !stream.name().starts_with('$'))?;
+        let groups = self
+            .log
+            .groups(&stream)
+            .into_iter()
+            .filter(|group| group.name() != tidegate_log::DEAD);
+        Some(groups.map(|group| groups::shown(&group)).collect())
+    }
+    fn delete_group<'a>(&'a self, stream: &'a str, group: &'a str) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            let Some(stream) = self.log.stream(stream) else { return Ok(false) };
+            groups::deletable(group)?;
+            let known = self.log.find_group(&stream, group).is_some();
+            self.log.delete_group(&stream, group).await?;
+            self.house.forget_gone().await;
+            Ok(known)
+        })
     }
     fn hooks(&self) -> &dyn Hooks {
         &*self.webhooks

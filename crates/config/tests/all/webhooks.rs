@@ -35,6 +35,7 @@ fn the_documented_example_is_taken() {
         max: Duration::from_mins(5),
         attempts: 12,
         give_up_after: None,
+        retry_after: Duration::from_hours(1),
     };
     assert_eq!(crm.retry, retry);
     assert_eq!(crm.dead_letters.as_deref(), Some("orders.dead"));

@@ -14,6 +14,8 @@ use tidegate_core::error::{Code, Error, Result};
 pub(super) struct Call<'a> {
     /// The resource's, or a dead letter's id, if the path has one.
     pub(super) name: String,
+    /// Of the group within it, where the path names one.
+    pub(super) group: String,
     /// Only parameters the route knows.
     pub(super) query: HashMap<&'static str, String>,
     pub(super) headers: &'a HeaderMap,

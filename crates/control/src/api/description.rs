@@ -206,6 +206,7 @@ fn answered(act: Act) -> Value {
         Act::TestWebhook => json!({ "type": "object", "required": ["taken", "outcome", "request"] }),
         Act::ReplayWebhook => json!({ "type": "object", "required": ["matched", "sent", "failed", "left", "results"] }),
         Act::Trace => json!({ "type": "object", "required": ["id", "places", "attempts"] }),
+        Act::Groups => list(json!({ "type": "object", "required": ["name", "pending", "out", "waiting"] })),
         Act::Purge => json!({ "type": "object", "required": ["purged"], "properties": { "purged": { "type": "integer" } } }),
         Act::DeadLetters(Ask::List) => list(of("dead_letter")),
         Act::DeadLetters(Ask::Read) => of("dead_letter"),
@@ -230,7 +231,7 @@ fn answered(act: Act) -> Value {
         Act::Status => json!({ "type": "object", "required": ["version", "ready", "revision"] }),
         Act::WhoAmI => json!({ "type": "object", "required": ["name", "manage"] }),
         Act::Description => json!({ "type": "object", "required": ["openapi"] }),
-        Act::Health | Act::Ready | Act::Metrics | Act::Messages | Act::Alarms | Act::Catch | Act::Caught => json!({}),
+        Act::Health | Act::Ready | Act::Metrics | Act::Messages | Act::Alarms | Act::Catch | Act::Caught | Act::DeleteGroup => json!({}),
     }
 }
 fn schemas() -> Value {

@@ -40,6 +40,19 @@ pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Ca
             let purged = registry.purge(id.name, call.author()).await?;
             Ok(Answer::json(&json!({ "purged": purged })))
         }
+        Act::Groups => {
+            let stream = call.id(ResourceKind::Stream);
+            let groups = registry.groups(&stream.name).ok_or_else(|| no_stream(&stream))?;
+            Ok(Answer::json(&json!({ "items": groups })))
+        }
+        Act::DeleteGroup => {
+            let stream = call.id(ResourceKind::Stream);
+            let group = &*call.group;
+            let gone = registry.delete_group(&stream.name, group, call.author()).await?;
+            let text = || format!("the stream `{}` has no group `{}`", stream.name, group.escape_debug());
+            gone.then(Answer::nothing)
+                .ok_or_else(|| Error::client(Code::NoSuchResource, text()).into())
+        }
         Act::DeadLetters(ask) => dead_letters::act(registry, ask, call).await,
         Act::Apply => apply(registry, call).await,
         Act::Export => Ok(export(registry, call)?),
@@ -308,6 +321,9 @@ async fn replace(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) 
         .status(if word == "created" { 201 } else { 200 })
         .header(header::ETAG, &etag(&resource))
         .header(CHANGE, word))
+}
+fn no_stream(stream: &Id) -> Error {
+    Error::client(Code::NoSuchResource, format!("there is no stream `{}`", stream.name))
 }
 async fn delete(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) -> Result<Answer, Refused> {
     let (done, _) = change(registry, vec![wish(call.id(kind), What::Delete, condition(call.headers)?)], call).await?;

@@ -32,6 +32,8 @@ pub(super) enum Act {
     Delete(ResourceKind),
     Run(ResourceKind, bool),
     Purge,
+    Groups,
+    DeleteGroup,
     Messages,
     DeadLetters(Ask),
     Apply,
@@ -294,6 +296,24 @@ fn all() -> Vec<Route> {
         NONE,
         &[200],
         "Forgets all messages of a stream.",
+    );
+    add(
+        get(),
+        v1("streams/{name}/groups"),
+        viewer,
+        Act::Groups,
+        NONE,
+        &[200],
+        "Who reads a stream together, and how far each group is.",
+    );
+    add(
+        delete(),
+        v1("streams/{name}/groups/{*group}"),
+        operator,
+        Act::DeleteGroup,
+        NONE,
+        &[204],
+        "Forgets the place of a group of clients: whoever asks for it again begins anew.",
     );
     for (path, says) in [("streams/{name}/messages", "a stream"), ("topics/{*name}", "a topic")] {
         let (reads, publishes) = match says {

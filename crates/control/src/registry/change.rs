@@ -153,6 +153,22 @@ impl Registry {
         };
         to_the_end(purging).await
     }
+    /// See [`crate::plane::Plane::groups`].
+    pub fn groups(&self, stream: &str) -> Option<Vec<Value>> {
+        self.parts.plane.groups(stream)
+    }
+    /// See [`crate::plane::Plane::delete_group`].
+    pub async fn delete_group(self: &Arc<Self>, stream: &str, group: &str, author: Author) -> Result<bool, Refused> {
+        let id = Id::new(ResourceKind::Stream, stream);
+        let known = self
+            .groups(stream)
+            .is_some_and(|groups| groups.iter().any(|known| known["name"] == group));
+        if !known {
+            return Ok(false);
+        }
+        self.tell(id, "delete_group", author).await?;
+        Ok(self.parts.plane.delete_group(stream, group).await?)
+    }
     /// Tells that something was done with a resource that does not change it; before it is done.
     pub async fn tell(self: &Arc<Self>, id: Id, action: &'static str, author: Author) -> Result<(), Refused> {
         let registry = self.clone();
@@ -541,7 +557,16 @@ fn keep_secrets(new: &mut Value, old: &Value) {
                 }
             }
         }
-        (Value::Array(new), Value::Array(old)) => new.iter_mut().zip(old).for_each(|(new, old)| keep_secrets(new, old)),
+        (Value::Array(new), Value::Array(old)) => {
+            // Of several secrets the first that is kept is the first there was, wherever a new one stands: `[new, "***"]` turns them.
+            let mut kept = old.iter();
+            for (at, new) in new.iter_mut().enumerate() {
+                let old = if new == MASKED { kept.next() } else { old.get(at) };
+                if let Some(old) = old {
+                    keep_secrets(new, old);
+                }
+            }
+        }
         _ => {}
     }
 }
@@ -549,4 +574,23 @@ fn masked(document: &Value) -> Value {
     let mut alone = tidegate_config::Documents::default();
     alone.add("", document);
     alone.declared().next().map_or(Value::Null, |declared| declared.document)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_is_kept_may_stand_behind_a_new_one() {
+        let kept = |new: Value, old: Value| {
+            let mut new = new;
+            keep_secrets(&mut new, &old);
+            new
+        };
+        let list = |secrets: &[&str]| json!({"sign": {"secrets": secrets}});
+        assert_eq!(kept(list(&["c", "***"]), list(&["a", "b"])), list(&["c", "a"]));
+        assert_eq!(kept(list(&["***", "c"]), list(&["a", "b"])), list(&["a", "c"]));
+        assert_eq!(kept(list(&["***", "***"]), list(&["a", "b"])), list(&["a", "b"]));
+        assert_eq!(kept(list(&["***", "***"]), list(&["a"])), list(&["a", "***"]));
+    }
 }

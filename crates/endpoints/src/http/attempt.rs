@@ -1,4 +1,5 @@
 //! What the delivery log is told of an attempt: enough to see what happened, and no secret.
+use super::Do;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use std::{
@@ -84,6 +85,8 @@ pub enum AttemptOutcome {
     Answered {
         /// What it said.
         status: StatusCode,
+        /// And what that means for the messages.
+        means: Do,
         /// With `***` for what is secret.
         headers: HeaderMap,
         /// Its beginning.

@@ -130,7 +130,11 @@ impl Peer {
         for address in &*addresses {
             // A name with one bad address among good ones is not trusted with the good ones either.
             if let Some(kind) = network.guard.refuses(address.ip()) {
-                let text = format!("`{}` is at `{}` ({kind}), where no outgoing call may go", self.host, address.ip());
+                let text = format!(
+                    "`{}` is at `{}` ({kind}), where no outgoing call may go unless `outgoing.allow` has it",
+                    self.host,
+                    address.ip()
+                );
                 let mut refused = Failure::new(Step::Guard, Code::AddressForbidden, text);
                 refused.error = refused.error.with_hint("if it is yours, allow its network in `outgoing.allow`");
                 network.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -1,10 +1,12 @@
 //! What becomes of a message that its target did not take: when it is tried again, and when it is given up.
-use std::time::Duration;
+use super::lines::MOST_AWAY;
+use std::{collections::HashMap, time::Duration};
 use tidegate_core::{
-    delivery::Received,
     error::{Error, Retry},
+    position::Position,
     settle::Outcome,
 };
+use tokio::time::Instant;
 
 /// How often, how late and for how long a message is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,9 +15,11 @@ pub struct Backoff {
     pub first: Duration,
     /// The longest wait of all. What the target asks for may be longer.
     pub max: Duration,
+    /// The longest wait that a target may ask for.
+    pub obey: Duration,
     /// How often at most; one is the least.
     pub attempts: u32,
-    /// How old a message may be when it is tried again, counted from when it was stored or due; `None`: attempts alone end it.
+    /// How long after its first attempt a message may be tried again, as far back as this pump has run; `None`: attempts alone end it.
     pub give_up_after: Option<Duration>,
 }
 /// Why a message was given up: the word in its dead letter.
@@ -44,22 +48,22 @@ impl GivenUp {
     }
 }
 impl Backoff {
-    /// When it is tried again, or why never. `now` in microseconds since the epoch; `chance` lies anywhere in its range.
-    pub(super) fn after(&self, error: &Error, item: &Received, now: i64, chance: u64) -> Result<Duration, GivenUp> {
+    /// When it is tried again, or why never, so long after its first attempt. `chance` lies anywhere in its range.
+    pub(super) fn after(&self, error: &Error, attempt: u32, since_first: Duration, chance: u64) -> Result<Duration, GivenUp> {
         if error.retry() == Retry::No {
             return Err(GivenUp::Refused);
         }
-        if item.attempt >= self.attempts.max(1) {
+        if attempt >= self.attempts.max(1) {
             return Err(GivenUp::Attempts);
         }
-        let left = self.left(item, now);
-        match (error.retry(), left) {
+        let left = self.give_up_after.map(|most| most.saturating_sub(since_first));
+        match (self.asked(error), left) {
             (_, Some(Duration::ZERO)) => Err(GivenUp::Time),
             // Not sooner than it asked for, so not at all.
-            (Retry::After(asked), Some(left)) if asked > left => Err(GivenUp::Time),
-            (Retry::After(asked), _) => Ok(asked),
-            (Retry::Now | Retry::No, left) => {
-                let wait = self.wait(item.attempt, chance);
+            (Some(asked), Some(left)) if asked > left => Err(GivenUp::Time),
+            (Some(asked), _) => Ok(asked),
+            (None, left) => {
+                let wait = self.wait(attempt, chance);
                 // The last moment is worth an attempt.
                 Ok(left.map_or(wait, |left| wait.min(left)))
             }
@@ -72,13 +76,34 @@ impl Backoff {
         // The upper half of the product is the share.
         Duration::from_nanos(((u128::from(nanos) * u128::from(chance)) >> 64) as u64)
     }
-    fn left(&self, item: &Received, now: i64) -> Option<Duration> {
-        let most = self.give_up_after?;
-        let due = item.message.timing.as_ref().and_then(|timing| timing.due).unwrap_or_default();
-        let since = item.message.at.max(due);
-        // An endpoint that sets no time says nothing about age.
-        let age = if since > 0 { now.saturating_sub(since).max(0) } else { 0 };
-        Some(most.saturating_sub(Duration::from_micros(age as u64)))
+    /// What a target asks for, as far as it is obeyed.
+    pub(super) fn asked(&self, error: &Error) -> Option<Duration> {
+        match error.retry() {
+            Retry::After(asked) => Some(asked.min(self.obey)),
+            Retry::Now | Retry::No => None,
+        }
+    }
+}
+/// When messages that failed were tried first.
+#[derive(Default)]
+pub(super) struct Firsts(HashMap<Position, Instant>);
+impl Firsts {
+    /// How long ago that was; `began` if this was it. With too many of them one is taken for new.
+    pub(super) fn since(&mut self, position: Option<Position>, began: Instant, now: Instant) -> Duration {
+        let Some(position) = position else { return now - began };
+        let known = self.0.get(&position).copied();
+        if known.is_none() && self.0.len() < MOST_AWAY {
+            self.0.insert(position, began);
+        }
+        now.saturating_duration_since(known.unwrap_or(began))
+    }
+    /// It will not be tried again.
+    pub(super) fn forget(&mut self, position: Option<Position>) {
+        if !self.0.is_empty()
+            && let Some(position) = position
+        {
+            self.0.remove(&position);
+        }
     }
 }
 /// 64 bits of chance. Without any, jitter is at its middle.
@@ -90,34 +115,16 @@ pub(super) fn chance() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-    use tidegate_core::{
-        error::{Code, Fault},
-        headers::Headers,
-        message::{Message, Timing},
-        topic::Topic,
-    };
+    use tidegate_core::error::{Code, Fault};
 
-    const HOUR: i64 = 3_600_000_000;
     const BACKOFF: Backoff = Backoff {
         first: Duration::from_secs(1),
         max: Duration::from_mins(1),
+        obey: Duration::from_hours(3),
         attempts: 20,
         give_up_after: None,
     };
-    fn item(attempt: u32, at: i64) -> Received {
-        let message = Message {
-            at,
-            ..Message::new(Topic::from("t"), "x")
-        };
-        Received {
-            message: Arc::new(message),
-            position: None,
-            attempt,
-            slot: 0,
-            metadata: Headers::EMPTY,
-        }
-    }
+    const NEW: Duration = Duration::ZERO;
     fn failed(retry: Retry) -> Error {
         Error::new(Code::TargetRefused, Fault::Broker, "500").with_retry(retry)
     }
@@ -125,23 +132,25 @@ mod tests {
     #[test]
     fn waits_double_up_to_the_longest_and_lie_anywhere_below() {
         for (attempt, seconds) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (19, 60)] {
-            let most = BACKOFF.after(&failed(Retry::Now), &item(attempt, 0), 0, u64::MAX).unwrap();
+            let most = BACKOFF.after(&failed(Retry::Now), attempt, NEW, u64::MAX).unwrap();
             assert_eq!(most.as_secs_f64().round() as u64, seconds, "attempt {attempt}");
-            let least = BACKOFF.after(&failed(Retry::Now), &item(attempt, 0), 0, 0).unwrap();
+            let least = BACKOFF.after(&failed(Retry::Now), attempt, NEW, 0).unwrap();
             assert_eq!(least, Duration::ZERO);
-            let half = BACKOFF.after(&failed(Retry::Now), &item(attempt, 0), 0, 1 << 63).unwrap();
+            let half = BACKOFF.after(&failed(Retry::Now), attempt, NEW, 1 << 63).unwrap();
             assert_eq!(half, Duration::from_secs(seconds) / 2);
         }
     }
     #[test]
-    fn what_the_target_asks_for_is_obeyed_beyond_the_longest() {
-        let asked = failed(Retry::After(Duration::from_hours(2)));
-        assert_eq!(BACKOFF.after(&asked, &item(1, 0), 0, 0), Ok(Duration::from_hours(2)));
+    fn what_the_target_asks_for_is_obeyed_beyond_the_longest_within_reason() {
+        for (asked, obeyed) in [(2, 2), (24 * 365, 3)] {
+            let asked = failed(Retry::After(Duration::from_hours(asked)));
+            assert_eq!(BACKOFF.after(&asked, 1, NEW, 0), Ok(Duration::from_hours(obeyed)));
+        }
     }
     #[test]
     fn the_last_attempt_and_a_refusal_end_it() {
-        assert_eq!(BACKOFF.after(&failed(Retry::Now), &item(20, 0), 0, 0), Err(GivenUp::Attempts));
-        assert_eq!(BACKOFF.after(&failed(Retry::No), &item(1, 0), 0, 0), Err(GivenUp::Refused));
+        assert_eq!(BACKOFF.after(&failed(Retry::Now), 20, NEW, 0), Err(GivenUp::Attempts));
+        assert_eq!(BACKOFF.after(&failed(Retry::No), 1, NEW, 0), Err(GivenUp::Refused));
     }
     #[test]
     fn time_ends_it_and_the_last_moment_is_tried() {
@@ -150,23 +159,33 @@ mod tests {
             first: Duration::from_mins(1),
             ..BACKOFF
         };
-        let stored = 1_000 * HOUR;
-        let after = |age: i64, retry| backoff.after(&failed(retry), &item(1, stored), stored + age, u64::MAX);
-        assert_eq!(after(HOUR, Retry::Now), Err(GivenUp::Time));
-        assert_eq!(after(HOUR - 5_000_000, Retry::Now), Ok(Duration::from_secs(5)));
-        assert_eq!(after(HOUR - 5_000_000, Retry::After(Duration::from_secs(6))), Err(GivenUp::Time));
+        let hour = Duration::from_hours(1);
+        let short = |seconds| hour - Duration::from_secs(seconds);
+        let after = |since, retry| backoff.after(&failed(retry), 1, since, u64::MAX);
+        assert_eq!(after(hour, Retry::Now), Err(GivenUp::Time));
+        assert_eq!(after(short(5), Retry::Now), Ok(Duration::from_secs(5)));
+        assert_eq!(after(short(5), Retry::After(Duration::from_secs(6))), Err(GivenUp::Time));
+        assert_eq!(after(short(5), Retry::After(Duration::from_secs(5))), Ok(Duration::from_secs(5)));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn the_first_attempt_is_remembered_until_there_is_no_next() {
+        let place = |offset| {
+            Some(Position {
+                source: 1,
+                partition: 0,
+                offset,
+            })
+        };
+        let (mut firsts, began) = (Firsts::default(), Instant::now());
+        let later = began + Duration::from_secs(10);
         assert_eq!(
-            after(HOUR - 5_000_000, Retry::After(Duration::from_secs(5))),
-            Ok(Duration::from_secs(5))
+            firsts.since(place(1), began, began + Duration::from_secs(1)),
+            Duration::from_secs(1)
         );
-        let mut delayed = item(1, stored);
-        Arc::make_mut(&mut delayed.message).timing = Some(Box::new(Timing {
-            expires: None,
-            due: Some(stored + 10 * HOUR),
-        }));
-        let young = backoff.after(&failed(Retry::Now), &delayed, stored + 10 * HOUR, 0);
-        assert_eq!(young, Ok(Duration::ZERO), "what was to wait is not old");
-        let unknown = backoff.after(&failed(Retry::Now), &item(1, 0), stored, 0);
-        assert_eq!(unknown, Ok(Duration::ZERO));
+        assert_eq!(firsts.since(place(1), later, later), Duration::from_secs(10));
+        assert_eq!(firsts.since(place(2), later, later), Duration::ZERO);
+        firsts.forget(place(1));
+        assert_eq!(firsts.since(place(1), later, later), Duration::ZERO);
+        assert_eq!(firsts.since(None, began, later), Duration::from_secs(10));
     }
 }

@@ -11,9 +11,10 @@ use std::{
 };
 use tidegate_core::{
     batch::Batch,
+    clock,
     drain::Drain,
     endpoint::{ConsumerSpec, Endpoint, Group, GroupName, Publish, Start},
-    error::Fault,
+    error::{Fault, Retry},
     message::Message,
     topic::Topic,
 };
@@ -28,6 +29,7 @@ const HOW: Pumping = Pumping {
     retry: Backoff {
         first: Duration::from_secs(1),
         max: Duration::from_mins(1),
+        obey: Duration::from_hours(1),
         attempts: 5,
         give_up_after: None,
     },
@@ -297,18 +299,31 @@ async fn the_last_attempt_and_a_refusal_are_dead_letters_with_their_reason() {
     assert_eq!((count(Count::Attempts), count(Count::Refused), count(Count::Retried)), (1, 1, 4));
 }
 #[tokio::test(start_paused = true)]
-async fn a_message_too_old_to_be_tried_again_is_given_up() {
+async fn what_failed_for_too_long_is_given_up_however_long_it_waited_before() {
     let house = House::new(1, 4);
     let mut batch = Batch::default();
+    // For longer than it may be tried.
     batch.push(Message {
-        at: clock::now_us() - 3_600_000_000,
+        at: 1,
         ..Message::new(Topic::from("t"), "old")
     });
     house.memory.producer().send(Publish::from(batch)).await.unwrap().await.unwrap();
-    house.target.of("old", [Answer::Failed(Retry::Now)]);
+    house.target.of("old", vec![Answer::Failed(Retry::Now); 100]);
     let mut how = HOW;
-    how.retry.give_up_after = Some(Duration::from_mins(30));
+    how.retry = Backoff {
+        give_up_after: Some(Duration::from_mins(30)),
+        attempts: 100,
+        ..how.retry
+    };
+    let began = Instant::now();
     house.all(&how, 1).await;
+    let took = began.elapsed();
+    // The last moment is tried, and what began in it may end after it.
+    assert!(
+        (30 * 60..32 * 60).contains(&took.as_secs()),
+        "{took:?} {}",
+        house.target.seen().len()
+    );
     assert!(matches!(&house.outcomes()[&0], Outcome::Reject { reason, .. } if reason == "time"));
     assert_eq!(house.progress.count(Count::Time), 1);
 }

@@ -38,6 +38,17 @@ pub(super) enum Stream {
     Rm(RmStream),
     /// Remove its messages; the stream stays.
     Purge(Purge),
+    /// Who reads it together, and how far each group is.
+    Groups(Named),
+    /// Forget the place of a group of clients: whoever asks for it again begins anew.
+    RmGroup(RmGroup),
+}
+#[derive(Args)]
+pub(super) struct RmGroup {
+    /// Which stream.
+    name: String,
+    /// As `groups` calls it.
+    group: String,
 }
 #[derive(Subcommand)]
 pub(super) enum Api {
@@ -151,6 +162,13 @@ impl Of<Stream> {
                 Ok(OK)
             }
             Stream::Purge(purge) => kind.purge(&purge.name, purge.yes).await,
+            Stream::Groups(named) => kind.groups(&named.name).await,
+            Stream::RmGroup(rm) => {
+                let path = format!("{}/groups/{}", kind.path(&rm.name), escaped(&rm.group));
+                kind.node.ask(&path, Ask::bare(Method::DELETE)).await?;
+                say(&format!("forgot group {} of stream {}\n", rm.group, rm.name));
+                Ok(OK)
+            }
         }
     }
 }
@@ -308,6 +326,20 @@ impl Kind {
     async fn messages(&self, name: &str) -> Result<String, Failure> {
         let stream = self.node.get(&self.path(name)).await?;
         Ok(count(stream["status"]["messages"].as_u64().unwrap_or_default() as usize, "message"))
+    }
+    async fn groups(&self, name: &str) -> Result<u8, Failure> {
+        let answer = self.node.get(&format!("{}/groups", self.path(name))).await?;
+        if self.output != Output::Table {
+            show(&answer["items"], self.output);
+            return Ok(OK);
+        }
+        let columns = ["name", "kind", "pending", "out", "waiting", "oldest"];
+        let groups = answer["items"].as_array().into_iter().flatten();
+        let rows: Vec<_> = groups
+            .map(|group| columns.iter().map(|column| word(&group[*column])).collect::<Vec<_>>())
+            .collect();
+        say(&table(&["NAME", "KIND", "PENDING", "OUT", "WAITING", "OLDEST"], &rows));
+        Ok(OK)
     }
     async fn purge(&self, name: &str, yes: bool) -> Result<u8, Failure> {
         let messages = self.messages(name).await?;

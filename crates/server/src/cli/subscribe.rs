@@ -3,7 +3,7 @@ use super::{
     FAILED, OK, Output,
     events::Events,
     failure::{Failure, printable, text},
-    node::{ANSWER, Ask, HttpClient, Node, Remote, address, escaped},
+    node::{ANSWER, Ask, HttpClient, Node, Remote, escaped},
     progress::Progress,
     yaml,
 };
@@ -32,7 +32,7 @@ pub(super) struct Subscribe {
     #[arg(long, value_name = "WHERE", default_value = "latest")]
     from: String,
     /// Post each message there, and print what it answers.
-    #[arg(long, value_name = "URL", value_parser = address)]
+    #[arg(long, value_name = "URL", value_parser = target)]
     to: Option<String>,
     /// End after so many messages.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -289,6 +289,20 @@ fn payload(item: &Value) -> Bytes {
         return bytes.into();
     }
     Bytes::copy_from_slice(payload.as_bytes())
+}
+/// Whatever takes a POST; `localhost:3000/hook` is meant as `http://localhost:3000/hook`.
+fn target(text: &str) -> Result<String, String> {
+    let whole = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
+    };
+    let uri: Option<http::Uri> = whole.parse().ok();
+    let good = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty());
+    match uri.filter(good) {
+        Some(_) => Ok(whole),
+        None => Err("expected a URL like http://localhost:3000/hook".to_owned()),
+    }
 }
 /// The status, or why there is none.
 async fn post(client: &HttpClient, to: &str, item: &Value, payload: Bytes) -> Result<u16, String> {

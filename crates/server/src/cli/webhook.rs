@@ -92,7 +92,7 @@ pub(super) struct Log {
     /// Only attempts of this message: its id, its webhook-id or its position.
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// Only those that ended so: delivered, answered (not with 2xx), failed or abandoned.
+    /// Only those that ended so: delivered, answered (it is sent again), refused (given up), stopped, failed (no answer) or abandoned.
     #[arg(long, value_name = "WORD")]
     outcome: Option<String>,
     /// Only those that were answered so.
@@ -147,13 +147,18 @@ async fn add(kind: &Kind, wanted: &Add) -> Result<u8, Failure> {
     let made = wanted.sign.as_deref() == Some(NEW);
     let secret = if made { Some(secret()?) } else { wanted.sign.clone() };
     let resource = kind.make(wanted.document(secret.as_deref())).await?;
+    let secret = secret.filter(|_| made);
     if kind.output == Output::Table {
         say(&format!("created webhook {}\n", text(&resource, "name").unwrap_or_default()));
+        if let Some(secret) = &secret {
+            say(&format!("its secret, shown once: {secret}\n"));
+        }
     } else {
+        let mut resource = resource;
+        if let Some(secret) = secret {
+            resource["secret"] = secret.into();
+        }
         show(&resource, kind.output);
-    }
-    if let (true, Some(secret)) = (made, &secret) {
-        tell(&format!("its secret, shown once: {secret}\n"));
     }
     Ok(OK)
 }
@@ -269,7 +274,7 @@ pub(super) fn attempt(attempt: &Value) -> Vec<String> {
     let millis = attempt["took_ms"].as_f64().map_or(String::new(), |millis| format!("{millis:.1}"));
     // The target's own words, where it did not take it.
     let answered = || {
-        (part("outcome") == "answered")
+        matches!(&*part("outcome"), "answered" | "refused" | "stopped")
             .then(|| text(&attempt["response"], "body"))
             .flatten()
     };

@@ -62,5 +62,6 @@ fn concerns(attempt: &Value, id: &str) -> bool {
     let messages = attempt["messages"].as_array();
     let spelled = spelled(id.as_bytes());
     let concerned = |message: &Value| message["id"] == id || message["id"] == *spelled || message["position"] == id;
-    messages.is_some_and(|messages| messages.iter().any(concerned))
+    // Of a batch, beside those of its messages.
+    attempt["request"]["headers"]["webhook-id"] == id || messages.is_some_and(|messages| messages.iter().any(concerned))
 }

@@ -142,6 +142,7 @@ pub(super) fn job(
                 first: webhook.retry.first,
                 max: webhook.retry.max,
                 attempts: webhook.retry.attempts,
+                obey: webhook.retry.retry_after,
                 give_up_after: webhook.retry.give_up_after,
             },
             breaker: pump::Breaker {

@@ -1,0 +1,34 @@
+//! Groups of a stream as the management API shows them.
+use serde_json::{Value, json};
+use tidegate_core::{
+    clock,
+    error::{Code, Error, Result},
+};
+use tidegate_log::Group;
+
+/// Whose groups these are, by how their names begin, and what that is called.
+const KINDS: [(&str, &str); 3] = [("$api/", "pull"), ("$memphis/", "station"), ("$webhook/", "webhook")];
+
+/// One, with its numbers.
+pub(crate) fn shown(group: &Group) -> Value {
+    let stats = group.stats();
+    let kind = KINDS
+        .iter()
+        .find(|(begin, _)| group.name().starts_with(begin))
+        .map_or("other", |(_, kind)| *kind);
+    json!({
+        "name": group.name(), "kind": kind, "pending": stats.pending, "out": stats.out, "waiting": stats.waiting,
+        "oldest": stats.oldest.map(clock::rfc3339),
+        "since_start": { "done": stats.done, "dead": stats.dead, "expired": stats.expired, "missed": stats.missed },
+    })
+}
+/// A webhook's place goes with the webhook, and nothing else.
+pub(crate) fn deletable(group: &str) -> Result<()> {
+    match group.strip_prefix("$webhook/") {
+        Some(webhook) => {
+            let text = format!("the group `{group}` is the place of the webhook `{webhook}`");
+            Err(Error::client(Code::InUse, text).with_hint(format!("it goes with it: `tidegate webhook rm {webhook}`")))
+        }
+        None => Ok(()),
+    }
+}

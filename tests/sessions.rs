@@ -1,0 +1,239 @@
+//! Sessions of users on the Memphis dialect: who logs in, what a token is worth, and what ends it.
+use crate::{TIDEGATE, dev};
+use serde_json::{Value, json};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, time::Duration};
+use tempfile::TempDir;
+use tidegate_core::clock;
+use tidegate_testkit::{Client, Node, client::Answer, node::How};
+
+const HERE: &str = "127.0.0.1:0";
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+fn ask(node: &Node, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    Client::once(node.memphis.unwrap(), method, target, headers, body.as_bytes())
+}
+fn login(node: &Node, body: &Value) -> Answer {
+    ask(node, "POST", "/auth/authenticate", &[JSON], &body.to_string())
+}
+/// The access token of a user with this connection token.
+fn session(node: &Node, name: &str, token: &str) -> Value {
+    let told = login(node, &json!({"username": name, "connection_token": token}));
+    assert_eq!(told.status, 200, "{}", told.text());
+    told.json()
+}
+fn produce(node: &Node, token: &str, station: &str) -> Answer {
+    let bearer = format!("Bearer {token}");
+    let target = format!("/stations/{station}/produce/single");
+    ask(node, "POST", &target, &[JSON, ("authorization", &bearer)], "{\"n\":1}")
+}
+fn refresh(node: &Node, token: &str) -> Answer {
+    let bearer = format!("Bearer {token}");
+    ask(node, "POST", "/auth/refreshToken", &[("authorization", &bearer)], "")
+}
+fn jwt(session: &Value) -> &str {
+    session["jwt"].as_str().unwrap()
+}
+fn hash(secret: &str) -> String {
+    tidegate_control::access::password::hash(secret).unwrap()
+}
+/// A node of production with the user `worker`, whose connection token is `long and secret`.
+fn production(keys: &str, worker: &str) -> String {
+    format!(
+        "listeners: {{ memphis: {{ address: \"{HERE}\"{keys} }} }}\n---\nkind: user\nname: worker\nconnection_token: {{ argon2: \"{worker}\" }}\n\
+         permissions: [{{ topics: [\"jobs/#\", jobs], allow: [publish, subscribe] }}]\n"
+    )
+}
+#[expect(clippy::disallowed_methods, reason = "a test writes what the program reads")]
+fn write(path: impl AsRef<Path>, text: &str) {
+    fs::write(path, text).unwrap();
+}
+/// Exit code and what it said.
+fn ended(arguments: &[&str], configuration: Option<&str>) -> (Option<i32>, String) {
+    let folder = TempDir::new().unwrap();
+    if let Some(text) = configuration {
+        write(folder.path().join("tidegate.yaml"), text).unwrap();
+    }
+    let output = Command::new(TIDEGATE)
+        .args(arguments)
+        .envs(["GATEWAY", "ADMIN"].map(|listener| (format!("TIDEGATE__LISTENERS__{listener}__ADDRESS"), HERE)))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+/// What the documents log in with is for `dev` on loopback only, however it is hashed.
+#[test]
+fn published_credentials_start_nothing_but_a_demo_on_loopback() {
+    let demo = "$argon2id$v=19$m=19456,t=2,p=1$Swp3yIJ/kJS24mpM+mAp/Q$2r5yn5TZWDeFHxqnXBD+hS9/HnhJgqkcLI+XfETYY1I";
+    for (proof, hashed) in [("password", demo.to_owned()), ("connection_token", hash("memphis"))] {
+        let root = format!("kind: user\nname: root\n{proof}: {{ argon2: \"{hashed}\" }}\n");
+        let (code, said) = ended(&["run"], Some(&root));
+        assert_eq!(code, Some(3), "{said}");
+        assert!(said.contains("TG5042") && !said.contains("argon2id"), "{said}");
+    }
+    let (code, said) = ended(
+        &["dev", "--set", "listeners.memphis={address: \"0.0.0.0:0\", insecure: true}"],
+        None,
+    );
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("TG5042"), "{said}");
+    // And here they work, either way.
+    let node = dev().start();
+    session(&node, "root", "memphis");
+    assert_eq!(login(&node, &json!({"username": "root", "password": "memphis"})).status, 200);
+}
+#[test]
+fn weak_and_published_keys_are_refused_at_the_start() {
+    for (k, why) in [
+        ("SldUX1RFU1RfUFVSUE9TRQ", "public documents"),
+        ("c2hvcnQ", "5 bytes"),
+        ("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE", "repeats"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("keys.json");
+        write(&file, &format!("{{\"keys\":[{{\"kty\":\"oct\",\"kid\":\"a\",\"k\":\"{k}\"}}]}}")).unwrap();
+        let text = production(&format!(", keys: {}", file.display()), &hash("long and secret"));
+        let (code, said) = ended(&["run"], Some(&text));
+        assert_eq!(code, Some(3), "{said}");
+        assert!(said.contains("TG5041") && said.contains(why) && !said.contains(k), "{said}");
+    }
+}
+/// With the same file of keys and the same users; a key that is put before another lets both hold.
+#[test]
+fn any_gateway_with_the_same_keys_takes_any_token() {
+    let shared = TempDir::new().unwrap();
+    let keys = format!(", keys: {}", shared.path().join("keys.json").display());
+    let text = production(&keys, &hash("long and secret"));
+    let [one, other] = [(); 2].map(|()| How::run(TIDEGATE).start_with(&text));
+    let alone = How::run(TIDEGATE).start_with(&production("", &hash("long and secret")));
+    let first = session(&one, "worker", "long and secret");
+    assert_eq!(produce(&other, jwt(&first), "jobs").status, 200);
+    assert_eq!(produce(&alone, jwt(&first), "jobs").status, 401);
+    let mode = fs::metadata(shared.path().join("keys.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let turned = one.manage("POST", "/signing-keys/rotate", &json!({}));
+    assert_eq!(
+        (turned.status, turned.json()["keys"].as_array().unwrap().len()),
+        (200, 2),
+        "{}",
+        turned.text()
+    );
+    let second = session(&one, "worker", "long and secret");
+    // The other one looks at the file every two seconds.
+    let began = clock::instant();
+    while produce(&other, jwt(&second), "jobs").status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+    for token in [&first, &second] {
+        assert_eq!(produce(&one, jwt(token), "jobs").status, 200);
+        assert_eq!(produce(&other, jwt(token), "jobs").status, 200);
+    }
+    // Kept across a restart.
+    let one = one.restart();
+    assert_eq!(produce(&one, jwt(&first), "jobs").status, 200);
+}
+#[test]
+fn a_revoked_users_tokens_stop_at_once() {
+    let node = dev().start();
+    let user = |secret: &str| {
+        let all = json!([{"topics": ["#"], "allow": ["publish", "subscribe"]}]);
+        json!({"connection_token": {"argon2": hash(secret)}, "permissions": all})
+    };
+    assert_eq!(node.manage("PUT", "/users/bob", &user("first")).status, 201);
+    let bob = session(&node, "bob", "first");
+    assert_eq!(produce(&node, jwt(&bob), "st").status, 200);
+    assert_eq!(refresh(&node, jwt(&bob)).status, 200);
+    // Another secret.
+    assert_eq!(node.manage("PUT", "/users/bob", &user("second")).status, 200);
+    assert_eq!(
+        (produce(&node, jwt(&bob), "st").status, refresh(&node, jwt(&bob)).status),
+        (401, 401)
+    );
+    assert_eq!(login(&node, &json!({"username": "bob", "connection_token": "first"})).status, 401);
+    let bob = session(&node, "bob", "second");
+    assert_eq!(node.manage("DELETE", "/users/bob", &Value::Null).status, 204);
+    let of_refresh = json!({"jwt_refresh_token": bob["jwt_refresh_token"]}).to_string();
+    let told = ask(&node, "POST", "/auth/refreshToken", &[JSON], &of_refresh);
+    assert_eq!((produce(&node, jwt(&bob), "st").status, told.status), (401, 401));
+}
+#[test]
+fn an_access_key_needs_no_login_and_stops_when_it_is_revoked() {
+    let node = dev().start();
+    let made = node.manage("POST", "/tokens", &json!({"name": "sender", "user": "root"}));
+    assert_eq!(made.status, 201, "{}", made.text());
+    let key = made.json()["token"].as_str().unwrap().to_owned();
+    assert!(key.starts_with("sender:tgt_"), "{key}");
+    assert_eq!(node.manage("POST", "/tokens", &json!({"name": "x", "user": "nobody"})).status, 422);
+    assert_eq!(produce(&node, &key, "st").status, 200);
+    let basic = format!("Basic {}", base64_simd::STANDARD.encode_to_string(&key));
+    let target = "/stations/st/produce/single";
+    assert_eq!(ask(&node, "POST", target, &[JSON, ("authorization", &basic)], "1").status, 200);
+    // It opens no management.
+    let bearer = format!("Bearer {}", key.split_once(':').unwrap().1);
+    assert_eq!(
+        Client::once(node.admin, "GET", "/api/v1/streams", &[("authorization", &bearer)], b"").status,
+        401
+    );
+    assert_eq!(node.manage("DELETE", "/tokens/sender", &Value::Null).status, 204);
+    assert_eq!(produce(&node, &key, "st").status, 401);
+
+    // The command line makes one, with a name of its own.
+    let output = Command::new(TIDEGATE)
+        .args([
+            "token",
+            "add",
+            "--user",
+            "root",
+            "--access-key",
+            "--node",
+            &format!("http://{}", node.admin),
+        ])
+        .current_dir(node.folder())
+        .output()
+        .unwrap();
+    let key = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    assert!(key.starts_with("root-"), "{key} {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(produce(&node, &key, "st").status, 200);
+}
+#[test]
+fn failed_logins_are_limited_and_successful_ones_are_not() {
+    let node = dev().set("limits.failed_logins", "3").start();
+    for _ in 0..50 {
+        session(&node, "root", "memphis");
+    }
+    let guess = || login(&node, &json!({"username": "nobody", "connection_token": "guess"}));
+    for _ in 0..3 {
+        assert_eq!(guess().status, 401);
+    }
+    let told = guess();
+    assert_eq!(told.status, 429, "{}", told.text());
+    assert!(told.header("retry-after").is_some());
+    session(&node, "root", "memphis");
+}
+/// Nor in a token, a message or an answer of the management API.
+#[test]
+fn no_credential_is_logged_or_stored() {
+    let node = dev().set("telemetry.level", "debug").start();
+    let root = session(&node, "root", "memphis");
+    let bearer = format!("Bearer {}", jwt(&root));
+    let secret = [
+        ("authorization", bearer.as_str()),
+        ("cookie", "a=hunter2"),
+        ("x-api-key", "kept"),
+        ("x-own", "kept"),
+    ];
+    let headers: Vec<_> = secret.iter().copied().chain([JSON]).collect();
+    let target = format!("/stations/st/produce/single?authorization={}", jwt(&root));
+    assert_eq!(ask(&node, "POST", &target, &headers, "1").status, 200);
+    assert_eq!(
+        login(&node, &json!({"username": "root", "connection_token": "hunter2"})).status,
+        401
+    );
+    let stored = node.get("/topics/st?include=headers");
+    for (text, what) in [(stored.text(), "the message"), (node.lines().join("\n"), "the log")] {
+        for bad in [jwt(&root), root["jwt_refresh_token"].as_str().unwrap(), "hunter2", "argon2"] {
+            assert!(!text.contains(bad), "{bad} is in {what}: {text}");
+        }
+    }
+}
