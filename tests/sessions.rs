@@ -51,7 +51,7 @@ fn write(path: impl AsRef<Path>, text: &str) {
 fn ended(arguments: &[&str], configuration: Option<&str>) -> (Option<i32>, String) {
     let folder = TempDir::new().unwrap();
     if let Some(text) = configuration {
-        write(folder.path().join("tidegate.yaml"), text).unwrap();
+        write(folder.path().join("tidegate.yaml"), text);
     }
     let output = Command::new(TIDEGATE)
         .args(arguments)
@@ -91,7 +91,7 @@ fn weak_and_published_keys_are_refused_at_the_start() {
     ] {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("keys.json");
-        write(&file, &format!("{{\"keys\":[{{\"kty\":\"oct\",\"kid\":\"a\",\"k\":\"{k}\"}}]}}")).unwrap();
+        write(&file, &format!("{{\"keys\":[{{\"kty\":\"oct\",\"kid\":\"a\",\"k\":\"{k}\"}}]}}"));
         let text = production(&format!(", keys: {}", file.display()), &hash("long and secret"));
         let (code, said) = ended(&["run"], Some(&text));
         assert_eq!(code, Some(3), "{said}");

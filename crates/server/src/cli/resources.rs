@@ -164,7 +164,7 @@ impl Of<Stream> {
             Stream::Purge(purge) => kind.purge(&purge.name, purge.yes).await,
             Stream::Groups(named) => kind.groups(&named.name).await,
             Stream::RmGroup(rm) => {
-                let path = format!("{}/groups/{}", kind.path(&rm.name), escaped(&rm.group));
+                let path = format!("{}/groups/{}", kind.path(&rm.name), escaped(&rm.group, true));
                 kind.node.ask(&path, Ask::bare(Method::DELETE)).await?;
                 say(&format!("forgot group {} of stream {}\n", rm.group, rm.name));
                 Ok(OK)
