@@ -9,6 +9,7 @@ mod report;
 mod scenarios;
 mod server;
 mod sink;
+mod stations;
 mod streams;
 mod webhooks;
 

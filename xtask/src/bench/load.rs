@@ -20,7 +20,7 @@ pub(super) struct Load {
     pub(super) tls: bool,
     /// Below `benches/`.
     pub(super) script: Option<&'static str>,
-    pub(super) headers: Vec<&'static str>,
+    pub(super) headers: Vec<String>,
     pub(super) variables: Vec<(&'static str, String)>,
 }
 /// What came of it.

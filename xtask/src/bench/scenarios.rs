@@ -5,7 +5,7 @@ use super::{
     machine, pulls,
     report::Row,
     server::{Server, What},
-    streams, webhooks,
+    stations, streams, webhooks,
 };
 use std::{fmt::Write as _, fs, time::Duration};
 
@@ -116,6 +116,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: webhooks::push,
     },
     Scenario {
+        name: "stations",
+        about: "the Memphis API beside the native one, stored",
+        run: stations::rows,
+    },
+    Scenario {
         name: "pipeline",
         about: "HTTP in, stored, HTTP out",
         run: webhooks::pipeline,
@@ -161,7 +166,7 @@ fn ratio(bench: &Bench, name: &str, servers: &[Server; 2], loads: [Load; 2], wan
         .collect();
     compare(bench, name, &contenders, wanted)
 }
-fn compare(bench: &Bench, name: &str, contenders: &[(u16, u32, Load)], wanted: f64) -> Result<Row, String> {
+pub(super) fn compare(bench: &Bench, name: &str, contenders: &[(u16, u32, Load)], wanted: f64) -> Result<Row, String> {
     let (rounds, refused) = interleave(bench, contenders)?;
     let [control, own] = rounds.as_slice() else {
         return Err("two contenders".into());
@@ -197,7 +202,7 @@ fn accepted(bench: &Bench) -> Result<Vec<Row>, String> {
         ..What::default()
     };
     let light = Load {
-        headers: vec!["Tidegate-Ack: accepted"],
+        headers: vec!["Tidegate-Ack: accepted".into()],
         ..post(64)
     };
     Ok(vec![against(
@@ -218,7 +223,7 @@ fn tls(bench: &Bench) -> Result<Vec<Row>, String> {
     };
     let server = Server::start(bench, &own)?;
     let light = Load {
-        headers: vec!["Tidegate-Ack: accepted"],
+        headers: vec!["Tidegate-Ack: accepted".into()],
         ..post(64)
     };
     let secure = Load {
@@ -252,7 +257,7 @@ fn guard(bench: &Bench) -> Result<Vec<Row>, String> {
     };
     let server = Server::start(bench, &own)?;
     let light = Load {
-        headers: vec!["Tidegate-Ack: accepted"],
+        headers: vec!["Tidegate-Ack: accepted".into()],
         ..post(64)
     };
     let (rounds, _) = interleave(bench, &[(server.port, server.pid(), light)])?;

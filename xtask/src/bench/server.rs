@@ -23,6 +23,8 @@ pub(super) struct Server {
     pub(super) started: Duration,
     /// Where Tidegate is managed.
     pub(super) admin: u16,
+    /// Where its Memphis API listens, if it does.
+    pub(super) memphis: u16,
     pub(super) folder: TempDir,
 }
 /// What is started.
@@ -42,6 +44,8 @@ pub(super) struct What {
     pub(super) slow: Option<u32>,
     /// Tidegate listens by TLS too.
     pub(super) tls: bool,
+    /// Tidegate speaks Memphis too.
+    pub(super) stations: bool,
 }
 impl Server {
     pub(super) fn start(bench: &Bench, what: &What) -> Result<Self, String> {
@@ -50,7 +54,7 @@ impl Server {
         let base = bench.root.join("target");
         fs::create_dir_all(&base).map_err(text)?;
         let folder = TempDir::new_in(base).map_err(text)?;
-        let (port, secure, admin) = (free()?, free()?, free()?);
+        let (port, secure, admin, memphis) = (free()?, free()?, free()?, free()?);
         let mut command = if what.control {
             let mut command = in_its_session(&bench.bare);
             command.args([if what.raw { "raw" } else { "hyper" }, &port.to_string()]);
@@ -77,6 +81,9 @@ impl Server {
             }
             command.env("TIDEGATE__LISTENERS__ADMIN__ADDRESS", format!("127.0.0.1:{admin}"));
             command.env("TIDEGATE__TELEMETRY__LEVEL", "warn");
+            if what.stations {
+                command.env("TIDEGATE__LISTENERS__MEMPHIS__ADDRESS", format!("127.0.0.1:{memphis}"));
+            }
             command
         };
         if let Some(ms) = what.slow {
@@ -95,6 +102,7 @@ impl Server {
             secure,
             started: Duration::ZERO,
             admin,
+            memphis,
             folder,
         };
         let address = SocketAddr::from(([127, 0, 0, 1], port));

@@ -52,14 +52,39 @@ impl Trace {
         Ok(code)
     }
 }
+/// And which of the groups that read it are done with it.
+fn stored(place: &Value) -> String {
+    let groups = place["groups"].as_object().into_iter().flatten();
+    let words: Vec<_> = groups
+        .map(|(name, word)| format!("{} {name}", word.as_str().unwrap_or_default()))
+        .collect();
+    if words.is_empty() {
+        "stored".to_owned()
+    } else {
+        format!("stored; {}", words.join(", "))
+    }
+}
 fn place(place: &Value) -> Vec<String> {
     let part = |member: &str| text(place, member).unwrap_or_default();
     let dead = &place["dead_letter"];
     let what = match text(dead, "of") {
-        None => "stored".to_owned(),
+        None => match text(place, "due") {
+            Some(due) => format!("waits until {due}"),
+            None => stored(place),
+        },
         Some(of) => {
             let told = |member: &str| text(dead, member).unwrap_or_default();
-            format!("dead letter of {of} in {}: {} {}", told("group"), told("reason"), told("error"))
+            let handled = if dead["handled"] == true {
+                ", sent again or dropped since"
+            } else {
+                ""
+            };
+            format!(
+                "dead letter of {of} in {}: {} {}{handled}",
+                told("group"),
+                told("reason"),
+                told("error")
+            )
         }
     };
     vec![

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tidegate_control::hooks::Wanted;
 use tidegate_core::{clock, error::Result, message::Message, position::Position};
-use tidegate_endpoints::http::spelled;
-use tidegate_log::{Log, Stream, dead_letter};
+use tidegate_endpoints::{http::spelled, local::LATER};
+use tidegate_log::{DEAD, Log, Stream, dead_letter};
 
 /// Attempts that are told.
 const ATTEMPTS: usize = 100;
@@ -37,20 +37,24 @@ pub(super) async fn trace(log: &Log, id: &str) -> Result<Value> {
         if let Some(stream) = log.stream_by_number(place.source)
             && let Some(message) = at(log, &stream, *place).await?
         {
-            found.push(shown(&stream, *place, &message));
+            found.push(shown(log, &stream, *place, &message));
         }
     }
+    let now = clock::now_us();
     let mut looked_at = 0;
     let mut all = true;
-    for stream in log.streams().iter().filter(|stream| !stream.name().starts_with('$')) {
+    let own = |stream: &&Arc<Stream>| !stream.name().starts_with('$') || stream.name() == LATER;
+    for stream in log.streams().iter().filter(own) {
         for partition in 0..stream.partitions() {
             let mut behind = Backwards::new(log, stream, partition, None);
             let most = looked_at + LOOKED_AT;
             while !behind.is_over() && looked_at < most.min(IN_ALL) {
                 for (position, message) in behind.step().await? {
                     looked_at += 1;
-                    if !places.contains(&position) && is(&message, id, &places) {
-                        found.push(shown(stream, position, &message));
+                    // What was due lies where it belongs.
+                    let past = stream.name() == LATER && due(&message).is_none_or(|due| due <= now);
+                    if !past && !places.contains(&position) && is(&message, id, &places) {
+                        found.push(shown(log, stream, position, &message));
                     }
                 }
             }
@@ -70,7 +74,10 @@ fn is(message: &Message, id: &str, places: &[Position]) -> bool {
             .and_then(|place| std::str::from_utf8(place).ok())
             .is_some_and(|place| place == id || place.parse().is_ok_and(|place| places.contains(&place)))
 }
-fn shown(stream: &Arc<Stream>, position: Position, message: &Message) -> Value {
+fn due(message: &Message) -> Option<i64> {
+    message.timing.as_ref().and_then(|timing| timing.due)
+}
+fn shown(log: &Log, stream: &Arc<Stream>, position: Position, message: &Message) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut told = json!({
         "stream": stream.name(), "position": position.to_string(), "time": clock::rfc3339(message.at), "topic": &*message.topic,
@@ -82,11 +89,27 @@ fn shown(stream: &Arc<Stream>, position: Position, message: &Message) -> Value {
     if let Some(key) = &message.key {
         told["key"] = text(key).into();
     }
+    let offset = u64::try_from(position.offset).unwrap_or(u64::MAX);
+    let mut groups = serde_json::Map::new();
+    for group in log.groups(stream) {
+        let word = if group.is_done(position.partition, offset) {
+            "done"
+        } else {
+            "not done"
+        };
+        groups.insert(group.name().to_owned(), word.into());
+    }
+    // Of its own stream: sent again, or dropped.
+    let handled = groups.remove(DEAD).is_some_and(|word| word == "done");
+    told["groups"] = groups.into();
+    if stream.name() == LATER {
+        told["due"] = due(message).map(clock::rfc3339).into();
+    }
     let said = |name: &str| message.headers.get(name).map(text);
     if let Some(of) = said(dead_letter::POSITION) {
         told["dead_letter"] = json!({
             "of": of, "reason": said(dead_letter::REASON), "error": said(dead_letter::ERROR), "attempts": said(dead_letter::ATTEMPTS),
-            "group": said(dead_letter::GROUP),
+            "group": said(dead_letter::GROUP), "handled": handled,
         });
     }
     told
