@@ -35,6 +35,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
 const GATEWAY: u16 = 8080;
 const SECURE: u16 = 8443;
 const ADMIN: u16 = 8084;
+const STATIONS: u16 = 4444;
 /// A command that takes longer has hung: the longest is a mock's window of five seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// No progress, errors all the same, on one way out.
@@ -254,8 +255,9 @@ impl<'a> Document<'a> {
         let node = self.node();
         let there = |port: u16, real: std::net::SocketAddr| (format!("localhost:{port}"), real.to_string());
         let command = [there(GATEWAY, node.gateway), there(SECURE, node.gateway), there(ADMIN, node.admin)]
-            .iter()
-            .fold(step.command.to_owned(), |command, (shown, real)| command.replace(shown, real));
+            .into_iter()
+            .chain(node.memphis.map(|real| there(STATIONS, real)))
+            .fold(step.command.to_owned(), |command, (shown, real)| command.replace(&shown, &real));
         let mut shown = step.prints.clone();
         while shown.last().is_some_and(|line| line.is_empty()) {
             shown.pop();

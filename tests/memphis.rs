@@ -2,6 +2,7 @@
 //! `crates/entrypoints/tests/memphis.rs` has the rest of the vectors, where no log is needed.
 mod documents;
 mod faults;
+mod listeners;
 mod sessions;
 mod vectors;
 

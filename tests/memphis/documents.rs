@@ -3,22 +3,22 @@ use super::{Memphis, payloads};
 use std::{net::SocketAddr, process::Command};
 use tidegate_testkit::balance;
 
-const AUTHENTICATE: &str = r#"curl --location --request POST 'http_proxy:4444/auth/authenticate' \
+const AUTHENTICATE: &str = r#"curl --location --request POST 'http_proxy:<port>/auth/authenticate' \
 --header 'Content-Type: application/json' \
 --data-raw '{
     "username": "root",
 	"connection_token": "memphis"
 }'"#;
-const REFRESH: &str = r"curl --location --request POST 'http_proxy:4444/auth/refreshToken' \
+const REFRESH: &str = r"curl --location --request POST 'http_proxy:<port>/auth/refreshToken' \
 --header 'Authorization: Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.RY_LcQ8Halm3Kdk_JxigCN8LDeggKlWwWHiItBK8tVw' \
 --data-raw ''";
-const SINGLE: &str = r#"curl --location --request POST 'http_proxy:4444/stations/<station_name>/produce/single' \
+const SINGLE: &str = r#"curl --location --request POST 'http_proxy:<port>/stations/<station_name>/produce/single' \
 --header 'Authorization: Bearer eyJhbGciOiJIU**********.e30.4KOGRhUaqvm-qSHnmMwX5VrLKsvHo33u3UdJ0qYP0kI' \
 --header 'Content-Type: application/json' \
 --data-raw '{"message": "New Message"}'"#;
 /// The second document has the same commands without what stands before the lines.
 const BATCH: [&str; 2] = [
-    r#"curl --location --request POST 'http_proxy:4444/stations/<station_name>/produce/batch' \
+    r#"curl --location --request POST 'http_proxy:<port>/stations/<station_name>/produce/batch' \
 --header 'Authorization: Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.4KOGRhUaqvm-qSHnmMwX5VrLKsvHo33u3UdJ0qYP0kI' \
 --header 'Content-Type: application/json' \
 --data-raw '[
@@ -26,7 +26,7 @@ const BATCH: [&str; 2] = [
     {"message": "y"},
     {"message": "z"}
 ]'"#,
-    r#"curl --location --request POST 'http_proxy:4444/stations/<station_name>/produce/batch' \
+    r#"curl --location --request POST 'http_proxy:<port>/stations/<station_name>/produce/batch' \
 --header 'Authorization: Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.4KOGRhUaqvm-qSHnmMwX5VrLKsvHo33u3UdJ0qYP0kI' \
 --header 'Content-Type: application/json' \
 --data-raw '[
@@ -36,14 +36,17 @@ const BATCH: [&str; 2] = [
 ]'"#,
 ];
 
+/// As they show it; nobody listens there.
+const PORT: &str = "4444";
+
 /// What it prints. The name `http_proxy` leads to the node, and stays in `Host`.
 fn run(command: &str, station: &str, token: &str, node: SocketAddr) -> String {
-    let mut line = command.replace("<station_name>", station);
+    let mut line = command.replace("<station_name>", station).replace("<port>", PORT);
     if let Some((before, rest)) = line.split_once("Bearer ") {
         let (_, after) = rest.split_once('\'').unwrap();
         line = format!("{before}Bearer {token}'{after}");
     }
-    let options = format!("curl -sS --connect-to http_proxy:4444:{node}");
+    let options = format!("curl -sS --connect-to http_proxy:{PORT}:{node}");
     let line = line.replacen("curl", &options, 1);
     let output = Command::new("bash").args(["-c", &line]).output().unwrap();
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));

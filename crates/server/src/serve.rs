@@ -74,7 +74,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
             () = stop.asked() => return Ok(OK),
         };
         let (gateway, admin, memphis) = (join(&node.gateway), join(&node.admin), join(&node.memphis));
-        tracing::info!(gateway, admin, memphis, data = %data, recovered = node.recovered, "ready");
+        tracing::info!(%gateway, %admin, %memphis, data = %data, recovered = node.recovered, "ready");
         if plan.mode == Mode::Dev {
             tell(&screen(&Screen {
                 gateway: &node.gateway,

@@ -138,25 +138,23 @@ impl Memphis {
         if parts.method == Method::OPTIONS {
             return Ok(cors::options(parts));
         }
-        if let Place::Status = place
-            && matches!(parts.method, Method::GET | Method::HEAD)
-        {
+        // The last release asked for a token behind `/monitoring/status/` and the like.
+        let slash = self.settings.old && parts.uri.path().len() > 1 && parts.uri.path().ends_with('/');
+        let open = place.is_open() && !slash;
+        if place == Place::Status && open && matches!(parts.method, Method::GET | Method::HEAD) {
             return Ok(self.status());
         }
         if self.ground.drain.is_draining() {
             let error = Error::new(Code::Draining, Fault::Operator, "the gateway is shutting down");
             return Err(refused(error.with_retry(Retry::After(Duration::from_secs(1)))));
         }
-        // The last release asked for a token behind `/auth/authenticate/`.
-        let slash = self.settings.old && parts.uri.path().len() > 1 && parts.uri.path().ends_with('/');
-        let who = if place.is_open() && !slash {
-            None
-        } else {
-            Some(self.admit(parts)?)
-        };
+        let who = if open { None } else { Some(self.admit(parts)?) };
         let Some(allowed) = place.allowed() else {
             return Err(answer::nowhere(&parts.method, parts.uri.path()));
         };
+        if place == Place::Status && matches!(parts.method, Method::GET | Method::HEAD) {
+            return Ok(self.status());
+        }
         if parts.method != Method::POST || place == Place::Status {
             return Err(Refusal::no_method(allowed));
         }

@@ -13,7 +13,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming;
 use std::{sync::Arc, time::Duration};
 use tidegate_core::{
-    clock::Rfc3339,
+    clock::{self, Rfc3339},
     delivery::Received,
     directory::Right,
     endpoint::{GroupName, Start},
@@ -74,14 +74,22 @@ pub(super) async fn batch(
     let gone = || Error::new(Code::NoSuchStream, Fault::Operator, format!("Station {} is gone", station.name()));
     let mut handle = RouteHandle::new(&memphis.ground.world, "", &station.path()).ok_or_else(|| refused(gone()))?;
     let mut drain = memphis.ground.drain.clone();
+    let left = x.expires.map_or(LONGEST_WAIT, |expires| {
+        let micros = expires.saturating_sub(clock::now_us());
+        Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+    });
     let wish = Wish {
         group: wanted.group.clone(),
         limit: wanted.size,
-        wait: wanted.wait,
+        wait: wanted.wait.min(left),
         lease_for: LEASE,
         start: Start::Earliest,
     };
     let pulled = memphis.pulls.pull(&mut handle, &x, &wish, &mut drain).await.map_err(refused)?;
+    if !pulled.items.is_empty() {
+        // It may have waited for long: a user who is gone meanwhile gets nothing, and the messages go back.
+        flow::admit(&route, &mut x).await.map_err(refused)?;
+    }
     let bytes = memphis.ground.flight.carry(page(&pulled, &wanted), connection).map_err(refused)?;
     let gap = pulled
         .gap

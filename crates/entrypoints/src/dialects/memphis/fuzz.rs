@@ -68,3 +68,74 @@ pub fn headers(bytes: &[u8]) {
         let _refused = Wish::read(&headers, batch, old);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words that mean something to one of the decoders, and some that mean nothing.
+    const WORDS: &[&str] = &[
+        "Bearer",
+        "Basic",
+        " ",
+        ":",
+        "=",
+        "&",
+        "%",
+        "%41",
+        "+",
+        "\n",
+        "\r\n",
+        "--b",
+        "--",
+        "authorization",
+        "a2V5OnNlY3JldA==",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        "\\",
+        ",",
+        "null",
+        "1e400",
+        "-",
+        "0",
+        "username",
+        "password",
+        "content-disposition: form-data; name=x",
+        "tidegate-id",
+        "tidegate-partition",
+        "$memphis",
+        "connection",
+        "content-encoding",
+        "\t",
+        "/",
+        "stations",
+        "é",
+        "\u{0}",
+    ];
+
+    /// The same inputs in every run.
+    #[test]
+    fn words_in_any_order_panic_nothing() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |most: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % most as u64).unwrap()
+        };
+        for _ in 0..40_000 {
+            let mut bytes = vec![u8::try_from(next(256)).unwrap()];
+            for _ in 0..next(24) {
+                let word = WORDS[next(WORDS.len())].as_bytes();
+                bytes.extend_from_slice(word);
+            }
+            let from = next(2);
+            for target in [token, batch, form, headers] {
+                target(bytes.get(from..).unwrap_or_default());
+            }
+        }
+    }
+}
