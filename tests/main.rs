@@ -22,6 +22,7 @@ mod post;
 mod proxies;
 mod pull;
 mod reload;
+mod schemas;
 mod shutdown;
 mod slow;
 mod sse;

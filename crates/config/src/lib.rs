@@ -18,8 +18,10 @@ pub mod load;
 pub mod node;
 pub mod outgoing;
 mod overrides;
+mod policy;
 mod read;
 pub mod render;
+pub mod schema;
 pub mod secret;
 mod shape;
 pub mod stream;
@@ -41,7 +43,9 @@ pub use listener::{Listener, Listeners};
 pub use load::{Mode, Source, load, load_from_process, read, read_from_process};
 pub use node::{Limits, Log, LogFormat, Node, Shutdown, Store, Telemetry, Threads, is_log_level};
 pub use outgoing::Outgoing;
+pub use policy::Policy;
 pub use render::render;
+pub use schema::{Content, Required, Schema};
 pub use secret::Secret;
 pub use stream::{DeadLetters, Keep, Stream, WhenFull};
 pub use token::Token;
@@ -53,6 +57,8 @@ pub use webhook::Webhook;
 pub struct Checked {
     /// The settings of this process.
     pub node: Node,
+    /// In the order they were declared.
+    pub schemas: Vec<Schema>,
     /// In the order they were declared.
     pub streams: Vec<Stream>,
     /// In the order they were declared.

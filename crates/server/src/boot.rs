@@ -11,7 +11,7 @@ use crate::{
         logs::Levels,
     },
     plane::{Ground, Plane},
-    rlimit, runtime,
+    rlimit, runtime, schemas,
     secrets::{self, Certificates},
 };
 use std::{
@@ -33,10 +33,7 @@ use tidegate_core::{
     error::{Code, Error, Fault, Result},
     tasks::{self, Task},
 };
-use tidegate_endpoints::{
-    kinds,
-    local::{Captures, go_live},
-};
+use tidegate_endpoints::local::{Captures, go_live};
 use tidegate_entrypoints::{
     http::{
         call::{Pace, Settings},
@@ -191,6 +188,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         levels: levels.clone(),
         webhooks: OnceLock::new(),
         inbox: OnceLock::new(),
+        failures: OnceLock::new(),
         listeners: [listening("gateway", &gateway_listeners), listening("admin", &admin_listeners)].concat(),
         since: clock::now_us(),
     });
@@ -252,12 +250,13 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         access,
         read,
         mode,
-        kinds: kinds(),
+        kinds: schemas::kinds(),
     };
     let registry = Registry::open(files, parts).await?;
     plane.known_to(&registry);
     // Said once, here.
     let _again = board.webhooks.set(plane.webhooks().clone());
+    let _again = board.failures.set(plane.failures().clone());
     let alarms = tasks::spawn(alarms::watch(plane.webhooks().clone(), metrics, log.clone(), hub));
     let token = first_token(&registry, &node.data_dir).await?;
     let follow = tasks::spawn(registry.clone().follow());

@@ -5,6 +5,7 @@ use crate::{
     deliveries::Deliveries,
     observe::logs::Levels,
     reconcile::{changes, reconcile, rules, unkeepable},
+    schemas::Schemas,
     webhooks::{self, Webhooks},
 };
 use futures::future::BoxFuture;
@@ -31,7 +32,7 @@ use tidegate_core::{
 };
 use tidegate_endpoints::{
     kinds,
-    local::{Captures, House},
+    local::{Captures, Failures, House, Need},
 };
 use tidegate_gateway::{
     compile::{Making, Undeployable, compile},
@@ -84,6 +85,7 @@ pub(crate) struct Plane {
 /// What one change at a time works on.
 struct Turn {
     instances: Instances,
+    schemas: Schemas,
     captured: Captured,
     revision: u64,
     /// As the configuration says it; the API may have set another one since.
@@ -178,6 +180,7 @@ impl Plane {
             dead: Lock::default(),
             turn: Mutex::new(Turn {
                 instances: Instances::new(kinds(), local),
+                schemas: Schemas::default(),
                 captured: Vec::new(),
                 revision: 0,
                 level: None,
@@ -196,6 +199,10 @@ impl Plane {
     /// How each webhook does.
     pub(crate) fn webhooks(&self) -> &Arc<Webhooks> {
         &self.webhooks
+    }
+    /// What did not match its schema.
+    pub(crate) fn failures(&self) -> &Arc<Failures> {
+        self.house.failures()
     }
     /// `/streams/NAME` and `/topics/*`.
     pub(crate) fn messages(&self) -> &Arc<World> {
@@ -250,6 +257,7 @@ fn way(path: String, backend: Backend) -> Api {
         cors: Vec::new(),
         slow: Slow::CatchUp,
         compatibility: Compatibility::None,
+        policies: Vec::new(),
         keyless: true,
         place: Place::built_in(),
     }
@@ -276,6 +284,10 @@ impl plane::Plane for Plane {
             turn.revision += 1;
             let captured = reconcile(&self.log, &checked.streams).await?;
             let revision = turn.revision;
+            turn.schemas.compile(&checked.schemas)?;
+            let needs = turn.schemas.needs(&self.log, &checked.streams);
+            let steps = turn.schemas.steps(&checked.apis, &self.house, &self.log);
+            turn.instances.take_steps(steps);
             turn.instances.declare(&checked.endpoints);
             let was = self.world.now();
             let compiled = compile(
@@ -298,6 +310,7 @@ impl plane::Plane for Plane {
                 turn,
                 checked,
                 captured,
+                needs,
                 world,
                 messages,
                 webhooks,
@@ -322,7 +335,7 @@ impl plane::Plane for Plane {
                 let running = self.world.now().routes.contains_key(&id.name);
                 json!({"state": if running { "running" } else { "stopped" }})
             }
-            ResourceKind::Endpoint => json!({"state": "ready"}),
+            ResourceKind::Schema | ResourceKind::Endpoint => json!({"state": "ready"}),
             ResourceKind::Webhook => self.webhooks.status(&id.name),
             ResourceKind::User | ResourceKind::Token => json!({"state": "active"}),
         }
@@ -406,6 +419,7 @@ struct Next<'a> {
     turn: MutexGuard<'a, Turn>,
     checked: &'a Checked,
     captured: Captured,
+    needs: Vec<(u32, Need)>,
     world: Snapshot,
     messages: Snapshot,
     webhooks: webhooks::Next,
@@ -421,6 +435,7 @@ impl Prepared for Next<'_> {
                 mut turn,
                 checked,
                 captured,
+                needs,
                 world,
                 messages,
                 webhooks,
@@ -433,6 +448,8 @@ impl Prepared for Next<'_> {
                 .filter_map(|stream| Some(stream.dead_letters.as_ref()?.stream.clone()));
             let dead = dead.chain(checked.webhooks.iter().filter_map(|webhook| webhook.dead_letters.clone()));
             *plane.dead.lock().unwrap_or_else(PoisonError::into_inner) = dead.collect();
+            // Before anything is captured by who asks for something.
+            plane.house.require(needs);
             plane.captures.set(captured.clone());
             plane.house.rule(rules(&plane.log, &checked.streams));
             turn.captured = captured;

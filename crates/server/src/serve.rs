@@ -35,7 +35,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         move || read_from_process(inbox::beside(source.clone(), catcher.as_ref()), &settings)
     };
     let files = read();
-    let node = match files.check(plan.mode, &tidegate_endpoints::kinds()) {
+    let node = match files.check(plan.mode, &crate::schemas::kinds()) {
         Ok(checked) => checked.node,
         Err(report) => return misconfigured(&report),
     };

@@ -13,6 +13,7 @@ use tidegate_core::{
     clock,
     error::{Code, Error, Fault, Result},
 };
+use tidegate_endpoints::local::Failures;
 use tidegate_entrypoints::{
     http::{
         body::Body,
@@ -36,6 +37,8 @@ pub(crate) struct Board {
     pub(crate) webhooks: OnceLock<Arc<Webhooks>>,
     /// The catcher of the demo.
     pub(crate) inbox: OnceLock<Inbox>,
+    /// What did not match its schema.
+    pub(crate) failures: OnceLock<Arc<Failures>>,
     pub(crate) listeners: Vec<Listening>,
     /// Microseconds since the epoch.
     pub(crate) since: i64,
