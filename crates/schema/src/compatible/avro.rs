@@ -2,7 +2,10 @@
 use super::Incompatible;
 use crate::avro::{Field, Id, Name, Type, Types};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::{cell::Cell, collections::HashSet};
+
+/// Looked at so often, then it is called a break: unions inside unions would take for ever.
+const STEPS: usize = 50_000;
 
 pub(super) fn compare(old: &Value, new: &Value) -> Vec<Incompatible> {
     let (Ok(old), Ok(new)) = (Types::read(old), Types::read(new)) else {
@@ -12,6 +15,7 @@ pub(super) fn compare(old: &Value, new: &Value) -> Vec<Incompatible> {
         old: &old,
         new: &new,
         seen: HashSet::new(),
+        left: &Cell::new(STEPS),
     };
     let mut told = Vec::new();
     walk.read(0, 0, "", &mut told);
@@ -22,12 +26,17 @@ struct Walk<'a> {
     new: &'a Types,
     /// Pairs that are looked at, or were.
     seen: HashSet<(Id, Id)>,
+    left: &'a Cell<usize>,
 }
 impl Walk<'_> {
     fn read(&mut self, old: Id, new: Id, at: &str, told: &mut Vec<Incompatible>) {
         if told.len() >= super::MOST || !self.seen.insert((old, new)) {
             return;
         }
+        let Some(left) = self.left.get().checked_sub(1) else {
+            return told.push(Incompatible::new(at, "the schemas are too large to be compared"));
+        };
+        self.left.set(left);
         let (was, is) = (self.old.get(old), self.new.get(new));
         let mut tell = |what: String| told.push(Incompatible::new(at, what));
         match (was, is) {
@@ -44,6 +53,7 @@ impl Walk<'_> {
                         old: self.old,
                         new: self.new,
                         seen: self.seen.clone(),
+                        left: self.left,
                     };
                     alone.read(old, *branch, at, &mut wrong);
                     wrong.is_empty()
