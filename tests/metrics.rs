@@ -9,7 +9,7 @@ type About = (String, String);
 /// Label to values; those of an open set are left out.
 type Labels = BTreeMap<String, BTreeSet<String>>;
 /// Labels whose values a user's own names, or the entrypoints they use, make up.
-const OPEN: &[&str] = &["api", "stream", "entrypoint", "webhook"];
+const OPEN: &[&str] = &["api", "stream", "schema", "entrypoint", "webhook"];
 
 /// Only where there is one; `tests/tls.rs` looks at it.
 const CERTIFICATE: &str = "tidegate_certificate_not_after_seconds";
@@ -23,6 +23,18 @@ fn the_reference_names_what_is_exposed() {
     node.until("tidegate_webhook_lag_messages{webhook=\"w\"}", |_| {
         node.admin("/metrics").text().contains("tidegate_webhook_lag_messages{")
     });
+    let schema = json!({"kind": "schema", "name": "nothing", "json": false});
+    let asking = ["reject", "dead_letter", "warn"]
+        .map(|action| json!({"kind": "stream", "name": action, "schema": {"schema": "nothing", "on_failure": action}}));
+    let [reject, keep, warn] = asking;
+    assert_eq!(
+        node.manage("POST", "/apply", &json!({"resources": [schema, reject, keep, warn]}))
+            .status,
+        200
+    );
+    for (stream, status) in [("reject", 422), ("dead_letter", 422), ("warn", 202)] {
+        assert_eq!(node.manage("POST", &format!("/topics/{stream}"), &json!(1)).status, status);
+    }
     node.post("/orders", &[], b"1");
     node.get("/orders");
     balance(&node);

@@ -601,3 +601,14 @@ fn a_station_answers_as_documented() {
     let stream = good(&node.manage("GET", "/streams/todo", &Value::Null));
     assert_eq!(stream["status"]["messages"], 2);
 }
+/// Whoever was told that a message is refused finds it among the dead letters, also after `kill -9`.
+#[test]
+fn a_dead_letter_is_on_disk_before_the_refusal_is_answered() {
+    let node = dev().start_with(&(schemas() + &asking("orders", "json", "dead_letter")));
+    for _ in 0..5 {
+        assert_eq!(code(&node.post("/orders", &of_type(IS_JSON), b"{}")), (422, "TG7001".to_owned()));
+    }
+    let node = node.crash();
+    assert_eq!(letters(&node, "orders").len(), 5);
+    assert!(stored(&node, "orders").is_empty());
+}
