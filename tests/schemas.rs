@@ -6,7 +6,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::{fmt::Write as _, path::Path, sync::Arc};
-use tidegate_testkit::{Answer, Node, websocket};
+use tidegate_testkit::{Answer, Client, Node, websocket};
 
 const JSON: &str = r#"{"type": "object", "properties": {"id": {"type": "integer"}, "name": {"type": "string"},
   "inner": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}, "required": ["id", "name"]}"#;
@@ -470,7 +470,10 @@ fn versions_are_counted_and_one_that_breaks_is_refused() {
 }
 #[expect(clippy::disallowed_methods, reason = "a test's own folder")]
 fn write(folder: &Path, name: &str, text: &str) {
-    std::fs::write(folder.join(name), text).unwrap();
+    // Whole or not at all: the node looks at any moment.
+    let new = folder.join(format!("{name}.new"));
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, folder.join(name)).unwrap();
 }
 /// A schema that is none is a fault of the configuration, at its place; a `.proto` file is read beside the file that names it.
 #[test]
@@ -558,4 +561,46 @@ fn the_command_line_makes_attaches_tests_and_removes() {
         seen.run(&arguments);
     }
     insta::assert_snapshot!(seen.all());
+}
+/// The two errors that the documents of Memphis show, by its own API; the folder in the address is ours.
+#[test]
+fn a_station_answers_as_documented() {
+    let node = dev().start();
+    let text = json!({"type": "string"});
+    let schema = json!({"kind": "schema", "name": "123", "json": {"type": "object", "properties": {"field1": text, "field2": text, "field3": text}, "required": ["field1", "field2", "field3"]}});
+    let station = json!({"kind": "station", "name": "todo", "schema": {"schema": "123", "on_failure": "dead_letter"}});
+    good(&node.manage("POST", "/apply", &json!({"resources": [schema, station]})));
+    let memphis = node.memphis.unwrap();
+    let post = |target: &str, headers: &[(&str, &str)], body: &str| {
+        let all = [&[("content-type", IS_JSON)], headers].concat();
+        Client::once(memphis, "POST", target, &all, body.as_bytes())
+    };
+    let login = good(&post(
+        "/auth/authenticate",
+        &[],
+        r#"{"username":"root","connection_token":"memphis"}"#,
+    ));
+    let bearer = format!("Bearer {}", login["jwt"].as_str().unwrap());
+    let produce = |kind: &str, body: &str| post(&format!("/stations/todo/produce/{kind}"), &[("authorization", &bearer)], body);
+    let missing = |names: &str| {
+        format!(
+            "Schema validation has failed: jsonschema: '' does not validate with file:///tidegate/123#/required: missing properties: {names}"
+        )
+    };
+    let answer = produce("single", r#"{"message": "New Message"}"#);
+    let all = missing("'field1', 'field2', 'field3'");
+    assert_eq!(
+        (answer.status, answer.text()),
+        (400, format!(r#"{{"error":"{all}","success":false}}"#))
+    );
+    let whole = r#"{"field1":"a","field2":"b","field3":"c"}"#;
+    assert_eq!((produce("single", whole).status, produce("single", "no json").status), (200, 400));
+    let some = r#"{"field2":"b","field3":"c"}"#;
+    let answer = produce("batch", &format!("[{some},{whole},{some}]"));
+    let one = missing("'field1'");
+    let said = format!(r#"{{"errors":["{one}","{one}"],"fail":2,"sent":1,"success":false}}"#);
+    assert_eq!((answer.status, answer.text()), (400, said));
+    assert_eq!(letters(&node, "todo").len(), 4);
+    let stream = good(&node.manage("GET", "/streams/todo", &Value::Null));
+    assert_eq!(stream["status"]["messages"], 2);
 }
