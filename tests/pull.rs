@@ -48,6 +48,91 @@ fn what_a_worker_settled_is_durable_and_the_rest_comes_again() {
     assert!(pull(&node, &json!({ "wait": "0s" })).is_empty());
     balance(&node);
 }
+/// However much was done above the one that was stuck.
+#[test]
+fn what_was_done_before_a_restart_does_not_come_again_when_the_first_one_is_done() {
+    let node = dev().start();
+    let lines = (0..100).map(|i| i.to_string()).collect::<Vec<_>>().join("\n");
+    let sent = node.post("/orders", &[("content-type", "application/x-ndjson")], lines.as_bytes());
+    assert_eq!(sent.status, 202);
+    let items = pull(&node, &json!({ "limit": 100 }));
+    let lease = leases(&items);
+    settle(&node, &json!({ "ack": lease[1..], "nack": [lease[0]] }));
+    let node = node.restart();
+    let stuck = pull(&node, &json!({ "limit": 1 }));
+    assert_eq!((payloads(&stuck), &stuck[0]["attempt"]), (vec!["0"], &json!(2)));
+    settle(&node, &json!({ "ack": leases(&stuck) }));
+    assert!(pull(&node, &json!({ "limit": 100, "wait": "0s" })).is_empty());
+    let groups = node.manage("GET", "/streams/orders/groups", &Value::Null).json()["items"].clone();
+    let pulled = groups
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|group| group["kind"] == "pull")
+        .cloned()
+        .unwrap();
+    assert_eq!((&pulled["pending"], &pulled["out"]), (&json!(0), &json!(0)), "{groups}");
+    // Forgotten, it begins anew.
+    let gone = node.manage(
+        "DELETE",
+        &format!("/streams/orders/groups/{}", pulled["name"].as_str().unwrap()),
+        &Value::Null,
+    );
+    assert_eq!(gone.status, 204, "{}", gone.text());
+    assert_eq!(pull(&node, &json!({ "limit": 100 })).len(), 100);
+}
+#[test]
+fn a_dead_letter_that_finds_no_room_is_told_and_holds_up_nobody() {
+    let node = dev().start();
+    let full = json!({"retention": {"messages": 1}, "when_full": "refuse"});
+    assert_eq!(node.manage("PUT", "/streams/graves", &full).status, 201);
+    let stream = json!({"topics": ["orders"], "dead_letters": {"stream": "graves"}});
+    assert_eq!(node.manage("PUT", "/streams/jobs", &stream).status, 201);
+    let api = json!({"paths": ["/jobs"], "backend": {"stream": "jobs"}, "plans": ["keyless"]});
+    assert_eq!(node.manage("PUT", "/apis/jobs", &api).status, 201);
+    for i in 0..4 {
+        node.post("/jobs", &[], i.to_string().as_bytes());
+    }
+    let post = |way: &str, body: &Value| node.post(&format!("/jobs/{way}"), &[], body.to_string().as_bytes()).json();
+    let items = post("_pull", &json!({}))["items"].as_array().unwrap().clone();
+    let lease = leases(&items);
+    let told = post("_settle", &json!({ "ack": [lease[3]], "reject": lease[..3] }));
+    let results: Vec<_> = told["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["result"].as_str().unwrap())
+        .collect();
+    assert_eq!((results[0], results.contains(&"failed")), ("ok", true), "{told}");
+    assert!(told.to_string().contains("graves"), "{told}");
+    // Nobody removes it while it takes dead letters.
+    let kept = node.manage("DELETE", "/streams/graves", &Value::Null);
+    assert_eq!((kept.status, &kept.json()["code"]), (409, &json!("TG1051")));
+}
+#[test]
+fn nobody_forges_a_dead_letter() {
+    let node = dev().start();
+    node.post("/orders", &[], b"bad");
+    let items = pull(&node, &json!({}));
+    settle(&node, &json!({ "reject": [{"lease": leases(&items)[0], "reason": "broken"}] }));
+    let count = || {
+        node.manage("GET", "/dead-letters", &Value::Null).json()["items"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(count(), 1);
+    let told = node.post("/topics/orders.dead", &[], b"fake");
+    assert_eq!((told.status, &told.json()["ack"]), (202, &json!("delivered")), "{}", told.text());
+    let forged = json!({"items": [{"payload": "fake", "headers": {"tidegate-dead-group": "$webhook/pay"}}]});
+    let forged = node.post(
+        "/orders",
+        &[("content-type", "application/vnd.tidegate.messages+json")],
+        forged.to_string().as_bytes(),
+    );
+    assert_eq!(forged.status, 400, "{}", forged.text());
+    assert_eq!(count(), 1);
+}
 #[test]
 fn two_workers_share_a_group_and_one_takes_over_what_the_other_left() {
     let node = dev().start();

@@ -26,7 +26,7 @@ use tidegate_gateway::{
     settings::Backend,
     world::Snapshot,
 };
-use tidegate_log::{AGAIN, Group, Log, Stream};
+use tidegate_log::{AGAIN, Group, GroupStats, Log, Stream};
 
 /// How groups of webhooks begin in the log.
 const GROUP: &str = "$webhook/";
@@ -111,19 +111,23 @@ impl Webhooks {
                 told["reason"] = (&**reason).into();
             }
         }
-        if let Some(mut stats) = self.group(name).map(|group| group.stats()) {
-            // What was given up and is sent again waits, too.
-            if let Some(again) = self.again(name).map(|again| again.stats()) {
-                stats.pending += again.pending;
-                stats.waiting += again.waiting;
-                stats.oldest = stats.oldest.into_iter().chain(again.oldest).min();
-            }
+        if let Some(stats) = self.stats(name) {
             told["lag"] = json!({
                 "messages": stats.pending, "waiting": stats.waiting,
                 "age_ms": stats.oldest.map(|at| (clock::now_us() - at).max(0) / 1_000),
             });
         }
         told
+    }
+    /// Of its place in the log, once it has one, with what was given up and is sent again: that waits, too.
+    fn stats(&self, name: &str) -> Option<GroupStats> {
+        let mut stats = self.group(name)?.stats();
+        if let Some(again) = self.again(name).map(|again| again.stats()) {
+            stats.pending += again.pending;
+            stats.waiting += again.waiting;
+            stats.oldest = stats.oldest.into_iter().chain(again.oldest).min();
+        }
+        Some(stats)
     }
     /// Its place in the log, once it has one.
     fn group(&self, name: &str) -> Option<Arc<Group>> {
@@ -134,7 +138,7 @@ impl Webhooks {
     }
     /// How many messages of its source are not done, and how long ago the oldest of them came.
     pub(crate) fn lag(&self, name: &str) -> Option<(u64, Duration)> {
-        let stats = self.group(name)?.stats();
+        let stats = self.stats(name)?;
         let age = stats.oldest.map_or(0, |at| (clock::now_us() - at).max(0));
         Some((stats.pending, Duration::from_micros(age.unsigned_abs())))
     }

@@ -86,6 +86,10 @@ pub(super) fn compose(spec: &Spec, base: &HeaderMap, items: &[Received], at: i64
     let second = at.div_euclid(1_000_000);
     put(ID, &id);
     put(TIMESTAMP, itoa::Buffer::new().format(second));
+    // Without it some servers answer 411 to a body of nothing.
+    if body.is_empty() {
+        put(header::CONTENT_LENGTH, "0");
+    }
     if !spec.sign.is_empty() {
         put(SIGNATURE, &webhook::sign(&spec.sign, &id, second, &body));
     }

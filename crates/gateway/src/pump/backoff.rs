@@ -160,7 +160,7 @@ mod tests {
             ..BACKOFF
         };
         let hour = Duration::from_hours(1);
-        let short = |seconds| hour - Duration::from_secs(seconds);
+        let short = |seconds: u64| Duration::from_secs(3_600 - seconds);
         let after = |since, retry| backoff.after(&failed(retry), 1, since, u64::MAX);
         assert_eq!(after(hour, Retry::Now), Err(GivenUp::Time));
         assert_eq!(after(short(5), Retry::Now), Ok(Duration::from_secs(5)));

@@ -365,7 +365,8 @@ impl Line {
         });
         before.or(self.shut_until.filter(|until| now < *until))
     }
-    /// Forgets what should have come before that ticket and did not, and all that is as late: how many, and how many of them were tried.
+    /// Forgets what should have come before that ticket and did not, and all that is as late: how many, and how many of them were tried. What
+    /// is due about now may come the very next moment, however much else has come already.
     fn forget_before(&mut self, ticket: u64, reached: Instant, now: Instant) -> (usize, usize) {
         let (mut lost, mut tried) = (0, 0);
         let doubted = self.doubt.filter(|(_, since)| *since + GRACE <= now).map(|(first, _)| first);
@@ -375,6 +376,7 @@ impl Line {
         while let Some(entry) = self.away.first_entry()
             && *entry.key() < ticket
             && entry.get().due < reached
+            && entry.get().due + GRACE <= now
         {
             let away = entry.remove();
             self.tickets.remove(&away.position);
@@ -566,6 +568,33 @@ mod tests {
         room.take(2, late);
         assert_eq!(room.sent(late), [1, 2]);
         assert!(!room.lines.is_failing(late));
+    }
+    /// Where one was waited for in vain, those behind it are due at one moment, and may come in another order.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_due_about_now_is_not_forgotten_with_what_is_late() {
+        let (progress, now) = (Progress::new(), Instant::now());
+        let mut room = Room::new(&progress);
+        room.take(0, now);
+        room.fail(now);
+        let doubted = now + AFTER + Duration::from_secs(30);
+        for offset in 1..4 {
+            room.take(offset, now);
+        }
+        room.lines.idle(doubted);
+        for offset in 1..4 {
+            room.take(offset, doubted);
+            assert_eq!(room.last(), (offset, Outcome::Hold { until: doubted + GRACE }));
+        }
+        // Another line is further by now.
+        let late = doubted + GRACE + Duration::from_millis(2);
+        room.lines.idle(late);
+        room.take(3, late);
+        assert!(room.sent(late).is_empty(), "1 and 2 go before it");
+        room.take(1, late);
+        room.take(2, late);
+        assert_eq!(room.sent(late), [1, 2]);
+        room.take(3, late + GRACE);
+        assert_eq!(room.sent(late + GRACE), [3]);
     }
     #[tokio::test(start_paused = true)]
     async fn a_line_of_which_nothing_comes_is_forgotten() {
