@@ -487,15 +487,15 @@ fn a_webhook_is_added_from_the_command_line_and_signs_with_a_secret_shown_once()
             "earliest",
         ],
     );
-    assert_eq!((code, out.as_str()), (Some(0), "created webhook orders-127.0.0.1\n"), "{err}");
-    let secret = err.trim().rsplit(' ').next().unwrap();
+    assert!(code == Some(0) && out.starts_with("created webhook orders-127.0.0.1\nits secret, shown once: "), "{out}{err}");
+    let secret = out.trim().rsplit(' ').next().unwrap();
     node.post("/orders", &[], b"{}");
     let got = target.next();
     let secrets = [tidegate_wire::webhook::Secret::parse(secret).unwrap()];
     let at: i64 = got.header("webhook-timestamp").parse().unwrap();
     let signed = tidegate_wire::webhook::sign(&secrets, got.header("webhook-id"), at, got.body.as_bytes());
     assert_eq!(got.header("webhook-signature"), signed);
-    let (_, out, _) = run(&node, &["webhook", "info", "orders-127.0.0.1"]);
-    assert!(!out.contains(secret) && out.contains("state: connected"), "{out}");
+    let (_, shown, _) = run(&node, &["webhook", "info", "orders-127.0.0.1"]);
+    assert!(!shown.contains(secret) && shown.contains("state: connected"), "{shown}");
     assert_eq!(run(&node, &["webhook", "rm", "orders-127.0.0.1"]).0, Some(0));
 }

@@ -144,12 +144,18 @@ impl Pulls {
         let shared = self.shared(&route, &handle.rest(), &wish.group)?;
         // A place in the line is no place for ever.
         if let Ok(mut reader) = timeout_at(deadline, shared.reader.lock()).await {
-            let read = read(&mut reader, &shared, handle, x, wish, &leases, drain, deadline, &mut taken).await;
-            if read.is_err() {
+            let was_open = reader.is_some();
+            let mut told = read(&mut reader, &shared, handle, x, wish, &leases, drain, deadline, &mut taken).await;
+            if matches!(&told, Err(error) if was_open && error.code() == Code::BrokerDown) && taken.is_empty() {
+                // The group was forgotten meanwhile: it begins anew.
+                *reader = None;
+                told = read(&mut reader, &shared, handle, x, wish, &leases, drain, deadline, &mut taken).await;
+            }
+            if told.is_err() {
                 // The next one opens another.
                 *reader = None;
             }
-            read?;
+            told?;
         }
         *lock(&shared.used) = Instant::now();
         Ok(taken.park(&leases, wish.lease_for, &shared))

@@ -20,7 +20,7 @@ fn make() -> Value {
         let operations = routes
             .iter()
             .map(|route| (route.method.as_str().to_ascii_lowercase(), operation(route)));
-        paths.insert(path.replace("{*name}", "{name}"), Value::Object(operations.collect()));
+        paths.insert(path.replace("{*", "{"), Value::Object(operations.collect()));
     }
     json!({
         "openapi": "3.1.0",
