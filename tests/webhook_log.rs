@@ -487,7 +487,10 @@ fn a_webhook_is_added_from_the_command_line_and_signs_with_a_secret_shown_once()
             "earliest",
         ],
     );
-    assert!(code == Some(0) && out.starts_with("created webhook orders-127.0.0.1\nits secret, shown once: "), "{out}{err}");
+    assert!(
+        code == Some(0) && out.starts_with("created webhook orders-127.0.0.1\nits secret, shown once: "),
+        "{out}{err}"
+    );
     let secret = out.trim().rsplit(' ').next().unwrap();
     node.post("/orders", &[], b"{}");
     let got = target.next();
