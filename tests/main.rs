@@ -23,6 +23,7 @@ mod post;
 mod proxies;
 mod pull;
 mod reload;
+mod schemas;
 mod sessions;
 mod shutdown;
 mod slow;

@@ -6,6 +6,7 @@ use crate::{
     entrypoints::{Answer, ENTRYPOINTS, HTTP_GET, HTTP_POST, HttpGet, HttpPost, PULL, Pull, SSE, Sse, WEBSOCKET, WebSocket},
     ledger::{At, Fault, Ledger, Path},
     load::Mode,
+    policy::{self, POLICY, Policy},
     read::{self, Field, Record},
     shape::{DESCRIPTION, KIND_DOC, LABELS, META, NAME, NAME_KEY, STATUS, Shape, Table, Text, key},
     suggest::suggest,
@@ -47,6 +48,8 @@ pub struct Api {
     pub slow: Slow,
     /// Whose member names the answers have.
     pub compatibility: Compatibility,
+    /// Steps on the way, in their order.
+    pub policies: Vec<Policy>,
     /// Anyone may call it.
     pub keyless: bool,
     /// Where it was declared.
@@ -218,7 +221,16 @@ pub(crate) static API: Table = Table {
         key("cors", Shape::Record(&CORS), "Which pages of other origins may call it.")
             .otherwise("none in `tidegate run`; pages of this machine in `tidegate dev`")
             .example("{ origins: [\"https://app.example.com\"] }"),
-        key("policies", Shape::Later, "Steps on the way."),
+        key(
+            "policies",
+            Shape::List {
+                of: &Shape::Record(&POLICY),
+                min: 0,
+            },
+            "Steps on the way.",
+        )
+        .default("[]")
+        .example("[{ policy: schema, with: { schema: order } }]"),
         key(
             "compatibility",
             Shape::Choice {
@@ -306,7 +318,8 @@ impl Api {
         let can_publish = backends.publish.is_some();
         let can_subscribe = backends.subscribe.is_some();
         let (paths, places) = paths.into_iter().unzip();
-        let references = backends.references;
+        let mut references = backends.references;
+        let policies = policy::check(&api, backends.publish.as_ref(), &mut references, ledger);
         let api = Self {
             name: api.text("name").into(),
             enabled: api.bool("enabled"),
@@ -361,6 +374,7 @@ impl Api {
                 "gravitee" => Compatibility::Gravitee,
                 _ => Compatibility::None,
             },
+            policies,
             keyless: plans.contains(&"keyless") || (mode == Mode::Dev && value.get("plans").is_none()),
             place: ledger.place(value.at),
         };

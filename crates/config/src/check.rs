@@ -8,8 +8,9 @@ use crate::{
     ledger::{At, Fault, Ledger, Path, shown},
     load::Mode,
     node::Node,
+    schema::Schema,
     shape::one_of,
-    stream::Stream,
+    stream::{ReadStream, Stream},
     suggest::suggest,
     token::Token,
     tree::{Data, Value},
@@ -26,7 +27,6 @@ fn words() -> impl Iterator<Item = &'static str> + Clone {
 }
 /// Known words; nothing reads them yet.
 const LATER: &[&str] = &[
-    "schema",
     "plan",
     "application",
     "subscription",
@@ -94,7 +94,8 @@ pub(crate) fn label(document: &Value) -> Path {
 /// All documents at once. Of use only when the ledger stayed empty.
 pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mut Ledger) -> Checked {
     let mut names = Names::default();
-    let (mut streams, mut apis, mut endpoints) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut schemas, mut streams): (Vec<Schema>, Vec<ReadStream>) = (Vec::new(), Vec::new());
+    let (mut apis, mut endpoints) = (Vec::new(), Vec::new());
     let mut known: HashMap<[u8; 32], At> = HashMap::new();
     let (mut webhooks, mut users, mut tokens): (Vec<ReadWebhook>, _, _) = (Vec::new(), Vec::new(), Vec::new());
     let mut node: Option<(Node, At)> = None;
@@ -117,12 +118,13 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
                     ledger.tell(fault.hint(format!("the settings of this process are at {first}; a resource needs a `kind`")));
                 }
             },
+            Declares::Resource(ResourceKind::Schema) => schemas.push(Schema::check(document, &path, kinds, ledger)),
             Declares::Resource(ResourceKind::Stream) => {
                 let told = ledger.faults();
                 let stream = Stream::check(document, &path, ledger);
                 all_streams &= told == ledger.faults();
                 let before = partitions;
-                partitions += u64::from(stream.partitions);
+                partitions += u64::from(stream.stream.partitions);
                 if let (true, Some(entry)) = ((before..partitions).contains(&MOST_PARTITIONS), document.get("partitions")) {
                     let message = format!("all streams together have more than {MOST_PARTITIONS} partitions");
                     let fault = Fault::new(Code::BadValue, entry.value.at, &path.key("partitions"), message);
@@ -165,7 +167,8 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
         }
     }
     let of_apis = apis.iter().flat_map(|read| &read.references);
-    for reference in of_apis.chain(webhooks.iter().flat_map(|read| &read.references)) {
+    let of_streams = streams.iter().flat_map(|read| &read.references);
+    for reference in of_streams.chain(of_apis).chain(webhooks.iter().flat_map(|read| &read.references)) {
         names.look_up(reference, ledger);
     }
     paths(&apis, ledger);
@@ -176,7 +179,10 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
     let of_webhooks = webhooks
         .iter()
         .map(|read| (ResourceKind::Webhook, &read.webhook.name, &read.references));
-    let uses = of_apis.chain(of_webhooks).flat_map(|(kind, name, references)| {
+    let of_streams = streams
+        .iter()
+        .map(|read| (ResourceKind::Stream, &read.stream.name, &read.references));
+    let uses = of_streams.chain(of_apis).chain(of_webhooks).flat_map(|(kind, name, references)| {
         let user = Id::new(kind, name.clone());
         references.iter().map(move |of| (user.clone(), Id::new(of.kind, of.name.as_str())))
     });
@@ -184,8 +190,8 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
     let of_streams = streams.iter().map(|stream| {
         (
             ResourceKind::Stream,
-            &stream.name,
-            stream.dead_letters.as_ref().map(|dead| &dead.stream),
+            &stream.stream.name,
+            stream.stream.dead_letters.as_ref().map(|dead| &dead.stream),
         )
     });
     let of_pumps = webhooks
@@ -197,7 +203,8 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
     Checked {
         node: node.map(|(node, _)| node).unwrap_or_default(),
         uses: uses.chain(graves).collect(),
-        streams,
+        schemas,
+        streams: streams.into_iter().map(|read| read.stream).collect(),
         apis: apis.into_iter().map(|read| read.api).collect(),
         endpoints,
         webhooks: webhooks.into_iter().map(|read| read.webhook).collect(),
@@ -306,14 +313,14 @@ impl Names {
     }
 }
 /// A level for a topic that has a name: each publish would be refused where no stream captures it, or one does.
-fn promises(apis: &[ReadApi], streams: &[Stream], ledger: &mut Ledger) {
+fn promises(apis: &[ReadApi], streams: &[ReadStream], ledger: &mut Ledger) {
     for promise in apis.iter().flat_map(|read| &read.promises) {
         let Promise { topic, level, at, path } = promise;
         if topic.contains("${rest}") {
             continue;
         }
         let captures = |stream: &&Stream| *stream.name == **topic || stream.topics.iter().any(|filter| filter.matches(topic));
-        let (why, expected, hint) = match (level, streams.iter().find(captures)) {
+        let (why, expected, hint) = match (level, streams.iter().map(|read| &read.stream).find(captures)) {
             (Level::Stored, None) => {
                 let hint = format!("declare one: `{{ kind: stream, name: NAME, topics: [\"{}\"] }}`", shown(topic));
                 (format!("no stream captures `{}`", shown(topic)), "`delivered` or `accepted`", hint)

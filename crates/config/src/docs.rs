@@ -4,6 +4,7 @@ use crate::{
     endpoint::ENDPOINT,
     ledger::{At, Ledger},
     node::NODE,
+    schema::SCHEMA,
     shape::{Key, Shape, Table, show_size, show_time},
     stream::STREAM,
     token::TOKEN,
@@ -15,7 +16,7 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
 /// What a file may declare, in the order the page tells it.
-const TABLES: &[&Table] = &[&NODE, &STREAM, &API, &ENDPOINT, &WEBHOOK, &USER, &TOKEN];
+const TABLES: &[&Table] = &[&NODE, &SCHEMA, &STREAM, &API, &ENDPOINT, &WEBHOOK, &USER, &TOKEN];
 
 /// The page `docs/reference/configuration.md`.
 pub fn reference() -> String {

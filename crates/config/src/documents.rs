@@ -7,7 +7,7 @@ use crate::{
     ledger::{At, Ledger, Path},
     load::Mode,
     node::NODE,
-    read,
+    read, schema,
     tree::{self, Data, Value},
 };
 use std::{
@@ -54,7 +54,8 @@ impl Documents {
     /// whoever sends a document over the network may not read this machine's files with it.
     pub fn add(&mut self, name: &str, document: &serde_json::Value) {
         let file = self.ledger.sources.add(name.into(), Arc::from(""));
-        let value = tree::of_json(document, file, &mut self.ledger);
+        let mut value = tree::of_json(document, file, &mut self.ledger);
+        schema::prepare(&mut value, None, &Path::default(), &mut self.ledger);
         self.values.push(value);
     }
     /// Whether a resource of a file says the same, secrets included. `running`: whether it is started, which need not be what its file says.

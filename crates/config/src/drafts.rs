@@ -94,7 +94,7 @@ impl Drafts {
     }
     /// Each as a node takes it, in the order they were read.
     pub fn resources(&self) -> Vec<Json> {
-        self.documents.iter().map(faithful).collect()
+        self.documents.iter().map(sent).collect()
     }
     /// The number of a resource, `None` where it is not one of these.
     pub fn number(&self, id: &Id) -> Option<usize> {
@@ -160,6 +160,16 @@ fn unfit(document: &Value) -> Option<Fault> {
         }
         Declares::Nothing(_) | Declares::Resource(_) => None,
     }
+}
+/// What a schema says is JSON already: there a number is a number, however it is written.
+fn sent(document: &Value) -> Json {
+    let mut json = faithful(document);
+    if let (Some("schema"), Json::Object(members)) = (document.get("kind").and_then(|kind| kind.value.text()), &mut json) {
+        for key in ["json", "avro"] {
+            members.extend(document.get(key).map(|entry| (key.to_owned(), entry.value.to_json())));
+        }
+    }
+    json
 }
 /// As JSON that the other side reads as what is written here: a number that JSON would write otherwise stays text.
 fn faithful(value: &Value) -> Json {

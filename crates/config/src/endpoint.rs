@@ -3,6 +3,7 @@ use crate::{
     diagnostic::Place,
     ledger::{Fault, Ledger, Path, shown},
     read,
+    schema::SCHEMA,
     shape::{DESCRIPTION, KIND_DOC, LABELS, META, NAME_KEY, STATUS, Shape, Table, Text, key, one_of},
     suggest::suggest,
     tree::{Data, Value},
@@ -82,11 +83,16 @@ impl Endpoint {
         };
         let record = read::table(&ENDPOINT, &part(ours), path, ledger);
         let kind = record.text("type");
-        let known = kinds.iter().find(|one| one.name == kind);
+        let known = kinds.iter().find(|one| one.name == kind && one.name != SCHEMA.title);
         let config = known.and_then(|kind| ask(kind, &part(theirs), path, ledger));
         if let (None, Some(field)) = (known, record.field("type").filter(|_| !kind.is_empty())) {
             let path = path.key("type");
-            let names = || kinds.iter().map(|one| one.name).filter(|name| !LATER.contains(name));
+            let names = || {
+                kinds
+                    .iter()
+                    .map(|one| one.name)
+                    .filter(|name| !LATER.contains(name) && *name != SCHEMA.title)
+            };
             let expected = one_of(names());
             ledger.tell(if LATER.contains(&kind) && !field.hidden {
                 Fault::later(field.at, &path, &format!("the endpoint type `{kind}`")).expected(expected)

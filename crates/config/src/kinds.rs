@@ -1,10 +1,12 @@
 //! The kinds of resources: each is a word in files, a plural in paths, and a table of keys.
-use crate::{api::API, endpoint::ENDPOINT, shape::Table, stream::STREAM, token::TOKEN, user::USER, webhook::WEBHOOK};
+use crate::{api::API, endpoint::ENDPOINT, schema::SCHEMA, shape::Table, stream::STREAM, token::TOKEN, user::USER, webhook::WEBHOOK};
 use std::{fmt, sync::Arc};
 
 /// What a document declares. In the order in which they are made: nobody refers to what comes behind him.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ResourceKind {
+    /// What messages must look like.
+    Schema,
     /// A durable log.
     Stream,
     /// A configured connection.
@@ -20,11 +22,20 @@ pub enum ResourceKind {
 }
 impl ResourceKind {
     /// Every kind there is.
-    pub const ALL: &'static [Self] = &[Self::Stream, Self::Endpoint, Self::Api, Self::Webhook, Self::User, Self::Token];
+    pub const ALL: &'static [Self] = &[
+        Self::Schema,
+        Self::Stream,
+        Self::Endpoint,
+        Self::Api,
+        Self::Webhook,
+        Self::User,
+        Self::Token,
+    ];
 
     /// As a document says it.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Schema => "schema",
             Self::Stream => "stream",
             Self::Endpoint => "endpoint",
             Self::Api => "api",
@@ -36,6 +47,7 @@ impl ResourceKind {
     /// As a path says it.
     pub fn plural(self) -> &'static str {
         match self {
+            Self::Schema => "schemas",
             Self::Stream => "streams",
             Self::Endpoint => "endpoints",
             Self::Api => "apis",
@@ -60,7 +72,7 @@ impl ResourceKind {
     pub fn alias(self) -> Option<&'static str> {
         match self {
             Self::Stream => Some("station"),
-            Self::Endpoint | Self::Api | Self::Webhook | Self::User | Self::Token => None,
+            Self::Schema | Self::Endpoint | Self::Api | Self::Webhook | Self::User | Self::Token => None,
         }
     }
     /// Whether it runs, and can be started and stopped: it has a key `enabled`.
@@ -69,6 +81,7 @@ impl ResourceKind {
     }
     pub(crate) fn table(self) -> &'static Table {
         match self {
+            Self::Schema => &SCHEMA,
             Self::Stream => &STREAM,
             Self::Endpoint => &ENDPOINT,
             Self::Api => &API,

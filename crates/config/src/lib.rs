@@ -19,8 +19,10 @@ mod memphis;
 pub mod node;
 pub mod outgoing;
 mod overrides;
+mod policy;
 mod read;
 pub mod render;
+pub mod schema;
 pub mod secret;
 mod shape;
 pub mod stream;
@@ -43,7 +45,9 @@ pub use load::{Mode, Source, load, load_from_process, read, read_from_process};
 pub use memphis::Memphis;
 pub use node::{Limits, Log, LogFormat, Node, Shutdown, Store, Telemetry, Threads, is_log_level};
 pub use outgoing::Outgoing;
+pub use policy::Policy;
 pub use render::render;
+pub use schema::{Content, Required, Schema};
 pub use secret::Secret;
 pub use stream::{DeadLetters, Keep, Stream, WhenFull};
 pub use token::{Grants, Token};
@@ -55,6 +59,8 @@ pub use webhook::Webhook;
 pub struct Checked {
     /// The settings of this process.
     pub node: Node,
+    /// In the order they were declared.
+    pub schemas: Vec<Schema>,
     /// In the order they were declared.
     pub streams: Vec<Stream>,
     /// In the order they were declared.

@@ -3,7 +3,7 @@ use crate::{
     Checked, Documents, Report,
     check::{self, Declares},
     ledger::{At, Fault, Ledger, Path as Keys},
-    listener, overrides,
+    listener, overrides, schema,
     substitute::{Outside, substitute},
     tree::{self, Data, Value},
 };
@@ -142,6 +142,8 @@ impl Loader {
                     _ => Err("a text in memory has no files".to_owned()),
                 },
             };
+            let named = self.disk.then_some(outside.file);
+            schema::prepare(&mut value, named, &label, &mut self.ledger);
             substitute(&mut value, &label, &outside, &mut self.ledger);
             let folder = folder.map(Path::to_owned);
             self.documents.push(Document { value, folder });

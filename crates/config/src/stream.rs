@@ -1,7 +1,9 @@
 //! A durable log that captures topics.
 use crate::{
+    backend::Reference,
     ledger::{Fault, Ledger, Path, shown},
     read::{self, Record},
+    schema::{REQUIRED_SHAPE, Required, required},
     shape::{
         CENTURY, DAY, DESCRIPTION, KIB, KIND_DOC, LABELS, META, NAME, NAME_KEY, STATUS, Shape, TIB, Table, Text, key, millis, seconds,
     },
@@ -33,6 +35,14 @@ pub struct Stream {
     pub keep: Keep,
     /// Where messages go that nobody could process; `None` = a place of its own.
     pub dead_letters: Option<DeadLetters>,
+    /// What its messages must look like; `None` = anything.
+    pub schema: Option<Required>,
+}
+/// A stream, and what must be compared with the other resources.
+#[derive(Debug)]
+pub(crate) struct ReadStream {
+    pub(crate) stream: Stream,
+    pub(crate) references: Vec<Reference>,
 }
 /// How long messages stay within the limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -187,7 +197,9 @@ pub(crate) static STREAM: Table = Table {
         key("dead_letters", Shape::Record(&DEAD_LETTERS), "Where messages go that nobody could process.")
             .otherwise("kept beside the stream")
             .example("{ stream: orders.dead, after_attempts: 10 }"),
-        key("schema", Shape::Later, "What its messages must look like."),
+        key("schema", REQUIRED_SHAPE, "What its messages must look like, whichever way they come.")
+            .otherwise("anything")
+            .example("{ schema: order, on_failure: reject }"),
         META,
         STATUS,
     ],
@@ -195,7 +207,7 @@ pub(crate) static STREAM: Table = Table {
 
 impl Stream {
     /// Reads one; what is wrong is told and the value returned is of no use then.
-    pub(crate) fn check(value: &Value, path: &Path, ledger: &mut Ledger) -> Self {
+    pub(crate) fn check(value: &Value, path: &Path, ledger: &mut Ledger) -> ReadStream {
         let stream = read::table(&STREAM, value, path, ledger);
         let nothing = Record::nothing();
         let retention = stream.record("retention").unwrap_or(&nothing);
@@ -223,7 +235,10 @@ impl Stream {
             );
             ledger.tell(fault.hint(format!("write `{}.dead`", shown(name))));
         }
-        Self {
+        let mut references = Vec::new();
+        let asked = stream.field("schema");
+        let schema = asked.and_then(|field| required(field.record()?, field.hidden, &mut references));
+        let stream = Self {
             name: name.into(),
             topics,
             partitions: stream.number("partitions") as u32,
@@ -244,7 +259,9 @@ impl Stream {
                 stream: dead.text("stream").into(),
                 after_attempts: dead.number("after_attempts") as u32,
             }),
-        }
+            schema,
+        };
+        ReadStream { stream, references }
     }
 }
 

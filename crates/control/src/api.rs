@@ -129,7 +129,7 @@ impl Api {
         };
         let parameter = |name: &str| matched.params.get(name).map_or(Ok(String::new()), call::decoded);
         let body = if route.takes_body() {
-            call::body(parts, body, self.limits, route.act == Act::Catch).await?
+            call::body(parts, body, self.limits, matches!(route.act, Act::Catch | Act::TestSchema)).await?
         } else {
             Body::default()
         };
@@ -244,7 +244,9 @@ fn messages_path(path: &str) -> String {
 fn writes(kind: ResourceKind) -> Manage {
     match kind {
         ResourceKind::User | ResourceKind::Token => Manage::Admin,
-        ResourceKind::Stream | ResourceKind::Endpoint | ResourceKind::Api | ResourceKind::Webhook => Manage::Operator,
+        ResourceKind::Schema | ResourceKind::Stream | ResourceKind::Endpoint | ResourceKind::Api | ResourceKind::Webhook => {
+            Manage::Operator
+        }
     }
 }
 impl Call<'_> {

@@ -7,4 +7,5 @@ pub mod directory;
 pub mod hooks;
 pub mod plane;
 pub mod registry;
+pub mod schemas;
 pub mod store;

@@ -13,7 +13,8 @@ pub use resource::{Origin, Resource};
 use crate::{
     access::Access,
     plane::{Plane, Refusal},
-    store::{Author, Change, Contents, Effect, Store, Stored, Subject},
+    schemas,
+    store::{Author, Change, Contents, Effect, Store, Stored, Subject, versions},
 };
 use arc_swap::ArcSwap;
 use futures::channel::oneshot;
@@ -75,6 +76,10 @@ impl State {
     /// The files, as they were read last.
     pub fn files(&self) -> &Documents {
         &self.files
+    }
+    /// The newest version of a schema.
+    pub fn version_of(&self, schema: &str) -> Option<u64> {
+        self.contents.schemas.get(schema).map(|version| version.version)
     }
     /// Who uses it.
     pub fn users_of(&self, id: &Id) -> Vec<Id> {
@@ -154,6 +159,7 @@ impl Registry {
         for (id, why) in &left_out {
             tracing::error!(resource = %id, error = %why, "a stored resource does not check beside the files: it is kept and not served");
         }
+        schemas::kept(&checked, &contents).map_err(|refused| in_files(refused, &documents))?;
         plane
             .check(&checked)
             .map_err(|refusal| in_files(Refused::of_plane(refusal), &documents))?;
@@ -166,6 +172,7 @@ impl Registry {
             tracing::warn!(stream = %stream, "stream without a declaration: kept, captures only its own topic");
         }
         access.set(&checked.users, &checked.tokens);
+        let contents = versions_of_files(&**store, contents, &documents).await;
         let started_with = Arc::new(files.clone());
         let state = State {
             resources: resource::all(&documents, &contents),
@@ -267,12 +274,9 @@ impl Registry {
         if changes.is_empty() {
             return contents;
         }
-        let author = Author {
-            who: "files".to_owned(),
-            from: "this machine".to_owned(),
-        };
-        match self.parts.store.commit(contents.revision, &changes, &author).await {
+        match self.parts.store.commit(contents.revision, &changes, &Author::files()).await {
             Ok(revision) => {
+                contents.remember(&changes, clock::now_us());
                 contents.running.retain(|id, _| declared.contains(id));
                 contents.revision = revision;
             }
@@ -290,6 +294,7 @@ impl Registry {
                 .map_err(|report| Refused::of_files(&report))?;
             let kept = self.parts.plane.check(&checked);
             kept.map_err(|refusal| in_files(Refused::of_plane(refusal), &all))?;
+            schemas::kept(&checked, &contents).map_err(|refused| in_files(refused, &all))?;
             Ok::<_, Refused>((all, checked, left_out))
         };
         // What did not check at the start does not hold up what came after it.
@@ -328,6 +333,33 @@ impl Registry {
         swapped.map_err(late)?;
         Ok(Reloaded { applied, restart_needed })
     }
+}
+/// Schemas of files that changed while nobody looked have new versions, told in the audit log.
+async fn versions_of_files(store: &dyn Store, mut contents: Contents, documents: &Documents) -> Contents {
+    let mut changes = Vec::new();
+    for declared in documents.declared().filter(|declared| declared.id.kind == ResourceKind::Schema) {
+        let before = contents.schemas.get(&*declared.id.name);
+        if before.map(|before| &before.content) != versions::content(&declared.document).as_ref() {
+            changes.push(Change {
+                action: if before.is_some() { "replace" } else { "create" },
+                of: Subject::Resource(declared.id),
+                effect: Effect::Nothing,
+                before: before.map(|before| before.content.clone()),
+                after: Some(declared.document),
+            });
+        }
+    }
+    if changes.is_empty() {
+        return contents;
+    }
+    match store.commit(contents.revision, &changes, &Author::files()).await {
+        Ok(revision) => {
+            contents.remember(&changes, clock::now_us());
+            contents.revision = revision;
+        }
+        Err(error) => tracing::warn!(error = %error, "new versions of schemas are not counted"),
+    }
+    contents
 }
 /// Runs it to its end, whether or not anybody still waits for it.
 async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T, Refused>> + Send + 'static) -> Result<T, Refused> {

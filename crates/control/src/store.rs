@@ -1,7 +1,9 @@
 //! Where resources that the API made are kept, with every change there was. One trait; a file for each engine.
 mod sqlite;
+pub(crate) mod versions;
 
 pub use sqlite::Sqlite;
+pub use versions::Version;
 
 use futures::future::BoxFuture;
 use serde_json::Value;
@@ -19,6 +21,8 @@ pub trait Store: Send + Sync {
     fn commit<'a>(&'a self, at: u64, changes: &'a [Change], author: &'a Author) -> BoxFuture<'a, Result<u64>>;
     /// The changes before that revision, newest first; `None` = from the newest on.
     fn changes(&self, before: Option<u64>, limit: u32) -> BoxFuture<'_, Result<Vec<Entry>>>;
+    /// What a schema said, newest first; of one that nobody declares nothing.
+    fn versions<'a>(&'a self, schema: &'a str) -> BoxFuture<'a, Result<Vec<Version>>>;
     /// The revision the store is at, whoever brought it there.
     fn watch(&self) -> watch::Receiver<u64>;
 }
@@ -31,6 +35,24 @@ pub struct Contents {
     pub resources: BTreeMap<Id, Stored>,
     /// Of resources that files declare: whether they are started.
     pub running: BTreeMap<Id, bool>,
+    /// The newest version of each schema, by its name.
+    pub schemas: BTreeMap<String, Version>,
+}
+impl Contents {
+    /// Counts the versions that changes make, as the store does.
+    pub(crate) fn remember(&mut self, changes: &[Change], now: i64) {
+        for (name, content) in changes.iter().filter_map(versions::of) {
+            let before = self.schemas.get(name);
+            match content {
+                None => drop(self.schemas.remove(name)),
+                Some(content) if before.is_some_and(|before| before.content == content) => {}
+                Some(content) => {
+                    let version = before.map_or(0, |before| before.version) + 1;
+                    self.schemas.insert(name.to_owned(), Version { version, content, at: now });
+                }
+            }
+        }
+    }
 }
 /// One resource.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +132,15 @@ pub struct Author {
     pub who: String,
     /// The address of the other end.
     pub from: String,
+}
+impl Author {
+    /// A file of this node.
+    pub(crate) fn files() -> Self {
+        Self {
+            who: "files".to_owned(),
+            from: "this machine".to_owned(),
+        }
+    }
 }
 /// One line of the audit log.
 #[derive(Clone, Debug, PartialEq)]

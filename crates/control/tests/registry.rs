@@ -16,7 +16,7 @@ use tidegate_control::{
     hooks::{Attempts, Hooks, Wanted, Which},
     plane::{Plane, Prepared, Refusal},
     registry::{Parts, Refused, Registry, What, When, Wish},
-    store::{Author, Change, Contents, Entry, Sqlite, Store},
+    store::{Author, Change, Contents, Entry, Sqlite, Store, Version},
 };
 use tidegate_core::{
     directory::{Directory as _, Right},
@@ -139,6 +139,9 @@ impl Store for Switched {
     }
     fn changes(&self, before: Option<u64>, limit: u32) -> BoxFuture<'_, Result<Vec<Entry>>> {
         self.0.changes(before, limit)
+    }
+    fn versions<'a>(&'a self, schema: &'a str) -> BoxFuture<'a, Result<Vec<Version>>> {
+        self.0.versions(schema)
     }
     fn watch(&self) -> watch::Receiver<u64> {
         self.0.watch()

@@ -1,5 +1,6 @@
 //! What a client sends at once. Each item keeps its number from decoding to answer, whoever refuses it on the way.
-use crate::{error::Error, error::Result, message::Message};
+use crate::{error::Error, error::Result, headers::Headers, message::Message};
+use bytes::Bytes;
 use smallvec::SmallVec;
 use std::{ops::Deref, sync::Arc};
 
@@ -14,6 +15,7 @@ pub struct Batch {
 pub struct Refused {
     pub(crate) stayed: Vec<u32>,
     pub(crate) failed: Vec<(u32, Error)>,
+    pub(crate) converted: Vec<(u32, Bytes)>,
 }
 
 impl Batch {
@@ -43,6 +45,21 @@ impl Batch {
                     self.messages.remove(at);
                 }
             }
+        }
+    }
+    /// Another payload takes the place of what was sent, and that is remembered under the item's number.
+    pub fn convert(&mut self, at: usize, payload: Bytes, headers: Headers) {
+        self.converted(at, payload.clone());
+        if let Some(message) = self.edit(at) {
+            message.payload = payload;
+            message.headers = headers;
+        }
+    }
+    /// Somewhere this payload is kept in the place of what was sent.
+    pub fn converted(&mut self, at: usize, payload: Bytes) {
+        let refused = self.refusals();
+        if let Some(number) = refused.stayed.get(at).copied() {
+            refused.converted.push((number, payload));
         }
     }
     /// Copies only if somebody else holds it too.
@@ -76,6 +93,7 @@ impl Batch {
             Box::new(Refused {
                 stayed: (0..stayed).collect(),
                 failed: Vec::new(),
+                converted: Vec::new(),
             })
         })
     }

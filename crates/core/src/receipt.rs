@@ -4,6 +4,7 @@ use crate::{
     error::{Code, Error, Fault, Result},
     position::Position,
 };
+use bytes::Bytes;
 use futures::FutureExt;
 use smallvec::SmallVec;
 use std::{
@@ -54,6 +55,8 @@ pub struct Kept {
     pub duplicates: Vec<u32>,
     /// In the order of the batch.
     pub failed: Vec<(u32, Error)>,
+    /// Items that are kept with another payload than was sent, and that payload.
+    pub converted: Vec<(u32, Bytes)>,
 }
 /// Where one stream put the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +97,7 @@ impl Kept {
             places: SmallVec::new(),
             duplicates: Vec::new(),
             failed: Vec::new(),
+            converted: Vec::new(),
         }
     }
     /// One per item of the batch, in order.
@@ -127,10 +131,12 @@ impl Kept {
     }
     /// Numbers of the sent part become numbers of the whole batch.
     fn renumber(&mut self, refused: Refused) {
-        let Refused { stayed, failed } = refused;
+        let Refused { stayed, failed, converted } = refused;
         let back = |i: u32| stayed.get(i as usize).copied().unwrap_or(i);
         self.duplicates.iter_mut().for_each(|i| *i = back(*i));
         self.failed.iter_mut().for_each(|(i, _)| *i = back(*i));
+        self.converted.iter_mut().for_each(|(i, _)| *i = back(*i));
+        self.converted.extend(converted);
         self.failed.extend(failed);
         self.failed.sort_by_key(|(i, _)| *i);
         for place in &mut self.places {
@@ -181,7 +187,8 @@ impl fmt::Display for Kept {
 #[derive(Debug)]
 pub struct Receipt {
     state: State,
-    refused: Option<Box<Refused>>,
+    /// The last refused first.
+    refused: SmallVec<[Box<Refused>; 1]>,
     hidden: Option<u32>,
 }
 #[derive(Debug)]
@@ -203,7 +210,7 @@ impl Receipt {
     pub fn now(kept: Result<Kept>) -> Self {
         Self {
             state: State::Now(Some(kept)),
-            refused: None,
+            refused: SmallVec::new(),
             hidden: None,
         }
     }
@@ -213,7 +220,7 @@ impl Receipt {
         (
             Self {
                 state: State::Later(later),
-                refused: None,
+                refused: SmallVec::new(),
                 hidden: None,
             },
             Keep(keep),
@@ -224,9 +231,9 @@ impl Receipt {
         self.hidden = Some(source);
         self
     }
-    /// Joins what never reached the producer.
+    /// Joins what never reached the producer. Whoever was nearer to it joins first.
     pub fn with(mut self, refused: Option<Box<Refused>>) -> Self {
-        self.refused = refused;
+        self.refused.extend(refused);
         self
     }
 }
@@ -240,7 +247,7 @@ impl Future for Receipt {
         };
         Poll::Ready(kept.map(|mut kept| {
             kept.places.retain(|place| Some(place.source) != self.hidden);
-            if let Some(refused) = self.refused.take() {
+            for refused in self.refused.drain(..) {
                 kept.renumber(*refused);
             }
             kept
@@ -297,6 +304,38 @@ mod tests {
             kept.verdicts(3).iter().map(|v| v.duplicate).collect::<Vec<_>>(),
             [false, false, true]
         );
+    }
+    /// A policy refuses, then a stream does, and what is left is kept with another payload.
+    #[test]
+    fn refused_twice_and_converted_it_keeps_its_number() {
+        let mut batch: Batch = ["a", "b", "c", "d"]
+            .map(|payload| Message::new(Topic::from_static("t"), payload))
+            .into_iter()
+            .collect();
+        batch.check(|message| {
+            if message.payload == "a" {
+                Err(Error::client(Code::BadItem, "no"))
+            } else {
+                Ok(())
+            }
+        });
+        let first = batch.take_refused();
+        batch.check(|message| {
+            if message.payload == "c" {
+                Err(Error::client(Code::SchemaViolation, "no"))
+            } else {
+                Ok(())
+            }
+        });
+        batch.convert(1, Bytes::from_static(b"D"), crate::headers::Headers::EMPTY);
+        assert_eq!((&batch[1].payload[..], batch.len()), (&b"D"[..], 2));
+        let second = batch.take_refused();
+        let mut kept = Kept::new(Level::Stored);
+        kept.places.push(place(7, &[(0, 0, 100, 2)]));
+        let receipt = Receipt::now(Ok(kept)).with(second).with(None).with(first);
+        let kept = receipt.now_or_never().unwrap().unwrap();
+        assert_eq!(texts(&kept, 4), ["TG1032", "7.100", "TG7001", "7.101"]);
+        assert_eq!(kept.converted, [(3, Bytes::from_static(b"D"))]);
     }
     #[test]
     fn a_receipt_nobody_answers_fails() {

@@ -5,16 +5,20 @@ mod consumer;
 mod group;
 mod later;
 mod producer;
+mod required;
 
 pub use captures::Captures;
 pub use later::LATER;
+pub use required::{Failures, Letter, Need, REASON};
 
 use again::{Again, Second};
+use arc_swap::ArcSwap;
 use consumer::{FromHub, FromLog};
 use futures::future::BoxFuture;
 use group::{DELIVERIES, FromGroup};
 use later::Later;
 use producer::Sender;
+use required::Needs;
 use smallvec::{SmallVec, smallvec};
 use std::{
     collections::HashMap,
@@ -38,6 +42,8 @@ pub struct House {
     again: Again,
     /// By number of the stream.
     rules: RwLock<HashMap<u32, Rules>>,
+    needs: ArcSwap<Needs>,
+    failures: Arc<Failures>,
 }
 /// How the names of groups begin that anybody may make by asking for them.
 const CLIENTS: [&str; 2] = ["$api/", "$memphis/"];
@@ -73,6 +79,8 @@ impl House {
             later: Later::default(),
             rules: RwLock::default(),
             again: Again::default(),
+            needs: required::nothing(),
+            failures: Arc::default(),
         })
     }
     /// All topics, captured or live.

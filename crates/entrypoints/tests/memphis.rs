@@ -164,6 +164,7 @@ fn route(name: &str, memory: &Memory) -> Arc<Route> {
         include: vec![Include::Headers, Include::Metadata],
         slow: Slow::CatchUp,
         compatibility: Compatibility::None,
+        policies: Vec::new(),
         keyless: false,
         place: Place::built_in(),
     };

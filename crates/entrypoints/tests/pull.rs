@@ -68,6 +68,7 @@ fn route(memory: &Memory, metrics: &Metrics) -> Arc<Route> {
         include: Vec::new(),
         slow: Slow::CatchUp,
         compatibility: Compatibility::None,
+        policies: Vec::new(),
         keyless: true,
         place: Place::built_in(),
     };

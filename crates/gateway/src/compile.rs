@@ -71,7 +71,7 @@ pub async fn compile(apis: &[Api], instances: &mut Instances, making: Making<'_>
             api: api.clone(),
             publish,
             subscribe,
-            policies: policies.into(),
+            policies: policies.iter().chain(instances.steps(&api.name)).cloned().collect(),
             metrics: metrics(&api.name),
             scope: scope(&api.name, ""),
         });

@@ -5,6 +5,7 @@ use tidegate_core::{
     check::{Kind, Problem},
     endpoint::Endpoint,
     error::{Code, Error, Fault, Result},
+    policy::Policy,
     topic::Topic,
 };
 
@@ -21,6 +22,8 @@ pub struct Instances {
     open: HashMap<(&'static str, u64), Arc<dyn Endpoint>>,
     streams: HashMap<Arc<str>, Arc<dyn Endpoint>>,
     topics: Option<Arc<dyn Endpoint>>,
+    /// By the api's name.
+    steps: HashMap<Arc<str>, Vec<Arc<dyn Policy>>>,
 }
 /// A configured endpoint, before it is opened.
 #[derive(Clone)]
@@ -38,7 +41,16 @@ impl Instances {
             open: HashMap::new(),
             streams: HashMap::new(),
             topics: None,
+            steps: HashMap::new(),
         }
+    }
+    /// Steps that apis ask for by their configuration, from now on.
+    pub fn take_steps(&mut self, steps: HashMap<Arc<str>, Vec<Arc<dyn Policy>>>) {
+        self.steps = steps;
+    }
+    /// Those of one api.
+    pub fn steps(&self, api: &str) -> &[Arc<dyn Policy>] {
+        self.steps.get(api).map_or(&[], Vec::as_slice)
     }
     /// The target a checked backend names, opened at need.
     pub async fn target(&mut self, backend: &Backend) -> Result<Target> {

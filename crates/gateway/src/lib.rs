@@ -11,6 +11,7 @@ pub mod instances;
 pub mod leases;
 pub mod metrics;
 pub mod paths;
+pub mod policies;
 pub mod pulls;
 pub mod pump;
 pub mod pumps;

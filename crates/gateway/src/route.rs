@@ -73,6 +73,7 @@ mod tests {
                 include: Vec::new(),
                 slow: Slow::CatchUp,
                 compatibility: Compatibility::None,
+                policies: Vec::new(),
                 keyless: true,
                 place: Place::built_in(),
             };

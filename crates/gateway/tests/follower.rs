@@ -46,6 +46,7 @@ fn api(name: &str) -> Api {
         include: Vec::new(),
         slow: Slow::CatchUp,
         compatibility: Compatibility::None,
+        policies: Vec::new(),
         keyless: true,
         place: Place::built_in(),
     }

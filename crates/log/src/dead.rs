@@ -4,6 +4,7 @@ use crate::{
     error::Error,
     group::{Burial, Group, GroupSpec},
     intake::Submission,
+    log::Log,
     reader::Reader,
     shared::Shared,
     stream::{Keep, Retention, Stream, StreamSpec},
@@ -165,7 +166,7 @@ async fn send(shared: &Arc<Shared>, group: &Arc<Group>, burial: &Burial) -> Resu
         }
         return Ok(None);
     };
-    let stream = target(shared, group).await?;
+    let stream = target(shared, &group.dead_letters()).await?;
     let told = dead_letter(group, burial, position, &message, shared.limits.now());
     match append(shared, group, burial, &stream, &told).await {
         // With what is said of it, it is too large: better without a reason than lost.
@@ -187,9 +188,15 @@ async fn append(shared: &Arc<Shared>, group: &Arc<Group>, burial: &Burial, strea
     append.and_done(group, burial.partition, burial.offset);
     append.send_whole()
 }
+impl Log {
+    /// A stream that takes dead letters, made at need.
+    pub async fn dead_letters(&self, name: &str) -> Result<Arc<Stream>> {
+        target(&self.shared, name).await
+    }
+}
 /// Made at need, with its group.
-async fn target(shared: &Arc<Shared>, group: &Group) -> Result<Arc<Stream>> {
-    let stream = stream(shared, &group.dead_letters()).await?;
+async fn target(shared: &Arc<Shared>, name: &str) -> Result<Arc<Stream>> {
+    let stream = stream(shared, name).await?;
     // Before the first dead letter, so that a stream kept until acked keeps it; and of a stream that somebody declared.
     if shared.catalog.group(&stream, DEAD).is_none() {
         shared.group(&stream, DEAD, Start::Earliest, GroupSpec::default()).await?;

@@ -12,7 +12,7 @@ use crate::{
         logs::Levels,
     },
     plane::{Ground, Plane},
-    rlimit, runtime,
+    rlimit, runtime, schemas,
     secrets::{self, Certificates},
 };
 use std::{
@@ -35,10 +35,7 @@ use tidegate_core::{
     error::{Code, Error, Fault, Result},
     tasks::{self, Task},
 };
-use tidegate_endpoints::{
-    kinds,
-    local::{Captures, go_live},
-};
+use tidegate_endpoints::local::{Captures, go_live};
 use tidegate_entrypoints::{
     dialects::memphis::Ground as StationGround,
     http::{
@@ -203,6 +200,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         levels: levels.clone(),
         webhooks: OnceLock::new(),
         inbox: OnceLock::new(),
+        failures: OnceLock::new(),
         signing: OnceLock::new(),
         listeners: [
             listening("gateway", &mut gateway_listeners.iter()),
@@ -270,12 +268,13 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         access: access.clone(),
         read,
         mode,
-        kinds: kinds(),
+        kinds: schemas::kinds(),
     };
     let registry = Registry::open(files, parts).await?;
     plane.known_to(&registry);
     // Said once, here.
     let _again = board.webhooks.set(plane.webhooks().clone());
+    let _again = board.failures.set(plane.failures().clone());
     let alarms = tasks::spawn(alarms::watch(plane.webhooks().clone(), metrics, log.clone(), plane.topics()));
     let token = first_token(&registry, &node.data_dir).await?;
     let follow = tasks::spawn(registry.clone().follow());

@@ -14,6 +14,7 @@ mod password;
 mod progress;
 mod publish;
 mod resources;
+mod schema;
 mod status;
 mod subscribe;
 mod table;
@@ -96,6 +97,9 @@ enum Verb {
     /// Streams: durable logs.
     #[command(visible_alias = "station", alias = "streams")]
     Stream(Of<resources::Stream>),
+    /// Schemas: what messages must look like.
+    #[command(alias = "schemas")]
+    Schema(Of<schema::Schema>),
     /// Apis: what clients find at a path.
     #[command(alias = "apis")]
     Api(Of<resources::Api>),
@@ -212,6 +216,7 @@ pub(crate) fn run() -> ExitCode {
         Verb::Pub(publish) => at_node(publish.run()),
         Verb::Sub(subscribe) => at_node(subscribe.run()),
         Verb::Stream(streams) => at_node(streams.run()),
+        Verb::Schema(schemas) => at_node(schemas.run()),
         Verb::Api(apis) => at_node(apis.run()),
         Verb::Endpoint(endpoints) => at_node(endpoints.run()),
         Verb::Webhook(webhooks) => at_node(webhooks.run()),

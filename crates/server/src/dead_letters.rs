@@ -11,7 +11,7 @@ use tidegate_core::{
     position::Position,
     receipt::Receipt,
 };
-use tidegate_endpoints::local::House;
+use tidegate_endpoints::local::{House, REASON};
 use tidegate_log::{DEAD, Group, Log, Scan, dead_letter};
 use tokio::sync::Mutex;
 
@@ -86,6 +86,8 @@ impl DeadLetters {
     async fn begin(&self, letter: &Letter, deed: &Deed) -> Result<Begun> {
         let Letter { group, at, message } = letter;
         Ok(match deed {
+            // Refused when it came: no group gave it up, and it is asked again.
+            Deed::Replay(None) if was_refused(message) => Begun::Sent(self.house.elsewhere(*at, message, &message.topic).await?),
             Deed::Replay(None) => Begun::Whole(self.house.again(group, *at, message).await?),
             Deed::Replay(Some(to)) => Begun::Sent(self.house.elsewhere(*at, message, to).await?),
             Deed::Drop => Begun::Dropped,
@@ -287,6 +289,11 @@ fn parse(cursor: &str) -> Result<Place> {
         .split_once('_')
         .and_then(|(time, at)| Some((time.parse().ok()?, at.parse().ok()?)));
     parts.ok_or_else(|| Error::client(Code::BadCursor, "`cursor` is not the `next_cursor` of a page"))
+}
+/// By the schema of its stream.
+fn was_refused(message: &Message) -> bool {
+    let is = |name: &str| message.headers.get(name);
+    is(dead_letter::REASON) == Some(REASON.as_bytes()) && is(dead_letter::GROUP).is_none()
 }
 fn told<'m>(message: &'m Message, name: &str) -> Option<std::borrow::Cow<'m, str>> {
     message.headers.get(name).map(String::from_utf8_lossy)

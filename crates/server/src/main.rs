@@ -17,6 +17,7 @@ mod plane;
 mod reconcile;
 mod rlimit;
 mod runtime;
+mod schemas;
 mod screen;
 mod secrets;
 mod serve;

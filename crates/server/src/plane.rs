@@ -5,6 +5,7 @@ use crate::{
     groups,
     observe::logs::Levels,
     reconcile::{changes, reconcile, rules, unkeepable},
+    schemas::Schemas,
     ways::{self, Ways},
     webhooks::{self, Webhooks},
 };
@@ -30,7 +31,7 @@ use tidegate_core::{
 };
 use tidegate_endpoints::{
     kinds,
-    local::{Captures, House},
+    local::{Captures, Failures, House, Need},
 };
 use tidegate_gateway::{
     compile::{Making, Undeployable, compile},
@@ -79,6 +80,7 @@ pub(crate) struct Plane {
 /// What one change at a time works on.
 struct Turn {
     instances: Instances,
+    schemas: Schemas,
     captured: Captured,
     revision: u64,
     /// As the configuration says it; the API may have set another one since.
@@ -156,6 +158,7 @@ impl Plane {
             dead: Lock::default(),
             turn: Mutex::new(Turn {
                 instances: Instances::new(kinds(), local),
+                schemas: Schemas::default(),
                 captured: Vec::new(),
                 revision: 0,
                 level: None,
@@ -178,6 +181,10 @@ impl Plane {
     /// How each webhook does.
     pub(crate) fn webhooks(&self) -> &Arc<Webhooks> {
         &self.webhooks
+    }
+    /// What did not match its schema.
+    pub(crate) fn failures(&self) -> &Arc<Failures> {
+        self.house.failures()
     }
     /// `/streams/NAME` and `/topics/*`.
     pub(crate) fn messages(&self) -> &Arc<World> {
@@ -226,6 +233,10 @@ impl plane::Plane for Plane {
             turn.revision += 1;
             let captured = reconcile(&self.log, &checked.streams).await?;
             let revision = turn.revision;
+            turn.schemas.compile(&checked.schemas)?;
+            let needs = turn.schemas.needs(&self.log, &checked.streams);
+            let steps = turn.schemas.steps(&checked.apis, &self.house, &self.log);
+            turn.instances.take_steps(steps);
             turn.instances.declare(&checked.endpoints);
             let was = self.world.now();
             let compiled = compile(
@@ -248,6 +259,7 @@ impl plane::Plane for Plane {
                 turn,
                 checked,
                 captured,
+                needs,
                 world,
                 ways,
                 webhooks,
@@ -272,7 +284,7 @@ impl plane::Plane for Plane {
                 let running = self.world.now().routes.contains_key(&id.name);
                 json!({"state": if running { "running" } else { "stopped" }})
             }
-            ResourceKind::Endpoint => json!({"state": "ready"}),
+            ResourceKind::Schema | ResourceKind::Endpoint => json!({"state": "ready"}),
             ResourceKind::Webhook => self.webhooks.status(&id.name),
             ResourceKind::User | ResourceKind::Token => json!({"state": "active"}),
         }
@@ -374,6 +386,7 @@ struct Next<'a> {
     turn: MutexGuard<'a, Turn>,
     checked: &'a Checked,
     captured: Captured,
+    needs: Vec<(u32, Need)>,
     world: Snapshot,
     ways: ways::Next,
     webhooks: webhooks::Next,
@@ -389,6 +402,7 @@ impl Prepared for Next<'_> {
                 mut turn,
                 checked,
                 captured,
+                needs,
                 world,
                 ways,
                 webhooks,
@@ -401,6 +415,8 @@ impl Prepared for Next<'_> {
                 .filter_map(|stream| Some(stream.dead_letters.as_ref()?.stream.clone()));
             let dead = dead.chain(checked.webhooks.iter().filter_map(|webhook| webhook.dead_letters.clone()));
             *plane.dead.lock().unwrap_or_else(PoisonError::into_inner) = dead.collect();
+            // Before anything is captured by who asks for something.
+            plane.house.require(needs);
             plane.captures.set(plane.capturing(&captured));
             plane.house.rule(rules(&plane.log, &checked.streams));
             turn.captured = captured;

@@ -42,7 +42,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         }
     };
     let files = read();
-    let node = match files.check(plan.mode, &tidegate_endpoints::kinds()) {
+    let node = match files.check(plan.mode, &crate::schemas::kinds()) {
         Ok(checked) => checked.node,
         Err(report) => return misconfigured(&report),
     };

@@ -148,6 +148,7 @@ fn way(of: &str, path: String, backend: Backend) -> Api {
         cors: Vec::new(),
         slow: Slow::CatchUp,
         compatibility: Compatibility::None,
+        policies: Vec::new(),
         keyless: true,
         place: Place::built_in(),
     }

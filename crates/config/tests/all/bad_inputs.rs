@@ -346,9 +346,9 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "kind: stream\nname: a\nschema: { schema: b }\n",
-        "TG1020",
-        "3:1",
-        "`schema` comes with",
+        "TG5007",
+        "3:19",
+        "there is no schema `b`",
     ),
     (
         "kind: stream\nname: a\nwhen_full: drop\n",
@@ -649,16 +649,47 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "`slow` cannot be `gone`",
     ),
     (
-        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\npolicies: []\n",
-        "TG1020",
-        "5:1",
-        "`policies` comes with",
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\npolicies: [{ policy: shema, with: { schema: s } }]\n---\nkind: schema\nname: s\njson: true\n",
+        "TG5004",
+        "5:22",
+        "`policy` cannot be `shema`",
     ),
     (
-        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\npolicies: []\n",
+        "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\npolicies: [{ policy: schema, with: { schema: s, on_failure: dead_letter } }]\n---\nkind: schema\nname: s\njson: true\n",
+        "TG5008",
+        "5:61",
+        "a dead letter needs a stream",
+    ),
+    ("kind: schema\nname: s\n", "TG5002", "1:1", "the schema itself is missing"),
+    (
+        "kind: schema\nname: s\njson: {}\navro: int\n",
+        "TG5004",
+        "4:1",
+        "`avro` beside `json`",
+    ),
+    (
+        "kind: schema\nname: s\nprotobuf: { message: A }\n",
+        "TG5002",
+        "3:11",
+        "`file` is missing",
+    ),
+    (
+        "kind: schema\nname: s\nprotobuf: { file: a.proto, text: b }\n",
+        "TG5004",
+        "3:19",
+        "`file` beside `text`",
+    ),
+    (
+        "kind: schema\nname: s\nprotobuf: { file: a.proto }\n",
+        "TG5004",
+        "3:19",
+        "a file is read on the machine where it is",
+    ),
+    (
+        "kind: schema\nname: s\njson: {}\ncompatibility: forward\n",
         "TG1020",
-        "5:1",
-        "`policies` comes with",
+        "4:16",
+        "comes with a later version",
     ),
     (
         "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\nplans: [partner]\n",
@@ -795,24 +826,15 @@ fn a_user_proves_itself_and_a_token_is_for_one_thing() {
 #[test]
 fn words_of_later_versions_are_told_as_such() {
     let api = "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\n";
-    let stream = "kind: stream\nname: a\n";
-    let mut texts: Vec<String> = [
-        "schema",
-        "plan",
-        "application",
-        "subscription",
-        "realm",
-        "action",
-        "rule",
-        "connector",
-    ]
-    .iter()
-    .map(|kind| format!("kind: {kind}\nname: a\nanything: [1]\n"))
-    .collect();
+    let mut texts: Vec<String> = ["plan", "application", "subscription", "realm", "action", "rule", "connector"]
+        .iter()
+        .map(|kind| format!("kind: {kind}\nname: a\nanything: [1]\n"))
+        .collect();
     texts.extend(["mqtt", "emqx"].map(|key| format!("listeners: {{ {key}: 1 }}\n")));
     texts.extend(["fanout: {}", "log: { segment: 1MiB }", "telemetry: { sample: 1 }"].map(str::to_owned));
-    texts.extend(["policies: []", "plans: [keyless, gold]"].map(|line| format!("{api}{line}\n")));
-    texts.extend(["schema: {}"].map(|line| format!("{stream}{line}\n")));
+    texts.extend(
+        ["policies: [{ policy: set_headers, with: { schema: a } }]", "plans: [keyless, gold]"].map(|line| format!("{api}{line}\n")),
+    );
     texts.extend(
         ["kafka", "nats", "rabbitmq", "mqtt", "redis", "http"].map(|kind| format!("kind: endpoint\nname: a\ntype: {kind}\nurl: x\n")),
     );

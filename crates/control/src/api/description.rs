@@ -75,7 +75,7 @@ fn operation(route: &Route) -> Value {
             "application/json": any, "application/x-ndjson": any, "application/vnd.tidegate.messages+json": any, "application/octet-stream": any,
         } });
     }
-    if route.act == Act::Catch {
+    if matches!(route.act, Act::Catch | Act::TestSchema) {
         operation["requestBody"] = json!({ "content": { "*/*": { "schema": {} } } });
     }
     if let Some(schema) = body(route.act) {
@@ -203,6 +203,8 @@ fn answered(act: Act) -> Value {
         Act::Apply | Act::Delete(_) => of("changes"),
         Act::Changes => list(json!({ "type": "object", "required": ["revision", "at", "who", "from", "action", "kind", "name"] })),
         Act::Deliveries => list(json!({ "type": "object", "required": ["webhook", "at", "outcome", "messages", "request"] })),
+        Act::TestSchema => json!({ "type": "object", "required": ["valid"], "properties": { "valid": { "const": true } } }),
+        Act::Versions => list(json!({ "type": "object", "required": ["version", "since", "content"] })),
         Act::TestWebhook => json!({ "type": "object", "required": ["taken", "outcome", "request"] }),
         Act::ReplayWebhook => json!({ "type": "object", "required": ["matched", "sent", "failed", "left", "results"] }),
         Act::Trace => json!({ "type": "object", "required": ["id", "places", "attempts"] }),

@@ -9,6 +9,8 @@ use super::{
 use crate::{
     access::{Caller, token},
     registry::{Done, Origin, Refused, Registry, Resource, State, What, When, Wish, missing},
+    schemas,
+    store::Version,
 };
 use http::{HeaderMap, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -93,6 +95,18 @@ pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Ca
             registry.note("log_level", json!({ "level": before }), after, call.author()).await?;
             Ok(Answer::json(&json!({ "level": api.node.log_level() })))
         }
+        Act::TestSchema => {
+            let kind = call.headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+            schemas::test(registry.now().checked(), &call.name, kind, call.body.bytes())?;
+            Ok(Answer::json(&json!({ "valid": true })))
+        }
+        Act::Versions => {
+            shown(registry, &registry.now(), &call.id(ResourceKind::Schema))?;
+            let versions = registry.store().versions(&call.name).await?;
+            let one =
+                |version: &Version| json!({"version": version.version, "since": clock::rfc3339(version.at), "content": version.content});
+            Ok(Answer::json(&json!({ "items": versions.iter().map(one).collect::<Vec<_>>() })))
+        }
         Act::Changes => changes(registry, call).await,
         Act::Deliveries => hooks::deliveries(registry, call).await,
         Act::TestWebhook => hooks::test(registry, call).await,
@@ -135,6 +149,9 @@ fn whole(registry: &Registry, id: &Id, resource: &Resource) -> Value {
     let mut out = resource.document.as_object().cloned().unwrap_or_default();
     out.insert("meta".to_owned(), resource.meta());
     let mut status = registry.plane().status(id);
+    if id.kind == ResourceKind::Schema {
+        status["version"] = registry.now().version_of(&id.name).into();
+    }
     let expires = out.get("expires").and_then(Value::as_str).and_then(clock::parse_rfc3339);
     if expires.is_some_and(|expires| expires <= clock::now_us()) {
         status["state"] = "expired".into();

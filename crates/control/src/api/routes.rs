@@ -45,6 +45,8 @@ pub(super) enum Act {
     RotateKeys,
     Changes,
     Deliveries,
+    TestSchema,
+    Versions,
     TestWebhook,
     ReplayWebhook,
     Trace,
@@ -314,6 +316,24 @@ fn all() -> Vec<Route> {
         NONE,
         &[204],
         "Forgets the place of a group of clients: whoever asks for it again begins anew.",
+    );
+    add(
+        post(),
+        v1("schemas/{name}/test"),
+        viewer,
+        Act::TestSchema,
+        NONE,
+        &[200],
+        "Whether a schema takes the body as a message; its content type counts.",
+    );
+    add(
+        get(),
+        v1("schemas/{name}/versions"),
+        viewer,
+        Act::Versions,
+        NONE,
+        &[200],
+        "What a schema said, newest first.",
     );
     for (path, says) in [("streams/{name}/messages", "a stream"), ("topics/{*name}", "a topic")] {
         let (reads, publishes) = match says {

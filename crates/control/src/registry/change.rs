@@ -2,6 +2,7 @@
 use super::{Origin, Refused, Registry, State, laid, late, resource, text_of, to_the_end};
 use crate::{
     plane::Refusal,
+    schemas,
     store::{Author, Change, Contents, Effect, Stored, Subject},
 };
 use serde_json::{Map, Value, json};
@@ -228,6 +229,7 @@ impl Registry {
             .plane
             .check(&checked)
             .map_err(|refusal| of_plane(refusal, &draft.places))?;
+        schemas::kept(&checked, &old.contents).map_err(|refused| in_request(refused, &draft.places))?;
         if dry || draft.changes.is_empty() {
             return Ok((draft.done, old.clone()));
         }
@@ -444,6 +446,7 @@ impl State {
 }
 /// The revisions that the store gave: one for each change, in their order.
 fn number(contents: &mut Contents, changes: &[Change], before: u64, author: &Author) {
+    contents.remember(changes, clock::now_us());
     for (change, revision) in changes.iter().zip(before + 1..) {
         let puts = matches!(change.effect, Effect::Put(_));
         let Subject::Resource(id) = &change.of else { continue };
@@ -479,7 +482,10 @@ fn unused(draft: &Draft<'_>) -> Result<(), Refused> {
 }
 /// What the plane says, with pointers into this request where it is about that.
 fn of_plane(refusal: Refusal, places: &HashMap<String, String>) -> Refused {
-    let mut refused = Refused::of_plane(refusal);
+    in_request(Refused::of_plane(refusal), places)
+}
+/// With pointers into this request where it is about that.
+fn in_request(mut refused: Refused, places: &HashMap<String, String>) -> Refused {
     for told in &mut refused.errors {
         let word = |key: &str| told.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let id = ResourceKind::of_word(&word("kind")).map(|kind| Id::new(kind, word("name")));

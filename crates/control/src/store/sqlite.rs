@@ -1,5 +1,8 @@
 //! The store in one file: SQLite, for a single node.
-use super::{Author, Change, Contents, Effect, Entry, Store, Stored};
+use super::{
+    Author, Change, Contents, Effect, Entry, Store, Stored, Version,
+    versions::{self, KEPT},
+};
 use futures::future::BoxFuture;
 use serde_json::Value;
 use sqlx::{
@@ -86,6 +89,7 @@ async fn write(to: &mut SqliteConnection, at: u64, changes: &[Change], author: &
     let now = clock::now_us();
     for change in changes {
         one(to, change, author, now).await?;
+        version(to, change, now).await?;
     }
     let is = revision(to).await?;
     let forgotten = i64::try_from(is.saturating_sub(kept)).unwrap_or(i64::MAX);
@@ -96,7 +100,11 @@ async fn write(to: &mut SqliteConnection, at: u64, changes: &[Change], author: &
 }
 fn migrator() -> Migrator {
     let first = include_str!("1_resources.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "resources".into(), MigrationType::Simple, first, false)])
+    let second = include_str!("2_schemas.sql").into_sql_str();
+    Migrator::with_migrations(vec![
+        Migration::new(1, "resources".into(), MigrationType::Simple, first, false),
+        Migration::new(2, "schemas".into(), MigrationType::Simple, second, false),
+    ])
 }
 /// Hashes of passwords lie in it: nobody else reads it, wherever it is copied to. What cannot be made is told when it is opened.
 fn private(path: &Path) {
@@ -170,6 +178,8 @@ impl Store for Sqlite {
             let revision = revision(&mut all).await?;
             let resources = sqlx::query("SELECT * FROM resources").fetch_all(&mut all).await.map_err(failed)?;
             let running = sqlx::query("SELECT * FROM running").fetch_all(&mut all).await.map_err(failed)?;
+            let newest = "SELECT * FROM schemas AS s WHERE version = (SELECT max(version) FROM schemas WHERE name = s.name)";
+            let schemas = sqlx::query(newest).fetch_all(&mut all).await.map_err(failed)?;
             let stored = |row: &SqliteRow| {
                 let stored = Stored {
                     document: json(&text(row, "document")?)?,
@@ -185,6 +195,10 @@ impl Store for Sqlite {
                 revision,
                 resources: resources.iter().map(stored).collect::<Result<_>>()?,
                 running: running.iter().map(enabled).collect::<Result<_>>()?,
+                schemas: schemas
+                    .iter()
+                    .map(|row| Ok((text(row, "name")?, of_version(row)?)))
+                    .collect::<Result<_>>()?,
             })
         })
     }
@@ -228,9 +242,49 @@ impl Store for Sqlite {
             rows.iter().map(entry).collect()
         })
     }
+    fn versions<'a>(&'a self, schema: &'a str) -> BoxFuture<'a, Result<Vec<Version>>> {
+        Box::pin(async move {
+            let rows = sqlx::query("SELECT * FROM schemas WHERE name = ? ORDER BY version DESC").bind(schema);
+            let rows = rows.fetch_all(&mut self.connect().await?).await.map_err(failed)?;
+            rows.iter().map(of_version).collect()
+        })
+    }
     fn watch(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
     }
+}
+fn of_version(row: &SqliteRow) -> Result<Version> {
+    Ok(Version {
+        version: number(row, "version")?.unsigned_abs(),
+        content: json(&text(row, "content")?)?,
+        at: number(row, "at")?,
+    })
+}
+/// What a change does to the versions of a schema.
+async fn version(all: &mut SqliteConnection, change: &Change, now: i64) -> Result<()> {
+    let Some((name, content)) = versions::of(change) else {
+        return Ok(());
+    };
+    let Some(content) = content else {
+        let gone = sqlx::query("DELETE FROM schemas WHERE name = ?").bind(name);
+        gone.execute(all).await.map_err(failed)?;
+        return Ok(());
+    };
+    let newest = sqlx::query("SELECT * FROM schemas WHERE name = ? ORDER BY version DESC LIMIT 1").bind(name);
+    let before = newest.fetch_optional(&mut *all).await.map_err(failed)?;
+    let before = before.as_ref().map(of_version).transpose()?;
+    if before.as_ref().is_some_and(|before| before.content == content) {
+        return Ok(());
+    }
+    let next = before.map_or(0, |before| before.version) + 1;
+    let next = i64::try_from(next).map_err(|_| damaged("a schema has too many versions"))?;
+    let add = sqlx::query("INSERT INTO schemas (name, version, content, at) VALUES (?, ?, ?, ?)");
+    let add = add.bind(name).bind(next).bind(content.to_string()).bind(now);
+    add.execute(&mut *all).await.map_err(failed)?;
+    let forget = sqlx::query("DELETE FROM schemas WHERE name = ? AND version <= ?").bind(name);
+    let forget = forget.bind(next.saturating_sub(KEPT as i64));
+    forget.execute(&mut *all).await.map_err(failed)?;
+    Ok(())
 }
 async fn one(all: &mut SqliteConnection, change: &Change, author: &Author, now: i64) -> Result<()> {
     let (kind, name) = (change.of.kind(), change.of.name());

@@ -1,11 +1,11 @@
 //! Dead letters that are sent again. To the group that gave them up they go through a stream of its own, which nobody else reads: the move and
 //! the mark that it was made are durable together. Elsewhere they are published like anything else, and marked then: at least once.
-use super::House;
+use super::{House, producer::Sender};
 use std::sync::Arc;
 use tidegate_core::{
     batch::Batch,
     delivery::{Delivery, Received},
-    endpoint::{Limit, Publish, Start},
+    endpoint::{Limit, Producer, Publish, Start},
     error::{Code, Error, Result},
     headers::Headers,
     message::Message,
@@ -72,7 +72,8 @@ impl House {
             scope: SCOPE ^ u64::from(at.source).rotate_left(40) ^ u64::from(at.partition).rotate_left(20) ^ at.offset as u64,
             ..Batch::from(message).into()
         };
-        self.topics().producer().send(publish).await
+        // What a stream asks is asked again; what does not match stays the dead letter it is.
+        Sender::of_dead(self.clone()).send(publish).await
     }
     /// Whether a dead letter has a group to go back to.
     pub fn origin(&self, letter: &Message) -> Result<(Arc<Stream>, Arc<Group>)> {

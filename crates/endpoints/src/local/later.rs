@@ -146,11 +146,14 @@ async fn go(house: &House, group: &Arc<tidegate_log::Group>, item: &Received) ->
         }),
         ..Message::clone(&item.message)
     };
-    let bytes = streams.len() * Append::size(&message);
+    // It was asked when it came; where it becomes something else it does so now.
+    let shaped: Vec<_> = streams.iter().map(|stream| house.shaped(stream, &message)).collect();
+    let of = |at: usize| shaped.get(at).and_then(Option::as_ref).unwrap_or(&message);
+    let bytes = (0..streams.len()).map(|at| Append::size(of(at))).sum();
     let mut append = house.log.append(Level::Stored, bytes).await?;
     // It was looked at for duplicates when it came.
     append.as_new();
-    for stream in &streams {
+    for (at, stream) in streams.iter().enumerate() {
         append.add(Entry {
             item: 0,
             stream,
@@ -158,7 +161,7 @@ async fn go(house: &House, group: &Arc<tidegate_log::Group>, item: &Received) ->
                 Some(key) => stream.partition_of(key),
                 None => (place.offset % u128::from(stream.partitions().max(1))) as u32,
             },
-            message: &message,
+            message: of(at),
             scope: 0,
         });
     }

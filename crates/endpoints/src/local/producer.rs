@@ -21,12 +21,22 @@ pub(super) struct Sender {
     house: Arc<House>,
     /// For messages without a key: round robin.
     turn: AtomicU32,
+    /// What a stream refuses may become a dead letter.
+    buries: bool,
 }
 impl Sender {
     pub(super) fn new(house: Arc<House>) -> Self {
         Self {
             house,
             turn: AtomicU32::new(0),
+            buries: true,
+        }
+    }
+    /// Of messages that are dead letters already.
+    pub(super) fn of_dead(house: Arc<House>) -> Self {
+        Self {
+            buries: false,
+            ..Self::new(house)
         }
     }
     fn partition(&self, stream: &Stream, message: &Message, asked: Option<u32>) -> Result<u32> {
@@ -47,12 +57,17 @@ impl Producer for Sender {
     fn send(&self, publish: Publish) -> BoxFuture<'_, Result<Receipt>> {
         Box::pin(async move {
             let Publish {
-                batch,
+                mut batch,
                 level,
                 partition,
                 scope,
             } = publish;
             let mut routes = Routes::new(&self.house, level);
+            let apart = self.house.ask(&mut routes, &mut batch, scope, self.buries).await?;
+            let refused = batch.take_refused();
+            if batch.is_empty() {
+                return Ok(Receipt::now(Ok(Kept::new(level.unwrap_or(Level::Stored)))).with(refused));
+            }
             let mut bytes = 0;
             let mut live = Vec::new();
             let now = clock::now_us();
@@ -61,11 +76,16 @@ impl Producer for Sender {
             if batch.iter().any(|message| is_later(message)) {
                 later = Some(self.later(&mut routes, &batch, is_later, partition).await?);
             }
-            for message in batch.iter() {
+            for (item, message) in batch.iter().enumerate() {
                 match routes.of(&message.topic)? {
                     _ if is_later(message) => bytes += Append::size(message),
                     [] => live.push(message.clone()),
-                    streams => bytes += streams.len() * Append::size(message),
+                    streams => {
+                        bytes += streams
+                            .iter()
+                            .map(|stream| Append::size(apart.of(item, stream, message)))
+                            .sum::<usize>();
+                    }
                 }
             }
             if bytes == 0 {
@@ -77,7 +97,7 @@ impl Producer for Sender {
                 }
                 drop((routes, batch));
                 self.live(live);
-                return Ok(Receipt::now(Ok(Kept::new(level.unwrap_or(Level::Delivered)))));
+                return Ok(Receipt::now(Ok(Kept::new(level.unwrap_or(Level::Delivered)))).with(refused));
             }
             // Room first: what waits for it is not yet copied once per stream.
             let mut append = self.house.log.append(level.unwrap_or(Level::Stored), bytes).await?;
@@ -97,13 +117,13 @@ impl Producer for Sender {
                         item: item as u32,
                         partition: self.partition(stream, message, partition)?,
                         stream,
-                        message,
+                        message: apart.of(item, stream, message),
                         scope,
                     });
                 }
             }
             drop((routes, batch));
-            let receipt = append.send()?;
+            let receipt = append.send()?.with(refused);
             self.live(live);
             Ok(match later {
                 Some(stream) => receipt.without(stream.number()),
@@ -152,7 +172,7 @@ impl Sender {
     }
 }
 /// Which streams capture what, of one call: nearly always one topic.
-struct Routes<'a> {
+pub(super) struct Routes<'a> {
     house: &'a House,
     level: Option<Level>,
     known: Option<(Topic, SmallVec<[Arc<Stream>; 1]>)>,
@@ -162,7 +182,7 @@ impl<'a> Routes<'a> {
         Self { house, level, known: None }
     }
     /// None: it is live. The level is refused where it cannot be kept.
-    fn of(&mut self, topic: &Topic) -> Result<&[Arc<Stream>]> {
+    pub(super) fn of(&mut self, topic: &Topic) -> Result<&[Arc<Stream>]> {
         if self.known.as_ref().is_none_or(|(known, _)| known != topic) {
             let streams = self.house.captures.find(topic);
             offered(self.level, topic, &streams)?;

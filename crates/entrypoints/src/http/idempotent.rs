@@ -30,6 +30,8 @@ pub(super) async fn compare(call: &Call<'_>, target: &Target, kept: &mut Kept, s
         }
         let why = match first {
             Some(first) if first == *payload => continue,
+            // What it became when it was kept.
+            Some(first) if kept.converted.iter().any(|(item, is)| *item == verdict.item && first == *is) => continue,
             Some(_) => "the first message under this key has another payload",
             None => "the first message under this key has left its stream, so this one cannot be compared with it",
         };

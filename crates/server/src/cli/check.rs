@@ -7,7 +7,7 @@ use tidegate_config::{Checked, Mode, Source, load_from_process};
 use tidegate_core::error::Error;
 
 pub(super) fn check(files: Vec<PathBuf>, settings: &[(String, String)], output: Output) -> u8 {
-    match load_from_process(Source::Files(files), settings, Mode::Run, &tidegate_endpoints::kinds()) {
+    match load_from_process(Source::Files(files), settings, Mode::Run, &crate::schemas::kinds()) {
         Ok(checked) => {
             let wrong = certificates(&checked);
             if !wrong.is_empty() && output != Output::Table {

@@ -400,6 +400,14 @@ fn columns(kind: ResourceKind) -> (&'static [&'static str], Row) {
             };
             row(&[&api["name"], &api["paths"], backend, &api["status"]["state"]], api)
         }),
+        ResourceKind::Schema => (&["NAME", "TYPE", "VERSION", "COMPATIBILITY", "SOURCE"], |schema| {
+            let kind = ["json", "protobuf", "avro"].into_iter().find(|kind| !schema[*kind].is_null());
+            let kind = Value::from(kind.unwrap_or_default());
+            row(
+                &[&schema["name"], &kind, &schema["status"]["version"], &schema["compatibility"]],
+                schema,
+            )
+        }),
         ResourceKind::Endpoint => (&["NAME", "TYPE", "URL", "SOURCE"], |endpoint| {
             row(&[&endpoint["name"], &endpoint["type"], &endpoint["url"]], endpoint)
         }),

@@ -13,6 +13,7 @@ use tidegate_core::{
     clock,
     error::{Code, Error, Fault, Result},
 };
+use tidegate_endpoints::local::Failures;
 use tidegate_entrypoints::{
     http::{
         body::Body,
@@ -38,6 +39,8 @@ pub(crate) struct Board {
     pub(crate) inbox: OnceLock<Inbox>,
     /// What signs sessions, once there are any.
     pub(crate) signing: OnceLock<Vec<Arc<SigningKeys>>>,
+    /// What did not match its schema.
+    pub(crate) failures: OnceLock<Arc<Failures>>,
     pub(crate) listeners: Vec<Listening>,
     /// Microseconds since the epoch.
     pub(crate) since: i64,

@@ -74,6 +74,9 @@ families! {
         "1 for the state it is in; `open`: its circuit is, and the target is left alone";
     WEBHOOK_OPENED: Counter "tidegate_webhook_circuit_openings" WEBHOOK, "times a circuit opened";
     DELIVERY_LOG_LOST: Counter "tidegate_delivery_log_lost_attempts" &[], "attempts that are not in the delivery log: they came too fast";
+    SCHEMA_FAILURES: Counter "tidegate_schema_failures"
+        &[open("stream"), open("schema"), Label { name: "action", values: &["reject", "dead_letter", "warn"] }],
+        "messages that did not match the schema of a stream, or of an api, which is called `api/NAME`";
     CONNECTIONS: Gauge "tidegate_connections" LISTENER, "open connections";
     ACCEPTED_CONNECTIONS: Counter "tidegate_accepted_connections" LISTENER, "connections accepted";
     SHED_CONNECTIONS: Counter "tidegate_shed_connections" LISTENER, "connections refused over the cap";

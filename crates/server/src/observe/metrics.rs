@@ -95,6 +95,7 @@ impl Collector for Numbers {
         self.published(to)?;
         self.subscribers(to)?;
         self.webhooks(to)?;
+        self.schemas(to)?;
         self.edge(to)?;
         self.log(to)
     }
@@ -147,6 +148,11 @@ impl Numbers {
         family(to, &all::DELIVERING, flying)?;
         family(to, &all::UPSTREAM_CONSUMERS, upstream)?;
         family(to, &all::SUBSCRIBERS, open)
+    }
+    fn schemas(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(failures) = self.0.failures.get() else { return Ok(()) };
+        let rows = failures.all().into_iter().map(|(values, count)| (values.into(), count));
+        family(to, &all::SCHEMA_FAILURES, rows.collect())
     }
     fn webhooks(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let Some(webhooks) = self.0.webhooks.get() else { return Ok(()) };

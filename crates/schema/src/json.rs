@@ -1,0 +1,74 @@
+//! JSON Schema. A message is JSON text that the schema accepts; it is kept byte for byte.
+//!
+//! Integers up to 64 bits are compared exactly. Larger ones are compared as the nearest double, which touches nothing but `minimum`,
+//! `maximum`, `multipleOf`, `const` and `enum` about such numbers.
+mod texts;
+
+use crate::{Invalid, depth, text, violation};
+use bytes::Bytes;
+use jsonschema::{JsonType, PatternOptions, ValidationError, error::ValidationErrorKind};
+use serde_json::Value;
+use tidegate_core::{error::Result, message::Message, validator::Validator};
+
+/// Where schemas are said to lie.
+const BASE: &str = "file:///tidegate/";
+/// A compiled pattern may take so many bytes.
+const PATTERN: usize = 1 << 20;
+/// So many faults of one message are looked at to find the first.
+const FAULTS: usize = 1_000;
+
+pub(crate) struct Json {
+    base: String,
+    validator: jsonschema::Validator,
+}
+impl Json {
+    pub(crate) fn new(name: &str, schema: &Value) -> Result<Self, Invalid> {
+        if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
+            return Err(Invalid::new("", "a JSON Schema is an object, or `true` or `false`"));
+        }
+        depth::bound(schema)?;
+        let base = format!("{BASE}{name}");
+        // Patterns that cannot take longer than the text is long: whoever sends messages did not write the schema.
+        let options = jsonschema::options()
+            .with_base_uri(base.as_str())
+            .offline()
+            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN).dfa_size_limit(PATTERN));
+        let validator = options.build(schema).map_err(|error| invalid(&error))?;
+        Ok(Self { base, validator })
+    }
+    fn fault(&self, value: &Value) -> String {
+        let errors: Vec<_> = self.validator.iter_errors(value).take(FAULTS).collect();
+        match texts::first(&errors) {
+            Some(fault) => texts::said(&fault, &self.base, value),
+            None => "jsonschema: the schema does not accept it".to_owned(),
+        }
+    }
+}
+impl Validator for Json {
+    fn check(&self, message: &Message) -> Result<Option<Bytes>> {
+        let value = text::parse(&message.payload).map_err(|why| violation(&format!("Bad JSON format - {why}")))?;
+        if self.validator.is_valid(&value) {
+            return Ok(None);
+        }
+        Err(violation(&self.fault(&value)))
+    }
+}
+fn invalid(error: &ValidationError<'_>) -> Invalid {
+    let at = error.instance_path().as_str();
+    match error.kind() {
+        ValidationErrorKind::Referencing(error) => Invalid::new(at, error.to_string())
+            .hint("only what the schema itself holds can be referred to, under `$defs`: nothing is fetched"),
+        ValidationErrorKind::Format { format } if format == "regex" => {
+            Invalid::new(at, format!("the pattern {} cannot be used", error.instance()))
+                .hint("patterns know no look-around and no back-references, so that none takes long")
+        }
+        _ => Invalid::new(at, error.to_string()),
+    }
+}
+/// As JSON Schema calls it.
+pub(crate) fn kind(value: &Value) -> &'static str {
+    JsonType::from(value).as_str()
+}
+
+#[cfg(test)]
+mod tests;

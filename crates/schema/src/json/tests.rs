@@ -1,0 +1,202 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::json;
+use tidegate_core::topic::Topic;
+
+fn schema(schema: Value) -> Json {
+    Json::new("order", &schema).unwrap_or_else(|invalid| panic!("{invalid}"))
+}
+fn ask(json: &Json, payload: &[u8]) -> Option<String> {
+    let message = Message::new(Topic::from_static("t"), payload.to_vec());
+    json.check(&message).err().map(|error| error.to_string())
+}
+fn detail(json: &Json, payload: &str) -> Option<String> {
+    ask(json, payload.as_bytes()).map(|said| said.strip_prefix("Schema validation has failed: ").unwrap().to_owned())
+}
+fn three() -> Json {
+    let of = json!({"type": "string"});
+    Json::new(
+        "123",
+        &json!({"type": "object", "properties": {"field1": of, "field2": of, "field3": of}, "required": ["field1", "field2", "field3"]}),
+    )
+    .unwrap()
+}
+#[test]
+fn the_documented_texts_are_kept() {
+    let three = three();
+    assert_eq!(
+        ask(&three, b"{}").as_deref(),
+        Some(
+            "Schema validation has failed: jsonschema: '' does not validate with file:///tidegate/123#/required: missing properties: 'field1', 'field2', 'field3'"
+        )
+    );
+    assert_eq!(
+        detail(&three, r#"{"field1":"x"}"#).as_deref(),
+        Some("jsonschema: '' does not validate with file:///tidegate/123#/required: missing properties: 'field2', 'field3'")
+    );
+    assert_eq!(
+        detail(&three, r#"{"field1":1,"field2":2,"field3":"x"}"#).as_deref(),
+        Some("jsonschema: '/field1' does not validate with file:///tidegate/123#/properties/field1/type: expected string, but got number")
+    );
+    // What is missing is told before what is wrong inside.
+    assert_eq!(
+        detail(&three, r#"{"field1":1}"#).as_deref(),
+        Some("jsonschema: '' does not validate with file:///tidegate/123#/required: missing properties: 'field2', 'field3'")
+    );
+    assert_eq!(
+        detail(&three, "[]").as_deref(),
+        Some("jsonschema: '' does not validate with file:///tidegate/123#/type: expected object, but got array")
+    );
+    assert_eq!(
+        detail(&three, "not json").as_deref(),
+        Some("Bad JSON format - invalid character 'o' in literal null (expecting 'u')")
+    );
+    assert!(ask(&three, b"{\"field1\":\"\xff\"}").unwrap().contains("Bad JSON format - "));
+    assert_eq!(ask(&three, br#"{"field1":"a","field2":"b","field3":"c"}"#), None);
+}
+#[test]
+fn each_keyword_has_its_text() {
+    for (of, payload, said) in [
+        (json!({"const": "a"}), "1", "/const: value must be \"a\""),
+        (json!({"enum": ["a", 1]}), "2", "/enum: value must be one of \"a\", 1"),
+        (
+            json!({"type": ["string", "null"]}),
+            "1",
+            "/type: expected null or string, but got number",
+        ),
+        (
+            json!({"minProperties": 2}),
+            r#"{"a":1}"#,
+            "/minProperties: minimum 2 properties allowed, but found 1 properties",
+        ),
+        (
+            json!({"maxProperties": 0}),
+            r#"{"a":1}"#,
+            "/maxProperties: maximum 0 properties allowed, but found 1 properties",
+        ),
+        (
+            json!({"additionalProperties": false}),
+            r#"{"a":1}"#,
+            "/additionalProperties: additionalProperties 'a' not allowed",
+        ),
+        (
+            json!({"minItems": 2}),
+            "[1]",
+            "/minItems: minimum 2 items required, but found 1 items",
+        ),
+        (
+            json!({"maxItems": 0}),
+            "[1]",
+            "/maxItems: maximum 0 items required, but found 1 items",
+        ),
+        (json!({"minLength": 2}), "\"ä\"", "/minLength: length must be >= 2, but got 1"),
+        (json!({"maxLength": 1}), "\"ab\"", "/maxLength: length must be <= 1, but got 2"),
+        (json!({"pattern": "^a$"}), "\"b\"", "/pattern: does not match pattern '^a$'"),
+        (json!({"minimum": 2}), "1", "/minimum: must be >= 2 but found 1"),
+        (json!({"exclusiveMinimum": 2}), "2", "/exclusiveMinimum: must be > 2 but found 2"),
+        (json!({"maximum": 2}), "3", "/maximum: must be <= 2 but found 3"),
+        (json!({"exclusiveMaximum": 2}), "2", "/exclusiveMaximum: must be < 2 but found 2"),
+        (json!({"multipleOf": 2}), "3", "/multipleOf: 3 not multipleOf 2"),
+        (json!({"not": {}}), "3", "/not: not failed"),
+        (
+            json!({"anyOf": [{"type": "string"}, {"type": "null"}]}),
+            "3",
+            "/anyOf/0/type: expected string, but got number",
+        ),
+        (
+            json!({"oneOf": [{"required": ["a", "b"]}, {"type": "null"}]}),
+            "{}",
+            "/oneOf/0/required: missing properties: 'a', 'b'",
+        ),
+        (
+            json!({"items": {"type": "integer"}}),
+            "[1,2.5]",
+            "/items/type: expected integer, but got number",
+        ),
+        (
+            json!({"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}),
+            "1",
+            "/$defs/a/type: expected string, but got number",
+        ),
+    ] {
+        let json = schema(of.clone());
+        let told = detail(&json, payload).unwrap_or_else(|| panic!("{of} takes {payload}"));
+        let rest = told
+            .split_once("does not validate with file:///tidegate/order#")
+            .map(|(_, rest)| rest.to_owned());
+        assert_eq!(rest.as_deref(), Some(said), "{of}: {told}");
+    }
+}
+#[test]
+fn integers_of_64_bits_are_exact() {
+    let exact = schema(json!({"const": 9_007_199_254_740_993_u64}));
+    assert_eq!(detail(&exact, "9007199254740993"), None);
+    assert!(detail(&exact, "9007199254740992").is_some());
+    let most = schema(json!({"type": "integer", "maximum": 9_223_372_036_854_775_806_u64}));
+    assert_eq!(detail(&most, "9223372036854775806"), None);
+    assert_eq!(
+        detail(&most, "9223372036854775807").as_deref(),
+        Some(
+            "jsonschema: '' does not validate with file:///tidegate/order#/maximum: must be <= 9223372036854775806 but found 9223372036854775807"
+        )
+    );
+    assert_eq!(detail(&schema(json!({"type": "integer"})), "12345678901234567890123"), None);
+}
+#[test]
+fn nothing_is_fetched_and_a_schema_that_is_none_says_where() {
+    for (of, at) in [
+        (json!(1), ""),
+        (json!({"type": "strin"}), "/type"),
+        (json!({"properties": {"a": {"minimum": "x"}}}), "/properties/a/minimum"),
+        (json!({"properties": {"a": {"pattern": "("}}}), "/properties/a/pattern"),
+    ] {
+        let invalid = Json::new("order", &of).err().unwrap_or_else(|| panic!("{of}"));
+        assert_eq!(invalid.at, at, "{of}: {invalid:?}");
+    }
+    for away in ["http://127.0.0.1:9/x.json", "file:///etc/passwd", "other.json", "#/$defs/none"] {
+        let invalid = Json::new("order", &json!({"$ref": away})).err().unwrap_or_else(|| panic!("{away}"));
+        assert!(invalid.hint.is_some(), "{invalid:?}");
+    }
+    // A pattern that could take for ever is none.
+    for slow in ["(a)\\1", "(?=a)b"] {
+        let invalid = Json::new("order", &json!({"pattern": slow}))
+            .err()
+            .unwrap_or_else(|| panic!("{slow}"));
+        assert_eq!(invalid.at, "/pattern", "{invalid:?}");
+    }
+    let deep = (0..100).fold(json!({}), |of, _| json!({"items": of}));
+    assert!(Json::new("order", &deep).is_err());
+}
+/// Who refers to himself, who nests, and who does both: the stack of a thread is enough.
+#[test]
+fn the_stack_is_enough() {
+    for of in [
+        json!({"$ref": "#"}),
+        json!({"allOf": [{"$ref": "#"}]}),
+        json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}),
+    ] {
+        assert_eq!(detail(&schema(of), "1"), None);
+    }
+    let nested = (0..depth::SCHEMA / 2 - 2).fold(json!({"items": {"$ref": "#"}, "type": "array"}), |of, _| json!({"allOf": [of]}));
+    let asked = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
+        let nested = schema(nested);
+        let deep = |bottom: &str| format!("{}{bottom}{}", "[".repeat(120), "]".repeat(120));
+        assert_eq!(detail(&nested, &deep("")), None);
+        assert!(detail(&nested, &deep("1")).is_some());
+    });
+    asked.unwrap().join().unwrap();
+}
+proptest! {
+    #[test]
+    fn any_bytes_are_told_something(payload in prop::collection::vec(any::<u8>(), 0..80), json in "[\\[\\]{}:,\"field1-3.e]{0,40}") {
+        let three = three();
+        ask(&three, &payload);
+        ask(&three, json.as_bytes());
+    }
+    #[test]
+    fn what_is_wrong_is_told_shortly(name in "\\PC{0,3000}") {
+        let of = schema(json!({"additionalProperties": false}));
+        let told = ask(&of, json!({name: 1}).to_string().as_bytes()).unwrap();
+        prop_assert!(told.len() < 2_200, "{}", told.len());
+    }
+}

@@ -1,0 +1,59 @@
+//! Schemas as configuration reads them: whether what a resource says compiles, and where it does not.
+use crate::{Invalid, Source, compile};
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tidegate_core::{
+    check::{Checked, Kind, Problem},
+    endpoint::Endpoint,
+    error::{Code, Error, Fault, Result},
+};
+
+/// Stands in the list of kinds beside those of endpoints; nothing opens it.
+pub fn kind() -> Kind {
+    Kind {
+        name: "schema",
+        schema: || json!({}),
+        check: Box::new(
+            |resource| match source(resource).map(|(at, source)| (at, compile("schema", source))) {
+                Some((at, Err(invalid))) => Err(vec![problem(at, invalid)]),
+                Some((_, Ok(_))) | None => Ok(Box::new(Compiles)),
+            },
+        ),
+    }
+}
+/// What a resource of this kind holds, and where.
+pub fn source(resource: &Value) -> Option<(&'static str, Source<'_>)> {
+    let of = |key: &str| resource.get(key);
+    if let Some(schema) = of("json") {
+        return Some(("/json", Source::Json(schema)));
+    }
+    if let Some(schema) = of("avro") {
+        return Some(("/avro", Source::Avro(schema)));
+    }
+    let protobuf = of("protobuf")?;
+    Some((
+        "/protobuf/text",
+        Source::Protobuf {
+            text: protobuf.get("text")?.as_str()?,
+            message: protobuf.get("message").and_then(Value::as_str).unwrap_or_default(),
+            convert: protobuf.get("convert").is_none_or(|convert| convert != &Value::Bool(false)),
+        },
+    ))
+}
+fn problem(at: &str, invalid: Invalid) -> Problem {
+    Problem {
+        at: format!("{at}{}", invalid.at),
+        expected: invalid.message.into(),
+        hint: invalid.hint,
+    }
+}
+struct Compiles;
+impl Checked for Compiles {
+    fn digest(&self) -> u64 {
+        0
+    }
+    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Endpoint>>> {
+        Box::pin(async { Err(Error::new(Code::Internal, Fault::Gateway, "a schema was opened as an endpoint")) })
+    }
+}
