@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Lower it when it can be; raise it only with a reason in the commit.
-const CEILING: usize = 10;
+const CEILING: usize = 11;
 
 pub(super) fn check(repository: &Repository) -> Findings {
     let doubled = match tree(repository) {
