@@ -278,7 +278,8 @@ impl<'a> Document<'a> {
     fn said(&mut self, block: &Block<'_>) {
         let node = self.node();
         let ports = [(GATEWAY, node.gateway.port()), (ADMIN, node.admin.port())];
-        let shown = ports.iter().fold(block.text(), |text, (shown, real)| {
+        let stations = node.memphis.map(|real| (STATIONS, real.port()));
+        let shown = ports.iter().chain(&stations).fold(block.text(), |text, (shown, real)| {
             ["localhost", "127.0.0.1"].iter().fold(text, |text, host| {
                 text.replace(&format!("{host}:{shown}"), &format!("{host}:{real}"))
             })

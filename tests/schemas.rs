@@ -470,7 +470,10 @@ fn versions_are_counted_and_one_that_breaks_is_refused() {
 }
 #[expect(clippy::disallowed_methods, reason = "a test's own folder")]
 fn write(folder: &Path, name: &str, text: &str) {
-    std::fs::write(folder.join(name), text).unwrap();
+    // Whole or not at all: the node looks at any moment.
+    let new = folder.join(format!("{name}.new"));
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, folder.join(name)).unwrap();
 }
 /// A schema that is none is a fault of the configuration, at its place; a `.proto` file is read beside the file that names it.
 #[test]

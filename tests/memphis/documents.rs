@@ -1,5 +1,6 @@
 //! The commands that the users' documents show, run by curl with station, token and port put in and nothing else.
 use super::{Memphis, payloads};
+use serde_json::json;
 use std::{net::SocketAddr, process::Command};
 use tidegate_testkit::balance;
 
@@ -71,5 +72,43 @@ fn the_commands_of_the_documents_answer_as_documented() {
     let batches = [r#"{"message":"x"}"#, r#"{"message":"y"}"#, r#"{"message":"z"}"#];
     let wanted: Vec<_> = wanted.chain(batches).chain(batches).collect();
     assert_eq!(payloads(&memphis.stored("new-station", "all")), wanted);
+    balance(&memphis.node);
+}
+/// A schema that wants three members, called as in the documents; the folder in the text is ours. The first element has all of them but one.
+#[test]
+fn the_errors_of_the_documents_are_told_as_documented() {
+    let memphis = Memphis::new();
+    let node = memphis.address();
+    let (_, token) = memphis.bearer.split_once(' ').unwrap();
+    let wanted = ["field1", "field2", "field3"];
+    for (kind, document) in [
+        (
+            "schemas",
+            json!({ "kind": "schema", "name": "123", "json": { "type": "object", "required": wanted } }),
+        ),
+        ("streams", json!({ "kind": "stream", "name": "checked", "schema": "123" })),
+    ] {
+        let target = format!("/{kind}/{}", document["name"].as_str().unwrap());
+        let made = memphis.node.manage("PUT", &target, &document);
+        assert!(matches!(made.status, 200 | 201), "{}", made.text());
+    }
+    let violated =
+        "Schema validation has failed: jsonschema: '' does not validate with file:///tidegate/123#/required: missing properties: ";
+    let one = format!("{{\"error\":\"{violated}'field1', 'field2', 'field3'\",\"success\":false}}");
+    assert_eq!(run(SINGLE, "checked", token, node), one);
+    let elements = [
+        ("x", "\"field2\":1,\"field3\":2"),
+        ("y", "\"field1\":0,\"field2\":1,\"field3\":2"),
+        ("z", "\"field2\":3,\"field3\":4"),
+    ];
+    let batch = elements.iter().fold(BATCH[0].to_owned(), |command, (letter, members)| {
+        command.replace(&format!("\"message\": \"{letter}\""), members)
+    });
+    let two = format!("{{\"errors\":[\"{violated}'field1'\",\"{violated}'field1'\"],\"fail\":2,\"sent\":1,\"success\":false}}");
+    assert_eq!(run(&batch, "checked", token, node), two);
+    assert_eq!(
+        payloads(&memphis.stored("checked", "all")),
+        ["{\"field1\":0,\"field2\":1,\"field3\":2}"]
+    );
     balance(&memphis.node);
 }

@@ -1,10 +1,9 @@
 //! The API over TLS and HTTP/2, and many clients that use a station for the first time at once.
 use super::{DONE, JSON, Memphis, payloads};
-use crate::dev;
 use serde_json::json;
 use std::process::Command;
 use tempfile::TempDir;
-use tidegate_testkit::{Authority, balance, certificates::replace, client::Client};
+use tidegate_testkit::{Authority, balance, certificates::replace, client::Client, node::How};
 
 /// `bob` with connection token `memphis`.
 const BOB: &str = "kind: user\nname: bob\nconnection_token: { argon2: \"$argon2id$v=19$m=19456,t=2,p=1$Swp3yIJ/kJS24mpM+mAp/Q$2r5yn5TZWDeFHxqnXBD+hS9/HnhJgqkcLI+XfETYY1I\" }\n\
@@ -16,9 +15,11 @@ fn over_tls_the_cookie_is_for_tls_only() {
     let folder = TempDir::new().unwrap();
     authority.write(folder.path(), "gateway".into());
     let tls = "{ certificate: gateway.pem, key: gateway.key }";
-    let settings = format!("listeners:\n  memphis:\n    address: 127.0.0.1:0\n    tls: {tls}\n---\n{BOB}");
+    let plain = "{ address: 127.0.0.1:0 }";
+    let settings =
+        format!("listeners:\n  gateway: {plain}\n  admin: {plain}\n  memphis: {{ address: 127.0.0.1:0, tls: {tls} }}\n---\n{BOB}");
     replace(&folder.path().join("tidegate.yaml"), &settings);
-    let node = dev().start_in(folder.into());
+    let node = How::bare(crate::TIDEGATE, "dev").start_in(folder.into());
     let url = format!("https://localhost:{}/auth/authenticate", node.memphis.unwrap().port());
     let ca = node.folder().join("ca.pem").display().to_string();
     let login = "{\"username\":\"bob\",\"connection_token\":\"memphis\"}";
@@ -39,7 +40,7 @@ fn over_tls_the_cookie_is_for_tls_only() {
             ])
             .output()
             .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         let cookie = text.lines().find(|line| line.to_ascii_lowercase().starts_with("set-cookie:"));
         assert!(
             cookie.is_some_and(|cookie| cookie.trim().ends_with("; Max-Age=18000; Secure")),

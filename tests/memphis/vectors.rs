@@ -2,7 +2,7 @@
 use super::{DONE, JSON, Memphis, ROOT, json_of, payloads, text_of, told};
 use crate::dev;
 use serde_json::{Value, json};
-use tidegate_testkit::balance;
+use tidegate_testkit::{balance, client::Client};
 
 #[test]
 fn v01_paths_without_a_token() {
@@ -145,11 +145,16 @@ fn v10_a_group_goes_on_after_a_crash() {
     let mut memphis = Memphis::new();
     let batch: Vec<_> = (0..20).map(|number| format!("{{\"n\":{number}}}")).collect();
     assert_eq!(memphis.batch("st1", &format!("[{}]", batch.join(","))).status, 200);
-    let wish = json!({ "consumer_name": "c", "consumer_group": "G", "batch_size": 5 });
-    let first = memphis.consume("st1", &wish).json();
+    let wish = json!({ "consumer_name": "c", "consumer_group": "G", "batch_size": 5 }).to_string();
+    let headers = [("Authorization", &*memphis.bearer), JSON];
+    let mut client = Client::new(memphis.address());
+    let first = client
+        .request("POST", "/stations/st1/consume/batch", &headers, wish.as_bytes())
+        .json();
     assert_eq!(payloads(first.as_array().unwrap()), batch[..5]);
-    // Whatever is stored behind it is stored with what was settled before it.
-    assert_eq!(memphis.single("st1", &[JSON], "last").status, 200);
+    // On the same connection it comes behind the settling, and what is stored is stored with what was settled before it.
+    let last = client.request("POST", "/stations/st1/produce/single", &headers, b"last");
+    assert_eq!(told(&last), json_of(200, DONE));
     memphis.node = memphis.node.crash();
     memphis.log_in();
     let mut rest = memphis.stored("st1", "g");

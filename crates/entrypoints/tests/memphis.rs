@@ -16,9 +16,10 @@ use std::{
 use tidegate_core::{
     directory::{Directory, Right},
     drain::Drain,
-    endpoint::Endpoint,
+    endpoint::{Endpoint, Publish},
     error::{Code, Error, Result},
-    exchange::{Credentials, Principal},
+    exchange::{Credentials, Exchange, Principal},
+    policy::{Policy, Step},
     sessions::{Admitted, Lifetimes, Login, Renewal, Session, Sessions},
     settle::Outcome,
     tasks,
@@ -171,12 +172,40 @@ fn route(name: &str, memory: &Memory) -> Arc<Route> {
         name: api.name.clone(),
         publish: Some(target.clone()),
         subscribe: Some(target),
-        policies: Box::default(),
+        policies: if name == "123" {
+            Box::new([Arc::new(Schema) as Arc<dyn Policy>])
+        } else {
+            Box::default()
+        },
         metrics: Metrics::default().api(&api.name),
         scope: scope(&api.name, ""),
         api,
     })
 }
+/// In the words of a JSON Schema that wants these members, on the station `123`.
+struct Schema;
+impl Policy for Schema {
+    fn name(&self) -> &'static str {
+        "schema"
+    }
+    fn publish<'a>(&'a self, _x: &'a Exchange, publish: &'a mut Publish) -> Step<'a> {
+        publish.batch.check(|message| {
+            let value: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
+            let missing = ["field1", "field2", "field3"]
+                .into_iter()
+                .filter(|field| value.get(field).is_none());
+            let missing: Vec<_> = missing.map(|field| format!("'{field}'")).collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let text = format!("{VIOLATED}{}", missing.join(", "));
+            Err(Error::client(Code::SchemaViolation, text))
+        });
+        Step::Done(Ok(()))
+    }
+}
+const VIOLATED: &str =
+    "Schema validation has failed: jsonschema: '' does not validate with file:///tidegate/123#/required: missing properties: ";
 struct House {
     script: Arc<Script>,
     ready: Arc<AtomicBool>,
@@ -555,6 +584,27 @@ fn a_batch_goes_on_after_a_failure_and_the_old_release_stops() {
     assert_eq!(payloads(&old.stored("all")), ["{\"a\":1}"]);
     let single = house.single(&[JSON], &large);
     assert_eq!(single.status, 413, "{}", single.text());
+}
+/// Vector 9, and the examples of errors in the documents.
+#[test]
+fn v09_what_does_not_match_is_told_as_documented() {
+    let (house, old) = (House::new(), House::old());
+    let one = format!("{{\"error\":\"{VIOLATED}'field1', 'field2', 'field3'\",\"success\":false}}");
+    let single = |house: &House| house.post("/stations/123/produce/single", &[BEARER, JSON], "{\"message\": \"New Message\"}");
+    assert_eq!(told(&single(&house)), json_of(400, &one));
+    assert_eq!(told(&single(&old)), json_of(400, &one));
+    let elements = [
+        "{\"field2\":1,\"field3\":2}",
+        "{\"field1\":0,\"field2\":1,\"field3\":2}",
+        "{\"field2\":3,\"field3\":4}",
+    ];
+    let batch = |house: &House| house.post("/stations/123/produce/batch", &[BEARER, JSON], &format!("[{}]", elements.join(",")));
+    let two = format!("{{\"errors\":[\"{VIOLATED}'field1'\",\"{VIOLATED}'field1'\"],\"fail\":2,\"sent\":1,\"success\":false}}");
+    assert_eq!(told(&batch(&house)), json_of(400, &two));
+    assert_eq!(house.memory("123").timing().len(), 1, "what matches is stored");
+    let first = format!("{{\"error\":[\"{VIOLATED}'field1'\"],\"success\":false}}");
+    assert_eq!(told(&batch(&old)), json_of(400, &first));
+    assert_eq!(old.memory("123").timing().len(), 0, "nothing behind the first failure");
 }
 /// Vector 10.
 #[test]

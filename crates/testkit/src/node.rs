@@ -72,7 +72,7 @@ impl How {
         };
         // The demo has it on a port of its own.
         match verb {
-            "dev" => how.set("listeners.memphis", "127.0.0.1:0"),
+            "dev" => how.set("listeners.memphis.address", "127.0.0.1:0"),
             _ => how,
         }
     }

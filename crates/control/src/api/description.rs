@@ -51,6 +51,9 @@ fn operation(route: &Route) -> Value {
     if route.path.contains("name}") {
         parameters.push(json!({ "name": "name", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }));
     }
+    if route.path.contains("group}") {
+        parameters.push(json!({ "name": "group", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }));
+    }
     if route.path.contains("{id}") {
         let schema = json!({ "type": "string", "pattern": r"^[1-9][0-9]{0,8}\.([0-9]{1,5}-)?[0-9]{1,18}$" });
         parameters.push(json!({ "name": "id", "in": "path", "required": true, "description": "As the list shows it.", "schema": schema }));

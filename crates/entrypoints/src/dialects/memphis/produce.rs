@@ -177,13 +177,13 @@ fn content_type(headers: &HeaderMap) -> &str {
 /// Whether a single message may be of that type. What it says decides no more than that: bytes are kept.
 fn takes(headers: &HeaderMap, settings: &Settings) -> bool {
     let said = content_type(headers);
+    let kinds = |said: &str| said.contains("text") || said.contains("application/json");
+    if kinds(said) || said == "application/x-protobuf" {
+        return true;
+    }
     let lower = said.to_ascii_lowercase();
     let essence = lower.split(';').next().unwrap_or_default().trim();
-    let known = if settings.old {
-        said.contains("text") || said.contains("application/json") || said == "application/x-protobuf"
-    } else {
-        lower.contains("text") || lower.contains("application/json") || essence == "application/x-protobuf"
-    };
+    let known = !settings.old && (kinds(&lower) || essence == "application/x-protobuf");
     known || settings.types.iter().any(|kind| kind == "*" || kind.eq_ignore_ascii_case(essence))
 }
 fn takes_batch(headers: &HeaderMap, old: bool) -> bool {

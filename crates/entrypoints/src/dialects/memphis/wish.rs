@@ -71,6 +71,8 @@ impl Wish {
                 "tidegate-ttl" => ttl = Some(("Tidegate-Ttl", text()?)),
                 "tidegate-delay" => delay = Some(("Tidegate-Delay", text()?)),
                 "tidegate-producer" => kept.push("producer", producer(text()?)?.as_bytes())?,
+                // A batch is one here without being told.
+                "tidegate-batch" if batch && value.as_bytes().eq_ignore_ascii_case(b"true") => {}
                 "content-encoding" if !value.as_bytes().eq_ignore_ascii_case(b"identity") => return Err(Wrong::Coding),
                 _ if name.starts_with("$memphis") => return Err(Wrong::Reserved),
                 _ if name.starts_with("tidegate-") => {
@@ -296,5 +298,7 @@ mod tests {
         assert_eq!((status, body.as_str()), (500, "{\"error\":\"Server error\",\"success\":false}"));
         assert!(read(&[("Tidegate-Id", &"x".repeat(250))], true, false).is_err());
         assert!(read(&[("Content-Encoding", "identity")], false, false).is_ok());
+        let native = [("Tidegate-Batch", "true")];
+        assert!(read(&native, true, false).is_ok() && read(&native, false, false).is_err());
     }
 }
