@@ -221,3 +221,21 @@ fn v13_partitions_are_shared_out_and_read_together() {
     assert_eq!(nowhere.status, 400, "{}", nowhere.text());
     balance(&memphis.node);
 }
+/// A dead-letter station is a stream beside its own: its messages say where they came from and why.
+#[test]
+fn a_dead_letter_is_consumed_with_its_station_and_its_type() {
+    let memphis = Memphis::new();
+    assert_eq!(memphis.single("jobs", &[JSON], "{\"n\":1}").status, 200);
+    let pulled = memphis.send("/stations/jobs/_pull", &[JSON], "{}").json();
+    let reject = json!({ "reject": [{ "lease": pulled["items"][0]["lease"], "reason": "broken" }] });
+    let settled = memphis.send("/stations/jobs/_settle", &[JSON], &reject.to_string());
+    assert_eq!(settled.json()["results"][0]["result"], "ok", "{}", settled.text());
+    let dead = memphis.stored("jobs.dead", "all");
+    assert_eq!(payloads(&dead), ["{\"n\":1}"]);
+    let headers = &dead[0]["headers"];
+    assert_eq!(
+        (&headers["station"], &headers["type"]),
+        (&json!("jobs"), &json!("unacked")),
+        "{headers}"
+    );
+}

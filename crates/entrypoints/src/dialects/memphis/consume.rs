@@ -218,6 +218,15 @@ fn write(item: &Received, wanted: &Wanted, clock: &mut Rfc3339, out: &mut Vec<u8
 /// One value for each name, by name; what the broker has for itself is not shown.
 fn sorted(headers: &Headers) -> Vec<(&str, &[u8])> {
     let mut all: Vec<_> = headers.iter().filter(|(name, _)| !name.starts_with("$memphis")).collect();
+    // Where it was given up, and why, as a dead-letter station said it.
+    if let Some(station) = headers.get("tidegate-dead-stream") {
+        let why: &[u8] = match headers.get("tidegate-dead-reason") {
+            Some(b"schema") => b"failed_schema",
+            _ => b"unacked",
+        };
+        let said = [("station", station), ("type", why)];
+        all.extend(said.into_iter().filter(|(name, _)| headers.get(name).is_none()));
+    }
     // Stable: of several the first stays the first.
     all.sort_by_key(|(name, _)| *name);
     all.dedup_by_key(|(name, _)| *name);
