@@ -169,6 +169,16 @@ fn an_access_key_needs_no_login_and_stops_when_it_is_revoked() {
     let basic = format!("Basic {}", base64_simd::STANDARD.encode_to_string(&key));
     let target = "/stations/st/produce/single";
     assert_eq!(ask(&node, "POST", target, &[JSON, ("authorization", &basic)], "1").status, 200);
+    // Its user does not go before it: who takes the name would be whom it opens to.
+    let bob = json!({"connection_token": {"argon2": hash("first")}});
+    assert_eq!(node.manage("PUT", "/users/bob", &bob).status, 201);
+    assert_eq!(
+        node.manage("POST", "/tokens", &json!({"name": "of-bob", "user": "bob"})).status,
+        201
+    );
+    assert_eq!(node.manage("DELETE", "/users/bob", &Value::Null).json()["code"], "TG1051");
+    assert_eq!(node.manage("DELETE", "/tokens/of-bob", &Value::Null).status, 204);
+    assert_eq!(node.manage("DELETE", "/users/bob", &Value::Null).status, 204);
     // It opens no management.
     let bearer = format!("Bearer {}", key.split_once(':').unwrap().1);
     assert_eq!(

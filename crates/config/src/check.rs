@@ -12,7 +12,7 @@ use crate::{
     shape::one_of,
     stream::{ReadStream, Stream},
     suggest::suggest,
-    token::Token,
+    token::{Grants, Token},
     tree::{Data, Value},
     user::User,
     webhook::{ReadWebhook, Webhook},
@@ -200,9 +200,20 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
     let graves = of_streams
         .chain(of_pumps)
         .filter_map(|(kind, name, dead)| Some((Id::new(kind, name.clone()), Id::new(ResourceKind::Stream, dead?.clone()))));
+    // Else they would open to whoever takes the user's name some day.
+    let keys: Vec<_> = tokens
+        .iter()
+        .filter_map(|token| match &token.grants {
+            Grants::User(user) => Some((
+                Id::new(ResourceKind::Token, token.name.clone()),
+                Id::new(ResourceKind::User, user.clone()),
+            )),
+            Grants::Manage(_) => None,
+        })
+        .collect();
     Checked {
         node: node.map(|(node, _)| node).unwrap_or_default(),
-        uses: uses.chain(graves).collect(),
+        uses: uses.chain(graves).chain(keys).collect(),
         schemas,
         streams: streams.into_iter().map(|read| read.stream).collect(),
         apis: apis.into_iter().map(|read| read.api).collect(),

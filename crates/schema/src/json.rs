@@ -2,11 +2,13 @@
 //!
 //! Integers up to 64 bits are compared exactly. Larger ones are compared as the nearest double, which touches nothing but `minimum`,
 //! `maximum`, `multipleOf`, `const` and `enum` about such numbers.
+mod recursion;
 mod texts;
 
-use crate::{Invalid, depth, text, violation};
+use crate::{Invalid, text, violation};
 use bytes::Bytes;
 use jsonschema::{JsonType, PatternOptions, ValidationError, error::ValidationErrorKind};
+use recursion::{Levels, depth};
 use serde_json::Value;
 use tidegate_core::{error::Result, message::Message, validator::Validator};
 
@@ -20,13 +22,14 @@ const FAULTS: usize = 1_000;
 pub(crate) struct Json {
     base: String,
     validator: jsonschema::Validator,
+    levels: Option<Levels>,
 }
 impl Json {
     pub(crate) fn new(name: &str, schema: &Value) -> Result<Self, Invalid> {
         if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
             return Err(Invalid::new("", "a JSON Schema is an object, or `true` or `false`"));
         }
-        depth::bound(schema)?;
+        crate::depth::bound(schema)?;
         let base = format!("{BASE}{name}");
         // Patterns that cannot take longer than the text is long: whoever sends messages did not write the schema.
         let options = jsonschema::options()
@@ -34,7 +37,11 @@ impl Json {
             .offline()
             .with_pattern_options(PatternOptions::regex().size_limit(PATTERN).dfa_size_limit(PATTERN));
         let validator = options.build(schema).map_err(|error| invalid(&error))?;
-        Ok(Self { base, validator })
+        Ok(Self {
+            base,
+            validator,
+            levels: Levels::of(schema),
+        })
     }
     fn fault(&self, value: &Value) -> String {
         let errors: Vec<_> = self.validator.iter_errors(value).take(FAULTS).collect();
@@ -47,8 +54,22 @@ impl Json {
 impl Validator for Json {
     fn check(&self, message: &Message) -> Result<Option<Bytes>> {
         let value = text::parse(&message.payload).map_err(|why| violation(&format!("Bad JSON format - {why}")))?;
+        let deeper = |most: fn(Levels) -> usize| self.levels.map(most).filter(|most| depth(&value) > *most);
+        if let Some(most) = deeper(|levels| levels.asked) {
+            let text = format!(
+                "jsonschema: the message nests deeper than {most} levels, and its schema has alternatives that refer to themselves"
+            );
+            return Err(violation(&text));
+        }
         if self.validator.is_valid(&value) {
             return Ok(None);
+        }
+        if let Some(most) = deeper(|levels| levels.told) {
+            let text = format!(
+                "jsonschema: '' does not validate with {}#: it nests deeper than {most} levels, too deep to say where",
+                self.base
+            );
+            return Err(violation(&text));
         }
         Err(violation(&self.fault(&value)))
     }

@@ -79,7 +79,13 @@ impl Key {
         Ok(short)
     }
 }
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.id, &self.bytes) == (&other.id, &other.bytes)
+    }
+}
 /// The keys of one file.
+#[derive(PartialEq)]
 pub struct Ring {
     keys: Vec<Key>,
 }

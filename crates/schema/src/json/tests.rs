@@ -177,7 +177,7 @@ fn the_stack_is_enough() {
     ] {
         assert_eq!(detail(&schema(of), "1"), None);
     }
-    let nested = (0..depth::SCHEMA / 2 - 2).fold(json!({"items": {"$ref": "#"}, "type": "array"}), |of, _| json!({"allOf": [of]}));
+    let nested = (0..crate::depth::SCHEMA / 2 - 2).fold(json!({"items": {"$ref": "#"}, "type": "array"}), |of, _| json!({"allOf": [of]}));
     let asked = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
         let nested = schema(nested);
         let deep = |bottom: &str| format!("{}{bottom}{}", "[".repeat(120), "]".repeat(120));
@@ -198,5 +198,26 @@ proptest! {
         let of = schema(json!({"additionalProperties": false}));
         let told = ask(&of, json!({name: 1}).to_string().as_bytes()).unwrap();
         prop_assert!(told.len() < 2_200, "{}", told.len());
+    }
+}
+/// Each level of such a message would double the work: it ends all the same.
+#[test]
+fn alternatives_that_refer_to_themselves_cost_a_bounded_time() {
+    let arm =
+        |kind: &str| json!({"type": "object", "properties": {"kind": {"const": kind}, "arg": {"$ref": "#/$defs/n"}}, "required": ["kind"]});
+    let schema = json!({"$defs": {"n": {"oneOf": [arm("and"), arm("or"), {"type": "string"}]}}, "$ref": "#/$defs/n"});
+    let json = Json::new("expr", &schema).unwrap();
+    let nested =
+        |levels: usize, kind: &str| (0..levels).fold("\"x\"".to_owned(), |inner, _| format!("{{\"arg\":{inner},\"kind\":\"{kind}\"}}"));
+    let check = |text: String| json.check(&Message::new(Topic::from_static("t"), text));
+    assert!(check(nested(16, "and")).is_ok());
+    for (levels, said) in [
+        (3, "oneOf"),
+        (16, "too deep to say where"),
+        (26, "nests deeper than 16"),
+        (100, "nests deeper than 16"),
+    ] {
+        let error = check(nested(levels, "zz")).unwrap_err().to_string();
+        assert!(error.contains(said), "{levels}: {error}");
     }
 }

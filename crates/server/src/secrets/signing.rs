@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 use tidegate_config::listener::File;
-use tidegate_control::access::signing::Ring;
+use tidegate_control::access::{signing::Ring, token};
 use tidegate_core::{
     error::{Code, Error, Fault, Result},
     tasks::{self, Task},
@@ -59,6 +59,8 @@ impl SigningKeys {
     }
     /// Puts a new key before those there are: all their names.
     pub(crate) fn rotate(&self) -> Result<Vec<String>> {
+        // What the file holds now, not what it held a moment ago: a key that was taken out stays out.
+        self.look()?;
         let text = Ring::with_new(Some(&self.ring.load()), STAY)?;
         replace(&self.path, &text).map_err(|error| unusable(&self.path, &self.named, "written", &error))?;
         self.look()?;
@@ -68,7 +70,7 @@ impl SigningKeys {
     fn look(&self) -> Result<bool> {
         let text = read(&self.path).map_err(|error| unusable(&self.path, &self.named, "read", &error))?;
         let ring = parse(&self.path, &self.named, &text)?;
-        let same = ring.names() == self.ring.load().names();
+        let same = ring == **self.ring.load();
         if !same {
             self.ring.store(Arc::new(ring));
         }
@@ -142,7 +144,9 @@ fn beside(path: &Path, text: &str) -> io::Result<PathBuf> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".new.{}", std::process::id()));
+    // Processes in containers all have the same number.
+    let (_, mark) = token::make().map_err(|error| io::Error::other(error.to_string()))?;
+    name.push(format!(".new.{}", token::hex(&mark).get(..16).unwrap_or_default()));
     let new = path.with_file_name(name);
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
