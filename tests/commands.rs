@@ -275,8 +275,35 @@ fn a_user_is_added_without_the_password_leaving_the_machine() {
     let who = |basic: &str| Client::once(node.admin, "GET", "/api/v1/whoami", &[("authorization", basic)], b"");
     assert_eq!(who(&basic).json()["manage"], "viewer");
     assert_eq!(who(&format!("Basic {}", base64("alice:hunter2"))).status, 401);
-    seen.run(&["user", "rm", "alice"]);
+    // Changed without the rest: its password ends, what it may does not.
+    seen.run_with(&["user", "set", "alice", "--password", "--password-stdin"], b"another one\n");
     assert_eq!(who(&basic).status, 401);
+    let changed = format!("Basic {}", base64("alice:another one"));
+    assert_eq!(who(&changed).json()["manage"], "viewer");
+    seen.run(&["user", "set", "alice", "--allow", "orders/#", "--manage", "operator"]);
+    assert_eq!(who(&changed).json()["manage"], "operator");
+    seen.run(&["user", "info", "alice"]);
+    seen.run(&["user", "set", "alice"]);
+    seen.run(&["user", "set", "nobody", "--manage", "viewer"]);
+    // What everybody tries first, and what a file declares.
+    seen.run_with(&["user", "add", "bob", "--connection-token", "--password-stdin"], b"memphis\n");
+    let print = [
+        "user",
+        "add",
+        "bob",
+        "--connection-token",
+        "--allow",
+        "jobs",
+        "--print",
+        "--password-stdin",
+    ];
+    let mut child = seen.command(&print).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"long and secret\n").unwrap();
+    let printed = child.wait_with_output().unwrap().stdout;
+    write(&seen.folder, "bob.yaml", std::str::from_utf8(&printed).unwrap());
+    seen.run(&["check", "bob.yaml"]);
+    seen.run(&["user", "rm", "alice"]);
+    assert_eq!(who(&changed).status, 401);
     assert_snapshot!(seen.all());
     balance(&node);
 }

@@ -112,19 +112,21 @@ fn any_gateway_with_the_same_keys_takes_any_token() {
     let mode = fs::metadata(shared.path().join("keys.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    let turned = one.manage("POST", "/signing-keys/rotate", &json!({}));
-    assert_eq!(
-        (turned.status, turned.json()["keys"].as_array().unwrap().len()),
-        (200, 2),
-        "{}",
-        turned.text()
-    );
+    // Both at once: none loses the key of the other, and it signs when all have read it.
+    std::thread::scope(|scope| {
+        for node in [&one, &other] {
+            scope.spawn(|| {
+                let turned = node.manage("POST", "/signing-keys/rotate", &json!({}));
+                assert_eq!(turned.status, 200, "{}", turned.text());
+                let from = clock::parse_rfc3339(turned.json()["signs_from"].as_str().unwrap()).unwrap();
+                assert!(from > clock::now_us());
+            });
+        }
+    });
+    #[expect(clippy::disallowed_methods, reason = "a test reads what the program writes")]
+    let kept = fs::read_to_string(shared.path().join("keys.json")).unwrap();
+    assert_eq!(kept.matches("kid").count(), 3);
     let second = session(&one, "worker", "long and secret");
-    // The other one looks at the file every two seconds.
-    let began = clock::instant();
-    while produce(&other, jwt(&second), "jobs").status != 200 {
-        assert!(began.elapsed() < Duration::from_secs(20));
-    }
     for token in [&first, &second] {
         assert_eq!(produce(&one, jwt(token), "jobs").status, 200);
         assert_eq!(produce(&other, jwt(token), "jobs").status, 200);
@@ -132,6 +134,19 @@ fn any_gateway_with_the_same_keys_takes_any_token() {
     // Kept across a restart.
     let one = one.restart();
     assert_eq!(produce(&one, jwt(&first), "jobs").status, 200);
+    // Revoked, they hold no more; the other one looks at the file every two seconds.
+    let turned = one.manage("POST", "/signing-keys/rotate?revoke=true", &json!({}));
+    assert_eq!(
+        (&turned.json()["signs_from"], turned.json()["keys"].as_array().unwrap().len()),
+        (&Value::Null, 1)
+    );
+    assert_eq!(produce(&one, jwt(&first), "jobs").status, 401);
+    let third = session(&one, "worker", "long and secret");
+    let began = clock::instant();
+    while produce(&other, jwt(&third), "jobs").status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+    assert_eq!(produce(&other, jwt(&second), "jobs").status, 401);
 }
 #[test]
 fn a_revoked_users_tokens_stop_at_once() {
@@ -220,6 +235,47 @@ fn failed_logins_are_limited_and_successful_ones_are_not() {
     assert_eq!(told.status, 429, "{}", told.text());
     assert!(told.header("retry-after").is_some());
     session(&node, "root", "memphis");
+    // Who guesses the name of somebody keeps out nobody else: who comes from elsewhere, or was there before.
+    let bob = json!({"connection_token": {"argon2": hash("long and secret")}});
+    assert_eq!(node.manage("PUT", "/users/bob", &bob).status, 201);
+    let from = |address: &str, name: &str, token: &str| {
+        let target = format!("http://{}/auth/authenticate", node.memphis.unwrap());
+        let body = json!({"username": name, "connection_token": token}).to_string();
+        let output = Command::new("curl")
+            .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--interface", address, &target])
+            .args(["-H", "content-type: application/json", "-d", &body])
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for name in ["bob", "root"] {
+        for told in ["401", "401", "401", "429"] {
+            assert_eq!(from("127.0.0.2", name, "guess"), told);
+        }
+    }
+    assert_eq!(from("127.0.0.2", "bob", "long and secret"), "429");
+    assert_eq!(from("127.0.0.2", "root", "memphis"), "200");
+    assert_eq!(from("127.0.0.3", "bob", "long and secret"), "200");
+}
+/// However long a login asks for.
+#[test]
+fn no_token_holds_longer_than_is_set() {
+    let node = How::run(TIDEGATE).start_with(&production(", max_ttl: 1h", &hash("long and secret")));
+    let body = json!({"username": "worker", "connection_token": "long and secret", "token_expiry_in_minutes": 90,
+        "refresh_token_expiry_in_minutes": 10_000_092});
+    let told = login(&node, &body).json();
+    assert_eq!(
+        (&told["expires_in"], &told["refresh_token_expires_in"]),
+        (&json!(3_600_000), &json!(3_600_000))
+    );
+    let claims = base64_simd::URL_SAFE_NO_PAD
+        .decode_to_vec(jwt(&told).split('.').nth(1).unwrap())
+        .unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert!(
+        claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap() <= 3_601,
+        "{claims}"
+    );
 }
 /// Nor in a token, a message or an answer of the management API.
 #[test]

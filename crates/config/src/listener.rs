@@ -147,6 +147,7 @@ static MEMPHIS: Table = Table {
         PROXIES_KEY,
         memphis::ACCESS_TTL,
         memphis::REFRESH_TTL,
+        memphis::MAX_TTL,
         memphis::KEYS,
         memphis::COMPATIBILITY,
         memphis::TYPES,

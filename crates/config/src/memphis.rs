@@ -16,6 +16,8 @@ pub struct Memphis {
     pub access_ttl: Duration,
     /// How long a refresh token holds.
     pub refresh_ttl: Duration,
+    /// No token holds longer, whatever a login asks for.
+    pub max_ttl: Duration,
     /// The file of signing keys; `None` = one of this node, in its data folder.
     pub keys: Option<File>,
     /// Answers as release 1.2.8 gave them, where they differ from the documents.
@@ -48,6 +50,16 @@ pub(crate) const REFRESH_TTL: Key = key(
     "How long a refresh token holds, unless the login asks for another time.",
 )
 .default("5h");
+pub(crate) const MAX_TTL: Key = key(
+    "max_ttl",
+    Shape::Time {
+        min: seconds(1),
+        max: seconds(7_300 * 86_400),
+        off: false,
+    },
+    "No token holds longer, whatever a login asks for; the answer says how long it does.",
+)
+.default("7300d");
 pub(crate) const KEYS: Key = key(
     "keys",
     Shape::Text(&FILE),
@@ -86,6 +98,7 @@ impl Memphis {
             listener,
             access_ttl: of.time("access_ttl"),
             refresh_ttl: of.time("refresh_ttl"),
+            max_ttl: of.time("max_ttl"),
             keys: of.maybe_text("keys").map(|path| File {
                 path: path.into(),
                 at: ledger.place(of.at("keys")),

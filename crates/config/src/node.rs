@@ -226,7 +226,8 @@ static LIMITS: Table = Table {
         key(
             "failed_logins",
             Shape::Count { min: 1, max: 1_000_000 },
-            "Wrong passwords a minute for one name, and three times as many from one address; more are answered 429.",
+            "Wrong passwords a minute for one name from one address; more are answered 429. Three times as many are allowed from one address \
+             for all names, ten times as many for one name from all addresses. Who logged in before is let in whatever others guess.",
         )
         .default("10"),
     ],

@@ -53,6 +53,8 @@ pub struct Access {
     seed: RandomState,
     /// A password costs 19 MiB and some 20 ms: a crowd that logs in waits in line.
     hashing: Arc<Semaphore>,
+    /// What public documents log in with opens nothing.
+    strict: bool,
 }
 #[derive(Default)]
 struct Table {
@@ -62,6 +64,8 @@ struct Table {
     users: HashMap<Arc<str>, User>,
     /// What [`Caller::id`] may be, and the user it is or stands for.
     known: HashMap<Arc<str>, Option<Arc<str>>>,
+    /// As they were declared.
+    declared: Vec<Token>,
     /// Rises with every table.
     revision: u64,
 }
@@ -80,25 +84,33 @@ fn user_id(seed: &RandomState, user: &User) -> Arc<str> {
     format!("user {} {mark:016x}", user.name).into()
 }
 impl Access {
-    /// Nobody may anything yet. `failures` a minute are allowed for one name.
-    pub fn new(failures: u32) -> Self {
+    /// Nobody may anything yet. `failures` a minute are allowed for one name from one place. `strict`: what public documents log in with
+    /// opens nothing.
+    pub fn new(failures: u32, strict: bool) -> Self {
         Self {
             now: ArcSwap::default(),
             attempts: Arc::new(Attempts::new(failures)),
             verified: Arc::default(),
             seed: RandomState::new(),
             hashing: Arc::new(Semaphore::new(2)),
+            strict,
         }
     }
     /// From now on these, and no others.
     pub(crate) fn set(&self, users: &[User], tokens: &[Token]) {
         let users: HashMap<_, _> = users.iter().map(|user| (user.name.clone(), user.clone())).collect();
+        let now = self.now.load();
+        if now.users == users && now.declared == tokens {
+            // What was found out of tokens stays true.
+            return;
+        }
         let mut table = Table {
+            declared: tokens.to_vec(),
             known: users
                 .values()
                 .map(|user| (user_id(&self.seed, user), Some(user.name.clone())))
                 .collect(),
-            revision: self.now.load().revision + 1,
+            revision: now.revision + 1,
             ..Table::default()
         };
         for token in tokens {
@@ -184,6 +196,13 @@ impl Access {
             }
             self.verified.keep(mark);
         }
+        if self.strict && published(shown) {
+            tracing::warn!(
+                user = name,
+                "a login with what public documents print is refused: `tidegate user set` changes it"
+            );
+            return Err(unknown("the name or the password is wrong"));
+        }
         user.ok_or_else(|| unknown("the name or the password is wrong"))
     }
     /// Whether what was shown has that hash: off the runtime, a few at a time.
@@ -204,7 +223,7 @@ impl Access {
             let right = password::is(&shown, &hash) && known;
             // Here, for whoever asked may have left: that must not make guessing free, nor let more than two hash at once.
             if right {
-                attempts.succeeded(&called);
+                attempts.succeeded(&called, from);
             } else {
                 attempts.failed(&called, from);
             }
@@ -215,8 +234,12 @@ impl Access {
             .await
             .map_err(|error| Error::new(Code::Internal, Fault::Gateway, "a login ended early").because(error))
     }
-    /// Whether a user has what public documents print, although this node is not for a try on one machine.
-    pub async fn refuse_published(users: &[User]) -> Result<()> {
+    /// Whether the user of public documents has what they print, although this node is not for a try on one machine. Of others it is told when
+    /// they log in: a look at every hash would cost each change of anything a second.
+    pub async fn refuse_published(&self, users: &[User]) -> Result<()> {
+        if !self.strict {
+            return Ok(());
+        }
         let hashes = |user: &User| [user.password.clone(), user.connection_token.clone()];
         let shown: Vec<_> = users
             .iter()
@@ -263,6 +286,11 @@ impl Access {
 }
 /// What the documents of another product log in with.
 const PUBLISHED: (&str, &[u8]) = ("root", b"memphis");
+/// Whether gateways and brokers print it in their documents, or a machine tries it first.
+pub fn published(secret: &[u8]) -> bool {
+    let words = ["memphis", "public", "guest", "admin", "changeme"];
+    words.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(secret))
+}
 fn unknown(why: &'static str) -> Error {
     Error::client(Code::Unauthorized, why)
         .with_hint("send `Authorization: Bearer tgt_…`; the first token lies in `admin-token` in the data folder")
@@ -277,7 +305,7 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn access() -> (Access, String) {
-        let access = Access::new(3);
+        let access = Access::new(3, true);
         let (text, sha256) = token::make().unwrap();
         let alice = User {
             name: "alice".into(),
@@ -334,6 +362,36 @@ mod tests {
         access.password("alice", b"secret", HERE).await.unwrap();
         access.set(&[], &[]);
         assert!(access.password("alice", b"secret", HERE).await.is_err());
+    }
+    /// Neither does what others guess from elsewhere.
+    #[tokio::test]
+    async fn guesses_keep_out_nobody_but_who_guesses() {
+        let (access, _) = access();
+        let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+        for _ in 0..3 {
+            access.password("alice", b"guess", elsewhere).await.unwrap_err();
+        }
+        let told = access.password("alice", b"secret", elsewhere).await.unwrap_err();
+        assert_eq!(told.code(), Code::TooManyAttempts);
+        access.password("alice", b"secret", HERE).await.unwrap();
+    }
+    /// However it is hashed and whoever has it; where it is for a try, it works.
+    #[tokio::test]
+    async fn what_public_documents_print_opens_nothing() {
+        for strict in [true, false] {
+            let access = Access::new(3, strict);
+            let bob = User {
+                name: "bob".into(),
+                password: None,
+                connection_token: Some(Secret::new(password::hash("Memphis").unwrap())),
+                manage: None,
+                permissions: Vec::new(),
+            };
+            access.set(&[bob], &[]);
+            for _ in 0..2 {
+                assert_eq!(access.prove("bob", Proof::ConnectionToken(b"Memphis"), HERE).await.is_err(), strict);
+            }
+        }
     }
     #[tokio::test]
     async fn guessing_all_at_once_gets_nobody_further() {

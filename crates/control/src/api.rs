@@ -50,8 +50,16 @@ pub trait Node: Send + Sync {
     fn log_level(&self) -> String;
     /// Logs that from now on.
     fn set_log_level(&self, level: &str) -> Result<()>;
-    /// Signs sessions with a new key from now on; those before it still verify. Their names, that one first. It writes a file.
-    fn rotate_signing_keys(&self) -> Result<Vec<String>>;
+    /// Signs sessions with a new key as soon as all who share the file have read it; those before it still verify, unless they are to be
+    /// revoked. It writes a file.
+    fn rotate_signing_keys(&self, revoke: bool) -> Result<Rotated>;
+}
+/// What keys sign sessions.
+pub struct Rotated {
+    /// The names of all, the newest first.
+    pub keys: Vec<String>,
+    /// When that one begins to sign, microseconds since the epoch; `None`: it does.
+    pub signs_from: Option<i64>,
 }
 /// What a request may bring.
 #[derive(Clone, Copy, Debug)]

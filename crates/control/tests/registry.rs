@@ -148,7 +148,7 @@ impl Store for Switched {
     }
 }
 async fn open(store: Arc<dyn Store>, plane: Arc<Served>) -> (Arc<Registry>, Arc<Access>) {
-    let access = Arc::new(Access::new(3));
+    let access = Arc::new(Access::new(3, true));
     let parts = Parts {
         store,
         plane,

@@ -152,8 +152,8 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     let drain = Drain::new();
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::default());
-    let access = Arc::new(Access::new(node.limits.failed_logins));
     let strict = mode == Mode::Run || !node.listeners.only_this_machine();
+    let access = Arc::new(Access::new(node.limits.failed_logins, strict));
     let caps = memory::caps(&node, rlimit::connections(node.limits.connections));
     let limits = Limits {
         connections: caps.connections,
@@ -260,7 +260,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         metrics: metrics.clone(),
         levels,
     };
-    let plane = Plane::new(ground, access.clone(), caps.fan_out_bytes, strict, drain.watch());
+    let plane = Plane::new(ground, access.clone(), caps.fan_out_bytes, drain.watch());
     let store = Sqlite::open(&node.data_dir.join(&node.store.sqlite), node.store.changes).await?;
     let parts = Parts {
         store: Arc::new(store),

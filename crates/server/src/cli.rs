@@ -19,6 +19,7 @@ mod status;
 mod subscribe;
 mod table;
 mod trace;
+mod user;
 mod webhook;
 mod yaml;
 
@@ -111,7 +112,7 @@ enum Verb {
     Webhook(Of<webhook::Webhook>),
     /// Users: who logs in with a password.
     #[command(alias = "users")]
-    User(Of<resources::User>),
+    User(Of<user::User>),
     /// Tokens: which programs may manage the node.
     #[command(alias = "tokens")]
     Token(Of<resources::Token>),

@@ -6,7 +6,10 @@ use crate::{
 };
 use std::{path::Path, sync::Arc};
 use tidegate_config::{Memphis, Source};
-use tidegate_control::access::{Access, sessions::Sessions};
+use tidegate_control::access::{
+    Access,
+    sessions::{Sessions, Ttl},
+};
 use tidegate_core::{
     drain::Watch,
     error::Result,
@@ -47,12 +50,17 @@ impl Stations {
     /// With their keys, once the data folder is ours. Those that name the same file have the same.
     pub(crate) fn open(self, data_dir: &Path) -> Result<Open> {
         let mut all: Vec<One> = Vec::with_capacity(self.0.len());
+        let path = |memphis: &Memphis| memphis.keys.as_ref().map(|file| file.path.clone());
+        // Longer ones, which a login may ask for, end with their key.
+        let holds = |memphis: &Memphis| memphis.refresh_ttl.max(memphis.access_ttl).min(memphis.max_ttl);
+        let longest: Vec<_> = self.0.iter().map(|(declared, _)| (path(declared), holds(declared))).collect();
         for (declared, bound) in self.0 {
-            let path = |memphis: &Memphis| memphis.keys.as_ref().map(|file| file.path.clone());
             let known = all.iter().find(|one| path(&one.declared) == path(&declared));
-            let keys = match known {
-                Some(one) => one.keys.clone(),
-                None => SigningKeys::open(declared.keys.as_ref(), data_dir)?,
+            let keys = if let Some(one) = known {
+                one.keys.clone()
+            } else {
+                let own = longest.iter().filter(|(of, _)| *of == path(&declared)).map(|(_, holds)| *holds);
+                SigningKeys::open(declared.keys.as_ref(), data_dir, own.max().unwrap_or_default())?
             };
             all.push(One { declared, bound, keys });
         }
@@ -90,7 +98,12 @@ impl Open {
             keys: own,
         } in self.0
         {
-            let sessions = Sessions::new(access.clone(), own.ring().clone(), declared.access_ttl, declared.refresh_ttl);
+            let ttl = Ttl {
+                access: declared.access_ttl,
+                refresh: declared.refresh_ttl,
+                most: declared.max_ttl,
+            };
+            let sessions = Sessions::new(access.clone(), own.ring().clone(), ttl);
             if !keys.iter().any(|known| Arc::ptr_eq(known, &own)) {
                 keys.push(own);
             }

@@ -62,8 +62,7 @@ pub(crate) struct Plane {
     levels: Arc<Levels>,
     world: Arc<World>,
     ways: Ways,
-    /// Credentials that everybody knows are refused.
-    strict: bool,
+    access: Arc<Access>,
     house: Arc<House>,
     /// Moves delayed messages when they are due.
     _later: Task,
@@ -119,8 +118,7 @@ pub(crate) struct Ground {
 }
 impl Plane {
     /// Over an open log; nothing is served yet. Readers share so many bytes of recent messages.
-    /// `strict`: what public documents log in with opens nothing.
-    pub(crate) fn new(ground: Ground, access: Arc<Access>, fan_out_bytes: u64, strict: bool, drain: Watch) -> Arc<Self> {
+    pub(crate) fn new(ground: Ground, access: Arc<Access>, fan_out_bytes: u64, drain: Watch) -> Arc<Self> {
         let Ground {
             log,
             hub,
@@ -148,8 +146,8 @@ impl Plane {
             log,
             captures,
             levels,
-            strict,
-            ways: Ways::new(&world, metrics.clone(), access),
+            ways: Ways::new(&world, metrics.clone(), access.clone()),
+            access,
             metrics,
             world,
             house: own,
@@ -226,9 +224,7 @@ impl plane::Plane for Plane {
     }
     fn prepare<'a>(&'a self, checked: &'a Checked) -> BoxFuture<'a, Result<Box<dyn Prepared + 'a>, Refusal>> {
         Box::pin(async move {
-            if self.strict {
-                Access::refuse_published(&checked.users).await?;
-            }
+            self.access.refuse_published(&checked.users).await?;
             let mut turn = self.turn.lock().await;
             turn.revision += 1;
             let captured = reconcile(&self.log, &checked.streams).await?;

@@ -26,9 +26,17 @@ const SEEN: usize = 10_000;
 const SECOND: i64 = 1_000_000;
 /// No token of ours is longer.
 const LONGEST: usize = 2_048;
-/// What a token may be asked to hold.
-const MOST: Duration = Duration::from_hours(24 * 365 * 20);
 
+/// RFC 7515, section 4. A member that is not known here may ask for something nobody does (`crit`), so there must be none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    #[serde(rename = "alg")]
+    _algorithm: Algorithm,
+    #[serde(rename = "typ")]
+    _kind: Option<String>,
+    kid: String,
+}
 /// RFC 7519, section 4.
 #[derive(Serialize, Deserialize)]
 struct Claims {
@@ -40,9 +48,22 @@ struct Claims {
     #[serde(rename = "use")]
     for_what: String,
     iat: i64,
+    /// In whole seconds, for others to read.
     exp: i64,
-    /// Until when it can be renewed.
+    /// When it ends, to the microsecond; so no two tokens are the same.
+    until: i64,
+    /// Until when it can be renewed, to the microsecond.
     renew: i64,
+}
+/// How long tokens hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Ttl {
+    /// Access tokens, unless the login asks for another time.
+    pub access: Duration,
+    /// Refresh tokens, unless the login asks for another time.
+    pub refresh: Duration,
+    /// Whatever a login asks for.
+    pub most: Duration,
 }
 const SCOPE: &str = "stations";
 const ACCESS: &str = "access";
@@ -52,8 +73,7 @@ const REFRESH: &str = "refresh";
 pub struct Sessions {
     access: Arc<Access>,
     ring: Arc<ArcSwap<Ring>>,
-    access_ttl: Duration,
-    refresh_ttl: Duration,
+    ttl: Ttl,
     known: ArcSwap<Known>,
     seen: RwLock<Seen>,
 }
@@ -92,13 +112,12 @@ struct Seen {
 }
 impl Sessions {
     /// Over these users and keys, which may both change.
-    pub fn new(access: Arc<Access>, ring: Arc<ArcSwap<Ring>>, access_ttl: Duration, refresh_ttl: Duration) -> Self {
+    pub fn new(access: Arc<Access>, ring: Arc<ArcSwap<Ring>>, ttl: Ttl) -> Self {
         let known = Known::new(ring.load_full(), &access);
         Self {
             access,
             ring,
-            access_ttl,
-            refresh_ttl,
+            ttl,
             known: ArcSwap::from_pointee(known),
             seen: RwLock::default(),
         }
@@ -120,8 +139,10 @@ impl Sessions {
         if token.len() > LONGEST {
             return Err(wrong());
         }
-        let header = jsonwebtoken::decode_header(token).map_err(|_| wrong())?;
-        let key = known.ring.find(header.kid.as_deref()).ok_or_else(wrong)?;
+        let head = token.split('.').next().unwrap_or_default();
+        let head = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(head).map_err(|_| wrong())?;
+        let head: Head = serde_json::from_slice(&head).map_err(|_| wrong())?;
+        let key = known.ring.find(&head.kid).ok_or_else(wrong)?;
         let mut rules = Validation::new(Algorithm::HS256);
         rules.required_spec_claims.clear();
         // Looked at below, with no second of leeway.
@@ -141,18 +162,19 @@ impl Sessions {
         Ok((claims, principal))
     }
     fn session(&self, key: &Key, subject: &str, lifetimes: Lifetimes) -> Result<Session> {
-        let access_ttl = lifetimes.access.unwrap_or(self.access_ttl).min(MOST);
-        let refresh_ttl = lifetimes.refresh.unwrap_or(self.refresh_ttl).min(MOST);
+        let access_ttl = lifetimes.access.unwrap_or(self.ttl.access).min(self.ttl.most);
+        let refresh_ttl = lifetimes.refresh.unwrap_or(self.ttl.refresh).min(self.ttl.most);
         let now = clock::now_us();
-        // Never shorter than what is told.
-        let ends = |ttl: Duration| (now.saturating_add(ttl.as_micros() as i64) + SECOND - 1) / SECOND;
+        let ends = |ttl: Duration| now.saturating_add(ttl.as_micros() as i64);
         let token = |for_what: &str, ttl: Duration| {
             let claims = Claims {
                 sub: subject.to_owned(),
                 scope: SCOPE.to_owned(),
                 for_what: for_what.to_owned(),
                 iat: now / SECOND,
-                exp: ends(ttl),
+                // Never shorter than what is told.
+                exp: (ends(ttl) + SECOND - 1) / SECOND,
+                until: ends(ttl),
                 renew: ends(refresh_ttl),
             };
             let mut header = Header::new(Algorithm::HS256);
@@ -170,7 +192,7 @@ impl Sessions {
     /// For a user of this moment.
     fn begin(&self, user: &tidegate_config::User, lifetimes: Lifetimes) -> Result<Session> {
         let ring = self.ring.load();
-        let key = ring.first().ok_or_else(unauthorized)?;
+        let key = ring.signing(clock::now_us()).ok_or_else(unauthorized)?;
         let subject = base64_simd::URL_SAFE_NO_PAD.encode_to_string(key.subject(parts(user))?);
         self.session(key, &subject, lifetimes)
     }
@@ -209,12 +231,11 @@ impl sessions::Sessions for Sessions {
         };
         let known = self.known();
         let (claims, principal) = Self::read(&known, token)?;
-        let now = clock::now_us() / SECOND;
-        let until = if wanted == ACCESS { claims.renew } else { claims.exp };
-        if claims.for_what != wanted || now >= until {
+        let until = if wanted == ACCESS { claims.renew } else { claims.until };
+        if claims.for_what != wanted || clock::now_us() >= until {
             return Err(unauthorized());
         }
-        // Signed by the first key from now on, so that an old one can be taken out some day.
+        // Signed by the newest key from now on, so that an old one can be taken out some day.
         let (users, _) = self.access.users();
         let user = users.into_iter().find(|(_, of)| *of == principal).ok_or_else(unauthorized)?.0;
         self.begin(&user, lifetimes)
@@ -229,7 +250,7 @@ impl sessions::Sessions for Sessions {
             return self.access.access_key(name, secret);
         }
         let (claims, principal) = Self::read(&known, token)?;
-        let expires = claims.exp.saturating_mul(SECOND);
+        let expires = claims.until;
         if claims.for_what != ACCESS || clock::now_us() >= expires {
             return Err(unauthorized());
         }
@@ -248,7 +269,7 @@ fn unauthorized() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{password, token};
+    use crate::access::{password, signing::Turn, token};
     use std::net::Ipv4Addr;
     use tidegate_config::{Grants, Secret, Token, User};
     use tidegate_core::sessions::Sessions as _;
@@ -264,11 +285,24 @@ mod tests {
             permissions: Vec::new(),
         }
     }
-    fn ring(old: Option<&Ring>) -> Ring {
-        Ring::parse(&Ring::with_new(old, 4).unwrap()).unwrap()
+    fn ring() -> Ring {
+        Ring::parse(&Ring::fresh().unwrap()).unwrap()
+    }
+    fn turned(old: &Ring) -> Ring {
+        let turn = Turn {
+            now: clock::now_us() - 2 * SECOND,
+            after: Duration::ZERO,
+            overlap: Duration::from_hours(5),
+        };
+        Ring::parse(&old.turned(turn).unwrap()).unwrap()
     }
     fn over(access: &Arc<Access>, ring: &Arc<ArcSwap<Ring>>) -> Sessions {
-        Sessions::new(access.clone(), ring.clone(), Duration::from_mins(15), Duration::from_hours(5))
+        let ttl = Ttl {
+            access: Duration::from_mins(15),
+            refresh: Duration::from_hours(5),
+            most: Duration::from_hours(24),
+        };
+        Sessions::new(access.clone(), ring.clone(), ttl)
     }
     fn login(token: &str) -> Login {
         Login {
@@ -285,10 +319,10 @@ mod tests {
     }
     #[tokio::test]
     async fn a_session_holds_until_it_expires_or_the_user_changes() {
-        let access = Arc::new(Access::new(3));
+        let access = Arc::new(Access::new(3, true));
         let hash = password::hash("secret").unwrap();
         access.set(&[user("root", &hash), user("other", "x")], &[]);
-        let keys = Arc::new(ArcSwap::from_pointee(ring(None)));
+        let keys = Arc::new(ArcSwap::from_pointee(ring()));
         let sessions = over(&access, &keys);
 
         let session = sessions.login(&login("secret"), Lifetimes::default(), HERE).await.unwrap();
@@ -317,11 +351,11 @@ mod tests {
             assert_eq!(sessions.admit(&next.access).unwrap().principal, admitted.principal);
         }
         // Any gateway with the same keys and users.
-        let elsewhere = Arc::new(Access::new(3));
+        let elsewhere = Arc::new(Access::new(3, true));
         elsewhere.set(&[user("root", &hash)], &[]);
         assert!(over(&elsewhere, &keys).admit(&session.access).is_ok());
         assert!(
-            over(&elsewhere, &Arc::new(ArcSwap::from_pointee(ring(None))))
+            over(&elsewhere, &Arc::new(ArcSwap::from_pointee(ring())))
                 .admit(&session.access)
                 .is_err()
         );
@@ -333,54 +367,50 @@ mod tests {
     }
     #[tokio::test]
     async fn an_expired_access_token_is_renewed_as_long_as_its_refresh_token() {
-        let access = Arc::new(Access::new(3));
+        let access = Arc::new(Access::new(3, true));
         access.set(&[user("root", &password::hash("secret").unwrap())], &[]);
-        let keys = Arc::new(ArcSwap::from_pointee(ring(None)));
+        let keys = Arc::new(ArcSwap::from_pointee(ring()));
         let sessions = over(&access, &keys);
         let session = sessions.login(&login("secret"), some(1), HERE).await.unwrap();
-        // Not a moment of leeway: a whole second at most, for that is what tokens count in.
-        let claims = Sessions::read(&sessions.known(), &session.access).unwrap().0;
-        assert!(claims.exp <= clock::now_us() / SECOND + 1);
+        // Not a moment of leeway.
         let old = Sessions::read(&sessions.known(), &session.access).unwrap().0;
-        let aged = |exp: i64, renew: i64| {
+        assert!(old.until <= clock::now_us() && sessions.admit(&session.access).is_err());
+        assert_eq!(old.exp, (old.until + SECOND - 1) / SECOND);
+        let aged = |until: i64, renew: i64| {
             let mut header = Header::new(Algorithm::HS256);
-            header.kid = keys.load().first().map(|key| key.id.to_string());
+            header.kid = keys.load().signing(0).map(|key| key.id.to_string());
             let claims = Claims {
-                exp,
+                exp: old.exp + 60,
+                until,
                 renew,
                 sub: old.sub.clone(),
                 scope: old.scope.clone(),
                 for_what: old.for_what.clone(),
                 iat: old.iat,
             };
-            jsonwebtoken::encode(&header, &claims, &keys.load().first().unwrap().signs).unwrap()
+            jsonwebtoken::encode(&header, &claims, &keys.load().signing(0).unwrap().signs).unwrap()
         };
-        let now = clock::now_us() / SECOND;
-        assert!(sessions.admit(&aged(now - 1, now + 60)).is_err() && sessions.admit(&aged(now, now + 60)).is_err());
-        assert!(
-            sessions
-                .renew(Renewal::Access(&aged(now - 1, now + 60)), Lifetimes::default())
-                .is_ok()
-        );
-        assert!(
-            sessions
-                .renew(Renewal::Access(&aged(now - 9, now - 1)), Lifetimes::default())
-                .is_err()
-        );
+        let now = clock::now_us();
+        assert!(sessions.admit(&aged(now, now + 60 * SECOND)).is_err() && sessions.admit(&aged(now + 60 * SECOND, 0)).is_ok());
+        let renewed = |until: i64, renew: i64| sessions.renew(Renewal::Access(&aged(until, renew)), Lifetimes::default());
+        assert!(renewed(now, now + 60 * SECOND).is_ok() && renewed(now - 9, now).is_err());
+        // Whatever is asked for, up to what is set.
+        let long = sessions.login(&login("secret"), some(1_000), HERE).await.unwrap();
+        assert_eq!(long.refresh_ttl, Duration::from_hours(24));
+        assert!(long.access != session.access, "no two are the same");
         // A new key before the old one: both hold. Without the old one: no more.
-        let next = ring(Some(&keys.load()));
+        let next = turned(&keys.load());
         keys.store(Arc::new(next));
         let renewed = sessions.renew(Renewal::Refresh(&session.refresh), Lifetimes::default()).unwrap();
         assert!(sessions.admit(&renewed.access).is_ok());
-        let only = Ring::parse(&Ring::with_new(None, 0).unwrap()).unwrap();
-        keys.store(Arc::new(only));
+        keys.store(Arc::new(ring()));
         assert!(sessions.admit(&renewed.access).is_err());
     }
     #[tokio::test]
     async fn what_is_no_token_of_ours_opens_nothing() {
-        let access = Arc::new(Access::new(100));
+        let access = Arc::new(Access::new(100, true));
         access.set(&[user("root", &password::hash("secret").unwrap())], &[]);
-        let keys = Arc::new(ArcSwap::from_pointee(ring(None)));
+        let keys = Arc::new(ArcSwap::from_pointee(ring()));
         let sessions = over(&access, &keys);
         let good = sessions.login(&login("secret"), Lifetimes::default(), HERE).await.unwrap().access;
         let parts: Vec<_> = good.split('.').collect();
@@ -390,6 +420,18 @@ mod tests {
         let changed = format!("{}.{}.{}", parts[0], text(r#"{"username":"root"}"#), parts[2]);
         let documents = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.4KOGRhUaqvm-qSHnmMwX5VrLKsvHo33u3UdJ0qYP0kI";
         let long = format!("{good}{}", "x".repeat(3_000));
+        // Rightly signed, but it asks for what nobody here does.
+        let asks = |member: &str| {
+            let key = keys.load();
+            let key = key.signing(0).unwrap();
+            let head = text(&format!(r#"{{"typ":"JWT","alg":"HS256","kid":"{}"{member}}}"#, key.id));
+            let signed = format!("{head}.{}", parts[1]);
+            let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key.signs, Algorithm::HS256).unwrap();
+            format!("{signed}.{signature}")
+        };
+        assert!(sessions.admit(&asks("")).is_ok());
+        let critical = asks(r#","crit":["b64"],"b64":false"#);
+        let elsewhere = asks(r#","jku":"https://example.com""#);
         for bad in [
             "",
             ".",
@@ -401,6 +443,8 @@ mod tests {
             &changed,
             documents,
             &long,
+            &critical,
+            &elsewhere,
             "\u{0}",
             good.trim_end_matches(|last: char| last == good.chars().last().unwrap_or_default()),
         ] {
@@ -433,14 +477,14 @@ mod tests {
     }
     #[test]
     fn an_access_key_stands_for_its_user() {
-        let access = Arc::new(Access::new(3));
+        let access = Arc::new(Access::new(3, true));
         let key = |user: &str, expires| Token {
             name: "ci".into(),
             grants: Grants::User(user.into()),
             sha256: token::digest("tgt_secret"),
             expires,
         };
-        let keys = Arc::new(ArcSwap::from_pointee(ring(None)));
+        let keys = Arc::new(ArcSwap::from_pointee(ring()));
         let sessions = over(&access, &keys);
         access.set(&[user("root", "x")], &[key("root", None)]);
         let admitted = sessions.admit("ci:tgt_secret").unwrap();

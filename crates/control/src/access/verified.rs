@@ -1,4 +1,5 @@
-//! Who proved itself a moment ago: a client that logs in again and again costs a hash of 19 MiB only now and then.
+//! Who proved itself before: a client that logs in again and again costs a hash of 19 MiB only now and then, and what others guess does not
+//! keep it out.
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
@@ -7,10 +8,11 @@ use std::{
 };
 use tidegate_core::clock;
 
-/// A changed password has another mark, so this is only how long a guess of the machine's memory would be of use.
-const HOLDS: Duration = Duration::from_mins(1);
-/// More at once forget each other.
-const MOST: usize = 1_024;
+/// Since it was last shown. A changed password has another mark, so this is only how long a picture of the machine's memory would help to
+/// guess; and as long as a client that comes once a day is let in whatever others do.
+const HOLDS: Duration = Duration::from_hours(25);
+/// More push out the oldest.
+const MOST: usize = 10_000;
 
 /// Of what was shown and what it was compared with; keyed, so that it says nothing of either.
 pub(super) type Mark = [u8; 32];
@@ -40,7 +42,10 @@ impl Verified {
         digest.finalize().into()
     }
     pub(super) fn holds(&self, mark: &Mark) -> bool {
-        self.now().get(mark).is_some_and(|until| clock::instant() < *until)
+        let now = clock::instant();
+        let mut all = self.now();
+        let until = all.get_mut(mark).filter(|until| now < **until);
+        until.map(|until| *until = now + HOLDS).is_some()
     }
     pub(super) fn keep(&self, mark: Mark) {
         let now = clock::instant();
@@ -48,8 +53,9 @@ impl Verified {
         if all.len() >= MOST {
             all.retain(|_, until| now < *until);
         }
-        if all.len() >= MOST {
-            all.clear();
+        let oldest = all.iter().min_by_key(|(_, until)| **until).map(|(mark, _)| *mark);
+        if let Some(oldest) = oldest.filter(|_| all.len() >= MOST) {
+            all.remove(&oldest);
         }
         all.insert(mark, now + HOLDS);
     }
@@ -67,9 +73,11 @@ mod tests {
         verified.keep(mark);
         assert!(verified.holds(&verified.mark("$argon2id$a", b"secret")));
         assert!(!verified.holds(&verified.mark("$argon2id$b", b"secret")) && !verified.holds(&verified.mark("$argon2id$a", b"Secret")));
-        for n in 0..3_000_u32 {
-            verified.keep(verified.mark("h", &n.to_le_bytes()));
-            assert!(verified.now().len() <= MOST);
+        for n in 0..MOST as u32 + 2 {
+            let mark = verified.mark("h", &n.to_le_bytes());
+            verified.keep(mark);
+            assert!(verified.now().len() <= MOST && verified.holds(&mark));
         }
+        assert!(!verified.holds(&mark));
     }
 }

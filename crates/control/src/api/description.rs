@@ -231,7 +231,7 @@ fn answered(act: Act) -> Value {
         }
         Act::RotateKeys => {
             let names = json!({ "type": "array", "items": { "type": "string" } });
-            json!({ "type": "object", "required": ["keys"], "properties": { "keys": names } })
+            json!({ "type": "object", "required": ["keys"], "properties": { "keys": names, "signs_from": { "type": ["string", "null"] } } })
         }
         Act::Status => json!({ "type": "object", "required": ["version", "ready", "revision"] }),
         Act::WhoAmI => json!({ "type": "object", "required": ["name", "manage"] }),

@@ -70,10 +70,11 @@ pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Ca
         Act::RotateKeys => {
             let node = api.node.clone();
             let crashed = |error| Error::new(Code::Internal, Fault::Gateway, "the keys were not rotated").because(error);
-            let keys = tokio::task::spawn_blocking(move || node.rotate_signing_keys())
+            let revoke = call.is_set("revoke")?;
+            let rotated = tokio::task::spawn_blocking(move || node.rotate_signing_keys(revoke))
                 .await
                 .map_err(crashed)??;
-            let after = json!({ "keys": keys });
+            let after = json!({ "keys": rotated.keys, "signs_from": rotated.signs_from.map(clock::rfc3339) });
             registry
                 .note("rotate_signing_keys", Value::Null, after.clone(), call.author())
                 .await?;

@@ -163,6 +163,11 @@ const DROPPED: &[Query] = &[
     SINCE,
     UNTIL,
 ];
+const ROTATE: &[Query] = &[query(
+    "revoke",
+    r#"{"type":"boolean"}"#,
+    "In place of all others, at once: every session ends.",
+)];
 const NONE: &[Query] = &[];
 const DRY_RUN: &[Query] = &[DRY];
 
@@ -432,9 +437,9 @@ fn all() -> Vec<Route> {
         v1("signing-keys/rotate"),
         admin,
         Act::RotateKeys,
-        NONE,
+        ROTATE,
         &[200],
-        "Signs sessions with a new key from now on; tokens of the three before it still hold.",
+        "Signs sessions with a new key as soon as all nodes that share the file have read it; tokens of those before it hold on.",
     );
     add(
         get(),

@@ -1,15 +1,13 @@
 //! What `add` makes of its flags: a resource as a file would declare it.
-use super::{failure::Failure, password};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
-use tidegate_control::access::password::hash;
 use tidegate_core::clock;
 
 /// What every resource may have.
 #[derive(Args)]
 pub(super) struct Common {
     /// Unique among its kind.
-    name: String,
+    pub(super) name: String,
     /// For people.
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
@@ -87,26 +85,9 @@ pub(super) struct AddEndpoint {
     with: Vec<(String, String)>,
 }
 #[derive(Args)]
-pub(super) struct AddUser {
-    #[command(flatten)]
-    common: Common,
-    /// How far the user may manage this node; without it not at all.
-    #[arg(long, value_enum)]
-    manage: Option<Manage>,
-    /// It is a connection token, for clients of the Memphis dialect, and not a password.
-    #[arg(long)]
-    connection_token: bool,
-    /// Topics it may publish to and subscribe to, like orders/#. May be given several times.
-    #[arg(long = "allow", value_name = "FILTER")]
-    allow: Vec<String>,
-    /// Take the password from standard input, one line, and do not ask.
-    #[arg(long)]
-    password_stdin: bool,
-}
-#[derive(Args)]
 pub(super) struct AddToken {
     /// Unique among tokens; an access key without one gets one that nobody else has.
-    #[arg(required_unless_present = "access_key")]
+    #[arg(required_unless_present_any = ["access_key", "user"])]
     name: Option<String>,
     /// For people.
     #[arg(long, value_name = "TEXT")]
@@ -115,12 +96,12 @@ pub(super) struct AddToken {
     #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = super::setting)]
     labels: Vec<(String, String)>,
     /// How far its bearer may manage this node.
-    #[arg(long, value_enum, required_unless_present = "user", conflicts_with = "user")]
+    #[arg(long, value_enum, required_unless_present_any = ["access_key", "user"], conflicts_with_all = ["access_key", "user"])]
     manage: Option<Manage>,
     /// An access key instead: its bearer may with topics what this user may.
-    #[arg(long, value_name = "NAME", requires = "access_key")]
+    #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// Says that an access key is meant, which needs no login and no refresh.
+    /// Says that an access key is meant, which needs no login and no refresh; `--user` says so too.
     #[arg(long, requires = "user")]
     access_key: bool,
     /// When it ends: a time like 2027-01-01T00:00:00Z, or a duration from now like 90d. Without it never.
@@ -128,7 +109,7 @@ pub(super) struct AddToken {
     expires: Option<String>,
 }
 #[derive(Clone, Copy, ValueEnum)]
-enum Manage {
+pub(super) enum Manage {
     /// Looks at everything but messages.
     Viewer,
     /// Also changes what is served, reads and publishes messages.
@@ -137,7 +118,7 @@ enum Manage {
     Admin,
 }
 impl Manage {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
             Self::Operator => "operator",
@@ -156,7 +137,7 @@ fn expiry(text: &str) -> Result<String, String> {
 }
 
 impl Common {
-    fn document(&self, kind: &str) -> Map<String, Value> {
+    pub(super) fn document(&self, kind: &str) -> Map<String, Value> {
         let mut document = Map::new();
         document.insert("kind".to_owned(), kind.into());
         document.insert("name".to_owned(), self.name.as_str().into());
@@ -220,21 +201,6 @@ impl AddEndpoint {
         document.extend(self.url.as_deref().map(|url| ("url".to_owned(), url.into())));
         document.extend(self.with.iter().map(|(key, value)| (key.clone(), value.as_str().into())));
         document
-    }
-}
-impl AddUser {
-    /// Asks for the password.
-    pub(super) fn document(&self) -> Result<Map<String, Value>, Failure> {
-        let password = password::ask(self.password_stdin)?;
-        let mut document = self.common.document("user");
-        let proof = if self.connection_token { "connection_token" } else { "password" };
-        document.insert(proof.to_owned(), json!({"argon2": hash(&password)?}));
-        if !self.allow.is_empty() {
-            let permission = json!({"topics": self.allow, "allow": ["publish", "subscribe"]});
-            document.insert("permissions".to_owned(), json!([permission]));
-        }
-        document.extend(self.manage.map(|manage| ("manage".to_owned(), manage.as_str().into())));
-        Ok(document)
     }
 }
 impl AddToken {

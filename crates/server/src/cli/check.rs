@@ -3,7 +3,7 @@ use super::{CONFIGURATION, OK, Output, count, failure::Failure, misconfigured, s
 use crate::secrets::Certificates;
 use serde_json::json;
 use std::path::PathBuf;
-use tidegate_config::{Checked, Mode, Source, load_from_process};
+use tidegate_config::{Checked, Grants, Mode, Source, load_from_process};
 use tidegate_core::error::Error;
 
 pub(super) fn check(files: Vec<PathBuf>, settings: &[(String, String)], output: Output) -> u8 {
@@ -22,8 +22,12 @@ pub(super) fn check(files: Vec<PathBuf>, settings: &[(String, String)], output: 
                 return CONFIGURATION;
             }
             if output == Output::Table {
-                let (streams, apis) = (count(checked.streams.len(), "stream"), count(checked.apis.len(), "api"));
-                tell(&format!("ok: {streams}, {apis}\n"));
+                tell(&format!("ok: {}\n", counted(&checked)));
+                for (token, user) in homeless(&checked) {
+                    tell(&format!(
+                        "note: token {token} opens nothing: user {user} is not declared here; it does where a node has the user\n"
+                    ));
+                }
             } else {
                 show(&serde_json::json!([]), output);
             }
@@ -35,6 +39,28 @@ pub(super) fn check(files: Vec<PathBuf>, settings: &[(String, String)], output: 
         }
         Err(report) => misconfigured(&report),
     }
+}
+/// Streams and apis in any case, of everything else what is there.
+fn counted(checked: &Checked) -> String {
+    let more = [
+        (checked.endpoints.len(), "endpoint"),
+        (checked.webhooks.len(), "webhook"),
+        (checked.schemas.len(), "schema"),
+        (checked.users.len(), "user"),
+        (checked.tokens.len(), "token"),
+    ];
+    let all = [(checked.streams.len(), "stream"), (checked.apis.len(), "api")].into_iter();
+    let all = all.chain(more.into_iter().filter(|(number, _)| *number > 0));
+    all.map(|(number, what)| count(number, what)).collect::<Vec<_>>().join(", ")
+}
+/// Access keys whose user these files do not declare.
+fn homeless(checked: &Checked) -> Vec<(&str, &str)> {
+    let known = |user: &str| checked.users.iter().any(|known| *known.name == *user);
+    let named = checked.tokens.iter().filter_map(|token| match &token.grants {
+        Grants::User(user) if !known(user) => Some((&*token.name, &**user)),
+        _ => None,
+    });
+    named.collect()
 }
 /// What a start would say of the certificates.
 fn certificates(checked: &Checked) -> Vec<Error> {

@@ -1,7 +1,7 @@
 //! `tidegate KIND ls|info|add|rm`: one resource at a time. What has no flag here is written in a file and goes by `apply`.
 use super::{
     FAILED, OK, Output,
-    add::{AddApi, AddEndpoint, AddStream, AddToken, AddUser},
+    add::{AddApi, AddEndpoint, AddStream, AddToken},
     confirm, count,
     failure::{Failure, text},
     node::{Ask, Node, Remote, escaped},
@@ -79,18 +79,6 @@ pub(super) enum Endpoint {
     Rm(Rm),
 }
 #[derive(Subcommand)]
-pub(super) enum User {
-    /// All of them.
-    #[command(visible_alias = "list")]
-    Ls(Ls),
-    /// One, whole.
-    Info(Named),
-    /// Make one. Asks for the password; only its hash leaves this machine.
-    Add(AddUser),
-    /// Remove it.
-    Rm(Rm),
-}
-#[derive(Subcommand)]
 pub(super) enum Token {
     /// All of them.
     #[command(visible_alias = "list")]
@@ -101,8 +89,14 @@ pub(super) enum Token {
     Add(AddToken),
     /// Remove it: it is worth nothing from then on.
     Rm(Rm),
-    /// Sign the sessions of users with a new key from now on; those there are go on.
-    RotateKeys,
+    /// Sign the sessions of users with a new key, as soon as all nodes that share the file know it; those there are go on.
+    RotateKeys(RotateKeys),
+}
+#[derive(Args)]
+pub(super) struct RotateKeys {
+    /// Forget the old keys, and sign at once: every session ends.
+    #[arg(long)]
+    revoke: bool,
 }
 #[derive(Args)]
 pub(super) struct Ls {
@@ -196,17 +190,6 @@ impl Of<Endpoint> {
         }
     }
 }
-impl Of<User> {
-    pub(super) async fn run(&self) -> Result<u8, Failure> {
-        let kind = Kind::new(ResourceKind::User, &self.remote)?;
-        match &self.verb {
-            User::Ls(ls) => kind.ls(ls).await,
-            User::Info(named) => kind.info(&named.name).await,
-            User::Add(add) => kind.add(add.document()?).await,
-            User::Rm(rm) => kind.rm_all(&rm.names).await,
-        }
-    }
-}
 impl Of<Token> {
     pub(super) async fn run(&self) -> Result<u8, Failure> {
         let kind = Kind::new(ResourceKind::Token, &self.remote)?;
@@ -224,18 +207,17 @@ impl Of<Token> {
                 Ok(OK)
             }
             Token::Rm(rm) => kind.rm_all(&rm.names).await,
-            Token::RotateKeys => {
-                let answer = kind
-                    .node
-                    .ask("/api/v1/signing-keys/rotate", Ask::json(Method::POST, &json!({})))
-                    .await?
-                    .body;
-                match kind.output {
-                    Output::Table => {
-                        let names = answer["keys"].as_array().into_iter().flatten().filter_map(Value::as_str);
-                        say(&names.fold(String::new(), |all, name| format!("{all}{name}\n")));
-                    }
-                    output => show(&answer, output),
+            Token::RotateKeys(rotate) => {
+                let path = format!("/api/v1/signing-keys/rotate?revoke={}", rotate.revoke);
+                let answer = kind.node.ask(&path, Ask::bare(Method::POST)).await?.body;
+                if kind.output != Output::Table {
+                    show(&answer, kind.output);
+                    return Ok(OK);
+                }
+                let names = answer["keys"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                say(&names.fold(String::new(), |all, name| format!("{all}{name}\n")));
+                if let Some(from) = text(&answer, "signs_from") {
+                    tell(&format!("the first signs from {from} on\n"));
                 }
                 Ok(OK)
             }
@@ -297,7 +279,19 @@ impl Kind {
         let path = format!("/api/v1/{}", self.of.plural());
         Ok(self.node.ask(&path, Ask::json(Method::POST, &document.into())).await?.body)
     }
-    async fn add(&self, document: Map<String, Value>) -> Result<u8, Failure> {
+    /// What is there with something changed, unless somebody else changes it meanwhile.
+    pub(super) async fn change(&self, path: &str, change: impl FnOnce(&mut Map<String, Value>)) -> Result<Value, Failure> {
+        let mut document = self.node.get(path).await?;
+        let revision = text(&document["meta"], "revision").unwrap_or_default();
+        if let Some(members) = document.as_object_mut() {
+            members.remove("meta");
+            members.remove("status");
+            change(members);
+        }
+        let ask = Ask::json(Method::PUT, &document).header("if-match", &format!("\"{revision}\""))?;
+        Ok(self.node.ask(path, ask).await?.body)
+    }
+    pub(super) async fn add(&self, document: Map<String, Value>) -> Result<u8, Failure> {
         let made = self.make(document).await?;
         self.done("created", &text(&made, "name").unwrap_or_default(), &made);
         Ok(OK)
@@ -356,7 +350,7 @@ impl Kind {
         }
         Ok(OK)
     }
-    fn done(&self, what: &str, name: &str, resource: &Value) {
+    pub(super) fn done(&self, what: &str, name: &str, resource: &Value) {
         if self.output == Output::Table {
             say(&format!("{what} {} {name}\n", self.of.word()));
         } else {

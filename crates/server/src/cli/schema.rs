@@ -1,7 +1,7 @@
 //! `tidegate schema`: what messages must look like, which streams ask for it, and whether a message does.
 use super::{
     OK, Output,
-    failure::{Failure, text},
+    failure::Failure,
     node::{Ask, escaped, plain},
     resources::{Kind, Ls, Of, Rm},
     say, show, yaml,
@@ -212,16 +212,11 @@ impl Add {
 /// What a stream asks of its messages, and nothing else of it, changes; unless somebody else changed it meanwhile.
 async fn set(kind: &Kind, stream: &str, asked: Option<Value>) -> Result<Value, Failure> {
     let path = format!("/api/v1/streams/{}", escaped(stream, false));
-    let mut document = kind.node.get(&path).await?;
-    let revision = text(&document["meta"], "revision").unwrap_or_default();
-    if let Some(members) = document.as_object_mut() {
-        members.remove("meta");
-        members.remove("status");
+    let change = |members: &mut Map<String, Value>| {
         members.remove("schema");
         members.extend(asked.map(|asked| ("schema".to_owned(), asked)));
-    }
-    let ask = Ask::json(Method::PUT, &document).header("if-match", &format!("\"{revision}\""))?;
-    Ok(kind.node.ask(&path, ask).await?.body)
+    };
+    kind.change(&path, change).await
 }
 async fn at_version(kind: &Kind, name: &str, version: u64) -> Result<u8, Failure> {
     let versions = kind.node.get(&format!("{}/versions", kind.path(name))).await?;

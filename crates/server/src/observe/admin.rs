@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
 };
-use tidegate_control::api::{Api, Node, Outcome};
+use tidegate_control::api::{Api, Node, Outcome, Rotated};
 use tidegate_core::{
     clock,
     error::{Code, Error, Fault, Result},
@@ -91,13 +91,17 @@ impl Node for Board {
     fn set_log_level(&self, level: &str) -> Result<()> {
         self.levels.set(level)
     }
-    fn rotate_signing_keys(&self) -> Result<Vec<String>> {
+    fn rotate_signing_keys(&self, revoke: bool) -> Result<Rotated> {
         let keys = self.signing.get().map(Vec::as_slice).unwrap_or_default();
         if keys.is_empty() {
             let text = "this node has no sessions: the Memphis dialect is switched off";
             return Err(Error::client(Code::CommandFailed, text).with_hint("`listeners.memphis` switches it on"));
         }
-        Ok(keys.iter().map(|keys| keys.rotate()).collect::<Result<Vec<_>>>()?.concat())
+        let turned = keys.iter().map(|keys| keys.rotate(revoke)).collect::<Result<Vec<_>>>()?;
+        Ok(Rotated {
+            signs_from: turned.iter().filter_map(|turned| turned.signs_from).max(),
+            keys: turned.into_iter().flat_map(|turned| turned.names).collect(),
+        })
     }
 }
 /// The handler of the admin listener.

@@ -9,18 +9,22 @@ use std::{
     time::Duration,
 };
 use tidegate_config::listener::File;
-use tidegate_control::access::{signing::Ring, token};
+use tidegate_control::access::{
+    signing::{Ring, Turn},
+    token,
+};
 use tidegate_core::{
+    clock,
     error::{Code, Error, Fault, Result},
     tasks::{self, Task},
 };
 
-/// How often a file is looked at. A node that shares it may get a token of a new key so much earlier.
+/// How often a file is looked at.
 const EVERY: Duration = Duration::from_secs(2);
+/// A new key signs so long after it was made: whoever shares the file has looked at it some times by then.
+const AFTER: Duration = Duration::from_secs(10);
 /// 64 keys are far below it.
 const MOST: u64 = 1 << 20;
-/// How many old keys stay when a new one is made.
-const STAY: usize = 3;
 
 /// The keys of one file.
 pub(crate) struct SigningKeys {
@@ -28,10 +32,19 @@ pub(crate) struct SigningKeys {
     /// `listeners.memphis.keys (tidegate.yaml:3:20)`, or where it is by itself.
     named: String,
     ring: Arc<ArcSwap<Ring>>,
+    /// How long tokens of a key hold after it signed its last.
+    overlap: Duration,
+}
+/// What a turn of keys has made.
+pub(crate) struct Turned {
+    /// All of them, the newest first.
+    pub(crate) names: Vec<String>,
+    /// When that one begins to sign, microseconds since the epoch; `None`: it does.
+    pub(crate) signs_from: Option<i64>,
 }
 impl SigningKeys {
-    /// As the listener names it, or in the data folder.
-    pub(crate) fn open(named: Option<&File>, data_dir: &Path) -> Result<Arc<Self>> {
+    /// As the listener names it, or in the data folder. A key that signs no more is kept for `overlap`.
+    pub(crate) fn open(named: Option<&File>, data_dir: &Path, overlap: Duration) -> Result<Arc<Self>> {
         let path = named.map_or_else(|| data_dir.join("keys").join("sessions.json"), |file| file.path.clone());
         let named = named.map_or_else(
             || "the data folder".to_owned(),
@@ -39,7 +52,7 @@ impl SigningKeys {
         );
         let ring = match read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make(&path, &Ring::with_new(None, 0)?).map_err(|error| unusable(&path, &named, "written", &error))?;
+                make(&path, &Ring::fresh()?).map_err(|error| unusable(&path, &named, "written", &error))?;
                 // Of who was first, where several nodes start at once.
                 read(&path)
             }
@@ -51,20 +64,33 @@ impl SigningKeys {
             path,
             named,
             ring: Arc::new(ArcSwap::from_pointee(ring)),
+            overlap,
         }))
     }
     /// As they are, and will be.
     pub(crate) fn ring(&self) -> &Arc<ArcSwap<Ring>> {
         &self.ring
     }
-    /// Puts a new key before those there are: all their names.
-    pub(crate) fn rotate(&self) -> Result<Vec<String>> {
+    /// Puts a new key before those there are. `revoke`: in their place, so that every session ends.
+    pub(crate) fn rotate(&self, revoke: bool) -> Result<Turned> {
+        let unwritable = |error: io::Error| unusable(&self.path, &self.named, "written", &error);
+        // Nodes that turn at once do it one after the other, and none loses the key of another.
+        let _turn = locked(&self.path).map_err(unwritable)?;
         // What the file holds now, not what it held a moment ago: a key that was taken out stays out.
         self.look()?;
-        let text = Ring::with_new(Some(&self.ring.load()), STAY)?;
-        replace(&self.path, &text).map_err(|error| unusable(&self.path, &self.named, "written", &error))?;
+        let turn = Turn {
+            now: clock::now_us(),
+            after: AFTER,
+            overlap: self.overlap,
+        };
+        let text = if revoke { Ring::fresh()? } else { self.ring.load().turned(turn)? };
+        replace(&self.path, &text).map_err(unwritable)?;
         self.look()?;
-        Ok(self.ring.load().names())
+        let ring = self.ring.load();
+        Ok(Turned {
+            names: ring.names(),
+            signs_from: ring.signs_from(turn.now),
+        })
     }
     /// Whether the file holds others now, which then hold.
     fn look(&self) -> Result<bool> {
@@ -133,6 +159,20 @@ fn make(path: &Path, text: &str) -> io::Result<()> {
         _ => synced(path),
     }
 }
+/// Until it is dropped, by one process of all that reach the file.
+fn locked(path: &Path) -> io::Result<fs::File> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    let beside = path.with_file_name(name);
+    let lock = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(beside)?;
+    lock.lock()?;
+    Ok(lock)
+}
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let new = beside(path, text)?;
     fs::rename(&new, path)?;
@@ -173,23 +213,29 @@ mod tests {
     #[test]
     fn keys_are_made_once_kept_private_and_turned() {
         let folder = tempfile::tempdir().unwrap();
-        let first = SigningKeys::open(None, folder.path()).unwrap();
-        let second = SigningKeys::open(None, folder.path()).unwrap();
+        let open = || SigningKeys::open(None, folder.path(), Duration::from_hours(5));
+        let (first, second) = (open().unwrap(), open().unwrap());
         let ids = |keys: &SigningKeys| format!("{:?}", keys.ring().load());
         assert_eq!(ids(&first), ids(&second));
         let file = folder.path().join("keys/sessions.json");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         let before = ids(&first);
-        first.rotate().unwrap();
+        let turned = first.rotate(false).unwrap();
+        assert!(turned.names.len() == 2 && turned.signs_from.is_some_and(|from| from > clock::now_us()));
         assert!(ids(&first) != before && ids(&second) == before);
         assert!(second.look().unwrap() && !second.look().unwrap());
         assert_eq!(ids(&first), ids(&second));
-        for _ in 0..9 {
-            first.rotate().unwrap();
-        }
-        assert_eq!(read(&file).unwrap().matches("kid").count(), 1 + STAY);
+        // All at once, and no key is lost.
+        std::thread::scope(|scope| {
+            for keys in [&first, &second, &first, &second] {
+                scope.spawn(|| keys.rotate(false).unwrap());
+            }
+        });
+        assert_eq!(read(&file).unwrap().matches("kid").count(), 6);
+        let revoked = second.rotate(true).unwrap();
+        assert_eq!((revoked.names.len(), revoked.signs_from), (1, None));
         fs::OpenOptions::new().write(true).truncate(true).open(&file).unwrap();
         assert_eq!(second.look().unwrap_err().code(), Code::BadSigningKey);
-        assert_eq!(SigningKeys::open(None, folder.path()).err().unwrap().code(), Code::BadSigningKey);
+        assert_eq!(open().err().unwrap().code(), Code::BadSigningKey);
     }
 }
