@@ -39,7 +39,7 @@ pub trait Disk: Send + Sync + 'static {
 pub trait DiskFile: Send + Sync {
     /// Reads what is there, up to the whole buffer; less only at the end of the file.
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
-    /// Reads without waiting for the disk; `None`: it would have to wait.
+    /// Reads without waiting for the disk, perhaps less than there is; `None`: it would have to wait, or cannot tell.
     fn read_cached(&self, buf: &mut [u8], at: u64) -> io::Result<Option<usize>>;
     /// All or an error; after an error any part may have been written.
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()>;
@@ -76,6 +76,12 @@ pub struct Space {
 /// The whole file.
 pub(crate) fn read_whole(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
     read_range(file, 0, file.len()? as usize)
+}
+/// `len` bytes from `at`, if all of them are at hand without waiting.
+pub(crate) fn read_at_hand(file: &dyn DiskFile, at: u64, len: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = vec![0; len];
+    let read = file.read_cached(&mut bytes, at)?;
+    Ok(read.filter(|read| *read == len).map(|_| bytes))
 }
 /// At most `len` bytes from `at`; less at the end of the file.
 pub(crate) fn read_range(file: &dyn DiskFile, at: u64, len: usize) -> io::Result<Vec<u8>> {

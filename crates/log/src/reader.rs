@@ -1,6 +1,6 @@
 //! From a cursor to messages and gaps.
 use crate::{
-    disk::{Open, read_range},
+    disk::{DiskFile, Open, read_at_hand, read_range},
     error::Error,
     frame::{self, Met},
     partition::{Partition, Where},
@@ -45,6 +45,8 @@ pub struct Reader {
     /// Per partition: where in which segment the last read ended.
     hints: HashMap<usize, Hint>,
 }
+/// How bytes of a file are read: file, place, length.
+type ReadRange = fn(&dyn DiskFile, u64, usize) -> std::io::Result<Option<Vec<u8>>>;
 /// Base of the segment, next offset, its place.
 type Hint = (u64, u64, u64);
 /// Some messages in order, and what is missing before them.
@@ -300,7 +302,9 @@ impl Reader {
                 Where::Tail(recents) => Parsed::recent(&recents, next, most),
                 Where::Journal { file, at, bytes, until } => {
                     draft.cold();
-                    let read = {
+                    let read = if let Ok(Some(read)) = read_at_hand(&*file.file, at, bytes) {
+                        Ok(read)
+                    } else {
                         let file = file.clone();
                         self.cold(move || read_range(&*file.file, at, bytes)).await
                     };
@@ -387,7 +391,8 @@ impl Reader {
         let window = (window as u64).min(segment.likely(most as u64, from.is_some()).max(*WINDOWS.start() as u64));
         let path = Folder::of(&self.stream, partition as u32).segment(segment.base);
         let segment = segment.clone();
-        let read = move || -> std::io::Result<_> {
+        // `None` where `range` gives none.
+        let read = move |range: ReadRange| -> std::io::Result<Option<(u64, Vec<u8>, bool)>> {
             let file = disk.open(&path, Open::Existing)?;
             let at = match from {
                 Some(at) => at,
@@ -395,19 +400,30 @@ impl Reader {
             };
             let rest = segment.len.saturating_sub(at);
             let mut want = rest.min(window);
-            let mut read = read_range(&*file, at, want as usize)?;
+            let Some(mut read) = range(&*file, at, want as usize)? else {
+                return Ok(None);
+            };
             // One record at least; its length counts only if it checks.
             if let Some(header) = record::Header::read(&read, salt).filter(|header| header.stored() > read.len()) {
                 want = rest.min(header.stored() as u64);
-                read = read_range(&*file, at, want as usize)?;
+                let Some(whole) = range(&*file, at, want as usize)? else {
+                    return Ok(None);
+                };
+                read = whole;
             }
             // A file that was cut ends early.
             let last = want == rest || (read.len() as u64) < want;
-            Ok((at, read, last))
+            Ok(Some((at, read, last)))
         };
-        self.cold(move || match read() {
+        // Whoever reads on where the last read ended finds it at hand, as a rule.
+        if from.is_some()
+            && let Ok(Some(read)) = read(read_at_hand)
+        {
+            return Ok(Some(read));
+        }
+        self.cold(move || match read(|file, at, len| read_range(file, at, len).map(Some)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            read => read.map(Some),
+            read => read,
         })
         .await
     }

@@ -111,6 +111,10 @@ impl DiskFile for File {
         self.inner.read_at(buf, at)
     }
     fn read_cached(&self, buf: &mut [u8], at: u64) -> io::Result<Option<usize>> {
+        // What fails when it is read from the disk is not at hand.
+        if self.told.failing_reads.load(Relaxed) > 0 {
+            return Ok(None);
+        }
         self.inner.read_cached(buf, at)
     }
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()> {
