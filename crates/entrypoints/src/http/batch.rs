@@ -14,6 +14,7 @@ use tidegate_core::{
     error::{Code, Error, Result},
     headers::Headers,
     message::Message,
+    sensitive::Sensitive,
     topic::Topic,
 };
 
@@ -240,8 +241,8 @@ fn headers(own: &BTreeMap<Cow<'_, str>, Values>, common: &Headers) -> Result<Hea
         if !name.bytes().all(is_token) || name.is_empty() || name.len() > 255 {
             return refused(format!("`{}` is no header name", name.escape_debug()));
         }
-        // Credentials do not belong into messages.
-        if SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
+        // Credentials do not belong into messages. Whatever else there is its sender wrote into this very message.
+        if Sensitive::is_credential(name) {
             return refused(format!("`{name}` never enters a message"));
         }
         // They say what became of a message, and only the gateway knows.
@@ -267,8 +268,6 @@ fn headers(own: &BTreeMap<Cow<'_, str>, Values>, common: &Headers) -> Result<Hea
 const HEADERS: usize = 64;
 /// Of dead letters.
 const OURS: &str = "tidegate-dead-";
-/// Names of headers that carry credentials.
-pub(super) const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie", "set-cookie"];
 /// RFC 9110, section 5.6.2.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)

@@ -20,6 +20,7 @@ use tidegate_core::{
     message::Message,
     position::{Cursor, Position},
     receipt::{Kept, Level, Verdict},
+    sensitive::Sensitive,
 };
 use tidegate_gateway::{flow, settings::HttpPost};
 
@@ -271,20 +272,27 @@ fn kept_headers(headers: &HeaderMap, post: &HttpPost, kind: Kind) -> Result<Head
     let mut builder = Headers::EMPTY.edit();
     let mut any = false;
     for (name, value) in headers {
-        // Both sides are lower case.
-        let wanted = post.headers.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => name.as_str().starts_with(prefix),
-            None => name.as_str() == pattern,
-        });
+        let wanted = wanted(name.as_str(), &post.headers);
         let foreign = || *name == header::CONTENT_TYPE && (kind != Kind::Single || value.as_bytes().starts_with(FORM.as_bytes()));
-        // Credentials do not belong into messages, whatever a pattern says.
-        let secret = || batch::SECRET.contains(&name.as_str());
-        if wanted && !foreign() && !secret() {
+        if wanted && !foreign() {
             builder.push(name.as_str(), value.as_bytes())?;
             any = true;
         }
     }
     Ok(if any { builder.build() } else { Headers::EMPTY })
+}
+/// Both sides are lower case. Proxies and libraries add headers that nobody thinks of: what is sensitive is only meant by its whole name, and
+/// credentials not even then.
+fn wanted(name: &str, patterns: &[String]) -> bool {
+    let mut some = false;
+    for pattern in patterns {
+        match pattern.strip_suffix('*') {
+            None if pattern == name => return !Sensitive::is_credential(name),
+            None => {}
+            Some(prefix) => some |= name.starts_with(prefix),
+        }
+    }
+    some && Sensitive::of(name).is_none()
 }
 fn single(kept: &Kept, stamp: &Stamp, wish: &Wish) -> Result<Response<Body>> {
     if let Some((_, error)) = kept.failed.first() {
