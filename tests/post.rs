@@ -284,6 +284,31 @@ fn secrets_and_routes_enter_a_message_only_by_their_whole_name() {
     assert_eq!(headers[1..], [named, json!({ "x-one": "1" }), json!({ "x-api-key": "its own" })]);
     balance(&node);
 }
+/// Two bytes of a body are not to become a page of headers each, in memory and on disk.
+#[test]
+fn a_batch_has_no_more_items_than_there_is_room_for_with_its_headers() {
+    let node = dev().set("limits.batch_body", "1MiB").start();
+    let long = "x".repeat(32 << 10);
+    let of = |count: usize| "1\n".repeat(count);
+    for (key, value) in [("x-long", &*long), ("tidegate-key", &*long)] {
+        let headers = [("content-type", "application/x-ndjson"), (key, value)];
+        let refused = node.post("/orders", &headers, of(1_000).as_bytes());
+        assert_eq!(
+            (refused.status, &refused.json()["code"]),
+            (413, &json!("TG1030")),
+            "{}",
+            refused.text()
+        );
+        assert!(refused.json()["hint"].as_str().unwrap().contains("headers"));
+        let taken = node.post("/orders", &headers, of(31).as_bytes());
+        assert!(matches!(taken.status, 202 | 207), "{}", taken.text());
+    }
+    let plain = [("content-type", "application/json"), ("tidegate-batch", "true")];
+    let many = format!("[{}1]", "1,".repeat(10_000));
+    assert_eq!(node.post("/orders", &plain, many.as_bytes()).status, 413);
+    assert_eq!(node.post("/orders", &plain, &many.as_bytes()[2..]).status, 400);
+    balance(&node);
+}
 
 fn payloads(node: &Node) -> Vec<String> {
     let page = node.get("/orders").json();

@@ -129,6 +129,32 @@ fn stations_deleted_under_their_clients_cost_no_message_that_was_told_200() {
     }
     balance(&memphis.node);
 }
+/// Not even for who may use every station: what waits for its time, and what webhooks did, is nobody's.
+#[test]
+fn streams_of_tidegate_itself_are_no_stations() {
+    let memphis = Memphis::new();
+    let later = [JSON, ("Tidegate-Delay", "1h")];
+    assert_eq!(told(&memphis.single("st", &later, "\"secret\"")), json_of(200, DONE));
+    let wish = "{\"consumer_name\":\"c\",\"batch_max_wait_time_ms\":1}";
+    for station in ["$later", "$deliveries", "$again", "$LATER", "%24later"] {
+        for (deed, body) in [
+            ("produce/single", "1"),
+            ("produce/batch", "[{}]"),
+            ("consume/batch", wish),
+            ("_pull", "{}"),
+            ("_settle", "{}"),
+        ] {
+            let answer = memphis.send(&format!("/stations/{station}/{deed}"), &[JSON], body);
+            assert!(
+                matches!(answer.status, 400 | 403),
+                "{station} {deed}: {} {}",
+                answer.status,
+                answer.text()
+            );
+        }
+    }
+    balance(&memphis.node);
+}
 #[test]
 fn no_credential_and_no_command_enters_a_message() {
     let memphis = Memphis::new();

@@ -229,7 +229,15 @@ pub(super) async fn post(
         settings.batch_body
     };
     let body = upload::read(body, most, settings.body_pace, &mut aboard).await?;
-    let batch = batch::split(wish.kind, body, &stamp, settings.batch_items)?;
+    let common = stamp.headers.as_block().len() + stamp.key.as_ref().map_or(0, Bytes::len);
+    let most = batch::most(common, settings.batch_items, settings.batch_body);
+    let batch = batch::split(wish.kind, body, &stamp, most).map_err(|error| {
+        if error.code() == Code::BatchTooLong && most < settings.batch_items {
+            let hint = "each of them takes along the headers and the key of the request: send fewer headers, or it in parts";
+            return error.with_hint(hint);
+        }
+        error
+    })?;
     let items = batch.items();
     let ids: Vec<_> = batch
         .numbered()

@@ -6,7 +6,7 @@ use super::{
     station::{self, Station, TRIES},
     wish::Wish,
 };
-use crate::http::{body::Body, flight::Aboard, upload};
+use crate::http::{self as ours, body::Body, flight::Aboard, upload};
 use http::{HeaderMap, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tidegate_core::{
@@ -20,6 +20,8 @@ use tidegate_core::{
 };
 use tidegate_gateway::{flow, route::Route};
 
+/// Bytes of what is told of failures, about: behind that each has a few words.
+const MOST_TOLD: usize = 1 << 20;
 const DONE: &[u8] = b"{\"error\":null,\"success\":true}";
 
 pub(super) async fn single(
@@ -60,7 +62,8 @@ pub(super) async fn batch(
     let edge = &memphis.ground.edge;
     let body = upload::read(body, edge.batch_body, edge.body_pace, &mut aboard).await;
     let body = body.map_err(|error| Refusal::of_http(error, Family::Station, settings.old))?;
-    let Some(payloads) = batch::split(&body) else {
+    let most = ours::batch::most(wish.common(), edge.batch_items, edge.batch_body);
+    let Some(batch::Split { messages: payloads, more }) = batch::split(&body, most) else {
         let status = if settings.old {
             StatusCode::INTERNAL_SERVER_ERROR
         } else {
@@ -68,8 +71,13 @@ pub(super) async fn batch(
         };
         return Err(Refusal::text(status, "unsupported request"));
     };
-    if payloads.len() > edge.batch_items as usize {
-        let text = format!("the batch has more than {} messages", edge.batch_items);
+    if more {
+        let room = if most < edge.batch_items {
+            ", which is what there is room for with its headers"
+        } else {
+            ""
+        };
+        let text = format!("the batch has more than {most} messages{room}");
         return Err(refused(Error::client(Code::BatchTooLong, text), settings));
     }
     if payloads.is_empty() {
@@ -212,7 +220,11 @@ fn some_failed(mut all: Vec<Failed>, items: u32, settings: &Settings) -> Refusal
         if at > 0 {
             out.push(b',');
         }
-        answer::string(&error.to_string(), &mut out);
+        if out.len() < MOST_TOLD {
+            answer::string(&error.to_string(), &mut out);
+        } else {
+            answer::string(error.code().title(), &mut out);
+        }
     }
     let sent = items as usize - failed;
     out.extend_from_slice(format!("],\"fail\":{failed},\"sent\":{sent},\"success\":false}}").as_bytes());
@@ -338,6 +350,17 @@ mod tests {
             body,
             format!("{{\"errors\":[\"{text}\",\"{text}\"],\"fail\":2,\"sent\":1,\"success\":false}}")
         );
+        let long = "x".repeat(10_000);
+        let failed = (0..1_000).map(|number| (number, Error::client(Code::SchemaViolation, long.clone())));
+        let (_, _, body) = answer::tests::told(some_failed(failed.collect(), 1_001, &settings(false, &[])).into_response());
+        assert!(
+            body.len() < MOST_TOLD + 100_000,
+            "{} bytes are told of what needed two each",
+            body.len()
+        );
+        let told: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((told["errors"].as_array().unwrap().len(), &told["sent"]), (1_000, &1.into()));
+        assert_eq!(told["errors"][999], Code::SchemaViolation.title());
         let failed = vec![(0, Error::new(Code::StorageFull, Fault::Operator, "full"))];
         let (status, _, body) = answer::tests::told(some_failed(failed, 1, &settings(false, &[])).into_response());
         assert_eq!((status, body.as_str()), (507, "{\"error\":\"full\",\"success\":false}"));

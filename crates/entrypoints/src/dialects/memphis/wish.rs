@@ -91,6 +91,10 @@ impl Wish {
         wish.headers = kept.builder.build();
         Ok(wish)
     }
+    /// Bytes that every message of a batch takes along.
+    pub(super) fn common(&self) -> usize {
+        self.headers.as_block().len() + self.key.as_ref().map_or(0, Bytes::len)
+    }
     /// The one message of a request.
     pub(super) fn message(&self, topic: Topic, payload: Bytes) -> Message {
         Message {
