@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 use tempfile::TempDir;
-use tidegate_testkit::{balance, node::How};
+use tidegate_testkit::{Client, Node, balance, node::How};
 
 fn tidegate(folder: &TempDir, arguments: &[&str]) -> Output {
     Command::new(TIDEGATE).args(arguments).current_dir(folder.path()).output().unwrap()
@@ -40,10 +40,20 @@ fn init_writes_the_demo_and_run_serves_it() {
         (checked.status.code(), text(&checked.stderr).as_str()),
         (Some(0), "ok: 1 stream, 3 apis\n")
     );
-    let node = How::run(TIDEGATE).start_in(Arc::new(folder));
+    let node = How::run(TIDEGATE)
+        .set("listeners.memphis.address", "127.0.0.1:0")
+        .start_in(Arc::new(folder));
     assert_eq!(node.post("/orders", &[], b"1").json()["ack"], "stored");
     assert_eq!(node.get("/").status, 404, "nothing is implied");
     balance(&node);
+    // Beside these files, too, the user of Memphis' documents is there for a try.
+    let log_in = |node: &Node| {
+        let root = b"{\"username\":\"root\",\"connection_token\":\"memphis\"}";
+        let json = [("content-type", "application/json")];
+        Client::once(node.memphis.unwrap(), "POST", "/auth/authenticate", &json, root).status
+    };
+    assert_eq!(log_in(&node), 401);
+    assert_eq!(log_in(&node.restart_with(dev(), |_| {})), 200);
 }
 #[test]
 fn nothing_is_counted_as_none() {

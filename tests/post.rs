@@ -240,6 +240,75 @@ fn message_headers_pass_only_as_the_api_lets_them() {
     assert_eq!(page["items"][1]["metadata"], json!({ "topic": "s" }));
     balance(&node);
 }
+/// What proxies and libraries add is not asked for by `x-*`, only by its name; what the sender writes into an item is its own word.
+#[test]
+fn secrets_and_routes_enter_a_message_only_by_their_whole_name() {
+    let node = dev().start_with(
+        "kind: stream\nname: s\n---\nkind: api\nname: wild\npaths: [/wild]\nbackend: { stream: s }\nentrypoints:\n  http_post: { headers: [\"*\", \"x-*\", \"co*\"] }\n---\nkind: api\nname: named\npaths: [/named]\nbackend: { stream: s }\nentrypoints:\n  http_post: { headers: [\"x-*\", x-api-key, x-original-url, x-real-ip, authorization, cookie, proxy-authorization] }\n---\nkind: api\nname: s\npaths: [/s]\nbackend: { stream: s }\nentrypoints: { http_post: {}, http_get: {}, websocket: {} }\ninclude: [headers]\n",
+    );
+    let sent = [
+        ("x-api-key", "secret"),
+        ("x-auth-token", "secret"),
+        ("x-csrftoken", "secret"),
+        ("x-user-password", "secret"),
+        ("x-client-secret", "secret"),
+        ("x-original-url", "/admin"),
+        ("x-forwarded-for", "10.0.0.1"),
+        ("x-real-ip", "10.0.0.1"),
+        ("x-http-method-override", "DELETE"),
+        ("authorization", "Bearer secret"),
+        ("proxy-authorization", "Basic secret"),
+        ("cookie", "a=secret"),
+        ("x-one", "1"),
+    ];
+    for path in ["/wild", "/named", "/s"] {
+        assert_eq!(node.post(path, &sent, b"1").status, 202, "{path}");
+    }
+    let item = br#"{"items":[{"payload":1,"headers":{"x-api-key":"its own"}},{"payload":2,"headers":{"Cookie":"secret"}}]}"#;
+    let items = node.post("/s", &[("content-type", "application/vnd.tidegate.messages+json")], item);
+    assert_eq!(items.status, 207, "{}", items.text());
+    let page = node.get("/s?include=headers").json();
+    let headers: Vec<_> = page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["headers"].clone())
+        .collect();
+    let wild = &headers[0];
+    assert!(wild["x-one"] == "1" && wild["content-length"] == "1", "{wild}");
+    assert!(
+        !wild.to_string().contains("secret") && !wild.to_string().contains("10.0.0.1") && !wild.to_string().contains("DELETE"),
+        "{wild}"
+    );
+    let named = json!({ "x-api-key": "secret", "x-original-url": "/admin", "x-real-ip": "10.0.0.1", "x-one": "1" });
+    assert_eq!(headers[1..], [named, json!({ "x-one": "1" }), json!({ "x-api-key": "its own" })]);
+    balance(&node);
+}
+/// Two bytes of a body are not to become a page of headers each, in memory and on disk.
+#[test]
+fn a_batch_has_no_more_items_than_there_is_room_for_with_its_headers() {
+    let node = dev().set("limits.batch_body", "1MiB").start();
+    let long = "x".repeat(32 << 10);
+    let of = |count: usize| "1\n".repeat(count);
+    for (key, value) in [("x-long", &*long), ("tidegate-key", &*long)] {
+        let headers = [("content-type", "application/x-ndjson"), (key, value)];
+        let refused = node.post("/orders", &headers, of(1_000).as_bytes());
+        assert_eq!(
+            (refused.status, &refused.json()["code"]),
+            (413, &json!("TG1030")),
+            "{}",
+            refused.text()
+        );
+        assert!(refused.json()["hint"].as_str().unwrap().contains("headers"));
+        let taken = node.post("/orders", &headers, of(31).as_bytes());
+        assert!(matches!(taken.status, 202 | 207), "{}", taken.text());
+    }
+    let plain = [("content-type", "application/json"), ("tidegate-batch", "true")];
+    let many = format!("[{}1]", "1,".repeat(10_000));
+    assert_eq!(node.post("/orders", &plain, many.as_bytes()).status, 413);
+    assert_eq!(node.post("/orders", &plain, &many.as_bytes()[2..]).status, 400);
+    balance(&node);
+}
 
 fn payloads(node: &Node) -> Vec<String> {
     let page = node.get("/orders").json();

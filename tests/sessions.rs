@@ -82,6 +82,61 @@ fn published_credentials_start_nothing_but_a_demo_on_loopback() {
     session(&node, "root", "memphis");
     assert_eq!(login(&node, &json!({"username": "root", "password": "memphis"})).status, 200);
 }
+/// Built in, as long as nobody declares a user of that name, and only for a try on this machine.
+#[test]
+fn the_documents_credentials_work_in_dev_beside_a_configuration_of_ones_own() {
+    let root = |node: &Node| login(node, &json!({"username": "root", "connection_token": "memphis"})).status;
+    let source = |node: &Node| node.manage("GET", "/users/root", &Value::Null).json()["meta"]["source"].clone();
+    let node = dev().start_with("kind: stream\nname: s\n");
+    assert_eq!(login(&node, &json!({"username": "root", "password": "memphis"})).status, 200);
+    assert_eq!(produce(&node, jwt(&session(&node, "root", "memphis")), "st").status, 200);
+    assert!(
+        node.lines()
+            .iter()
+            .any(|line| line.ends_with("user root, connection token memphis")),
+        "{:?}",
+        node.lines()
+    );
+    // Nobody's own: not in an export, nor in the store, and not to be deleted.
+    assert_eq!(source(&node), "built in");
+    assert!(!node.manage("GET", "/export?all=true", &Value::Null).text().contains("root"));
+    let refused = node.manage("DELETE", "/users/root", &Value::Null);
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (409, &json!("TG1052")),
+        "{}",
+        refused.text()
+    );
+    // One of that name takes its place, and gives it back.
+    let own = json!({"connection_token": {"argon2": hash("long and secret")}, "permissions": []});
+    let made = node.manage_as(&node.token(), "PUT", "/users/root", &[("if-none-match", "*")], &own);
+    assert_eq!(made.status, 201, "{}", made.text());
+    assert_eq!((root(&node), source(&node)), (401, json!("api")));
+    let node = node.restart();
+    assert_eq!((root(&node), source(&node)), (401, json!("api")));
+    assert_eq!(node.manage("DELETE", "/users/root", &Value::Null).status, 204);
+    assert_eq!((root(&node), source(&node)), (200, json!("built in")));
+    // A file's does, too.
+    let file = format!(
+        "kind: user\nname: root\nconnection_token: {{ argon2: \"{}\" }}\n",
+        hash("long and secret")
+    );
+    let node = node.restart_with(dev(), |folder| write(folder.join("tidegate.yaml"), &file));
+    assert_eq!((root(&node), source(&node)), (401, json!("tidegate.yaml:1:1")));
+    assert!(!node.lines().iter().any(|line| line.contains("connection token memphis")));
+    // Where others reach it, nobody is there.
+    let plain = format!("{{ address: \"{HERE}\" }}");
+    let open = format!("listeners:\n  gateway: {plain}\n  admin: {plain}\n  memphis: {{ address: \"0.0.0.0:0\", insecure: true }}\n");
+    let node = node.restart_with(How::bare(TIDEGATE, "dev"), |folder| write(folder.join("tidegate.yaml"), &open));
+    assert_eq!(root(&node), 401);
+    let node = node.restart_with(How::run(TIDEGATE), |folder| {
+        write(
+            folder.join("tidegate.yaml"),
+            &format!("listeners: {{ memphis: {{ address: \"{HERE}\" }} }}\n"),
+        );
+    });
+    assert_eq!(root(&node), 401);
+}
 #[test]
 fn weak_and_published_keys_are_refused_at_the_start() {
     for (k, why) in [
@@ -286,7 +341,7 @@ fn no_credential_is_logged_or_stored() {
     let secret = [
         ("authorization", bearer.as_str()),
         ("cookie", "a=hunter2"),
-        ("x-api-key", "kept"),
+        ("x-api-key", "hunter2"),
         ("x-own", "kept"),
     ];
     let headers: Vec<_> = secret.iter().copied().chain([JSON]).collect();

@@ -3,7 +3,7 @@ use super::{DONE, JSON, Memphis, json_of, payloads, told};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 use tidegate_testkit::{balance, client::Client};
 
@@ -65,6 +65,96 @@ fn a_station_that_is_removed_comes_back_with_the_next_message() {
     assert_eq!(told(&memphis.single("gone", &[JSON], "2")), json_of(200, DONE));
     assert_eq!(payloads(&memphis.stored("gone", "all")), ["2"]);
 }
+/// Whatever is told 200 was in a station, and whatever was not is told in words that blame no message.
+#[test]
+fn stations_deleted_under_their_clients_cost_no_message_that_was_told_200() {
+    const SENDERS: usize = 4;
+    const DELETED: usize = 40;
+    let memphis = Memphis::new();
+    let (address, bearer) = (memphis.address(), memphis.bearer.clone());
+    let (done, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    // What each was told 200 for, and how many of those before the last deletion.
+    let told: Vec<(Vec<String>, usize)> = std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let (bearer, done, over) = (&bearer, &done, &over);
+                scope.spawn(move || {
+                    let (mut told, mut before, mut after) = (Vec::new(), None, 0);
+                    let mut client = Client::new(address);
+                    for number in 0.. {
+                        if over.load(Ordering::SeqCst) {
+                            before.get_or_insert(told.len());
+                            after += 1;
+                        }
+                        if after > 20 {
+                            break;
+                        }
+                        let payload = format!("{{\"s\":{sender},\"n\":{number}}}");
+                        let (target, body) = if sender % 2 == 0 {
+                            ("/stations/brief/produce/single", payload.clone())
+                        } else {
+                            ("/stations/brief/produce/batch", format!("[{payload}]"))
+                        };
+                        let answer = client.request("POST", target, &[("Authorization", bearer), JSON], body.as_bytes());
+                        match answer.status {
+                            200 => told.push(payload),
+                            503 => assert!(answer.header("retry-after").is_some(), "{}", answer.text()),
+                            other => panic!("{other} {}", answer.text()),
+                        }
+                        done.fetch_add(1, Ordering::SeqCst);
+                    }
+                    (told, before.unwrap_or_default())
+                })
+            })
+            .collect();
+        for _ in 0..DELETED {
+            let now = done.load(Ordering::SeqCst);
+            while done.load(Ordering::SeqCst) < now + 2 * SENDERS && !senders.iter().any(std::thread::ScopedJoinHandle::is_finished) {
+                std::thread::yield_now();
+            }
+            let removed = memphis.node.manage("DELETE", "/streams/brief", &Value::Null);
+            assert!(matches!(removed.status, 200 | 204 | 404), "{}", removed.text());
+        }
+        over.store(true, Ordering::SeqCst);
+        senders.into_iter().map(|sender| sender.join().unwrap()).collect()
+    });
+    let stored = memphis.stored("brief", "all");
+    let kept: BTreeSet<&str> = payloads(&stored).into_iter().collect();
+    assert_eq!(kept.len(), stored.len(), "something is there twice");
+    let all: BTreeSet<&str> = told.iter().flat_map(|(told, _)| told.iter().map(String::as_str)).collect();
+    assert!(kept.is_subset(&all), "something is there that was not told 200");
+    for (told, before) in &told {
+        assert_eq!(told[*before..].len(), 20, "nothing is deleted any more, and it is refused");
+        assert!(told[*before..].iter().all(|payload| kept.contains(&**payload)), "something is lost");
+    }
+    balance(&memphis.node);
+}
+/// Not even for who may use every station: what waits for its time, and what webhooks did, is nobody's.
+#[test]
+fn streams_of_tidegate_itself_are_no_stations() {
+    let memphis = Memphis::new();
+    let later = [JSON, ("Tidegate-Delay", "1h")];
+    assert_eq!(told(&memphis.single("st", &later, "\"secret\"")), json_of(200, DONE));
+    let wish = "{\"consumer_name\":\"c\",\"batch_max_wait_time_ms\":1}";
+    for station in ["$later", "$deliveries", "$again", "$LATER", "%24later"] {
+        for (deed, body) in [
+            ("produce/single", "1"),
+            ("produce/batch", "[{}]"),
+            ("consume/batch", wish),
+            ("_pull", "{}"),
+            ("_settle", "{}"),
+        ] {
+            let answer = memphis.send(&format!("/stations/{station}/{deed}"), &[JSON], body);
+            assert!(
+                matches!(answer.status, 400 | 403),
+                "{station} {deed}: {} {}",
+                answer.status,
+                answer.text()
+            );
+        }
+    }
+    balance(&memphis.node);
+}
 #[test]
 fn no_credential_and_no_command_enters_a_message() {
     let memphis = Memphis::new();
@@ -77,6 +167,22 @@ fn no_credential_and_no_command_enters_a_message() {
         ("X-Hop", "1"),
         ("X-Forwarded-For", "10.0.0.1"),
         ("Proxy-Authorization", "Basic secret"),
+        ("X-Api-Key", "secret"),
+        ("apikey", "secret"),
+        ("X-Amz-Security-Token", "secret"),
+        ("X-CSRFToken", "secret"),
+        ("X-Vault-Token", "secret"),
+        ("Authentication", "secret"),
+        ("Cookie2", "secret"),
+        ("Client_Secret", "secret"),
+        ("X-Original-URL", "/admin"),
+        ("X-Rewrite-URL", "/admin"),
+        ("X-Real-IP", "10.0.0.1"),
+        ("X-HTTP-Method-Override", "DELETE"),
+        // A consumer believes what Tidegate says in these.
+        ("Station", "other"),
+        ("Type", "unacked"),
+        ("Producer", "somebody else"),
         ("X-Kept", "yes"),
     ];
     assert_eq!(told(&memphis.single("clean", &headers, "1")), json_of(200, DONE));

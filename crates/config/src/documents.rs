@@ -24,7 +24,10 @@ pub struct Documents {
     ledger: Ledger,
     values: Vec<Value>,
     touched: BTreeSet<PathBuf>,
+    spares: Vec<serde_json::Value>,
 }
+/// What errors and lists call the place of a document that nobody wrote.
+pub const BUILT_IN: &str = "built in";
 /// A resource as a document declares it.
 #[derive(Clone, Debug)]
 pub struct Declared {
@@ -39,7 +42,12 @@ pub struct Declared {
 }
 impl Documents {
     pub(crate) fn new(ledger: Ledger, values: Vec<Value>, touched: BTreeSet<PathBuf>) -> Self {
-        Self { ledger, values, touched }
+        Self {
+            ledger,
+            values,
+            touched,
+            spares: Vec::new(),
+        }
     }
     /// Every file and folder that was looked at, whether or not it was there: what says something else when one of them changes.
     pub fn touched(&self) -> &BTreeSet<PathBuf> {
@@ -57,6 +65,23 @@ impl Documents {
         let mut value = tree::of_json(document, file, &mut self.ledger);
         schema::prepare(&mut value, None, &Path::default(), &mut self.ledger);
         self.values.push(value);
+    }
+    /// One that holds as long as nobody declares one of its kind and name.
+    pub fn spare(&mut self, document: serde_json::Value) {
+        self.spares.push(document);
+    }
+    /// Lays beside the others what nobody declares; `taken`: somebody does so elsewhere.
+    pub fn fill(&mut self, taken: impl Fn(&Id) -> bool) {
+        for spare in std::mem::take(&mut self.spares) {
+            let before = self.values.len();
+            self.add(BUILT_IN, &spare);
+            let (others, added) = self.values.split_at(before);
+            let id = added.first().and_then(check::id);
+            let there = |id: &Id| taken(id) || others.iter().any(|other| check::id(other).as_ref() == Some(id));
+            if id.as_ref().is_none_or(there) {
+                self.values.truncate(before);
+            }
+        }
     }
     /// Whether a resource of a file says the same, secrets included. `running`: whether it is started, which need not be what its file says.
     pub fn says(&self, id: &Id, document: &serde_json::Value, running: bool) -> bool {
@@ -162,6 +187,20 @@ mod tests {
         let told: Vec<_> = report.diagnostics.iter().map(|told| (told.pointer.as_str(), &*told.file)).collect();
         assert_eq!(told, [("/topics/2", "one"), ("/retention/age", "one")], "{report}");
         assert!(report.to_string().contains("tidegate apply"), "{report}");
+    }
+    #[test]
+    fn a_spare_holds_where_nobody_declares_the_same() {
+        let names = |files: &str, taken: bool| {
+            let mut all = documents(files);
+            all.spare(serde_json::json!({"kind": "stream", "name": "s", "retention": {"age": "1h"}}));
+            all.fill(|_| taken);
+            all.check(Mode::Run, &[]).unwrap();
+            all.declared().map(|one| format!("{} {}", one.id, one.place)).collect::<Vec<_>>()
+        };
+        assert_eq!(names("limits: {}", false), ["stream s built in"]);
+        assert_eq!(names("limits: {}", true), [""; 0]);
+        assert_eq!(names("kind: stream\nname: s", false), ["stream s a.yaml:1:1"]);
+        assert_eq!(names("kind: stream\nname: t", false).len(), 2);
     }
     #[test]
     fn a_key_is_set_as_if_written() {

@@ -82,7 +82,7 @@ pub(crate) static HTTP_POST: Table = Table {
                 of: &Shape::Text(&HEADER),
                 min: 0,
             },
-            "Request headers that become headers of the message; `*` at the end stands for any rest.",
+            "Request headers that become headers of the message; `*` at the end stands for any rest, but not for what is called like a secret or an address.",
         )
         .default("[content-type, \"x-*\"]"),
     ],

@@ -35,7 +35,7 @@ pub mod webhook;
 
 pub use api::{Api, ApiPath, Backend, Compatibility, Include, Slow};
 pub use diagnostic::{Diagnostic, Place, Report, Sources};
-pub use documents::{Declared, Documents};
+pub use documents::{BUILT_IN, Declared, Documents};
 pub use drafts::{Draft, Drafts, Remark};
 pub use endpoint::Endpoint;
 pub use entrypoints::{Answer, HttpGet, HttpPost, Pull, Sse, WebSocket};

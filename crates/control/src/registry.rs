@@ -375,7 +375,8 @@ async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T, Refu
 fn text_of(id: &Id) -> String {
     format!("stored {id}")
 }
-/// Files, with what is stored beside them. A resource that a file declares is the file's, whatever the store says.
+/// Files, with what is stored beside them, and what is built in where neither says anything. A resource that a file declares is the file's,
+/// whatever the store says.
 fn laid(files: &Documents, contents: &Contents, left_out: &BTreeMap<Id, String>) -> Documents {
     let mut all = files.clone();
     let of_files: BTreeSet<_> = files.declared().map(|declared| declared.id).collect();
@@ -387,6 +388,7 @@ fn laid(files: &Documents, contents: &Contents, left_out: &BTreeMap<Id, String>)
             all.add(&text_of(id), &stored.document);
         }
     }
+    all.fill(|id| contents.resources.contains_key(id));
     all
 }
 /// Which stored resources a report is about.

@@ -23,6 +23,7 @@ pub mod message;
 pub mod policy;
 pub mod position;
 pub mod receipt;
+pub mod sensitive;
 pub mod sessions;
 pub mod settle;
 pub mod tasks;

@@ -96,7 +96,7 @@ impl House {
         let found = self.log.stream(name);
         let stream = found.ok_or_else(|| Error::new(Code::NoSuchStream, Fault::Operator, format!("there is no stream `{name}`")))?;
         Ok(Arc::new(Local {
-            sender: Arc::new(Sender::new(self.clone())),
+            sender: Arc::new(Sender::of_stream(self.clone(), stream.clone())),
             house: self.clone(),
             stream: Some(stream),
         }))

@@ -55,7 +55,7 @@ async fn local(bound: bool) -> Subject {
     let Opened { log, herald, clock, .. } = Log::open(Arc::new(Real::new(folder.path())), Options::default(), hooks).expect("opened");
     let tasks = (tasks::spawn(herald), tasks::spawn(clock));
     let stream = log.create_stream("t", StreamSpec::default()).await.expect("created");
-    captures.set([(stream, vec![Filter::new("t/#").expect("a filter")])]);
+    captures.set([(stream, Some(vec![Filter::new("t/#").expect("a filter")]))]);
     let house = House::new(log, hub, captures);
     Subject {
         endpoint: if bound { house.stream("t").expect("there") } else { house.topics() },

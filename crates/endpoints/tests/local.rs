@@ -8,6 +8,7 @@ use tidegate_core::{
     delivery::Received,
     endpoint::{Consumer, ConsumerSpec, Endpoint, Group, GroupName, Limit, Publish, Start},
     error::Code,
+    filter::Filter,
     message::{Message, Timing},
     position::Position,
     receipt::{Kept, Level},
@@ -25,6 +26,7 @@ const ALL: Limit = Limit {
 struct Home {
     log: Arc<Log>,
     house: Arc<House>,
+    captures: Arc<Captures>,
     _tasks: [Task; 3],
 }
 impl Home {
@@ -40,11 +42,12 @@ impl Home {
             None => log.create_stream("s", spec).await.expect("created"),
         };
         let captures = Arc::<Captures>::default();
-        captures.set([(stream, Vec::new())]);
-        let house = House::new(log.clone(), Hub::new(), captures);
+        captures.set([(stream, Some(Vec::new()))]);
+        let house = House::new(log.clone(), Hub::new(), captures.clone());
         let [herald, clock] = running;
         Self {
             log,
+            captures,
             _tasks: [herald, clock, tasks::spawn(house.clone().run())],
             house,
         }
@@ -350,4 +353,47 @@ async fn what_was_to_come_again_goes_with_its_group() {
     let refused = home.house.again(&of, dead[1].0, &dead[1].1).await.expect_err("nobody is there");
     assert_eq!(refused.code(), Code::NoSuchReference);
     assert_eq!(letters(&home.log).await.len(), 1, "and it stays");
+}
+/// Who publishes to a stream means that stream: without it neither those who listen nor another stream that captures its topic get the message.
+#[tokio::test]
+async fn who_still_publishes_to_a_stream_that_is_gone_is_told_so() {
+    let folder = TempDir::new().expect("a folder");
+    let home = Home::open(folder.path(), StreamSpec::default()).await;
+    let producer = home.endpoint().producer();
+    let send = async |level| {
+        let publish = Publish {
+            level,
+            ..Publish::from(message("x", None, None))
+        };
+        producer.send(publish).await?.await
+    };
+    assert!(send(Some(Level::Stored)).await.is_ok());
+    let all = home.log.create_stream("all", StreamSpec::default()).await.expect("created");
+    let everything = || (all.clone(), Some(vec![Filter::new("#").expect("a filter")]));
+    for captured in [vec![], vec![everything()]] {
+        home.captures.set(captured);
+        for level in [None, Some(Level::Accepted), Some(Level::Delivered), Some(Level::Stored)] {
+            let error = send(level).await.expect_err("it is gone");
+            assert_eq!(
+                (error.code(), error.to_string().as_str()),
+                (Code::NoSuchStream, "there is no stream `s` any more")
+            );
+        }
+    }
+    assert_eq!(all.stats().records, 0);
+    // It is there, and takes what was given up only.
+    let stream = home.log.stream("s").expect("there");
+    home.captures.set([(stream.clone(), None), everything()]);
+    assert_eq!(send(None).await.expect_err("closed").code(), Code::Forbidden);
+    // Gone from the log, though whoever publishes found it.
+    home.captures.set([(stream, Some(Vec::new()))]);
+    home.log.delete_stream("s").await.expect("deleted");
+    let told = send(Some(Level::Stored)).await;
+    let code = told.map_or_else(|error| error.code(), |kept| kept.failed.first().expect("refused").1.code());
+    assert_eq!(code, Code::NoSuchStream);
+    // The next one of its name will do.
+    let next = home.log.create_stream("s", StreamSpec::default()).await.expect("created");
+    home.captures.set([(next.clone(), Some(Vec::new()))]);
+    assert!(send(Some(Level::Stored)).await.is_ok_and(|kept| kept.failed.is_empty()));
+    assert_eq!(next.stats().records, 1);
 }

@@ -6,7 +6,7 @@ pub mod flight;
 pub mod service;
 
 mod accept;
-mod batch;
+pub(crate) mod batch;
 mod cors;
 pub mod forwarded;
 mod framings;

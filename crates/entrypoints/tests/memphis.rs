@@ -172,15 +172,30 @@ fn route(name: &str, memory: &Memory) -> Arc<Route> {
         name: api.name.clone(),
         publish: Some(target.clone()),
         subscribe: Some(target),
-        policies: if name == "123" {
-            Box::new([Arc::new(Schema) as Arc<dyn Policy>])
-        } else {
-            Box::default()
+        policies: match name {
+            "123" => Box::new([Arc::new(Schema) as Arc<dyn Policy>]),
+            "gone-once" => Box::new([Arc::new(Gone(AtomicU64::new(1))) as Arc<dyn Policy>]),
+            "gone" => Box::new([Arc::new(Gone(AtomicU64::new(u64::MAX))) as Arc<dyn Policy>]),
+            _ => Box::default(),
         },
         metrics: Metrics::default().api(&api.name),
         scope: scope(&api.name, ""),
         api,
     })
+}
+/// So often whoever publishes or reads is told that its stream was deleted under it.
+struct Gone(AtomicU64);
+impl Policy for Gone {
+    fn name(&self) -> &'static str {
+        "gone"
+    }
+    fn admit<'a>(&'a self, _x: &'a mut Exchange) -> Step<'a> {
+        let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        Step::Done(match left {
+            Ok(_) => Err(Error::client(Code::NoSuchStream, "there is no stream any more")),
+            Err(_) => Ok(()),
+        })
+    }
 }
 /// In the words of a JSON Schema that wants these members, on the station `123`.
 struct Schema;
@@ -558,6 +573,23 @@ fn v08_batches() {
         text_of(415, "unsupported content type")
     );
 }
+/// Two bytes of a body are not to become a page of headers each.
+#[test]
+fn a_batch_has_no_more_messages_than_there_is_room_for() {
+    let house = House::new();
+    let of = |count: usize| format!("[{}]", ["{}"].repeat(count).join(","));
+    let refused = |room: &str| json_of(413, &format!("{{\"error\":\"the batch has more than {room}\",\"success\":false}}"));
+    assert_eq!(told(&house.batch(&of(1_001))), refused("1000 messages"));
+    let long = "x".repeat(10 << 10);
+    let headers = [BEARER, JSON, ("x-long", &*long)];
+    let send = |count| house.post("/stations/st2/produce/batch", &headers, &of(count));
+    assert_eq!(
+        told(&send(500)),
+        refused("407 messages, which is what there is room for with its headers")
+    );
+    assert!(!house.script.streams.lock().unwrap().contains_key("st2"));
+    assert_eq!(told(&send(407)), json_of(200, DONE));
+}
 /// The endpoint in memory refuses what is larger than a kibibyte.
 #[test]
 fn a_batch_goes_on_after_a_failure_and_the_old_release_stops() {
@@ -835,6 +867,46 @@ fn who_may_only_read_writes_and_makes_nothing() {
         told(&strict.single(&[JSON], "1")),
         json_of(404, "{\"error\":\"Station st1 does not exist\",\"success\":false}")
     );
+}
+#[test]
+fn a_station_that_goes_under_a_request_is_looked_for_anew_and_no_message_is_blamed() {
+    for house in [House::new(), House::old()] {
+        for (station, status) in [("gone-once", 200), ("gone", 503)] {
+            for (deed, body) in [
+                ("produce/single", "{}"),
+                ("produce/batch", "[{},{}]"),
+                ("consume/batch", "{\"consumer_name\":\"c\",\"batch_max_wait_time_ms\":1}"),
+            ] {
+                house.script.streams.lock().unwrap().clear();
+                house.script.stream(station);
+                let answer = house.post(&format!("/stations/{station}/{deed}"), &[BEARER, JSON], body);
+                assert_eq!(answer.status, status, "{station} {deed} {}", answer.text());
+                assert_eq!(answer.header("retry-after"), (status == 503).then_some("1"));
+                let told = "{\"error\":\"Station gone is being deleted, try again\",\"success\":false}";
+                assert!(status == 200 || answer.text() == told, "{}", answer.text());
+            }
+            let stored = house.memory(station).timing().len();
+            assert_eq!(stored, 0, "the last one only read");
+        }
+    }
+}
+/// As there; what was never handed out needs no station.
+#[test]
+fn the_first_produce_or_consume_makes_a_station_and_a_settle_makes_none() {
+    let house = House::new();
+    let is_there = |name: &str| house.script.streams.lock().unwrap().contains_key(name);
+    let settled = house.post("/stations/st1/_settle", &[BEARER], "{\"ack\":[\"x\"]}");
+    let missing = json_of(404, "{\"error\":\"Station st1 does not exist\",\"success\":false}");
+    assert_eq!((told(&settled), is_there("st1")), (missing, false));
+    let wish = "{\"consumer_name\":\"c\",\"batch_max_wait_time_ms\":1}";
+    for (name, deed, body) in [
+        ("produced", "produce/single", "1"),
+        ("consumed", "consume/batch", wish),
+        ("pulled", "_pull", "{\"wait\":\"0s\"}"),
+    ] {
+        let answer = house.post(&format!("/stations/{name}/{deed}"), &[BEARER, JSON], body);
+        assert!(answer.status == 200 && is_there(name), "{name}: {}", answer.text());
+    }
 }
 #[test]
 fn workers_pull_and_settle_at_a_station() {

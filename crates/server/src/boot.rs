@@ -26,7 +26,7 @@ use tidegate_control::{
     access::{Access, sessions::Sessions, token},
     api::{Api, Door as Gate},
     directory::Directory,
-    registry::{Parts, Read, Refused, Registry, What, When, Wish},
+    registry::{Origin, Parts, Read, Refused, Registry, What, When, Wish},
     store::{Author, Sqlite},
 };
 use tidegate_core::{
@@ -396,6 +396,12 @@ fn settings(node: &tidegate_config::Node, caps: &memory::Caps, manners: Manners)
     }
 }
 impl Node {
+    /// Whether a user that nobody declared is there.
+    pub(crate) fn has_built_in(&self, user: &str) -> bool {
+        let state = self.registry.now();
+        let user = state.resources.get(&Id::new(ResourceKind::User, user));
+        user.is_some_and(|user| matches!(user.origin, Origin::BuiltIn))
+    }
     /// Readiness off, wait, no new connections, goodbye to streams, finish what is begun, sync, close.
     pub(crate) async fn stop(self) -> Stopped {
         let began = clock::instant();

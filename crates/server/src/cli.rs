@@ -196,7 +196,7 @@ pub(crate) fn run() -> ExitCode {
                     page: demo,
                 },
                 demo,
-                root: demo && !expose,
+                exposed: expose,
             })
         }
         Verb::Run { config, data_dir, common } => {
@@ -208,7 +208,7 @@ pub(crate) fn run() -> ExitCode {
                 mode: Mode::Run,
                 manners: Manners::default(),
                 demo: false,
-                root: false,
+                exposed: false,
             })
         }
         Verb::Check { files, output, common } => check::check(files, &common.settings, output),

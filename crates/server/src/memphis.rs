@@ -2,10 +2,12 @@
 use crate::{
     boot::Manners,
     listeners::{Bound, bind},
+    schemas,
     secrets::{SigningKeys, signing},
 };
+use serde_json::json;
 use std::{path::Path, sync::Arc};
-use tidegate_config::{Memphis, Source};
+use tidegate_config::{Documents, Memphis, Mode};
 use tidegate_control::access::{
     Access,
     sessions::{Sessions, Ttl},
@@ -21,20 +23,28 @@ use tidegate_entrypoints::{
 };
 
 const SETTING: &str = "listeners.memphis";
-/// The demo's user, as its documents call it.
-const ROOT: &str = "# Who logs in as the documents of Memphis do: on this machine only.\nkind: user\nname: root\n\
-    password: { argon2: \"$argon2id$v=19$m=19456,t=2,p=1$Swp3yIJ/kJS24mpM+mAp/Q$2r5yn5TZWDeFHxqnXBD+hS9/HnhJgqkcLI+XfETYY1I\" }\n\
-    connection_token: { argon2: \"$argon2id$v=19$m=19456,t=2,p=1$Swp3yIJ/kJS24mpM+mAp/Q$2r5yn5TZWDeFHxqnXBD+hS9/HnhJgqkcLI+XfETYY1I\" }\n\
-    permissions: [{ topics: [\"#\"], allow: [publish, subscribe] }]\n";
+/// Who logs in as the documents of Memphis do, as those call it.
+pub(crate) const ROOT: &str = "root";
+/// Its password and its connection token.
+const KNOWN_TO_ALL: &str = "$argon2id$v=19$m=19456,t=2,p=1$Swp3yIJ/kJS24mpM+mAp/Q$2r5yn5TZWDeFHxqnXBD+hS9/HnhJgqkcLI+XfETYY1I";
 
-/// The demo's texts, and beside them the user, for where nobody else can reach it.
-pub(crate) fn beside(source: Source) -> Source {
-    match source {
-        Source::Texts(mut texts) => {
-            texts.push(("root.yaml".to_owned(), ROOT.to_owned()));
-            Source::Texts(texts)
-        }
-        source @ Source::Files(_) => source,
+/// Beside what was read that user, for a try where nobody else can reach it, and only as long as nobody declares a user of that name.
+/// `anywhere`: whatever the listeners say, so that what is wrong with that is told.
+pub(crate) fn beside(files: &mut Documents, anywhere: bool) {
+    let Ok(checked) = files.check(Mode::Dev, &schemas::kinds()) else {
+        // Nothing is served of it.
+        return;
+    };
+    let listeners = &checked.node.listeners;
+    if !listeners.memphis.is_empty() && (anywhere || listeners.only_this_machine()) {
+        files.spare(json!({
+            "kind": "user",
+            "name": ROOT,
+            "description": "who logs in as the documents of Memphis do, in `tidegate dev` on this machine only",
+            "password": {"argon2": KNOWN_TO_ALL},
+            "connection_token": {"argon2": KNOWN_TO_ALL},
+            "permissions": [{"topics": ["#"], "allow": ["publish", "subscribe"]}],
+        }));
     }
 }
 /// Every declared listener, bound.

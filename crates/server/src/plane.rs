@@ -193,11 +193,11 @@ impl Plane {
         self.ways.stations()
     }
     /// Streams of dead letters that nobody declared take no messages but those: nobody else publishes to them.
-    fn capturing(&self, captured: &Captured) -> Captured {
+    fn capturing(&self, captured: &Captured) -> Vec<(Arc<Stream>, Option<Vec<Filter>>)> {
         let dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
         let grave = |stream: &Stream, filters: &[Filter]| filters.is_empty() && (is_dead(stream.name()) || dead.contains(stream.name()));
-        let taking = captured.iter().filter(|(stream, filters)| !grave(stream, filters));
-        taking.cloned().collect()
+        let taking = |(stream, filters): &(Arc<Stream>, Vec<Filter>)| (stream.clone(), (!grave(stream, filters)).then(|| filters.clone()));
+        captured.iter().map(taking).collect()
     }
     async fn ways(&self, turn: &mut Turn, captured: &Captured, anew: bool) -> Result<ways::Next, Refusal> {
         let Turn { instances, revision, .. } = turn;
@@ -319,9 +319,9 @@ impl plane::Plane for Plane {
     fn delete_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let mut turn = self.turn.lock().await;
-            // Nobody finds it any more, and what is published to its topics goes elsewhere, before it goes.
+            // Nobody finds it any more, and what is published to its topics goes elsewhere, before it goes. In this order: who is told that it
+            // is gone finds no way to it any more.
             turn.captured.retain(|(stream, _)| stream.name() != name);
-            self.captures.set(self.capturing(&turn.captured));
             turn.instances.forget_stream(name);
             turn.revision += 1;
             let captured = std::mem::take(&mut turn.captured);
@@ -329,6 +329,7 @@ impl plane::Plane for Plane {
                 Ok(ways) => self.ways.open(ways),
                 Err(refusal) => tracing::error!(error = ?refusal, "the way to a deleted stream stays open"),
             }
+            self.captures.set(self.capturing(&captured));
             turn.captured = captured;
             self.log.delete_stream(name).await?;
             self.house.forget_gone().await;

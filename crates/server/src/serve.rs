@@ -24,8 +24,8 @@ pub(crate) struct Plan {
     pub(crate) manners: Manners,
     /// The built-in demo is served.
     pub(crate) demo: bool,
-    /// And the user that public documents log in with.
-    pub(crate) root: bool,
+    /// What is reached from elsewhere has no user that public documents log in with, and that is no error.
+    pub(crate) exposed: bool,
 }
 const OK: u8 = 0;
 /// The deadline came before the end.
@@ -35,14 +35,21 @@ pub(crate) fn serve(plan: Plan) -> u8 {
     let catcher = plan.demo.then(Catcher::default);
     let read = {
         let (source, settings, catcher) = (plan.source, plan.settings, catcher.clone());
-        let root = plan.root;
+        // The demo says where it listens, and whoever moves it elsewhere is told what that means.
+        let (dev, anywhere) = (plan.mode == Mode::Dev, plan.demo && !plan.exposed);
         move || {
             let source = inbox::beside(source.clone(), catcher.as_ref());
-            read_from_process(if root { memphis::beside(source) } else { source }, &settings)
+            let mut files = read_from_process(source, &settings);
+            if dev {
+                memphis::beside(&mut files, anywhere);
+            }
+            files
         }
     };
     let files = read();
-    let node = match files.check(plan.mode, &crate::schemas::kinds()) {
+    let mut whole = files.clone();
+    whole.fill(|_| false);
+    let node = match whole.check(plan.mode, &crate::schemas::kinds()) {
         Ok(checked) => checked.node,
         Err(report) => return misconfigured(&report),
     };
@@ -80,7 +87,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
                 gateway: &node.gateway,
                 admin: &node.admin,
                 memphis: &node.memphis,
-                root: plan.root,
+                root: node.has_built_in(memphis::ROOT),
                 secure: node.secure,
                 data: &shown,
                 demo: plan.demo,

@@ -412,7 +412,8 @@ fn may(caller: Option<&Caller>, kind: ResourceKind) -> Result<()> {
         format!("to write {}s this needs `{}`", kind, writes(kind).as_str()),
     ))
 }
-/// Streams before the APIs that use them. Who may is left out unless it is asked for: tokens and passwords belong to their node.
+/// Streams before the APIs that use them. Who may is left out unless it is asked for: tokens and passwords belong to their node. What is built in
+/// is nobody's to carry elsewhere.
 fn export(registry: &Registry, call: &Call<'_>) -> Result<Answer> {
     let all = call.is_set("all")?;
     let state = registry.now();
@@ -420,7 +421,7 @@ fn export(registry: &Registry, call: &Call<'_>) -> Result<Answer> {
     let resources: Vec<_> = state
         .resources
         .iter()
-        .filter(|(id, _)| shown(id))
+        .filter(|(id, resource)| shown(id) && !matches!(resource.origin, Origin::BuiltIn))
         .map(|(_, resource)| &resource.document)
         .collect();
     Ok(Answer::json(&json!({ "resources": resources })))

@@ -313,9 +313,11 @@ impl Registry {
         let is = there
             .map(super::Resource::revision)
             .or_else(|| orphan.then(|| resource::NOBODYS.to_owned()));
+        // What is built in stands in nobody's way.
+        let built_in = there.is_some_and(|resource| matches!(resource.origin, Origin::BuiltIn));
         let may = match when {
             When::Always => true,
-            When::Absent => there.is_none() && stored.is_none(),
+            When::Absent => (there.is_none() || built_in) && stored.is_none(),
             When::At(wanted) => is
                 .as_ref()
                 .is_some_and(|is| wanted.as_ref().is_none_or(|wanted| wanted.contains(is))),
@@ -334,9 +336,9 @@ impl Registry {
         }
         let file = there.and_then(|resource| match &resource.origin {
             Origin::File(place) => Some(place),
-            Origin::Store { .. } | Origin::Nobody => None,
+            Origin::Store { .. } | Origin::Nobody | Origin::BuiltIn => None,
         });
-        let before = there.map(|resource| resource.document.clone());
+        let before = there.filter(|_| !built_in).map(|resource| resource.document.clone());
         match what {
             What::Put(document) => {
                 let document = clean(id, document.clone(), stored);
@@ -353,7 +355,7 @@ impl Registry {
                 if let Some(place) = file {
                     return Err(read_only(id, place, &draft.state.files).into());
                 }
-                let action = if there.is_some() { "replace" } else { "create" };
+                let action = if done.before.is_some() { "replace" } else { "create" };
                 draft.put(id, action, document, &done);
                 draft.places.insert(text_of(id), at.clone());
                 draft.done.push(done);
@@ -387,6 +389,11 @@ impl Registry {
             What::Delete => {
                 if let Some(place) = file {
                     return Err(read_only(id, place, &draft.state.files).into());
+                }
+                if built_in {
+                    let text = format!("the {} is built in", named(id));
+                    let hint = "one of that name of your own takes its place";
+                    return Err(Error::client(Code::ReadOnly, text).with_hint(hint).into());
                 }
                 if there.is_none() && stored.is_none() && !orphan {
                     return Err(missing(id).into());

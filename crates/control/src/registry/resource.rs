@@ -3,7 +3,7 @@ use super::change::Done;
 use crate::store::Contents;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tidegate_config::{Documents, Id, Place};
+use tidegate_config::{BUILT_IN, Documents, Id, Place};
 use tidegate_core::clock;
 
 /// See the head of this file.
@@ -34,6 +34,8 @@ pub enum Origin {
     },
     /// Nobody declares it: it is there.
     Nobody,
+    /// It holds until somebody declares one of its name.
+    BuiltIn,
 }
 /// The revision of a stream that nobody declares.
 pub(crate) const NOBODYS: &str = "f0000000000000000";
@@ -43,7 +45,7 @@ impl Resource {
     pub fn revision(&self) -> String {
         match &self.origin {
             Origin::Store { revision, .. } => revision.to_string(),
-            Origin::File(_) | Origin::Nobody => format!("f{:016x}", self.digest),
+            Origin::File(_) | Origin::Nobody | Origin::BuiltIn => format!("f{:016x}", self.digest),
         }
     }
     /// Where it comes from and since when: the member `meta`.
@@ -52,6 +54,7 @@ impl Resource {
         match &self.origin {
             Origin::File(place) => json!({"revision": revision, "source": place.to_string()}),
             Origin::Nobody => json!({"revision": revision, "source": "none"}),
+            Origin::BuiltIn => json!({"revision": revision, "source": BUILT_IN}),
             Origin::Store { created, changed, by, .. } => json!({
                 "revision": revision, "source": "api", "by": by,
                 "created": clock::rfc3339(*created), "changed": clock::rfc3339(*changed),
@@ -70,6 +73,7 @@ pub(super) fn all(documents: &Documents, contents: &Contents) -> BTreeMap<Id, Re
                 changed: stored.changed,
                 by: stored.by.clone(),
             },
+            None if declared.place.line == 0 && *declared.place.file == *BUILT_IN => Origin::BuiltIn,
             None => Origin::File(declared.place),
         };
         let resource = Resource {

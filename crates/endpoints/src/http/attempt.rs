@@ -1,7 +1,7 @@
 //! What the delivery log is told of an attempt: enough to see what happened, and no secret.
 use super::Do;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::{
     fmt,
     sync::{
@@ -10,7 +10,7 @@ use std::{
     },
     time::Duration,
 };
-use tidegate_core::position::Position;
+use tidegate_core::{position::Position, sensitive::Sensitive};
 use url::Url;
 
 /// Of a body as much is shown.
@@ -203,42 +203,13 @@ impl Progress {
 /// The same headers, fit to be shown.
 pub(super) fn redacted(mut headers: HeaderMap) -> HeaderMap {
     for (name, value) in &mut headers {
-        if is_secret(name) || value.is_sensitive() {
+        if Sensitive::is_hidden(name.as_str()) || value.is_sensitive() {
             *value = HIDDEN;
         } else if let Some(begin) = value.as_bytes().get(..EXCERPT_OF_VALUE) {
             *value = HeaderValue::from_bytes(begin).unwrap_or(HIDDEN);
         }
     }
     headers
-}
-/// By its name: what is called like a secret is one.
-fn is_secret(name: &HeaderName) -> bool {
-    const WORDS: &[&str] = &[
-        "auth",
-        "cookie",
-        "credential",
-        "key",
-        "pass",
-        "secret",
-        "session",
-        "signature",
-        "token",
-    ];
-    // Those of nearly every request and answer: to look for nine words in each name costs more than the rest of it.
-    const OPEN: &[&str] = &[
-        "connection",
-        "content-length",
-        "content-type",
-        "date",
-        "host",
-        "idempotency-key",
-        "server",
-        "user-agent",
-        "www-authenticate",
-    ];
-    let name = name.as_str();
-    let open = name.starts_with("tidegate-") || name.starts_with("webhook-") || OPEN.contains(&name);
-    !open && WORDS.iter().any(|word| name.contains(word))
 }
 /// A URL fit to be shown: who it is, and with `***` for the values of its query.
 pub(super) fn shown(url: &Url) -> Arc<str> {
@@ -261,6 +232,7 @@ pub(super) fn shown(url: &Url) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderName;
 
     #[test]
     fn secrets_are_not_shown() {

@@ -1,7 +1,10 @@
 //! Which streams capture a topic. Swapped whole when a stream comes, changes or goes.
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 use tidegate_core::filter::Filter;
 use tidegate_hub::Trie;
 use tidegate_log::Stream;
@@ -15,12 +18,18 @@ pub struct Captures {
 struct Table {
     routes: Trie<Arc<Stream>>,
     filters: HashMap<u32, Box<[Filter]>>,
+    /// Streams that are there and take nothing that is published.
+    closed: HashSet<Box<str>>,
 }
 impl Captures {
-    /// From now on.
-    pub fn set(&self, streams: impl IntoIterator<Item = (Arc<Stream>, Vec<Filter>)>) {
+    /// From now on. A stream without filters of any kind, not even none, takes nothing that is published.
+    pub fn set(&self, streams: impl IntoIterator<Item = (Arc<Stream>, Option<Vec<Filter>>)>) {
         let mut table = Table::default();
-        for (stream, mut filters) in streams {
+        for (stream, filters) in streams {
+            let Some(mut filters) = filters else {
+                table.closed.insert(stream.name().into());
+                continue;
+            };
             let own = Filter::new(stream.name()).filter(|own| !filters.contains(own));
             filters.extend(own);
             for filter in &filters {
@@ -42,6 +51,10 @@ impl Captures {
     /// The lowest number of those that capture it.
     pub fn first(&self, topic: &str) -> Option<u32> {
         self.now.load().routes.find(topic).iter().map(|stream| stream.number()).min()
+    }
+    /// Whether a stream of that name is there, and takes nothing that is published.
+    pub fn is_closed(&self, name: &str) -> bool {
+        self.now.load().closed.contains(name)
     }
     /// Whether the stream captures that topic and no other.
     pub fn holds_only(&self, stream: &Stream, topic: &str) -> bool {

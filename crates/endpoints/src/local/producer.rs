@@ -23,6 +23,8 @@ pub(super) struct Sender {
     turn: AtomicU32,
     /// What a stream refuses may become a dead letter.
     buries: bool,
+    /// Who publishes here means this stream, and not whoever else captures its topic.
+    own: Option<Arc<Stream>>,
 }
 impl Sender {
     pub(super) fn new(house: Arc<House>) -> Self {
@@ -30,6 +32,14 @@ impl Sender {
             house,
             turn: AtomicU32::new(0),
             buries: true,
+            own: None,
+        }
+    }
+    /// To one stream.
+    pub(super) fn of_stream(house: Arc<House>, stream: Arc<Stream>) -> Self {
+        Self {
+            own: Some(stream),
+            ..Self::new(house)
         }
     }
     /// Of messages that are dead letters already.
@@ -62,7 +72,7 @@ impl Producer for Sender {
                 partition,
                 scope,
             } = publish;
-            let mut routes = Routes::new(&self.house, level);
+            let mut routes = Routes::new(&self.house, level, self.own.as_deref());
             let apart = self.house.ask(&mut routes, &mut batch, scope, self.buries).await?;
             let refused = batch.take_refused();
             if batch.is_empty() {
@@ -175,20 +185,38 @@ impl Sender {
 pub(super) struct Routes<'a> {
     house: &'a House,
     level: Option<Level>,
+    own: Option<&'a Stream>,
     known: Option<(Topic, SmallVec<[Arc<Stream>; 1]>)>,
 }
 impl<'a> Routes<'a> {
-    fn new(house: &'a House, level: Option<Level>) -> Self {
-        Self { house, level, known: None }
+    fn new(house: &'a House, level: Option<Level>, own: Option<&'a Stream>) -> Self {
+        Self {
+            house,
+            level,
+            own,
+            known: None,
+        }
     }
-    /// None: it is live. The level is refused where it cannot be kept.
+    /// None: it is live. The level is refused where it cannot be kept. A stream that was meant and is gone is nobody's level.
     pub(super) fn of(&mut self, topic: &Topic) -> Result<&[Arc<Stream>]> {
         if self.known.as_ref().is_none_or(|(known, _)| known != topic) {
             let streams = self.house.captures.find(topic);
+            if let Some(own) = self.own.map(Stream::name).filter(|own| **topic == **own) {
+                // One of that name that came after it will do.
+                if streams.iter().all(|stream| stream.name() != own) {
+                    return Err(self.absent(own));
+                }
+            }
             offered(self.level, topic, &streams)?;
             self.known = Some((topic.clone(), streams));
         }
         Ok(self.known.as_ref().map_or(&[], |(_, streams)| streams))
+    }
+    fn absent(&self, own: &str) -> Error {
+        if self.house.captures.is_closed(own) {
+            return Error::client(Code::Forbidden, format!("the stream `{own}` takes dead letters and nothing else"));
+        }
+        Error::client(Code::NoSuchStream, format!("there is no stream `{own}` any more"))
     }
 }
 /// A level the target cannot keep is refused, never lowered.

@@ -201,7 +201,10 @@ impl Memphis {
         aboard: Aboard,
     ) -> Result<Response<Body>> {
         let station = self.station(name, asked.who, Right::Subscribe)?;
-        let route = self.open(&station).await?;
+        let route = match verb {
+            Verb::Settle => station.there()?,
+            Verb::Pull | Verb::Ticket => self.open(&station).await?,
+        };
         let path = station.path();
         let call = Call {
             route: &route,

@@ -6,7 +6,10 @@ pub(super) use why::told as without_place;
 
 use base64_simd::STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::BTreeMap};
 use tidegate_core::{
@@ -14,6 +17,7 @@ use tidegate_core::{
     error::{Code, Error, Result},
     headers::Headers,
     message::Message,
+    sensitive::Sensitive,
     topic::Topic,
 };
 
@@ -94,20 +98,76 @@ fn lines(body: &Bytes, stamp: &Stamp, most: u32) -> Result<Batch> {
     Ok(batch)
 }
 fn array(body: &Bytes, stamp: &Stamp, most: u32) -> Result<Batch> {
-    let elements: Vec<&RawValue> = parsed(body, "a JSON array")?;
+    let elements = whole(body, "a JSON array", |reader| Elements::read(reader, most))?;
     let mut batch = Batch::default();
-    for element in elements {
-        room(&batch, most)?;
+    for element in elements.list {
         batch.push(stamp.element(batch.items(), body.slice_ref(element.get().as_bytes())));
     }
+    if elements.more {
+        room(&batch, batch.items())?;
+    }
     Ok(batch)
+}
+/// How many messages a batch may have. Each takes along what they have in common, such as headers: all of that together may be as large as a body
+/// of them, so that a few bytes a message do not become a page of them.
+pub(crate) fn most(common: usize, items: u32, bytes: u64) -> u32 {
+    // What the headers of nearly every request need.
+    const FREE: usize = 1 << 10;
+    if common <= FREE {
+        return items;
+    }
+    let room = u32::try_from(bytes / common as u64).unwrap_or(u32::MAX);
+    items.min(room.max(1))
+}
+/// The elements of a JSON array, as many as may be: who sends two bytes is not to be given sixteen for them, however often.
+pub(crate) struct Elements<'b> {
+    pub(crate) list: Vec<&'b RawValue>,
+    /// There are more.
+    pub(crate) more: bool,
+}
+impl<'b> Elements<'b> {
+    pub(crate) fn read(reader: &mut serde_json::Deserializer<serde_json::de::StrRead<'b>>, most: u32) -> serde_json::Result<Self> {
+        AtMost(most as usize).deserialize(reader)
+    }
+}
+/// As many as `limits.batch_items` may say: more are more than may be in any case.
+fn any_limit<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Elements<'de>, D::Error> {
+    const ANY: usize = 1_000_000;
+    AtMost(ANY + 1).deserialize(deserializer)
+}
+struct AtMost(usize);
+impl<'de> DeserializeSeed<'de> for AtMost {
+    type Value = Elements<'de>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+impl<'de> Visitor<'de> for AtMost {
+    type Value = Elements<'de>;
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a sequence")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> std::result::Result<Self::Value, A::Error> {
+        let mut list = Vec::new();
+        while list.len() < self.0 {
+            match elements.next_element()? {
+                Some(element) => list.push(element),
+                None => return Ok(Elements { list, more: false }),
+            }
+        }
+        let mut more = false;
+        while elements.next_element::<IgnoredAny>()?.is_some() {
+            more = true;
+        }
+        Ok(Elements { list, more })
+    }
 }
 /// The document as a whole; what else GET puts there is taken and passed over, so that what was read can be sent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document<'a> {
-    #[serde(borrow)]
-    items: Vec<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "any_limit")]
+    items: Elements<'a>,
     #[serde(default, rename = "gap")]
     _gap: IgnoredAny,
     #[serde(default, rename = "next_cursor")]
@@ -156,7 +216,7 @@ pub(super) enum Values {
 fn items(body: &Bytes, stamp: &Stamp, most: u32) -> Result<Batch> {
     let document: Document<'_> = parsed(body, "`{\"items\":[{\"payload\":…}]}`")?;
     let mut batch = Batch::default();
-    for raw in document.items {
+    for raw in document.items.list {
         room(&batch, most)?;
         let number = batch.items();
         match item(raw, number, body, stamp) {
@@ -240,8 +300,8 @@ fn headers(own: &BTreeMap<Cow<'_, str>, Values>, common: &Headers) -> Result<Hea
         if !name.bytes().all(is_token) || name.is_empty() || name.len() > 255 {
             return refused(format!("`{}` is no header name", name.escape_debug()));
         }
-        // Credentials do not belong into messages.
-        if SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
+        // Credentials do not belong into messages. Whatever else there is its sender wrote into this very message.
+        if Sensitive::is_credential(name) {
             return refused(format!("`{name}` never enters a message"));
         }
         // They say what became of a message, and only the gateway knows.
@@ -267,8 +327,6 @@ fn headers(own: &BTreeMap<Cow<'_, str>, Values>, common: &Headers) -> Result<Hea
 const HEADERS: usize = 64;
 /// Of dead letters.
 const OURS: &str = "tidegate-dead-";
-/// Names of headers that carry credentials.
-pub(super) const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie", "set-cookie"];
 /// RFC 9110, section 5.6.2.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
@@ -284,8 +342,17 @@ fn room(batch: &Batch, most: u32) -> Result<()> {
         .with_hint("send it in parts, or raise `limits.batch_items`"))
 }
 fn parsed<'b, T: Deserialize<'b>>(body: &'b [u8], expected: &str) -> Result<T> {
+    whole(body, expected, |reader| T::deserialize(reader))
+}
+fn whole<'b, T>(
+    body: &'b [u8],
+    expected: &str,
+    read: impl FnOnce(&mut serde_json::Deserializer<serde_json::de::StrRead<'b>>) -> serde_json::Result<T>,
+) -> Result<T> {
     let text = simdutf8::basic::from_utf8(body).map_err(|_| Error::client(Code::NotJson, "the body is not UTF-8"))?;
-    serde_json::from_str(text).map_err(|error| match error.classify() {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let found = read(&mut reader).and_then(|value| reader.end().map(|()| value));
+    found.map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Error::client(Code::NotJson, format!("expected {expected}: {}", without_place(&error))),
         _ => not_json("", &error),
     })

@@ -20,6 +20,7 @@ use tidegate_core::{
     message::Message,
     position::{Cursor, Position},
     receipt::{Kept, Level, Verdict},
+    sensitive::Sensitive,
 };
 use tidegate_gateway::{flow, settings::HttpPost};
 
@@ -228,7 +229,15 @@ pub(super) async fn post(
         settings.batch_body
     };
     let body = upload::read(body, most, settings.body_pace, &mut aboard).await?;
-    let batch = batch::split(wish.kind, body, &stamp, settings.batch_items)?;
+    let common = stamp.headers.as_block().len() + stamp.key.as_ref().map_or(0, Bytes::len);
+    let most = batch::most(common, settings.batch_items, settings.batch_body);
+    let batch = batch::split(wish.kind, body, &stamp, most).map_err(|error| {
+        if error.code() == Code::BatchTooLong && most < settings.batch_items {
+            let hint = "each of them takes along the headers and the key of the request: send fewer headers, or it in parts";
+            return error.with_hint(hint);
+        }
+        error
+    })?;
     let items = batch.items();
     let ids: Vec<_> = batch
         .numbered()
@@ -271,20 +280,27 @@ fn kept_headers(headers: &HeaderMap, post: &HttpPost, kind: Kind) -> Result<Head
     let mut builder = Headers::EMPTY.edit();
     let mut any = false;
     for (name, value) in headers {
-        // Both sides are lower case.
-        let wanted = post.headers.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => name.as_str().starts_with(prefix),
-            None => name.as_str() == pattern,
-        });
+        let wanted = wanted(name.as_str(), &post.headers);
         let foreign = || *name == header::CONTENT_TYPE && (kind != Kind::Single || value.as_bytes().starts_with(FORM.as_bytes()));
-        // Credentials do not belong into messages, whatever a pattern says.
-        let secret = || batch::SECRET.contains(&name.as_str());
-        if wanted && !foreign() && !secret() {
+        if wanted && !foreign() {
             builder.push(name.as_str(), value.as_bytes())?;
             any = true;
         }
     }
     Ok(if any { builder.build() } else { Headers::EMPTY })
+}
+/// Both sides are lower case. Proxies and libraries add headers that nobody thinks of: what is sensitive is only meant by its whole name, and
+/// credentials not even then.
+fn wanted(name: &str, patterns: &[String]) -> bool {
+    let mut some = false;
+    for pattern in patterns {
+        match pattern.strip_suffix('*') {
+            None if pattern == name => return !Sensitive::is_credential(name),
+            None => {}
+            Some(prefix) => some |= name.starts_with(prefix),
+        }
+    }
+    some && Sensitive::of(name).is_none()
 }
 fn single(kept: &Kept, stamp: &Stamp, wish: &Wish) -> Result<Response<Body>> {
     if let Some((_, error)) = kept.failed.first() {

@@ -1,23 +1,38 @@
 //! A JSON array of objects to messages, each with its own bytes: nothing is read as a number, so none is damaged. Only blanks between tokens go.
+use crate::http::batch::Elements;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
-/// The elements, or `None` when the body is anything but an array of objects. `null` is no message, and an element that is `null` is one.
-pub(super) fn split(body: &Bytes) -> Option<Vec<Bytes>> {
+/// The elements.
+pub(super) struct Split {
+    pub(super) messages: Vec<Bytes>,
+    /// There are more than were asked for.
+    pub(super) more: bool,
+}
+/// `None` when the body is anything but an array of objects. `null` is no message, and an element that is `null` is one.
+pub(super) fn split(body: &Bytes, most: u32) -> Option<Split> {
     let text = simdutf8::basic::from_utf8(body).ok()?;
-    let elements: Option<Vec<&RawValue>> = serde_json::from_str(text).ok()?;
-    let mut messages = Vec::new();
-    for element in elements.unwrap_or_default() {
+    let mut split = Split {
+        messages: Vec::new(),
+        more: false,
+    };
+    if text.trim_matches(|c: char| c.is_ascii() && is_blank(c as u8)) == "null" {
+        return Some(split);
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let elements = Elements::read(&mut reader, most).ok()?;
+    reader.end().ok()?;
+    split.more = elements.more;
+    for element in elements.list {
         let text = element.get();
         if !text.starts_with('{') && text != "null" {
             return None;
         }
-        messages.push(match first_blank(text) {
+        split.messages.push(match first_blank(text) {
             None => body.slice_ref(text.as_bytes()),
             Some(at) => compact(text, at).into(),
         });
     }
-    Some(messages)
+    Some(split)
 }
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
@@ -84,8 +99,15 @@ mod tests {
     use super::*;
 
     fn texts(body: &'static str) -> Option<Vec<String>> {
-        let messages = split(&Bytes::from_static(body.as_bytes()))?;
-        Some(messages.iter().map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()).collect())
+        let split = split(&Bytes::from_static(body.as_bytes()), 100)?;
+        assert!(!split.more);
+        Some(
+            split
+                .messages
+                .iter()
+                .map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+                .collect(),
+        )
     }
     #[test]
     fn each_keeps_its_own_bytes() {
@@ -117,9 +139,27 @@ mod tests {
         ] {
             assert_eq!(texts(body), None, "{body}");
         }
-        assert_eq!(split(&Bytes::from_static(b"[{\"a\":\"\xff\"}]")), None);
+        assert!(split(&Bytes::from_static(b"[{\"a\":\"\xff\"}]"), 9).is_none());
         assert_eq!(texts("[]").unwrap(), Vec::<String>::new());
         assert_eq!(texts(" null ").unwrap(), Vec::<String>::new());
         assert_eq!(texts("[null]").unwrap(), ["null"]);
+    }
+    /// Whatever the body holds, no more of it is looked at than may be.
+    #[test]
+    fn no_more_elements_are_taken_than_may_be() {
+        for (body, count, more) in [
+            ("[{},{}]", 2, false),
+            ("[{},{},{}]", 2, true),
+            ("[{},{},7,[]]", 2, true),
+            ("[{}]", 1, false),
+        ] {
+            let split = split(&Bytes::from_static(body.as_bytes()), 2).unwrap();
+            assert_eq!((split.messages.len(), split.more), (count, more), "{body}");
+        }
+        for broken in ["[{},{},{}", "[{},{},]", "[{},{},{}]x"] {
+            assert!(split(&Bytes::from_static(broken.as_bytes()), 2).is_none(), "{broken}");
+        }
+        let many = Bytes::from(format!("[{}{{}}]", "{},".repeat(100_000)));
+        assert!(split(&many, 10).unwrap().messages.capacity() <= 16);
     }
 }

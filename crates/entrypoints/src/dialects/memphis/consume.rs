@@ -3,6 +3,7 @@ use super::{
     Asked, Memphis,
     answer::{self, Family, Refusal, Result},
     form::{Fields, Kind, Wrong},
+    station::{self, Station, TRIES},
 };
 use crate::{
     http::{body::Body, flight::Aboard, upload},
@@ -17,13 +18,14 @@ use tidegate_core::{
     delivery::Received,
     directory::Right,
     endpoint::{GroupName, Start},
-    error::{Code, Error, Fault},
+    error::{Code, Error},
     headers::Headers,
 };
 use tidegate_gateway::{
     flow,
     handle::RouteHandle,
     pulls::{Pulled, Wish},
+    route::Route,
 };
 
 /// Messages, when none are asked for, and at most.
@@ -59,7 +61,7 @@ pub(super) async fn batch(
 ) -> Result<Response<Body>> {
     let old = memphis.settings.old;
     let refused = |error| Refusal::of(error, Family::Station, old);
-    let station = memphis.station(raw, asked.who, Right::Subscribe)?;
+    let mut station = memphis.station(raw, asked.who, Right::Subscribe)?;
     let edge = &memphis.ground.edge;
     let text = upload::read(body, edge.body.min(LARGEST), edge.body_pace, &mut aboard).await;
     let text = text.map_err(|error| Refusal::of_http(error, Family::Station, old))?;
@@ -68,28 +70,19 @@ pub(super) async fn batch(
         // No 500 here, not even once.
         Refusal::new(Family::Station, StatusCode::BAD_REQUEST, text)
     })?;
-    let route = memphis.open(&station).await?;
-    let mut x = asked.exchange(&route);
-    flow::admit(&route, &mut x).await.map_err(refused)?;
-    let gone = || Error::new(Code::NoSuchStream, Fault::Operator, format!("Station {} is gone", station.name()));
-    let mut handle = RouteHandle::new(&memphis.ground.world, "", &station.path()).ok_or_else(|| refused(gone()))?;
-    let mut drain = memphis.ground.drain.clone();
-    let left = x.expires.map_or(LONGEST_WAIT, |expires| {
-        let micros = expires.saturating_sub(clock::now_us());
-        Duration::from_micros(u64::try_from(micros).unwrap_or_default())
-    });
-    let wish = Wish {
-        group: wanted.group.clone(),
-        limit: wanted.size,
-        wait: wanted.wait.min(left),
-        lease_for: LEASE,
-        start: Start::Earliest,
-    };
-    let pulled = memphis.pulls.pull(&mut handle, &x, &wish, &mut drain).await.map_err(refused)?;
-    if !pulled.items.is_empty() {
-        // It may have waited for long: a user who is gone meanwhile gets nothing, and the messages go back.
-        flow::admit(&route, &mut x).await.map_err(refused)?;
+    let mut pulled = None;
+    for _ in 0..TRIES {
+        let route = memphis.open(&station).await?;
+        match take(memphis, &station, &route, asked, &wanted).await {
+            Ok(taken) => {
+                pulled = Some(taken);
+                break;
+            }
+            Err(error) if station::is_gone(&error) => station.lose(),
+            Err(error) => return Err(refused(error)),
+        }
     }
+    let pulled = pulled.ok_or_else(|| station.restless())?;
     let bytes = memphis.ground.flight.carry(page(&pulled, &wanted), connection).map_err(refused)?;
     let gap = pulled
         .gap
@@ -103,6 +96,36 @@ pub(super) async fn batch(
         headers.insert("tidegate-gap", gap);
     }
     Ok(response)
+}
+async fn take(
+    memphis: &Memphis,
+    station: &Station,
+    route: &Route,
+    asked: &Asked<'_>,
+    wanted: &Wanted,
+) -> std::result::Result<Pulled, Error> {
+    let mut x = asked.exchange(route);
+    flow::admit(route, &mut x).await?;
+    let gone = || Error::client(Code::NoSuchStream, format!("{} is gone", station.path()));
+    let mut handle = RouteHandle::new(&memphis.ground.world, "", &station.path()).ok_or_else(gone)?;
+    let mut drain = memphis.ground.drain.clone();
+    let left = x.expires.map_or(LONGEST_WAIT, |expires| {
+        let micros = expires.saturating_sub(clock::now_us());
+        Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+    });
+    let wish = Wish {
+        group: wanted.group.clone(),
+        limit: wanted.size,
+        wait: wanted.wait.min(left),
+        lease_for: LEASE,
+        start: Start::Earliest,
+    };
+    let pulled = memphis.pulls.pull(&mut handle, &x, &wish, &mut drain).await?;
+    if !pulled.items.is_empty() {
+        // It may have waited for long: a user who is gone meanwhile gets nothing, and the messages go back.
+        flow::admit(route, &mut x).await?;
+    }
+    Ok(pulled)
 }
 impl Wanted {
     fn read(content_type: &str, text: &[u8]) -> std::result::Result<Self, &'static str> {
@@ -215,17 +238,18 @@ fn write(item: &Received, wanted: &Wanted, clock: &mut Rfc3339, out: &mut Vec<u8
     }
     out.push(b'}');
 }
-/// One value for each name, by name; what the broker has for itself is not shown.
+/// One value for each name, by name; what the broker has for itself is not shown. `station` and `type` are what Tidegate says of a dead letter:
+/// a sender's headers of these names are not shown either, whichever way they came, or nobody could believe them.
 fn sorted(headers: &Headers) -> Vec<(&str, &[u8])> {
-    let mut all: Vec<_> = headers.iter().filter(|(name, _)| !name.starts_with("$memphis")).collect();
+    let senders = |name: &str| !name.starts_with("$memphis") && !name.eq_ignore_ascii_case("station") && !name.eq_ignore_ascii_case("type");
+    let mut all: Vec<_> = headers.iter().filter(|(name, _)| senders(name)).collect();
     // Where it was given up, and why, as a dead-letter station said it.
     if let Some(station) = headers.get("tidegate-dead-stream") {
         let why: &[u8] = match headers.get("tidegate-dead-reason") {
             Some(b"schema") => b"failed_schema",
             _ => b"unacked",
         };
-        let said = [("station", station), ("type", why)];
-        all.extend(said.into_iter().filter(|(name, _)| headers.get(name).is_none()));
+        all.extend([("station", station), ("type", why)]);
     }
     // Stable: of several the first stays the first.
     all.sort_by_key(|(name, _)| *name);
@@ -310,5 +334,25 @@ mod tests {
             written(b"a", all),
             r#"{"message":"YQ==","headers":{"x-a":"2","x-b":"1"},"encoding":"base64","attempt":2,"position":"3.7","time":"2026-11-21T10:00:00.000000Z","id":"i"}"#
         );
+    }
+    #[test]
+    fn only_tidegate_says_where_a_message_was_given_up() {
+        let of = |fields: &[(&str, &str)]| {
+            let mut headers = Headers::EMPTY.edit();
+            for (name, value) in fields {
+                headers.push(name, value.as_bytes()).unwrap();
+            }
+            let headers = headers.build();
+            let text = |(name, value): (&str, &[u8])| (name.to_owned(), String::from_utf8(value.to_vec()).unwrap());
+            sorted(&headers).into_iter().map(text).collect::<Vec<_>>()
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let lies = [("type", "unacked"), ("Station", "other"), ("station", "other"), ("x-a", "1")];
+        assert_eq!(of(&lies), [pair("x-a", "1")]);
+        let dead = [("tidegate-dead-reason", "schema"), ("tidegate-dead-stream", "st")];
+        let mut said = vec![pair("station", "st")];
+        said.extend(dead.map(|(name, value)| pair(name, value)));
+        said.extend([pair("type", "failed_schema"), pair("x-a", "1")]);
+        assert_eq!(of(&[&lies[..], &dead[..]].concat()), said);
     }
 }

@@ -32,12 +32,14 @@ pub fn token(bytes: &[u8]) {
 /// What a batch is made of is JSON, holds what it held, and has no blanks to lose.
 pub fn batch(bytes: &[u8]) {
     let body = Bytes::copy_from_slice(bytes);
-    let Some(messages) = batch::split(&body) else { return };
+    let Some(batch::Split { messages, .. }) = batch::split(&body, 10_000) else {
+        return;
+    };
     for message in &messages {
         assert!(serde_json::from_slice::<serde::de::IgnoredAny>(message).is_ok());
     }
     let again = Bytes::from([b"[", &messages.join(&b","[..])[..], b"]"].concat());
-    assert_eq!(batch::split(&again).as_ref(), Some(&messages));
+    assert_eq!(batch::split(&again, 10_000).map(|split| split.messages).as_ref(), Some(&messages));
 }
 /// The first byte chooses the form.
 pub fn form(bytes: &[u8]) {

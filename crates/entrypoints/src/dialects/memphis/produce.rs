@@ -3,10 +3,10 @@ use super::{
     Asked, Memphis, Settings,
     answer::{self, Family, Refusal, Result},
     batch,
+    station::{self, Station, TRIES},
     wish::Wish,
 };
-use crate::http::{body::Body, flight::Aboard, upload};
-use bytes::Bytes;
+use crate::http::{self as ours, body::Body, flight::Aboard, upload};
 use http::{HeaderMap, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tidegate_core::{
@@ -20,6 +20,8 @@ use tidegate_core::{
 };
 use tidegate_gateway::{flow, route::Route};
 
+/// Bytes of what is told of failures, about: behind that each has a few words.
+const MOST_TOLD: usize = 1 << 20;
 const DONE: &[u8] = b"{\"error\":null,\"success\":true}";
 
 pub(super) async fn single(
@@ -30,7 +32,7 @@ pub(super) async fn single(
     mut aboard: Aboard,
 ) -> Result<Response<Body>> {
     let settings = &memphis.settings;
-    let station = memphis.station(raw, asked.who, Right::Publish)?;
+    let mut station = memphis.station(raw, asked.who, Right::Publish)?;
     if !takes(asked.headers(), settings) {
         return Err(unsupported(settings, "unsupported content type"));
     }
@@ -38,13 +40,9 @@ pub(super) async fn single(
     let edge = &memphis.ground.edge;
     let payload = upload::read(body, edge.body, edge.body_pace, &mut aboard).await;
     let payload = payload.map_err(|error| Refusal::of_http(error, Family::Station, settings.old))?;
-    let route = memphis.open(&station).await?;
-    let topic = topic(&route).map_err(|error| refused(error, settings))?;
-    let message = wish.message(topic, payload);
-    let kept = publish(&route, asked, message.into(), wish.partition).await;
-    let kept = kept.map_err(|error| refused(error, settings))?;
-    match kept.failed.first() {
-        Some((_, error)) => Err(refused(error.again(), settings)),
+    let made = |topic, _| wish.message(topic, payload.clone());
+    match keep(memphis, &mut station, asked, wish.partition, 1, made).await?.pop() {
+        Some((_, error)) => Err(refused(error, settings)),
         None => Ok(answer::json(DONE)),
     }
 }
@@ -56,7 +54,7 @@ pub(super) async fn batch(
     mut aboard: Aboard,
 ) -> Result<Response<Body>> {
     let settings = &memphis.settings;
-    let station = memphis.station(raw, asked.who, Right::Publish)?;
+    let mut station = memphis.station(raw, asked.who, Right::Publish)?;
     if !takes_batch(asked.headers(), settings.old) {
         return Err(unsupported(settings, "unsupported content type"));
     }
@@ -64,7 +62,8 @@ pub(super) async fn batch(
     let edge = &memphis.ground.edge;
     let body = upload::read(body, edge.batch_body, edge.body_pace, &mut aboard).await;
     let body = body.map_err(|error| Refusal::of_http(error, Family::Station, settings.old))?;
-    let Some(payloads) = batch::split(&body) else {
+    let most = ours::batch::most(wish.common(), edge.batch_items, edge.batch_body);
+    let Some(batch::Split { messages: payloads, more }) = batch::split(&body, most) else {
         let status = if settings.old {
             StatusCode::INTERNAL_SERVER_ERROR
         } else {
@@ -72,44 +71,52 @@ pub(super) async fn batch(
         };
         return Err(Refusal::text(status, "unsupported request"));
     };
-    if payloads.len() > edge.batch_items as usize {
-        let text = format!("the batch has more than {} messages", edge.batch_items);
+    if more {
+        let room = if most < edge.batch_items {
+            ", which is what there is room for with its headers"
+        } else {
+            ""
+        };
+        let text = format!("the batch has more than {most} messages{room}");
         return Err(refused(Error::client(Code::BatchTooLong, text), settings));
     }
     if payloads.is_empty() {
         return Ok(answer::json(DONE));
     }
-    let route = memphis.open(&station).await?;
-    let topic = topic(&route).map_err(|error| refused(error, settings))?;
-    let element = |(number, payload): (usize, Bytes)| wish.element(topic.clone(), payload, number);
-    let messages = payloads.into_iter().enumerate().map(element);
+    let made = |topic, number: u32| {
+        let payload = payloads.get(number as usize).cloned().unwrap_or_default();
+        wish.element(topic, payload, number as usize)
+    };
+    let items = payloads.len() as u32;
     if settings.old {
-        return one_by_one(&route, asked, messages, wish.partition, settings).await;
+        return one_by_one(memphis, &mut station, asked, wish.partition, items, made).await;
     }
-    let batch: Batch = messages.collect();
-    let items = batch.items();
-    let kept = publish(&route, asked, batch, wish.partition).await;
-    let kept = kept.map_err(|error| refused(error, settings))?;
-    if kept.failed.is_empty() {
+    let failed = keep(memphis, &mut station, asked, wish.partition, items, made).await?;
+    if failed.is_empty() {
         return Ok(answer::json(DONE));
     }
-    Err(some_failed(kept, items, settings))
+    Err(some_failed(failed, items, settings))
 }
 /// As the last release did: what comes behind the first failure is not sent, and nobody is told how many came before it.
 async fn one_by_one(
-    route: &Route,
+    memphis: &Memphis,
+    station: &mut Station,
     asked: &Asked<'_>,
-    messages: impl Iterator<Item = Message>,
     partition: Option<u32>,
-    settings: &Settings,
+    items: u32,
+    made: impl Fn(Topic, u32) -> Message,
 ) -> Result<Response<Body>> {
-    for message in messages {
-        let kept = publish(route, asked, message.into(), partition).await;
-        let failed = match kept {
-            Ok(kept) => kept.failed.into_iter().next().map(|(_, error)| error),
-            Err(error) => Some(error),
+    let settings = &memphis.settings;
+    for number in 0..items {
+        let failed = keep(memphis, station, asked, partition, 1, |topic, _| made(topic, number)).await;
+        let error = match failed.map(|mut failed| failed.pop()) {
+            Ok(None) => continue,
+            Ok(Some((_, error))) => error,
+            Err(refusal) => match &refusal.error {
+                Some(error) if error.fault() == Fault::Client => error.again(),
+                _ => return Err(refusal),
+            },
         };
-        let Some(error) = failed else { continue };
         if error.fault() != Fault::Client {
             return Err(refused(error, settings));
         }
@@ -121,23 +128,103 @@ async fn one_by_one(
     }
     Ok(answer::json(DONE))
 }
+/// Publishes so many messages, and says which were not kept, in their order. Those whose station was deleted under them go to the one that
+/// comes after it. A refusal: none was kept.
+async fn keep(
+    memphis: &Memphis,
+    station: &mut Station,
+    asked: &Asked<'_>,
+    partition: Option<u32>,
+    items: u32,
+    made: impl Fn(Topic, u32) -> Message,
+) -> Result<Vec<Failed>> {
+    let mut left: Vec<u32> = (0..items).collect();
+    let mut failed: Vec<Failed> = Vec::new();
+    let mut refusal = None;
+    for _ in 0..TRIES {
+        refusal = None;
+        match once(memphis, station, asked, partition, &left, &made).await {
+            Ok(kept) => {
+                let told: Vec<Failed> = kept
+                    .failed
+                    .into_iter()
+                    .filter_map(|(at, error)| Some((*left.get(at as usize)?, error)))
+                    .collect();
+                left.clear();
+                for (number, error) in told {
+                    if station::is_gone(&error) {
+                        left.push(number);
+                    } else {
+                        failed.push((number, error));
+                    }
+                }
+            }
+            Err(Lost::Gone) => {}
+            Err(Lost::Refused(why)) => refusal = Some(why),
+        }
+        if left.is_empty() || refusal.is_some() {
+            break;
+        }
+        station.lose();
+    }
+    if !left.is_empty() {
+        let refusal = refusal.unwrap_or_else(|| station.restless());
+        match &refusal.error {
+            Some(error) if left.len() < items as usize => failed.extend(left.into_iter().map(|number| (number, error.again()))),
+            _ => return Err(refusal),
+        }
+    }
+    failed.sort_by_key(|(number, _)| *number);
+    Ok(failed)
+}
+/// An item's number, and why it was not kept.
+type Failed = (u32, Error);
+/// Why none of a call was kept.
+enum Lost {
+    /// There was a station, and it is gone.
+    Gone,
+    Refused(Refusal),
+}
+async fn once(
+    memphis: &Memphis,
+    station: &Station,
+    asked: &Asked<'_>,
+    partition: Option<u32>,
+    numbers: &[u32],
+    made: impl Fn(Topic, u32) -> Message,
+) -> std::result::Result<Kept, Lost> {
+    let lost = |error: Error| {
+        if station::is_gone(&error) {
+            return Lost::Gone;
+        }
+        Lost::Refused(refused(error, &memphis.settings))
+    };
+    let route = memphis.open(station).await.map_err(Lost::Refused)?;
+    let topic = topic(&route).map_err(lost)?;
+    let batch: Batch = numbers.iter().map(|number| made(topic.clone(), *number)).collect();
+    publish(&route, asked, batch, partition).await.map_err(lost)
+}
 /// The documented form: each failure with its text, in the order of the batch.
-fn some_failed(mut kept: Kept, items: u32, settings: &Settings) -> Refusal {
-    let ours = kept.failed.iter().all(|(_, error)| error.fault() != Fault::Client);
-    let failed = kept.failed.len();
+fn some_failed(mut all: Vec<Failed>, items: u32, settings: &Settings) -> Refusal {
+    let ours = all.iter().all(|(_, error)| error.fault() != Fault::Client);
+    let failed = all.len();
     if ours && failed == items as usize {
         // None of it is the client's fault: it is told what a single one would be told.
-        let (_, error) = kept.failed.swap_remove(0);
+        let (_, error) = all.swap_remove(0);
         return refused(error, settings);
     }
-    let first = kept.failed.first().map(|(_, error)| error.again());
+    let first = all.first().map(|(_, error)| error.again());
     let status = first.map(|error| refused(error, settings)).filter(|_| ours);
     let mut out = b"{\"errors\":[".to_vec();
-    for (at, (_, error)) in kept.failed.iter().enumerate() {
+    for (at, (_, error)) in all.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        answer::string(&error.to_string(), &mut out);
+        if out.len() < MOST_TOLD {
+            answer::string(&error.to_string(), &mut out);
+        } else {
+            answer::string(error.code().title(), &mut out);
+        }
     }
     let sent = items as usize - failed;
     out.extend_from_slice(format!("],\"fail\":{failed},\"sent\":{sent},\"success\":false}}").as_bytes());
@@ -253,20 +340,29 @@ mod tests {
     #[test]
     fn failures_of_a_batch_are_told_in_the_documented_form() {
         let text = "Schema validation has failed: jsonschema: '' does not validate with file:///tidegate/123#/required: missing properties: 'field1'";
-        let mut kept = Kept::new(Level::Stored);
-        kept.failed = vec![
+        let failed = vec![
             (0, Error::client(Code::SchemaViolation, text)),
             (2, Error::client(Code::SchemaViolation, text)),
         ];
-        let (status, kind, body) = answer::tests::told(some_failed(kept, 3, &settings(false, &[])).into_response());
+        let (status, kind, body) = answer::tests::told(some_failed(failed, 3, &settings(false, &[])).into_response());
         assert_eq!((status, kind.as_str()), (400, "application/json"));
         assert_eq!(
             body,
             format!("{{\"errors\":[\"{text}\",\"{text}\"],\"fail\":2,\"sent\":1,\"success\":false}}")
         );
-        let mut kept = Kept::new(Level::Stored);
-        kept.failed = vec![(0, Error::new(Code::StorageFull, Fault::Operator, "full"))];
-        let (status, _, body) = answer::tests::told(some_failed(kept, 1, &settings(false, &[])).into_response());
+        let long = "x".repeat(10_000);
+        let failed = (0..1_000).map(|number| (number, Error::client(Code::SchemaViolation, long.clone())));
+        let (_, _, body) = answer::tests::told(some_failed(failed.collect(), 1_001, &settings(false, &[])).into_response());
+        assert!(
+            body.len() < MOST_TOLD + 100_000,
+            "{} bytes are told of what needed two each",
+            body.len()
+        );
+        let told: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((told["errors"].as_array().unwrap().len(), &told["sent"]), (1_000, &1.into()));
+        assert_eq!(told["errors"][999], Code::SchemaViolation.title());
+        let failed = vec![(0, Error::new(Code::StorageFull, Fault::Operator, "full"))];
+        let (status, _, body) = answer::tests::told(some_failed(failed, 1, &settings(false, &[])).into_response());
         assert_eq!((status, body.as_str()), (507, "{\"error\":\"full\",\"success\":false}"));
     }
 }

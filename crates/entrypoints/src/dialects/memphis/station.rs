@@ -4,22 +4,24 @@ use super::{
     answer::{Family, Refusal, Result},
     names,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tidegate_core::{
     directory::Right,
-    error::{Code, Error, Fault},
+    error::{Code, Error, Fault, Retry},
     sessions::Admitted,
 };
 use tidegate_gateway::route::Route;
 
 /// The realm of all stations.
 const REALM: &str = "main";
+/// How often one request begins anew because its station is deleted under it.
+pub(super) const TRIES: usize = 3;
 
 /// A station somebody may use, there or not.
 pub(super) struct Station {
     name: String,
     route: Option<Arc<Route>>,
-    /// It may be made.
+    /// It may be made, by this user.
     create: bool,
     old: bool,
 }
@@ -42,13 +44,14 @@ impl Memphis {
         if !permits(right) {
             return Err(forbidden("access"));
         }
-        if route.is_none() && self.settings.create && right != Right::Publish && !permits(Right::Publish) {
+        let may = right == Right::Publish || permits(Right::Publish);
+        if route.is_none() && self.settings.create && !may {
             return Err(forbidden("create"));
         }
         Ok(Station {
+            create: self.settings.create && may,
             name,
             route,
-            create: self.settings.create,
             old: self.settings.old,
         })
     }
@@ -58,27 +61,45 @@ impl Memphis {
     }
     /// Its route; a station that is not there comes into being, where that is wanted.
     pub(super) async fn open(&self, station: &Station) -> Result<Arc<Route>> {
-        if let Some(route) = &station.route {
-            return Ok(route.clone());
+        if let Some(route) = station.route.clone().or_else(|| self.route(&station.name)) {
+            return Ok(route);
         }
-        let refused = |error| Refusal::of(error, Family::Station, station.old);
         if !station.create {
-            let text = format!("Station {} does not exist", station.name);
-            return Err(refused(Error::client(Code::NoSuchStream, text)));
+            return Err(station.missing());
         }
         let made = self.ground.directory.ensure_stream(REALM, &station.name).await;
-        made.map_err(refused)?;
-        let gone = || Error::new(Code::NoSuchStream, Fault::Operator, format!("Station {} is gone", station.name));
-        self.route(&station.name).ok_or_else(|| refused(gone()))
+        made.map_err(|error| station.refused(error))?;
+        self.route(&station.name).ok_or_else(|| station.restless())
     }
+}
+/// Whether the station was deleted under a request that had found it.
+pub(super) fn is_gone(error: &Error) -> bool {
+    error.code() == Code::NoSuchStream
 }
 impl Station {
     /// In the world of stations.
     pub(super) fn path(&self) -> String {
         path(&self.name)
     }
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// Its route, if it is there: what was never handed out needs no station to be settled at.
+    pub(super) fn there(&self) -> Result<Arc<Route>> {
+        self.route.clone().ok_or_else(|| self.missing())
+    }
+    /// It was deleted: what is of that name is to be looked for anew.
+    pub(super) fn lose(&mut self) {
+        self.route = None;
+    }
+    /// It is deleted as often as it comes into being. Nothing is wrong with what was sent, and it can be sent again.
+    pub(super) fn restless(&self) -> Refusal {
+        let text = format!("Station {} is being deleted, try again", self.name);
+        self.refused(Error::new(Code::Overloaded, Fault::Operator, text).with_retry(Retry::After(Duration::from_secs(1))))
+    }
+    fn missing(&self) -> Refusal {
+        let text = format!("Station {} does not exist", self.name);
+        self.refused(Error::client(Code::NoSuchStream, text))
+    }
+    fn refused(&self, error: Error) -> Refusal {
+        Refusal::of(error, Family::Station, self.old)
     }
 }
 /// `user root` of an id, which ends with a mark that changes with the user.

@@ -7,6 +7,7 @@ use tidegate_core::{
     error::{Code, Error},
     headers::{Builder, Headers},
     message::Message,
+    sensitive::Sensitive,
     topic::Topic,
 };
 
@@ -49,7 +50,6 @@ impl Wish {
         let mut kept = Kept {
             builder: Headers::EMPTY.edit(),
             dropped: named(headers),
-            producer: headers.contains_key("tidegate-producer"),
         };
         let (mut ttl, mut delay) = (None, None);
         let mut before = "";
@@ -91,6 +91,10 @@ impl Wish {
         wish.headers = kept.builder.build();
         Ok(wish)
     }
+    /// Bytes that every message of a batch takes along.
+    pub(super) fn common(&self) -> usize {
+        self.headers.as_block().len() + self.key.as_ref().map_or(0, Bytes::len)
+    }
     /// The one message of a request.
     pub(super) fn message(&self, topic: Topic, payload: Bytes) -> Message {
         Message {
@@ -125,13 +129,11 @@ struct Kept<'h> {
     builder: Builder,
     /// Names the connection has for itself.
     dropped: Vec<&'h str>,
-    /// The producer says who it is, so no header of that name counts.
-    producer: bool,
 }
 impl Kept<'_> {
     fn field(&mut self, name: &str, value: &HeaderValue) -> std::result::Result<(), Wrong> {
         let named = || self.dropped.iter().any(|dropped| dropped.eq_ignore_ascii_case(name));
-        if stays(name) && !named() && !(self.producer && name == "producer") {
+        if stays(name) && !named() {
             self.push(name, value.as_bytes())?;
         }
         Ok(())
@@ -141,13 +143,14 @@ impl Kept<'_> {
         pushed.map(drop).map_err(|error| Wrong::Header(error.to_string()))
     }
 }
-/// Credentials, what belongs to the connection or to somebody between, what a browser adds, and what would command a broker never enter a message.
+/// What is sensitive, what belongs to the connection, what a browser adds, what would command a broker, and what Tidegate itself says of a message
+/// in these words never enter one.
 fn stays(name: &str) -> bool {
     let prefixed = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     match name {
-        "authorization" | "cookie" | "set-cookie" | "host" | "content-length" | "connection" | "keep-alive" | "te" | "trailer"
-        | "transfer-encoding" | "upgrade" | "expect" | "http2-settings" | "origin" | "referer" | "forwarded" => false,
-        _ => !prefixed(&["proxy-", "accept", "sec-", "x-forwarded-", "nats-"]),
+        "host" | "content-length" | "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "expect"
+        | "http2-settings" | "origin" | "referer" | "producer" | "station" | "type" => false,
+        _ => !prefixed(&["proxy-", "accept", "sec-", "nats-"]) && Sensitive::of(name).is_none(),
     }
 }
 /// RFC 9110, section 7.6.1.
@@ -232,6 +235,14 @@ mod tests {
             ("Content-Type", "application/json"),
             ("User-Agent", "curl/8"),
             ("X-DEBEZIUM-table", "orders"),
+            ("X-Api-Key", "s"),
+            ("apikey", "s"),
+            ("X-Vault-Token", "s"),
+            ("Authentication", "s"),
+            ("Set-Cookie", "s"),
+            ("X-Original-URL", "/admin"),
+            ("X-Real-IP", "10.0.0.1"),
+            ("X-HTTP-Method-Override", "DELETE"),
             ("x-dup", "1"),
             ("x-dup", "2"),
         ];
@@ -244,8 +255,17 @@ mod tests {
         let mut found = kept(&fields);
         found.sort();
         assert_eq!(found, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        let named = kept(&[("Tidegate-Producer", "me"), ("Producer", "you")]);
-        assert_eq!(named, [("producer".to_owned(), "me".to_owned())]);
+    }
+    /// Who reads `producer`, `station` and `type` reads what Tidegate says.
+    #[test]
+    fn what_tidegate_says_of_a_message_nobody_says_by_a_header() {
+        for order in [
+            [("Tidegate-Producer", "me"), ("Producer", "you")],
+            [("Producer", "you"), ("Tidegate-Producer", "me")],
+        ] {
+            assert_eq!(kept(&order), [("producer".to_owned(), "me".to_owned())]);
+        }
+        assert_eq!(kept(&[("Producer", "you"), ("Station", "other"), ("TYPE", "unacked")]), []);
     }
     #[test]
     fn wishes_are_heard() {
