@@ -3,16 +3,16 @@
 //! Integers up to 64 bits are compared exactly. Larger ones are compared as the nearest double, which touches nothing but `minimum`,
 //! `maximum`, `multipleOf`, `const` and `enum` about such numbers.
 mod patterns;
-mod recursion;
 mod texts;
+mod work;
 
 use crate::{Invalid, text, violation};
 use bytes::Bytes;
 use jsonschema::{JsonType, PatternOptions, ValidationError, error::ValidationErrorKind};
 use patterns::{Patterns, SIZE, TABLE};
-use recursion::{Levels, depth};
 use serde_json::Value;
 use tidegate_core::{error::Result, message::Message, validator::Validator};
+use work::{Levels, depth};
 
 /// Where schemas are said to lie.
 const BASE: &str = "file:///tidegate/";
@@ -30,6 +30,7 @@ impl Json {
             return Err(Invalid::new("", "a JSON Schema is an object, or `true` or `false`"));
         }
         crate::depth::bound(schema)?;
+        let levels = Levels::of(schema)?;
         Patterns::bound(schema)?;
         let base = format!("{BASE}{name}");
         // Patterns that cannot take longer than the text is long: whoever sends messages did not write the schema.
@@ -38,11 +39,7 @@ impl Json {
             .offline()
             .with_pattern_options(PatternOptions::regex().size_limit(SIZE).dfa_size_limit(TABLE));
         let validator = options.build(schema).map_err(|error| invalid(&error))?;
-        Ok(Self {
-            base,
-            validator,
-            levels: Levels::of(schema),
-        })
+        Ok(Self { base, validator, levels })
     }
     fn fault(&self, value: &Value) -> String {
         let errors: Vec<_> = self.validator.iter_errors(value).take(FAULTS).collect();
