@@ -23,6 +23,7 @@ pub(crate) struct Json {
     base: String,
     validator: jsonschema::Validator,
     levels: Option<Levels>,
+    patterns: usize,
 }
 impl Json {
     pub(crate) fn new(name: &str, schema: &Value) -> Result<Self, Invalid> {
@@ -31,7 +32,7 @@ impl Json {
         }
         crate::depth::bound(schema)?;
         let levels = Levels::of(schema)?;
-        Patterns::bound(schema)?;
+        let patterns = Patterns::bound(schema)?;
         let base = format!("{BASE}{name}");
         // Patterns that cannot take longer than the text is long: whoever sends messages did not write the schema.
         let options = jsonschema::options()
@@ -39,7 +40,16 @@ impl Json {
             .offline()
             .with_pattern_options(PatternOptions::regex().size_limit(SIZE).dfa_size_limit(TABLE));
         let validator = options.build(schema).map_err(|error| invalid(&error))?;
-        Ok(Self { base, validator, levels })
+        Ok(Self {
+            base,
+            validator,
+            levels,
+            patterns,
+        })
+    }
+    /// What its patterns take in memory.
+    pub(crate) fn patterns(&self) -> usize {
+        self.patterns
     }
     fn fault(&self, value: &Value) -> String {
         let errors: Vec<_> = self.validator.iter_errors(value).take(FAULTS).collect();
