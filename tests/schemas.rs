@@ -138,7 +138,7 @@ const CASES: [(&str, [Case; 6]); 3] = [
                 "wrong type",
                 br#"{"id": "x"}"#,
                 IS_JSON,
-                Some("proto: (line 1:10): invalid digit found in string"),
+                Some("proto: (line 1:10): field shop.Order.id: expected int64, but got string"),
             ),
             case(
                 "missing",

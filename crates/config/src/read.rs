@@ -5,7 +5,11 @@ use crate::{
     suggest::suggest,
     tree::{self, Data, Value},
 };
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
 use tidegate_core::{clock::parse_duration, error::Code};
 
 /// A value that has its shape.
@@ -213,14 +217,26 @@ fn missing(key: &Key, at: At, path: &Path) -> Fault {
 }
 /// The default as a user would have written it, read by the same code.
 fn default(key: &'static Key, path: &Path, ledger: &mut Ledger) -> Option<Field> {
-    let mut value = tree::parse(key.default?, At::BUILT_IN.file, ledger).pop()?;
-    forget_places(&mut value);
+    let value = parsed(key.default?)?;
     let datum = read(&key.shape, &value, &path.key(key.name), ledger);
     Some(Field {
         at: At::BUILT_IN,
         datum,
         hidden: false,
     })
+}
+/// Each text is parsed once in a process: nodes read thousands of resources with the same defaults.
+fn parsed(text: &'static str) -> Option<Arc<Value>> {
+    static PARSED: LazyLock<Mutex<HashMap<&'static str, Arc<Value>>>> = LazyLock::new(Mutex::default);
+    let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(value) = parsed.get(text) {
+        return Some(value.clone());
+    }
+    let mut value = tree::parse(text, At::BUILT_IN.file, &mut Ledger::default()).pop()?;
+    forget_places(&mut value);
+    let value = Arc::new(value);
+    parsed.insert(text, value.clone());
+    Some(value)
 }
 pub(crate) fn forget_places(value: &mut Value) {
     value.at = At::BUILT_IN;

@@ -5,12 +5,14 @@ use crate::{
 };
 use bytes::Bytes;
 use serde_json::json;
+use std::sync::Arc;
 use tidegate_config::{Checked, Content, Id, ResourceKind};
 use tidegate_core::{
     error::{Code, Error, Fault, Result},
     headers::Headers,
     message::Message,
     topic::Topic,
+    validator::{INLINE, ask_aside},
 };
 use tidegate_schema::{Source, compatible, compile};
 
@@ -73,7 +75,7 @@ pub(crate) fn kept(checked: &Checked, contents: &Contents) -> Result<(), Refused
     })
 }
 /// Whether a schema takes a message of that content type.
-pub(crate) fn test(checked: &Checked, name: &str, kind: Option<&[u8]>, payload: Bytes) -> Result<()> {
+pub(crate) async fn test(checked: &Checked, name: &str, kind: Option<&[u8]>, payload: Bytes) -> Result<()> {
     let schema = checked.schemas.iter().find(|schema| *schema.name == *name);
     let schema = schema.ok_or_else(|| missing(&Id::new(ResourceKind::Schema, name)))?;
     let validator = compile(&schema.name, source(&schema.content)).map_err(|invalid| {
@@ -88,5 +90,10 @@ pub(crate) fn test(checked: &Checked, name: &str, kind: Option<&[u8]>, payload: 
         headers: headers.build(),
         ..Message::new(Topic::from_static("test"), payload)
     };
-    validator.check(&message).map(drop)
+    let said = if message.payload.len() > INLINE {
+        ask_aside(vec![(validator.clone(), Arc::new(message.clone()))]).await?.next()
+    } else {
+        None
+    };
+    said.unwrap_or_else(|| validator.check(&message)).map(drop)
 }

@@ -1,7 +1,11 @@
 //! What messages must look like. Implemented by `schema`; asked by streams on every way in, and by a policy of an API.
-use crate::{error::Result, message::Message};
+use crate::{
+    error::{Code, Error, Fault, Result},
+    message::Message,
+};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use tokio::sync::{Semaphore, oneshot};
 
 /// One schema, compiled, at one version. No I/O, so it never waits.
 pub trait Validator: Send + Sync {
@@ -43,4 +47,27 @@ impl OnFailure {
             .into_iter()
             .find(|one| one.as_str() == word)
     }
+}
+
+/// Up to so many bytes are asked about where they are: some hundred microseconds. More of them would keep everybody else on that thread waiting.
+pub const INLINE: usize = 64 << 10;
+/// Asked at once about large messages, in the whole process: the other processors are for everybody else.
+static LARGE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Arc::new(Semaphore::new((processors / 2).max(1)))
+});
+
+/// What validators say of messages, each by its place, asked beside the threads of requests. Cancel-safe: what nobody waits for any more
+/// ends with the message that is being asked about.
+pub async fn ask_aside(questions: Vec<(Arc<dyn Validator>, Arc<Message>)>) -> Result<impl Iterator<Item = Result<Option<Bytes>>>> {
+    let gone = || Error::new(Code::Internal, Fault::Gateway, "a message could not be checked");
+    let turn = LARGE.clone().acquire_owned().await.map_err(|_| gone())?;
+    let (answer, answered) = oneshot::channel();
+    let _detached = tokio::task::spawn_blocking(move || {
+        let open = questions.iter().take_while(|_| !answer.is_closed());
+        let said: Vec<_> = open.map(|(validator, message)| validator.check(message)).collect();
+        drop(turn);
+        answer.send(said)
+    });
+    Ok(answered.await.map_err(|_| gone())?.into_iter())
 }

@@ -14,8 +14,9 @@ use tidegate_core::{
     receipt::{Kept, Level},
     settle::Outcome,
     tasks::{self, Task},
+    validator::{INLINE, OnFailure, Required, Validator},
 };
-use tidegate_endpoints::local::{Captures, House};
+use tidegate_endpoints::local::{Captures, House, Need};
 use tidegate_hub::Hub;
 use tidegate_log::{DEAD, Hooks, Keep, Log, Opened, Options, StreamSpec, dead_letter, disk::Real};
 
@@ -396,4 +397,51 @@ async fn who_still_publishes_to_a_stream_that_is_gone_is_told_so() {
     home.captures.set([(next.clone(), Some(Vec::new()))]);
     assert!(send(Some(Level::Stored)).await.is_ok_and(|kept| kept.failed.is_empty()));
     assert_eq!(next.stats().records, 1);
+    home.close().await;
+}
+/// Says nothing of a large message until it is told to.
+struct Waits(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+impl Validator for Waits {
+    fn check(&self, message: &Message) -> tidegate_core::error::Result<Option<bytes::Bytes>> {
+        let told = self.0.lock().expect("alone");
+        if message.payload.len() > INLINE && told.recv_timeout(Duration::from_secs(20)).is_err() {
+            return Err(tidegate_core::error::Error::client(Code::SchemaViolation, "nobody told it"));
+        }
+        Ok(None)
+    }
+}
+/// One thread: while a large message is looked at, small ones go on, and one that nobody waits for any more is not stored.
+#[tokio::test]
+async fn a_large_message_keeps_nobody_else_waiting_while_it_is_checked() {
+    let folder = TempDir::new().expect("a folder");
+    let home = Home::open(folder.path(), StreamSpec::default()).await;
+    let (tell, told) = std::sync::mpsc::channel();
+    let need = |validator: Arc<dyn Validator>| Need {
+        schema: "slow".into(),
+        required: Required {
+            validator,
+            on_failure: OnFailure::Reject,
+        },
+    };
+    let other = home.log.create_stream("other", StreamSpec::default()).await.expect("created");
+    let first = home.log.stream("s").expect("there");
+    home.captures.set([(first.clone(), Some(Vec::new())), (other, Some(Vec::new()))]);
+    home.house.require([(first.number(), need(Arc::new(Waits(told.into()))))]);
+    let large = || Message::new("s".into(), vec![b'x'; INLINE + 1]);
+    let mut sent = Box::pin(home.send(large()));
+    assert!(futures::poll!(&mut sent).is_pending());
+    let small = Message::new("other".into(), b"small".to_vec());
+    let kept = home.house.topics().producer().send(Publish::from(small)).await.expect("sent");
+    assert_eq!(kept.await.expect("kept").level, Level::Stored);
+    assert!(futures::poll!(&mut sent).is_pending());
+    tell.send(()).expect("it listens");
+    assert_eq!(sent.await.expect("kept").level, Level::Stored);
+    let mut dropped = Box::pin(home.send(large()));
+    assert!(futures::poll!(&mut dropped).is_pending());
+    drop(dropped);
+    tell.send(()).expect("it listens");
+    tell.send(()).expect("it listens");
+    home.send(large()).await.expect("kept");
+    assert_eq!(first.range(0), Some((0, 2)), "what was dropped was not kept");
+    home.close().await;
 }

@@ -46,15 +46,15 @@ pub async fn compile(apis: &[Api], instances: &mut Instances, making: Making<'_>
     let mut paths = Paths::default();
     let mut routes = HashMap::new();
     let mut refused = Vec::new();
-    for api in apis.iter().filter(|api| api.enabled) {
+    for given in apis.iter().filter(|api| api.enabled) {
         let mut publish = None;
         let mut subscribe = None;
-        for (backend, side) in [(&api.publish, &mut publish), (&api.subscribe, &mut subscribe)] {
+        for (backend, side) in [(&given.publish, &mut publish), (&given.subscribe, &mut subscribe)] {
             if let Some(backend) = backend {
                 *side = Some(instances.target(backend).await?);
             }
         }
-        let mut api = api.clone();
+        let mut api = given.clone();
         if !api.listed {
             fit(&mut api, &mut publish, &mut subscribe);
         }
@@ -67,18 +67,18 @@ pub async fn compile(apis: &[Api], instances: &mut Instances, making: Making<'_>
             continue;
         }
         let route = Arc::new(Route {
-            name: api.name.clone(),
-            api: api.clone(),
+            name: given.name.clone(),
+            api,
             publish,
             subscribe,
-            policies: policies.iter().chain(instances.steps(&api.name)).cloned().collect(),
-            metrics: metrics(&api.name),
-            scope: scope(&api.name, ""),
+            policies: policies.iter().chain(instances.steps(&given.name)).cloned().collect(),
+            metrics: metrics(&given.name),
+            scope: scope(&given.name, ""),
         });
-        let same = was.routes.get(&api.name).filter(|old| old.is_like(&route)).cloned();
+        let same = was.routes.get(&given.name).filter(|old| old.is_like(&route)).cloned();
         let route = same.unwrap_or(route);
-        routes.insert(api.name.clone(), route.clone());
-        for path in &api.paths {
+        routes.insert(given.name.clone(), route.clone());
+        for path in &given.paths {
             if paths.insert(path.host.as_deref(), &path.path, route.clone()).is_some() {
                 return Err(Error::new(
                     Code::Duplicate,

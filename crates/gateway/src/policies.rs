@@ -1,4 +1,5 @@
 //! Steps that an api's configuration asks for.
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use tidegate_core::{
@@ -8,7 +9,7 @@ use tidegate_core::{
     headers::Headers,
     message::Message,
     policy::{Policy, Scope, Step},
-    validator::{OnFailure, Required},
+    validator::{INLINE, OnFailure, Required, ask_aside},
 };
 
 /// What is published must match a schema, wherever it goes.
@@ -32,12 +33,32 @@ impl Policy for Schema {
         "schema"
     }
     fn publish<'a>(&'a self, _x: &'a Exchange, publish: &'a mut Publish) -> Step<'a> {
+        let validator = &self.required.validator;
+        let bytes: usize = publish.batch.iter().map(|message| message.payload.len()).sum();
+        if bytes <= INLINE {
+            return self.settle(publish, |message| validator.check(message));
+        }
+        Step::Wait(Box::pin(async move {
+            let questions = publish.batch.iter().map(|message| (validator.clone(), message.clone()));
+            let mut answers = ask_aside(questions.collect()).await?;
+            let settled = self.settle(publish, |message| answers.next().unwrap_or_else(|| validator.check(message)));
+            settled.run().await
+        }))
+    }
+    fn deliver_scope(&self) -> Scope {
+        // It looks at nothing that is delivered.
+        Scope::Shared
+    }
+}
+impl Schema {
+    /// With what `check` says of each message, asked in their order.
+    fn settle<'a>(&'a self, publish: &mut Publish, mut check: impl FnMut(&Message) -> Result<Option<Bytes>>) -> Step<'a> {
         let action = self.required.on_failure;
         let mut letters = Vec::new();
         let mut converted = Vec::new();
         let mut at = 0;
         publish.batch.check(|message| {
-            match self.required.validator.check(message) {
+            match check(message) {
                 Ok(payload) => converted.extend(payload.map(|payload| (at, payload))),
                 Err(error) => {
                     self.keeper.count(&self.schema, action, &error);
@@ -61,10 +82,6 @@ impl Policy for Schema {
         }
         Step::Wait(self.keeper.bury(letters, publish.scope))
     }
-    fn deliver_scope(&self) -> Scope {
-        // It looks at nothing that is delivered.
-        Scope::Shared
-    }
 }
 /// Only JSON becomes anything else, and only Protobuf.
 fn as_wire(headers: &Headers) -> Headers {
@@ -77,8 +94,6 @@ fn as_wire(headers: &Headers) -> Headers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
-    use futures::FutureExt;
     use std::sync::Mutex;
     use tidegate_core::{batch::Batch, error::Code, topic::Topic, validator::Validator};
 
@@ -107,7 +122,7 @@ mod tests {
             Box::pin(async { Ok(()) })
         }
     }
-    fn run(on_failure: OnFailure) -> (Vec<String>, Vec<u32>, Vec<String>) {
+    async fn run(on_failure: OnFailure, large: usize) -> (Vec<String>, Vec<u32>, Vec<String>) {
         let kept = Arc::new(Kept::default());
         let policy = Schema {
             schema: "s".into(),
@@ -120,30 +135,35 @@ mod tests {
         let batch: Batch = ["g1", "x", "gc", "y", "g2"]
             .map(|payload| Message::new(Topic::from_static("t"), payload))
             .into_iter()
+            .chain((large > 0).then(|| Message::new(Topic::from_static("t"), "g".repeat(large))))
             .collect();
         let mut publish = Publish::from(batch);
         let x = Exchange::new("a".into());
-        policy.publish(&x, &mut publish).run().now_or_never().unwrap().unwrap();
+        policy.publish(&x, &mut publish).run().await.unwrap();
         let batch = &publish.batch;
         let payloads = batch.iter().map(|message| String::from_utf8_lossy(&message.payload).into_owned());
         let numbers = batch.numbered().map(|(number, _)| number).collect();
         let told = kept.0.lock().unwrap().clone();
         (payloads.collect(), numbers, told)
     }
-    #[test]
-    fn what_does_not_match_is_refused_kept_or_taken() {
-        let good = (vec!["g1".to_owned(), "C".to_owned(), "g2".to_owned()], vec![0, 2, 4]);
-        let (payloads, numbers, told) = run(OnFailure::Reject);
-        assert_eq!(
-            ((payloads, numbers), told.join(",")),
-            (good.clone(), "s reject,s reject".to_owned())
-        );
-        let (payloads, numbers, told) = run(OnFailure::DeadLetter);
-        assert_eq!(
-            ((payloads, numbers), told.join(",")),
-            (good, "s dead_letter,s dead_letter,x,y".to_owned())
-        );
-        let (payloads, numbers, told) = run(OnFailure::Warn);
-        assert_eq!((payloads.join(","), numbers.len(), told.len()), ("g1,x,C,y,g2".to_owned(), 5, 2));
+    #[tokio::test]
+    async fn what_does_not_match_is_refused_kept_or_taken() {
+        // However large they are: what is asked aside is settled alike.
+        for large in [0, INLINE] {
+            let ask = async |on_failure| {
+                let (mut payloads, mut numbers, told) = run(on_failure, large).await;
+                if large > 0 {
+                    assert_eq!((payloads.pop().map(|last| last.len()), numbers.pop()), (Some(large), Some(5)));
+                }
+                (payloads.join(","), numbers, told.join(","))
+            };
+            let good = ("g1,C,g2".to_owned(), vec![0, 2, 4]);
+            let (payloads, numbers, told) = ask(OnFailure::Reject).await;
+            assert_eq!(((payloads, numbers), &*told), (good.clone(), "s reject,s reject"));
+            let (payloads, numbers, told) = ask(OnFailure::DeadLetter).await;
+            assert_eq!(((payloads, numbers), &*told), (good, "s dead_letter,s dead_letter,x,y"));
+            let (payloads, numbers, told) = ask(OnFailure::Warn).await;
+            assert_eq!((&*payloads, numbers.len(), &*told), ("g1,x,C,y,g2", 5, "s warn,s warn"));
+        }
     }
 }

@@ -2,20 +2,20 @@
 //!
 //! Integers up to 64 bits are compared exactly. Larger ones are compared as the nearest double, which touches nothing but `minimum`,
 //! `maximum`, `multipleOf`, `const` and `enum` about such numbers.
-mod recursion;
+mod patterns;
 mod texts;
+mod work;
 
 use crate::{Invalid, text, violation};
 use bytes::Bytes;
 use jsonschema::{JsonType, PatternOptions, ValidationError, error::ValidationErrorKind};
-use recursion::{Levels, depth};
+use patterns::{Patterns, SIZE, TABLE};
 use serde_json::Value;
 use tidegate_core::{error::Result, message::Message, validator::Validator};
+use work::{Levels, depth};
 
 /// Where schemas are said to lie.
 const BASE: &str = "file:///tidegate/";
-/// A compiled pattern may take so many bytes.
-const PATTERN: usize = 1 << 20;
 /// So many faults of one message are looked at to find the first.
 const FAULTS: usize = 1_000;
 
@@ -23,6 +23,7 @@ pub(crate) struct Json {
     base: String,
     validator: jsonschema::Validator,
     levels: Option<Levels>,
+    patterns: usize,
 }
 impl Json {
     pub(crate) fn new(name: &str, schema: &Value) -> Result<Self, Invalid> {
@@ -30,18 +31,25 @@ impl Json {
             return Err(Invalid::new("", "a JSON Schema is an object, or `true` or `false`"));
         }
         crate::depth::bound(schema)?;
+        let levels = Levels::of(schema)?;
+        let patterns = Patterns::bound(schema)?;
         let base = format!("{BASE}{name}");
         // Patterns that cannot take longer than the text is long: whoever sends messages did not write the schema.
         let options = jsonschema::options()
             .with_base_uri(base.as_str())
             .offline()
-            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN).dfa_size_limit(PATTERN));
+            .with_pattern_options(PatternOptions::regex().size_limit(SIZE).dfa_size_limit(TABLE));
         let validator = options.build(schema).map_err(|error| invalid(&error))?;
         Ok(Self {
             base,
             validator,
-            levels: Levels::of(schema),
+            levels,
+            patterns,
         })
+    }
+    /// What its patterns take in memory.
+    pub(crate) fn patterns(&self) -> usize {
+        self.patterns
     }
     fn fault(&self, value: &Value) -> String {
         let errors: Vec<_> = self.validator.iter_errors(value).take(FAULTS).collect();

@@ -14,12 +14,13 @@ pub fn kind() -> Kind {
     Kind {
         name: "schema",
         schema: || json!({}),
-        check: Box::new(
-            |resource| match source(resource).map(|(at, source)| (at, compile("schema", source))) {
+        check: Box::new(|resource| {
+            let name = resource.get("name").and_then(Value::as_str).unwrap_or("schema");
+            match source(resource).map(|(at, source)| (at, compile(name, source))) {
                 Some((at, Err(invalid))) => Err(vec![problem(at, invalid)]),
                 Some((_, Ok(_))) | None => Ok(Box::new(Compiles)),
-            },
-        ),
+            }
+        }),
     }
 }
 /// What a resource of this kind holds, and where.

@@ -1,4 +1,4 @@
-//! What messages must look like: JSON Schema, Protobuf and Avro, compiled once, then asked for each message. Pure: no socket, no file, no
+//! What messages must look like: JSON Schema, Protobuf and Avro, each content compiled once in a process, then asked for each message. Pure: no socket, no file, no
 //! clock; whatever the bytes are, a check ends, in time and memory that its schema and the message bound.
 mod avro;
 mod compatible;
@@ -8,11 +8,13 @@ mod depth;
 pub mod fuzz;
 mod json;
 mod kind;
+mod known;
 mod protobuf;
 mod text;
 
 pub use compatible::Incompatible;
 pub use kind::{kind, source};
+pub use known::compile;
 
 use serde_json::Value;
 use std::{borrow::Cow, fmt, sync::Arc};
@@ -71,12 +73,22 @@ impl fmt::Display for Invalid {
     }
 }
 
-/// A schema of that name, ready to be asked.
-pub fn compile(name: &str, source: Source<'_>) -> Result<Arc<dyn Validator>, Invalid> {
+/// Compiled anew, and what it takes in memory, roughly.
+fn made(name: &str, source: Source<'_>) -> Result<(Arc<dyn Validator>, usize), Invalid> {
+    // What is compiled takes some 20 times its text.
+    let times = |bytes: usize| 20 * bytes + 1_000;
     Ok(match source {
-        Source::Json(schema) => Arc::new(json::Json::new(name, schema)?),
-        Source::Protobuf { text, message, convert } => Arc::new(protobuf::Protobuf::new(name, text, message, convert)?),
-        Source::Avro(schema) => Arc::new(avro::Avro::new(schema)?),
+        Source::Json(schema) => {
+            let json = json::Json::new(name, schema)?;
+            let bytes = times(schema.to_string().len()) + 3 * json.patterns();
+            (Arc::new(json), bytes)
+        }
+        Source::Protobuf { text, message, convert } => {
+            // It brings along what it may import.
+            let protobuf = protobuf::Protobuf::new(name, text, message, convert)?;
+            (Arc::new(protobuf), times(text.len()) + (100 << 10))
+        }
+        Source::Avro(schema) => (Arc::new(avro::Avro::new(schema)?), times(schema.to_string().len())),
     })
 }
 /// Why what was written under the old one could not be read under the new one; empty: it can. What cannot be told apart from a break counts

@@ -1,5 +1,6 @@
 //! Protobuf. A message is bytes on the wire that parse as the message; JSON of that type becomes them, unless the schema says no.
 mod convert;
+mod number;
 mod source;
 mod wire;
 

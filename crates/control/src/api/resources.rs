@@ -98,7 +98,7 @@ pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Ca
         }
         Act::TestSchema => {
             let kind = call.headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
-            schemas::test(registry.now().checked(), &call.name, kind, call.body.bytes())?;
+            schemas::test(registry.now().checked(), &call.name, kind, call.body.bytes()).await?;
             Ok(Answer::json(&json!({ "valid": true })))
         }
         Act::Versions => {

@@ -137,7 +137,7 @@ async fn go(house: &House, group: &Arc<tidegate_log::Group>, item: &Received) ->
         return Err(Error::new(Code::Internal, Fault::Gateway, "a delayed message has no place"));
     };
     let expires = item.message.timing.as_ref().and_then(|timing| timing.expires);
-    let message = Message {
+    let message = Arc::new(Message {
         timing: expires.map(|at| {
             Box::new(Timing {
                 expires: Some(at),
@@ -145,9 +145,9 @@ async fn go(house: &House, group: &Arc<tidegate_log::Group>, item: &Received) ->
             })
         }),
         ..Message::clone(&item.message)
-    };
+    });
     // It was asked when it came; where it becomes something else it does so now.
-    let shaped: Vec<_> = streams.iter().map(|stream| house.shaped(stream, &message)).collect();
+    let shaped = house.shaped(&streams, &message).await?;
     let of = |at: usize| shaped.get(at).and_then(Option::as_ref).unwrap_or(&message);
     let bytes = (0..streams.len()).map(|at| Append::size(of(at))).sum();
     let mut append = house.log.append(Level::Stored, bytes).await?;

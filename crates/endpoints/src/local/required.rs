@@ -1,7 +1,8 @@
 //! What streams ask of their messages. Asked before anything is taken, so whichever way a message comes it is asked; an item that one of its
-//! streams refuses fails whole. Where no stream asks, the question costs one look at an empty table.
+//! streams refuses fails whole. Large messages are asked beside the threads of requests. Where no stream asks, the question costs one look at an empty table.
 use super::{House, producer::Routes};
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
@@ -14,12 +15,10 @@ use tidegate_core::{
     headers::Headers,
     message::Message,
     receipt::Level,
-    validator::{OnFailure, Required},
+    validator::{INLINE, OnFailure, Required, ask_aside},
 };
 use tidegate_log::{Append, Entry, Stream, dead_letter};
 
-/// After so many bytes others have their turn.
-const TURN: usize = 256 << 10;
 /// Of one stream or api the log tells so often.
 const TELL: Duration = Duration::from_secs(1);
 /// What is kept of an error in a header.
@@ -101,6 +100,31 @@ pub struct Letter {
     pub error: Error,
 }
 
+/// What was asked beside the thread of the request: by place in the batch and number of the stream.
+#[derive(Default)]
+struct Answers(HashMap<(usize, u32), Result<Option<Bytes>>>);
+impl Answers {
+    async fn aside(needs: &Needs, routes: &mut Routes<'_>, batch: &Batch) -> Result<Self> {
+        let (mut places, mut questions) = (Vec::new(), Vec::new());
+        for (at, message) in batch.iter().enumerate() {
+            for stream in routes.of(&message.topic)? {
+                if let Some(need) = needs.get(&stream.number()) {
+                    places.push((at, stream.number()));
+                    questions.push((need.required.validator.clone(), message.clone()));
+                }
+            }
+        }
+        if questions.is_empty() {
+            return Ok(Self::default());
+        }
+        Ok(Self(places.into_iter().zip(ask_aside(questions).await?).collect()))
+    }
+    /// `None`: it was not asked, or its topic goes to another stream by now.
+    fn of(&mut self, at: usize, stream: u32) -> Option<Result<Option<Bytes>>> {
+        if self.0.is_empty() { None } else { self.0.remove(&(at, stream)) }
+    }
+}
+
 impl House {
     /// From now on, by number of the stream.
     pub fn require(&self, needs: impl IntoIterator<Item = (u32, Need)>) {
@@ -117,20 +141,20 @@ impl House {
             return Ok(Apart::default());
         }
         let needs = arc_swap::Guard::into_inner(needs);
+        let bytes: usize = batch.iter().map(|message| message.payload.len()).sum();
+        let mut answers = match bytes {
+            0..=INLINE => Answers::default(),
+            _ => Answers::aside(&needs, routes, batch).await?,
+        };
         let mut letters = Vec::new();
         let mut verdicts = Vec::with_capacity(batch.len());
-        let mut bytes = 0;
         let mut good = true;
-        for message in batch.iter() {
+        for (at, message) in batch.iter().enumerate() {
             let streams = routes.of(&message.topic)?;
-            let verdict = self.verdict(&needs, streams, message, &mut letters);
+            let check = |stream: u32, required: &Required| answers.of(at, stream).unwrap_or_else(|| required.validator.check(message));
+            let verdict = self.verdict(&needs, streams, message, &mut letters, check);
             good &= matches!(verdict, Verdict::Good);
             verdicts.push(verdict);
-            bytes += message.payload.len();
-            if bytes > TURN {
-                bytes = 0;
-                tokio::task::yield_now().await;
-            }
         }
         if good {
             return Ok(Apart::default());
@@ -163,14 +187,21 @@ impl House {
         }
         Ok(apart)
     }
-    fn verdict(&self, needs: &Needs, streams: &[Arc<Stream>], message: &Message, letters: &mut Vec<Letter>) -> Verdict {
+    fn verdict(
+        &self,
+        needs: &Needs,
+        streams: &[Arc<Stream>],
+        message: &Message,
+        letters: &mut Vec<Letter>,
+        mut check: impl FnMut(u32, &Required) -> Result<Option<Bytes>>,
+    ) -> Verdict {
         let mut refused = None;
         let mut converted: Vec<(u32, Message)> = Vec::new();
         for stream in streams {
             let Some(Need { schema, required }) = needs.get(&stream.number()) else {
                 continue;
             };
-            match required.validator.check(message) {
+            match check(stream.number(), required) {
                 Ok(None) => {}
                 Ok(Some(payload)) => converted.push((stream.number(), as_wire(message, payload))),
                 Err(error) => {
@@ -197,11 +228,25 @@ impl House {
         let alike = converted.len() == streams.len() && converted.iter().all(|(_, other)| other.payload == first.payload);
         Verdict::Converted(converted, alike)
     }
-    /// What a stream keeps of a message that was asked when it came, and moves only now.
-    pub(super) fn shaped(&self, stream: &Stream, message: &Message) -> Option<Message> {
-        let needs = self.needs.load();
-        let payload = needs.get(&stream.number())?.required.validator.check(message).ok()??;
-        Some(as_wire(message, payload))
+    /// What streams keep of a message that was asked when it came, and moves only now.
+    pub(super) async fn shaped(&self, streams: &[Arc<Stream>], message: &Arc<Message>) -> Result<Vec<Option<Message>>> {
+        let needs = self.needs.load_full();
+        let asked = streams.iter().map(|stream| needs.get(&stream.number()).map(|need| &need.required));
+        let questions: Vec<_> = asked
+            .flatten()
+            .map(|required| (required.validator.clone(), message.clone()))
+            .collect();
+        let answers: Vec<_> = if message.payload.len() > INLINE && !questions.is_empty() {
+            ask_aside(questions).await?.collect()
+        } else {
+            questions.iter().map(|(validator, message)| validator.check(message)).collect()
+        };
+        let mut answers = answers.into_iter();
+        let of = |stream: &Arc<Stream>| {
+            needs.get(&stream.number())?;
+            Some(as_wire(message, answers.next()?.ok()??))
+        };
+        Ok(streams.iter().map(of).collect())
     }
     /// Keeps messages that streams refused. Durable when it resolves. Where the stream of dead letters looks for duplicates, one that is sent
     /// again is kept once.
@@ -230,7 +275,7 @@ impl House {
     }
 }
 /// Only JSON becomes anything else, and only Protobuf.
-fn as_wire(message: &Message, payload: bytes::Bytes) -> Message {
+fn as_wire(message: &Message, payload: Bytes) -> Message {
     let mut headers = message.headers.edit();
     headers.remove("content-type");
     let _fits = headers.push("content-type", b"application/x-protobuf");

@@ -167,22 +167,32 @@ fn nothing_is_fetched_and_a_schema_that_is_none_says_where() {
     let deep = (0..100).fold(json!({}), |of, _| json!({"items": of}));
     assert!(Json::new("order", &deep).is_err());
 }
-/// Who refers to himself, who nests, and who does both: the stack of a thread is enough.
+/// Who refers to others as long as he may, and who nests in a message that does: the stack of a thread is enough.
 #[test]
 fn the_stack_is_enough() {
-    for of in [
-        json!({"$ref": "#"}),
-        json!({"allOf": [{"$ref": "#"}]}),
-        json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}),
-    ] {
-        assert_eq!(detail(&schema(of), "1"), None);
-    }
     let nested = (0..crate::depth::SCHEMA / 2 - 2).fold(json!({"items": {"$ref": "#"}, "type": "array"}), |of, _| json!({"allOf": [of]}));
+    let mut defs = serde_json::Map::new();
+    for level in 0..14 {
+        defs.insert(format!("d{level}"), json!({"allOf": [{"$ref": format!("#/$defs/d{}", level + 1)}]}));
+    }
+    defs.insert("d14".to_owned(), json!({"items": {"$ref": "#"}, "type": "array"}));
+    let referred = json!({"$defs": defs, "$ref": "#/$defs/d0"});
+    let mut defs = serde_json::Map::new();
+    for level in 0..160 {
+        defs.insert(
+            format!("d{level}"),
+            json!({"items": {"$ref": format!("#/$defs/d{}", level + 1)}, "type": "array"}),
+        );
+    }
+    defs.insert("d160".to_owned(), json!({"type": "array"}));
+    let long = json!({"$defs": defs, "$ref": "#/$defs/d0"});
     let asked = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
-        let nested = schema(nested);
-        let deep = |bottom: &str| format!("{}{bottom}{}", "[".repeat(120), "]".repeat(120));
-        assert_eq!(detail(&nested, &deep("")), None);
-        assert!(detail(&nested, &deep("1")).is_some());
+        for of in [nested, referred, long] {
+            let of = schema(of);
+            let deep = |bottom: &str| format!("{}{bottom}{}", "[".repeat(120), "]".repeat(120));
+            assert_eq!(detail(&of, &deep("")), None);
+            assert!(detail(&of, &deep("1")).is_some());
+        }
     });
     asked.unwrap().join().unwrap();
 }

@@ -1,5 +1,6 @@
 //! JSON in Protobuf's own mapping to bytes on the wire. No number is bent: a whole number that is written with a point or an exponent is read
 //! as the whole number it is, and one that fits no integer never ends up as the nearest that does.
+use super::number;
 use crate::text;
 use bytes::Bytes;
 use prost::Message as _;
@@ -12,20 +13,23 @@ pub(super) fn convert(message: &MessageDescriptor, payload: &[u8]) -> Result<Byt
         return Err(format!("Bad JSON format - {why}"));
     }
     let exact = exact(json);
-    let made = read(message, &exact.text)?;
-    if let Some(other) = exact.beyond {
+    let read = |json: &str| read(message, json, &exact.text);
+    let made = read(&exact.text)?;
+    if let Some(other) = &exact.beyond {
         // Where an integer belongs, what is too large for any is refused; where a floating point number does, it is what it was.
-        read(message, &other)?;
+        read(other)?;
     }
     Ok(made.encode_to_vec().into())
 }
-fn read(message: &MessageDescriptor, json: &str) -> Result<DynamicMessage, String> {
+/// `told`: the text that what is wrong is told of.
+fn read(message: &MessageDescriptor, json: &str, told: &str) -> Result<DynamicMessage, String> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let read = DynamicMessage::deserialize(message.clone(), &mut reader).and_then(|made| reader.end().map(|()| made));
     read.map_err(|error| {
         let (line, column, text) = (error.line(), error.column(), error.to_string());
         let said = text.rsplit_once(" at line ").map_or(text.as_str(), |(said, _)| said);
-        format!("proto: (line {line}:{column}): {said}")
+        let field = serde_json::from_str(told).ok().and_then(|told| number::fault(message, &told));
+        format!("proto: (line {line}:{column}): {}", field.as_deref().unwrap_or(said))
     })
 }
 struct Exact<'a> {
@@ -114,7 +118,7 @@ fn number(token: &str) -> Number {
     }
 }
 /// Its digits, if it is whole and not much longer than an integer can be.
-fn whole(token: &str) -> Option<String> {
+pub(super) fn whole(token: &str) -> Option<String> {
     let (mantissa, exponent) = token.split_once(['e', 'E']).unwrap_or((token, "0"));
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
     let (front, behind) = mantissa.split_once('.').unwrap_or((mantissa, ""));

@@ -123,6 +123,29 @@ fn json_becomes_wire_bytes_exactly() {
     );
 }
 #[test]
+fn a_number_that_does_not_fit_is_told_with_its_field() {
+    let text = "syntax = \"proto3\"; package p; message A { int32 small = 1; uint64 large = 2; double rate = 3; repeated A more = 4; map<string, int64> counts = 5; string secret = 6; }";
+    let of = Protobuf::new("t", text, "A", true).unwrap();
+    for (json, said) in [
+        (r#"{"small":1.5}"#, "field p.A.small: expected int32, but got 1.5"),
+        (r#"{"small":2147483648}"#, "field p.A.small: expected int32, but got 2147483648"),
+        (r#"{"large":-1}"#, "field p.A.large: expected uint64, but got -1"),
+        (r#"{"large":"hunter2"}"#, "field p.A.large: expected uint64, but got string"),
+        (r#"{"rate":[]}"#, "field p.A.rate: expected double, but got array"),
+        (
+            r#"{"more":[{"small":1},{"small":true}]}"#,
+            "field p.A.small: expected int32, but got boolean",
+        ),
+        (r#"{"counts":{"a":1,"b":"x"}}"#, "field p.A.counts: expected int64, but got string"),
+    ] {
+        let told = ask(&of, json.as_bytes(), "application/json").unwrap_err();
+        let (place, rest) = told.split_once("): ").unwrap();
+        assert!(place.starts_with("proto: (line 1:"), "{told}");
+        assert_eq!(rest, said, "{json}");
+    }
+    assert!(ask(&of, br#"{"small":"12","large":1e3,"rate":"NaN","secret":"x"}"#, "application/json").is_ok());
+}
+#[test]
 fn what_must_be_there_is_told() {
     let old =
         "syntax = \"proto2\"; message Test { required string a = 1; optional bytes b = 2; optional group C = 3 { required int32 d = 4; } }";
