@@ -1,5 +1,9 @@
 //! Messages that somebody outside has for a while: each one's `Ack`, parked under a token until it is settled or its time is up. The group
-//! behind it knows only that it is out.
+//! behind it knows only that it is out. What was handed out together lies in one page: its tokens share their proof, and its deadline is
+//! kept once.
+mod page;
+
+use page::{Page, Taken};
 use sha2::{Digest, Sha256};
 use std::{
     any::Any,
@@ -16,8 +20,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// So many of them are given back without looking up.
+/// With so many of them the look for late ones is interrupted.
 const AT_ONCE: usize = 1_024;
+/// Of a token: 64 bits of page, 16 of place in it, 112 of proof, in hexadecimal.
+const TOKEN: usize = 48;
+/// Of one page: its places have 16 bits.
+const PAGE: usize = 1 << 16;
 
 /// All leases of one owner, who lets [`Leases::expired`] run.
 pub struct Leases {
@@ -29,14 +37,13 @@ pub struct Leases {
 }
 #[derive(Default)]
 struct Parked {
+    /// Pages, ever.
     issued: u64,
-    leases: HashMap<u64, Lease>,
+    pages: HashMap<u64, Page>,
+    /// Of each page, when it is looked at.
     deadlines: BTreeSet<(Instant, u64)>,
-}
-struct Lease {
-    ack: Ack,
-    until: Instant,
-    of: Owner,
+    /// Leases in all pages.
+    count: usize,
 }
 /// Whose leases they are.
 #[derive(Clone)]
@@ -83,32 +90,34 @@ impl Leases {
             most,
         })
     }
-    /// Tokens that nobody can guess, good at this gateway until the time is up. With too many of them the last duties come back: they stay
-    /// in the list.
+    /// Tokens that nobody can guess who has none of them, good at this gateway until the time is up. With too many of them the last duties
+    /// come back: they stay in the list.
     pub fn park(&self, acks: &mut Vec<Ack>, lease_for: Duration, of: &Owner) -> Vec<String> {
         let until = Instant::now() + lease_for;
         let mut parked = self.lock();
-        let room = self.most.saturating_sub(parked.leases.len()).min(acks.len());
-        let first = parked.issued + 1;
-        parked.issued += room as u64;
-        for (number, ack) in (first..).zip(acks.drain(..room)) {
-            let of = of.clone();
-            parked.leases.insert(number, Lease { ack, until, of });
-            parked.deadlines.insert((until, number));
+        let room = self.most.saturating_sub(parked.count).min(acks.len()).min(PAGE);
+        if room == 0 {
+            return Vec::new();
         }
-        if room > 0 && parked.deadlines.first() == Some(&(until, first)) {
+        parked.issued += 1;
+        parked.count += room;
+        let number = parked.issued;
+        parked.pages.insert(number, Page::new(acks.drain(..room), until, of.clone()));
+        parked.deadlines.insert((until, number));
+        if parked.deadlines.first() == Some(&(until, number)) {
             self.sooner.notify_waiters();
         }
         drop(parked);
-        (first..first + room as u64).map(|number| self.token(number)).collect()
+        let proof = self.proof(number);
+        (0..room).map(|place| token(number, place, &proof)).collect()
     }
     /// How many more there may be.
     pub fn room(&self) -> usize {
-        self.most.saturating_sub(self.lock().leases.len())
+        self.most.saturating_sub(self.lock().count)
     }
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.lock().leases.len()
+        self.lock().count
     }
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
@@ -121,35 +130,34 @@ impl Leases {
         let mut verdicts = Vec::new();
         // One after the other of the same outcome go home together.
         let mut alike: Vec<Alike> = Vec::new();
-        let wishes: Vec<_> = wishes.iter().map(|(token, outcome)| (self.number(token), outcome)).collect();
+        let mut known = Known { leases: self, last: None };
+        let wishes: Vec<_> = wishes.iter().map(|(token, outcome)| (known.place(token), outcome)).collect();
         let mut late = Vec::new();
         let mut parked = self.lock();
-        for (number, outcome) in wishes {
+        for (place, outcome) in wishes {
             let at = verdicts.len();
-            verdicts.push(match number {
-                None => Verdict::Unknown,
-                Some(number) => match parked.take(number, owner, now, outcome) {
-                    Ok(Taken::Extended) => {
-                        self.sooner.notify_waiters();
-                        Verdict::Ok
-                    }
-                    Ok(Taken::Late(lease)) => {
-                        late.push(lease);
-                        Verdict::Expired
-                    }
-                    Ok(Taken::Whole(lease)) => {
-                        match alike.last_mut() {
-                            Some(last) if last.outcome == *outcome => last.push(at, lease),
-                            _ => {
-                                let mut one = Alike::new(outcome.clone());
-                                one.push(at, lease);
-                                alike.push(one);
-                            }
+            let taken = place.ok_or(Verdict::Unknown);
+            verdicts.push(match taken.and_then(|place| parked.take(place, owner, now, outcome)) {
+                Ok(Taken::Extended) => {
+                    self.sooner.notify_waiters();
+                    Verdict::Ok
+                }
+                Ok(Taken::Late(ack)) => {
+                    late.push(ack);
+                    Verdict::Expired
+                }
+                Ok(Taken::Whole(ack, keeps)) => {
+                    match alike.last_mut() {
+                        Some(last) if last.outcome == *outcome => last.push(at, ack, keeps),
+                        _ => {
+                            let mut one = Alike::new(outcome.clone());
+                            one.push(at, ack, keeps);
+                            alike.push(one);
                         }
-                        Verdict::Ok
                     }
-                    Err(verdict) => verdict,
-                },
+                    Verdict::Ok
+                }
+                Err(verdict) => verdict,
             });
         }
         drop(parked);
@@ -174,24 +182,20 @@ impl Leases {
     }
     /// Nobody got them: they go back, and no attempt is counted.
     pub fn undo(&self, tokens: &[String]) {
-        let numbers = tokens.iter().filter_map(|token| self.number(token));
+        let mut known = Known { leases: self, last: None };
+        let places: Vec<_> = tokens.iter().filter_map(|token| known.place(token)).collect();
         let undone: Vec<_> = {
             let mut parked = self.lock();
-            numbers.filter_map(|number| parked.remove(number)).collect()
+            places.into_iter().filter_map(|place| parked.remove(place)).collect()
         };
         let until = Instant::now();
-        for mut lease in undone {
-            lease.ack.settle_all(Outcome::Hold { until });
+        for mut ack in undone {
+            ack.settle_all(Outcome::Hold { until });
         }
     }
     /// Gives back all of that owner.
     pub fn give_back(&self, owner: &str) {
-        let given_back: Vec<_> = {
-            let mut parked = self.lock();
-            let of = |(number, lease): (&u64, &Lease)| (*lease.of.name == *owner).then_some(*number);
-            let numbers: Vec<_> = parked.leases.iter().filter_map(of).collect();
-            numbers.into_iter().filter_map(|number| parked.remove(number)).collect()
-        };
+        let given_back = self.lock().remove_of(owner);
         drop(given_back);
     }
     /// Waits until the time of some is up, and gives them back: how many. Cancel-safe. Whoever owns the leases calls it again and again.
@@ -213,44 +217,118 @@ impl Leases {
         }
     }
     /// What is late, and the next deadline. Dropped by the caller, without the lock.
-    fn late(&self) -> (Vec<Lease>, Option<Instant>) {
+    fn late(&self) -> (Vec<Ack>, Option<Instant>) {
         let now = Instant::now();
         let mut parked = self.lock();
         let mut late = Vec::new();
         while late.len() < AT_ONCE
-            && let Some((_, number)) = parked.deadlines.first().copied().filter(|(until, _)| *until <= now)
+            && let Some((_, number)) = parked.deadlines.first().copied().filter(|(due, _)| *due <= now)
         {
-            late.extend(parked.remove(number));
+            parked.sweep(number, now, &mut late);
         }
-        (late, parked.deadlines.first().map(|(until, _)| *until))
+        (late, parked.deadlines.first().map(|(due, _)| *due))
     }
-    /// 64 bits of number and 128 of proof, in hexadecimal.
-    fn token(&self, number: u64) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let proof = Sha256::new()
+    fn proof(&self, number: u64) -> [u8; 14] {
+        let whole = Sha256::new()
             .chain_update(self.secret)
             .chain_update(number.to_be_bytes())
             .finalize();
-        let bytes = number.to_be_bytes();
-        let digits = |byte: &u8| [*byte >> 4, *byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)]));
-        bytes.iter().chain(proof.iter().take(16)).flat_map(digits).collect()
-    }
-    fn number(&self, token: &str) -> Option<u64> {
-        let number = u64::from_str_radix(token.get(..16)?, 16).ok()?;
-        let own = self.token(number);
-        // All of it, however early it differs.
-        let differs = own.bytes().zip(token.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b));
-        (differs == 0 && own.len() == token.len()).then_some(number)
+        let mut proof = [0; 14];
+        proof.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
+        proof
     }
     fn lock(&self) -> MutexGuard<'_, Parked> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-/// What a wish to settle found.
-enum Taken {
-    Whole(Lease),
-    Late(Lease),
-    Extended,
+fn token(number: u64, place: usize, proof: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let (number, place) = (number.to_be_bytes(), (place as u16).to_be_bytes());
+    let mut token = String::with_capacity(TOKEN);
+    for byte in number.iter().chain(&place).chain(proof) {
+        token.extend([byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)])));
+    }
+    token
+}
+/// Page and place in it.
+type Place = (u64, u16);
+/// Tokens that were proved: those of one page share their proof.
+struct Known<'a> {
+    leases: &'a Leases,
+    last: Option<(u64, [u8; 14])>,
+}
+impl Known<'_> {
+    fn place(&mut self, token: &str) -> Option<Place> {
+        // Whoever made it wrote it so, and in no other way.
+        let ours = token.len() == TOKEN && token.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        let number = u64::from_str_radix(token.get(..16).filter(|_| ours)?, 16).ok()?;
+        let place = u16::from_str_radix(token.get(16..20)?, 16).ok()?;
+        let proof = match self.last {
+            Some((last, proof)) if last == number => proof,
+            _ => self.leases.proof(number),
+        };
+        self.last = Some((number, proof));
+        // All of it, however early it differs.
+        let digit = |digit: u8| if digit > b'9' { digit - b'a' + 10 } else { digit - b'0' };
+        let shown = token.as_bytes().get(20..)?.chunks_exact(2);
+        let shown = shown.filter_map(|pair| Some(digit(*pair.first()?) << 4 | digit(*pair.last()?)));
+        let differs = shown.zip(proof).fold(0, |differs, (shown, own)| differs | (shown ^ own));
+        (differs == 0).then_some((number, place))
+    }
+}
+impl Parked {
+    /// It is no lease any more, unless it is extended.
+    fn take(&mut self, (number, place): Place, owner: &str, now: Instant, outcome: &Outcome) -> std::result::Result<Taken, Verdict> {
+        let page = self.pages.get_mut(&number).ok_or(Verdict::Expired)?;
+        if *page.of.name != *owner {
+            return Err(Verdict::Unknown);
+        }
+        let due = page.due;
+        let taken = page.take(place, now, outcome)?;
+        let sooner = page.due;
+        if matches!(taken, Taken::Extended) {
+            if sooner < due {
+                self.deadlines.remove(&(due, number));
+                self.deadlines.insert((sooner, number));
+            }
+        } else {
+            self.gone(number, 1);
+        }
+        Ok(taken)
+    }
+    fn remove(&mut self, (number, place): Place) -> Option<Ack> {
+        let ack = self.pages.get_mut(&number)?.remove(place)?;
+        self.gone(number, 1);
+        Some(ack)
+    }
+    fn remove_of(&mut self, owner: &str) -> Vec<Page> {
+        let gone: Vec<_> = self.pages.extract_if(|_, page| *page.of.name == *owner).collect();
+        for (number, page) in &gone {
+            self.deadlines.remove(&(page.due, *number));
+            self.count -= page.len();
+        }
+        gone.into_iter().map(|(_, page)| page).collect()
+    }
+    /// What of a page is late; the rest has another deadline.
+    fn sweep(&mut self, number: u64, now: Instant, late: &mut Vec<Ack>) {
+        let Some(page) = self.pages.get_mut(&number) else { return };
+        self.deadlines.remove(&(page.due, number));
+        let before = late.len();
+        page.late(now, late);
+        if let Some(due) = page.next_due() {
+            page.due = due;
+            self.deadlines.insert((due, number));
+        }
+        self.gone(number, late.len() - before);
+    }
+    /// So many leases of a page are none any more.
+    fn gone(&mut self, number: u64, count: usize) {
+        self.count -= count;
+        if let Some(page) = self.pages.get(&number).filter(|page| page.len() == 0) {
+            self.deadlines.remove(&(page.due, number));
+            self.pages.remove(&number);
+        }
+    }
 }
 /// Leases that share an outcome.
 struct Alike {
@@ -268,11 +346,11 @@ impl Alike {
             keeps: Vec::new(),
         }
     }
-    fn push(&mut self, at: usize, lease: Lease) {
+    fn push(&mut self, at: usize, ack: Ack, keeps: Arc<dyn Any + Send + Sync>) {
         self.places.push(at);
-        self.acks.push(lease.ack);
-        if self.keeps.last().is_none_or(|last| !Arc::ptr_eq(last, &lease.of.keeps)) {
-            self.keeps.push(lease.of.keeps);
+        self.acks.push(ack);
+        if self.keeps.last().is_none_or(|last| !Arc::ptr_eq(last, &keeps)) {
+            self.keeps.push(keeps);
         }
     }
     #[expect(clippy::type_complexity, reason = "named where it is taken apart")]
@@ -284,32 +362,6 @@ impl Alike {
         Vec<Arc<dyn Any + Send + Sync>>,
     ) {
         (self.places, Ack::confirm_each(self.acks, &self.outcome), self.keeps)
-    }
-}
-impl Parked {
-    /// It is no lease any more, unless it is extended.
-    fn take(&mut self, number: u64, owner: &str, now: Instant, outcome: &Outcome) -> std::result::Result<Taken, Verdict> {
-        let lease = self.leases.get_mut(&number).ok_or(Verdict::Expired)?;
-        if *lease.of.name != *owner {
-            return Err(Verdict::Unknown);
-        }
-        let late = lease.until <= now;
-        if let (Outcome::Extend(by), false) = (outcome, late) {
-            let until = now + *by;
-            let was = std::mem::replace(&mut lease.until, until);
-            // It stays here, so it is told under the lock: telling neither blocks nor comes back here.
-            lease.ack.settle_all(outcome.clone());
-            self.deadlines.remove(&(was, number));
-            self.deadlines.insert((until, number));
-            return Ok(Taken::Extended);
-        }
-        let lease = self.remove(number).ok_or(Verdict::Expired)?;
-        Ok(if late { Taken::Late(lease) } else { Taken::Whole(lease) })
-    }
-    fn remove(&mut self, number: u64) -> Option<Lease> {
-        let lease = self.leases.remove(&number)?;
-        self.deadlines.remove(&(lease.until, number));
-        Some(lease)
     }
 }
 
@@ -386,7 +438,7 @@ mod tests {
             changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
             bad.push(String::from_utf8(changed).unwrap());
         }
-        bad.push(other.token(1));
+        bad.push(super::token(1, 0, &other.proof(1)));
         for bad in bad {
             assert_eq!(settle(&leases, "a", &bad, Outcome::Ack).await, Verdict::Unknown, "{bad}");
         }
@@ -406,6 +458,44 @@ mod tests {
         // Late, though nobody has swept.
         assert_eq!(settle(&leases, "a", &long, Outcome::Ack).await, Verdict::Expired);
         assert_eq!(*home.told.lock().unwrap(), [(1, BACK), (0, BACK)]);
+    }
+    /// Each by itself: settled, extended, late.
+    #[tokio::test(start_paused = true)]
+    async fn leases_of_one_page_end_each_in_its_own_way() {
+        let (leases, home) = house(1_000, true);
+        let mut acks = (0..100).map(|seq| Ack::new(home.clone(), seq, 1)).collect();
+        let tokens = leases.park(&mut acks, SECONDS, &owner("a"));
+        assert_eq!((tokens.len(), leases.len()), (100, 100));
+        // Far more than half of them: the rest moves together.
+        let done: Vec<_> = tokens.iter().skip(10).map(|token| (&**token, Outcome::Ack)).collect();
+        assert!(
+            leases
+                .settle("a", &done)
+                .await
+                .unwrap()
+                .iter()
+                .all(|verdict| *verdict == Verdict::Ok)
+        );
+        assert_eq!(*home.told.lock().unwrap(), [(10, Outcome::Ack)], "they went home together");
+        for (token, _) in &done {
+            assert_eq!(settle(&leases, "a", token, Outcome::Ack).await, Verdict::Expired);
+        }
+        let extend = |secs| Outcome::Extend(Duration::from_secs(secs));
+        assert_eq!(settle(&leases, "a", &tokens[3], extend(60)).await, Verdict::Ok);
+        assert_eq!(settle(&leases, "a", &tokens[7], extend(5)).await, Verdict::Ok);
+        let began = Instant::now();
+        for (ends, count) in [(5, 1), (30, 8), (60, 1)] {
+            assert_eq!((leases.expired().await, began.elapsed().as_secs()), (count, ends));
+        }
+        assert!(leases.is_empty() && leases.lock().deadlines.is_empty());
+        // What nobody was given is no lease, and what was given up with its owner is none any more.
+        let mut acks = vec![Ack::new(home.clone(), 200, 1)];
+        let last = leases.park(&mut acks, SECONDS, &owner("a")).pop().unwrap();
+        let beyond = format!("{}0001{}", &last[..16], &last[20..]);
+        assert_eq!(settle(&leases, "a", &beyond, Outcome::Ack).await, Verdict::Unknown);
+        leases.give_back("a");
+        assert_eq!(settle(&leases, "a", &last, Outcome::Ack).await, Verdict::Expired);
+        assert!(leases.is_empty() && leases.lock().deadlines.is_empty());
     }
     #[tokio::test(start_paused = true)]
     async fn a_sooner_deadline_is_seen_while_a_later_one_is_waited_for() {
