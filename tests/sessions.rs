@@ -69,7 +69,12 @@ fn published_credentials_start_nothing_but_a_demo_on_loopback() {
         let root = format!("kind: user\nname: root\n{proof}: {{ argon2: \"{hashed}\" }}\n");
         let (code, said) = ended(&["run"], Some(&root));
         assert_eq!(code, Some(3), "{said}");
-        assert!(said.contains("TG5042") && !said.contains("argon2id"), "{said}");
+        assert!(
+            said.contains("TG5042") && said.contains("tidegate user ") && !said.contains("argon2id"),
+            "{said}"
+        );
+        let (code, said) = ended(&["check", "tidegate.yaml"], Some(&root));
+        assert!(code == Some(3) && said.contains("TG5042"), "{said}");
     }
     let (code, said) = ended(
         &["dev", "--set", "listeners.memphis={address: \"0.0.0.0:0\", insecure: true}"],
@@ -311,6 +316,43 @@ fn failed_logins_are_limited_and_successful_ones_are_not() {
     assert_eq!(from("127.0.0.2", "bob", "long and secret"), "429");
     assert_eq!(from("127.0.0.2", "root", "memphis"), "200");
     assert_eq!(from("127.0.0.3", "bob", "long and secret"), "200");
+}
+/// What was given up is read as a station, and kept as long as before: nothing makes a station of it.
+#[test]
+fn a_station_of_dead_letters_is_what_it_was() {
+    let node = dev().start();
+    let put = |path: &str, body: &Value| assert_eq!(node.manage("PUT", path, body).status, 201, "{path}");
+    put("/schemas/numbers", &json!({"json": {"type": "object", "required": ["m"]}}));
+    put(
+        "/streams/jobs",
+        &json!({"schema": {"schema": "numbers", "on_failure": "dead_letter"}}),
+    );
+    let root = session(&node, "root", "memphis");
+    // Before there is one: nobody makes it.
+    let bearer = format!("Bearer {}", jwt(&root));
+    let consume = || {
+        let body = json!({"consumer_name": "c", "batch_max_wait_time_ms": 100}).to_string();
+        ask(
+            &node,
+            "POST",
+            "/stations/jobs.dead/consume/batch",
+            &[JSON, ("authorization", &bearer)],
+            &body,
+        )
+    };
+    assert_eq!((consume().status, produce(&node, jwt(&root), "jobs.dead").status), (404, 404));
+    assert_eq!(produce(&node, jwt(&root), "jobs").status, 400);
+    // Others come and go meanwhile.
+    assert_eq!(produce(&node, jwt(&root), "other").status, 200);
+    let letters = consume().json();
+    assert_eq!(letters[0]["message"], "{\"n\":1}", "{letters}");
+    let shown = node.manage("GET", "/streams/jobs.dead", &Value::Null).json();
+    assert_eq!(
+        (&shown["retention"]["age"], &shown["dedupe"]),
+        (&Value::Null, &Value::Null),
+        "{shown}"
+    );
+    assert_ne!(shown["meta"]["source"], "api", "{shown}");
 }
 /// However long a login asks for.
 #[test]

@@ -57,6 +57,15 @@ impl directory::Directory for Directory {
             if self.registry.now().resources.contains_key(&id) {
                 return Ok(());
             }
+            // It came by itself, or was declared once: its messages are kept as they were.
+            let there = self.registry.plane().undeclared().iter().any(|there| **there == *name);
+            if there && self.registry.plane().reach(name).await {
+                return Ok(());
+            }
+            if self.registry.plane().takes_dead_letters(name) {
+                let text = format!("the stream `{name}` is made for its first dead letter");
+                return Err(Error::client(Code::NoSuchStream, text));
+            }
             let document = json!({
                 "kind": "stream",
                 "name": name,

@@ -21,10 +21,12 @@ pub trait Plane: Send + Sync {
     fn status(&self, id: &Id) -> Value;
     /// Streams that are there and that nobody declares, but for our own.
     fn undeclared(&self) -> Vec<Arc<str>>;
+    /// Whether a stream of that name is for dead letters, there or not.
+    fn takes_dead_letters(&self, name: &str) -> bool;
     /// Of those, the ones that nobody needs: dead letters of a declared stream are kept for somebody.
     fn orphans(&self) -> Vec<Arc<str>>;
-    /// Makes the way to a stream that came by itself, so that its messages can be read.
-    fn reach<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()>;
+    /// Makes the way to a stream that came by itself, so that its messages can be read. `false`: there is none.
+    fn reach<'a>(&'a self, name: &'a str) -> BoxFuture<'a, bool>;
     /// Deletes a stream that nobody declares, with its messages.
     fn delete_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>>;
     /// Users or tokens have changed: whoever reads or publishes messages as one of them is looked at again.

@@ -66,11 +66,14 @@ impl Plane for Served {
     fn delete_stream<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
     }
+    fn takes_dead_letters(&self, _: &str) -> bool {
+        false
+    }
     fn undeclared(&self) -> Vec<Arc<str>> {
         Vec::new()
     }
-    fn reach<'a>(&'a self, _: &'a str) -> BoxFuture<'a, ()> {
-        Box::pin(async {})
+    fn reach<'a>(&'a self, _: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(async { true })
     }
     fn readmit(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})

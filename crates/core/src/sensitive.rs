@@ -12,25 +12,61 @@ pub enum Sensitive {
     Routing,
 }
 /// One of these is a word of the name, or the end of one: `x-csrftoken`.
-const ENDS: [&str; 7] = ["authorization", "password", "passwd", "passphrase", "secret", "token", "apikey"];
+const ENDS: [&str; 8] = [
+    "authorization",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+];
+/// One of these begins a word of the name: `set-cookie2`, `authorization2`, `sessionid`, `apikeyid`.
+const BEGINS: [&str; 6] = ["accesskey", "apikey", "authorization", "cookie", "oauth", "session"];
 /// One of these is a word of the name.
-const WORDS: [&str; 8] = [
+const WORDS: [&str; 17] = [
     "auth",
+    "authenticated",
     "authentication",
     "bearer",
-    "cookie",
+    "cert",
     "credential",
     "credentials",
     "jwt",
+    "otp",
+    "pass",
+    "passcode",
+    "pin",
+    "principal",
+    "psk",
     "pwd",
+    "tokens",
+    "wsse",
 ];
-/// Before the word `key`; a key alone may be that of a message.
-const KEYS: [&str; 8] = ["access", "admin", "api", "auth", "functions", "master", "private", "subscription"];
-const ROUTING: [&str; 14] = [
+/// Before the word `key`, which is that of a message then; any other kind of key opens something.
+const KEYS: [&str; 14] = [
+    "cache",
+    "dedup",
+    "entity",
+    "event",
+    "group",
+    "idempotency",
+    "kafka",
+    "message",
+    "object",
+    "order",
+    "partition",
+    "record",
+    "routing",
+    "sort",
+];
+const ROUTING: [&str; 15] = [
     "cf-connecting-ip",
     "client-ip",
     "fastly-client-ip",
     "forwarded",
+    "remote-user",
     "true-client-ip",
     "via",
     "x-client-ip",
@@ -64,7 +100,7 @@ impl Sensitive {
         let is = |other: &&str| name.eq_ignore_ascii_case(other);
         if Self::is_credential(name) {
             Some(Self::Credential)
-        } else if is_secret(name) || is(&"cookie2") || is(&"www-authenticate") {
+        } else if is_secret(name) || is(&"www-authenticate") {
             Some(Self::Secret)
         } else if ROUTING.iter().any(is) || ROUTING_BEGINS.iter().any(|begin| begins(name, begin)) {
             Some(Self::Routing)
@@ -120,7 +156,11 @@ fn is_secret(name: &str) -> bool {
     name.split(['-', '_', '.']).any(|word| {
         let is = |other: &&str| word.eq_ignore_ascii_case(other);
         let key = |first: &&str| before.eq_ignore_ascii_case(first);
-        let found = ENDS.iter().any(|end| ends(word, end)) || WORDS.iter().any(is) || (is(&"key") && KEYS.iter().any(key));
+        let begun = BEGINS.iter().any(|begin| begins(word, begin));
+        let spelt = ENDS.iter().any(|end| ends(word, end)) || WORDS.iter().any(is);
+        // `x-key`, and `key`, may be anything.
+        let opens = is(&"key") && !matches!(before, "" | "x" | "X") && !KEYS.iter().any(key);
+        let found = begun || spelt || opens || (is(&"signature") && before.eq_ignore_ascii_case("access"));
         before = word;
         found
     })
@@ -167,6 +207,26 @@ mod tests {
             "x-forwarded-access-token",
             "x-goog-iap-jwt-assertion",
             "x-auth-key",
+            "X-RapidAPI-Key",
+            "X-Account-Key",
+            "X-Signing-Key",
+            "AccessKeyId",
+            "X-ApiKeyId",
+            "X-Session-Id",
+            "Sessionid",
+            "X-User-Pass",
+            "X-PSK",
+            "X-Otp",
+            "X-Tokens",
+            "X-Shared-Access-Signature",
+            "X-WSSE",
+            "X-OAuth",
+            "X-Cookies",
+            "Set-Cookie2",
+            "Authorization2",
+            "X-Authenticated-User",
+            "X-SSL-Client-Cert",
+            "X-Ms-Client-Principal",
         ] {
             assert_eq!(Sensitive::of(name), Some(Sensitive::Secret), "{name}");
         }
@@ -180,6 +240,7 @@ mod tests {
             "x-method-override",
             "x-accel-redirect",
             "via",
+            "Remote-User",
         ] {
             assert_eq!(Sensitive::of(name), Some(Sensitive::Routing), "{name}");
         }
@@ -187,9 +248,12 @@ mod tests {
             "content-type",
             "x-debezium-table",
             "x-author",
-            "x-tokens-used",
             "x-key",
             "x-partition-key",
+            "x-order-key",
+            "key",
+            "x-passenger",
+            "x-obsession",
             "x-secretary",
             "x-hub-signature-256",
             "x-original",

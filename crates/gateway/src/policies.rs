@@ -24,7 +24,7 @@ pub struct Schema {
 /// Counts what does not match a schema, and keeps it where that is asked.
 pub trait Keeper: Send + Sync {
     /// One more.
-    fn count(&self, schema: &str, action: OnFailure, error: &Error);
+    fn count(&self, schema: &str, action: OnFailure);
     /// Keeps them as dead letters: durable when it resolves. An error refuses whatever came with them.
     fn bury(&self, letters: Vec<(Message, Error)>, scope: u64) -> BoxFuture<'_, Result<()>>;
 }
@@ -61,7 +61,7 @@ impl Schema {
             match check(message) {
                 Ok(payload) => converted.extend(payload.map(|payload| (at, payload))),
                 Err(error) => {
-                    self.keeper.count(&self.schema, action, &error);
+                    self.keeper.count(&self.schema, action);
                     if action == OnFailure::DeadLetter {
                         letters.push((message.clone(), error.again()));
                     }
@@ -111,7 +111,7 @@ mod tests {
     #[derive(Default)]
     struct Kept(Mutex<Vec<String>>);
     impl Keeper for Kept {
-        fn count(&self, schema: &str, action: OnFailure, _: &Error) {
+        fn count(&self, schema: &str, action: OnFailure) {
             self.0.lock().unwrap().push(format!("{schema} {}", action.as_str()));
         }
         fn bury(&self, letters: Vec<(Message, Error)>, _: u64) -> BoxFuture<'_, Result<()>> {

@@ -111,7 +111,12 @@ impl From<Error> for Failures {
 impl From<Refused> for Failures {
     fn from(refused: Refused) -> Self {
         let text = refused.to_string();
-        Self(vec![Error::new(refused.error.code(), Fault::Operator, text).because(refused.error)])
+        let told = Error::new(refused.error.code(), Fault::Operator, text);
+        let told = match refused.error.hint() {
+            Some(hint) => told.with_hint(hint.to_owned()),
+            None => told,
+        };
+        Self(vec![told.because(refused.error)])
     }
 }
 /// What is started: the settings, and where the resources come from.
@@ -396,6 +401,11 @@ fn settings(node: &tidegate_config::Node, caps: &memory::Caps, manners: Manners)
     }
 }
 impl Node {
+    /// Whether there is nobody who could log in.
+    pub(crate) fn has_no_users(&self) -> bool {
+        let state = self.registry.now();
+        !state.resources.keys().any(|id| id.kind == ResourceKind::User)
+    }
     /// Whether a user that nobody declared is there.
     pub(crate) fn has_built_in(&self, user: &str) -> bool {
         let state = self.registry.now();

@@ -300,6 +300,11 @@ fn told<'m>(message: &'m Message, name: &str) -> Option<std::borrow::Cow<'m, str
 }
 fn is_wanted(wanted: &Wanted, message: &Message) -> bool {
     let is = |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| told(message, name).as_deref() == Some(wanted));
+    // As clients call it, or as the log does.
+    let group = |wanted: &String| {
+        let group = told(message, dead_letter::GROUP).unwrap_or_default();
+        group == *wanted || group.rsplit_once("/-/").is_some_and(|(_, own)| own == wanted)
+    };
     let id = || match &message.id {
         Some(id) => Some(String::from_utf8_lossy(id)),
         None => told(message, dead_letter::POSITION),
@@ -308,7 +313,7 @@ fn is_wanted(wanted: &Wanted, message: &Message) -> bool {
         && wanted.since.is_none_or(|since| message.at >= since)
         && wanted.topic.as_ref().is_none_or(|topic| topic.matches(&message.topic))
         && is(&wanted.stream, dead_letter::STREAM)
-        && is(&wanted.group, dead_letter::GROUP)
+        && wanted.group.as_ref().is_none_or(group)
         && is(&wanted.reason, dead_letter::REASON)
         && wanted.id.as_ref().is_none_or(|wanted| id().as_deref() == Some(wanted))
 }

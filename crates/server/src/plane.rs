@@ -291,6 +291,9 @@ impl plane::Plane for Plane {
         let undeclared = streams.iter().map(|stream| stream.name()).filter(|name| !declared.contains(*name));
         undeclared.filter(|name| !name.starts_with('$')).map(Into::into).collect()
     }
+    fn takes_dead_letters(&self, name: &str) -> bool {
+        is_dead(name) || self.dead.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
     fn orphans(&self) -> Vec<Arc<str>> {
         let mut orphans = self.undeclared();
         let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -298,22 +301,29 @@ impl plane::Plane for Plane {
         orphans.retain(|name| !dead.contains(name) && !name.strip_suffix(DEAD).is_some_and(|of| declared.contains(of)));
         orphans
     }
-    fn reach<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {
+    fn reach<'a>(&'a self, name: &'a str) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let Some(stream) = self.log.stream(name).filter(|_| !self.ways.leads_to(name)) else {
-                return;
-            };
+            if self.log.stream(name).is_none() || self.ways.leads_to(name) {
+                return self.ways.leads_to(name);
+            }
             let mut turn = self.turn.lock().await;
+            // Who deletes one has the turn as well.
+            let Some(stream) = self.log.stream(name) else { return false };
             turn.revision += 1;
             let mut captured = std::mem::take(&mut turn.captured);
             captured.retain(|(other, _)| other.name() != name);
             captured.push((stream, Vec::new()));
             self.captures.set(self.capturing(&captured));
-            match self.ways(&mut turn, &captured, false).await {
-                Ok(ways) => self.ways.open(ways),
-                Err(refusal) => tracing::error!(error = ?refusal, "there is no way to a stream that came by itself"),
-            }
+            let ways = self.ways(&mut turn, &captured, false).await;
             turn.captured = captured;
+            match ways {
+                Ok(ways) => self.ways.open(ways),
+                Err(refusal) => {
+                    tracing::error!(error = ?refusal, "there is no way to a stream that came by itself");
+                    return false;
+                }
+            }
+            true
         })
     }
     fn delete_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {

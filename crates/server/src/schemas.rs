@@ -141,8 +141,8 @@ struct OfApi {
     log: Arc<Log>,
 }
 impl Keeper for OfApi {
-    fn count(&self, schema: &str, action: OnFailure, error: &Error) {
-        self.house.failures().count(&self.name, schema, action, error);
+    fn count(&self, schema: &str, action: OnFailure) {
+        self.house.failures().count(&self.name, schema, action);
     }
     fn bury(&self, letters: Vec<(Message, Error)>, scope: u64) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {

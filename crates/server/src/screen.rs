@@ -21,10 +21,11 @@ pub(crate) struct Screen<'a> {
 pub(crate) fn screen(screen: &Screen<'_>) -> String {
     let gateway = place(screen.gateway);
     let admin = place(screen.admin);
-    let reach = if screen.gateway.iter().all(|address| address.ip().is_loopback()) {
+    let mut all = screen.gateway.iter().chain(screen.admin).chain(screen.memphis);
+    let reach = if all.all(|address| address.ip().is_loopback()) {
         "this machine only"
     } else {
-        "all interfaces"
+        "open to others"
     };
     let folder = if screen.data.starts_with('/') {
         screen.data.to_owned()

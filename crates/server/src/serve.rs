@@ -82,6 +82,9 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         };
         let (gateway, admin, memphis) = (join(&node.gateway), join(&node.admin), join(&node.memphis));
         tracing::info!(%gateway, %admin, %memphis, data = %data, recovered = node.recovered, "ready");
+        if !node.memphis.is_empty() && node.has_no_users() {
+            tracing::warn!(%memphis, "nobody can log in there: `tidegate user add NAME --connection-token --allow '#'` makes a user");
+        }
         if plan.mode == Mode::Dev {
             tell(&screen(&Screen {
                 gateway: &node.gateway,

@@ -202,8 +202,9 @@ fn value_of<T: DeserializeOwned>(name: &str, value: &RawValue, expected: &str) -
     serde_json::from_str(value.get()).map_err(|_| told(name, value, expected))
 }
 fn told(name: &str, value: &RawValue, expected: &str) -> Error {
-    let value: String = value.get().chars().take(64).collect();
-    wrong(format!("`{name}` is `{}`: expected {expected}", value.escape_debug()))
+    let shown = value.get().chars().map(|c| if c.is_control() { ' ' } else { c });
+    let value: String = shown.take(64).collect();
+    wrong(format!("`{name}` is `{value}`: expected {expected}"))
 }
 fn wrong(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::client(Code::BadRequest, text).with_hint("`{}` pulls what there is for the group `default`")

@@ -4,12 +4,14 @@ use crate::secrets::Certificates;
 use serde_json::json;
 use std::path::PathBuf;
 use tidegate_config::{Checked, Grants, Mode, Source, load_from_process};
+use tidegate_control::access::refuse_published;
 use tidegate_core::error::Error;
 
 pub(super) fn check(files: Vec<PathBuf>, settings: &[(String, String)], output: Output) -> u8 {
     match load_from_process(Source::Files(files), settings, Mode::Run, &crate::schemas::kinds()) {
         Ok(checked) => {
-            let wrong = certificates(&checked);
+            let mut wrong = certificates(&checked);
+            wrong.extend(refuse_published(&checked.users).err());
             if !wrong.is_empty() && output != Output::Table {
                 let told = |error: &Error| json!({"code": error.code().to_string(), "message": error.to_string(), "hint": error.hint()});
                 show(&wrong.iter().map(told).collect(), output);

@@ -216,7 +216,9 @@ impl Of<Token> {
                 }
                 let names = answer["keys"].as_array().into_iter().flatten().filter_map(Value::as_str);
                 say(&names.fold(String::new(), |all, name| format!("{all}{name}\n")));
-                if let Some(from) = text(&answer, "signs_from") {
+                if rotate.revoke {
+                    tell("every session has ended; other nodes that share the file follow within seconds\n");
+                } else if let Some(from) = text(&answer, "signs_from") {
                     tell(&format!("the first signs from {from} on\n"));
                 }
                 Ok(OK)

@@ -63,9 +63,16 @@ struct Rights {
     /// How far the user may manage this node; without it not at all.
     #[arg(long, value_enum)]
     manage: Option<Manage>,
-    /// Topics it may publish to and subscribe to, like orders/#. May be given several times.
-    #[arg(long = "allow", value_name = "FILTER")]
+    /// Topics and stations it may publish to and subscribe to: a name, a filter like orders/#, or # for all. May be given several times.
+    #[arg(long = "allow", value_name = "FILTER", value_parser = filter)]
     allow: Vec<String>,
+}
+/// As people write patterns elsewhere: here it would allow one topic that nobody has.
+fn filter(text: &str) -> Result<String, String> {
+    if text.contains('*') {
+        return Err("`*` stands for nothing here: `#` at the end is all that follows, `+` one part between slashes".to_owned());
+    }
+    Ok(text.to_owned())
 }
 impl Rights {
     fn put(&self, user: &mut Map<String, Value>) {
@@ -106,13 +113,13 @@ impl Of<User> {
             }
             User::Add(add) => kind.add(add.document()?).await,
             User::Set(set) => {
-                let asks = set.password || set.connection_token;
+                let asks = set.password || set.connection_token || set.password_stdin;
                 let proof = if asks {
                     Some(proof(set.connection_token, set.password_stdin)?)
                 } else {
                     None
                 };
-                if proof.is_none() && (set.password_stdin || set.rights.manage.is_none() && set.rights.allow.is_empty()) {
+                if proof.is_none() && set.rights.manage.is_none() && set.rights.allow.is_empty() {
                     let hint = "`--password`, `--connection-token`, `--allow FILTER` and `--manage …` say what";
                     return Err(Failure::command("nothing is to be changed").hint(hint));
                 }

@@ -3,7 +3,7 @@ use arc_swap::ArcSwap;
 use std::{
     fs,
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -60,6 +60,10 @@ impl SigningKeys {
         };
         let text = ring.map_err(|error| unusable(&path, &named, "read", &error))?;
         let ring = parse(&path, &named, &text)?;
+        let mode = fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode());
+        if mode & 0o007 != 0 {
+            tracing::warn!(file = %path.display(), "everybody on this machine can read the signing keys: `chmod o-rwx` keeps them private");
+        }
         Ok(Arc::new(Self {
             path,
             named,
@@ -208,7 +212,6 @@ fn synced(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn keys_are_made_once_kept_private_and_turned() {

@@ -38,6 +38,8 @@ struct Shared {
 struct Seen {
     /// Files and folders that count, and what lies on the way to them.
     touched: BTreeSet<PathBuf>,
+    /// Those of them whose documents count, whatever they are called.
+    folders: BTreeSet<PathBuf>,
     /// What is written to, and not closed yet.
     open: BTreeSet<PathBuf>,
 }
@@ -68,10 +70,13 @@ impl Folders {
         let Some(watcher) = &mut self.watcher else { return };
         let mut ways: BTreeSet<PathBuf> = touched.iter().flat_map(|path| way(path)).collect();
         let mut wanted: BTreeSet<_> = ways.iter().filter_map(|path| path.parent().map(Path::to_owned)).collect();
-        wanted.extend(touched.iter().map(|path| absolute(path)).filter(|path| path.is_dir()));
+        let folders: BTreeSet<_> = touched.iter().map(|path| absolute(path)).filter(|path| path.is_dir()).collect();
+        wanted.extend(folders.iter().cloned());
         ways.extend(touched.iter().map(|path| absolute(path)));
         // Before anything is watched: what happens from then on counts.
-        self.shared.seen().touched = ways;
+        let mut seen = self.shared.seen();
+        (seen.touched, seen.folders) = (ways, folders);
+        drop(seen);
         let watched = &mut self.watched;
         watched.retain(|folder, was| {
             let stays = wanted.contains(folder) && identity(folder) == Some(*was);
@@ -115,10 +120,12 @@ impl Folders {
 impl Shared {
     fn counts(&self, event: &Event) -> bool {
         let mut seen = self.seen();
-        let counted = |touched: &BTreeSet<PathBuf>, path: &PathBuf| {
-            touched.contains(path) || path.parent().is_some_and(|folder| touched.contains(folder))
+        // Beside a document others may lie, such as a log that never ends.
+        let counted = |path: &PathBuf| {
+            let inside = || path.parent().is_some_and(|folder| seen.folders.contains(folder));
+            seen.touched.contains(path) || (is_document(path) && inside())
         };
-        if !event.paths.is_empty() && !event.paths.iter().any(|path| counted(&seen.touched, path)) {
+        if !event.paths.is_empty() && !event.paths.iter().any(counted) {
             return false;
         }
         match event.kind {
@@ -137,6 +144,11 @@ impl Shared {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+/// As it is looked for in a folder.
+fn is_document(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
@@ -181,6 +193,25 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
+    /// A log that grows beside a file holds up nothing, beside documents of a folder neither.
+    #[test]
+    fn what_lies_beside_a_document_does_not_count() {
+        use notify::event::DataChange;
+        let shared = Shared::default();
+        shared.seen().touched = ["/e", "/e/tidegate.yaml", "/e/more"].map(PathBuf::from).into();
+        shared.seen().folders = ["/e/more"].map(PathBuf::from).into();
+        let written = |path: &str| {
+            let event = Event::new(EventKind::Modify(ModifyKind::Data(DataChange::Any))).add_path(path.into());
+            let counts = shared.counts(&event);
+            (counts, std::mem::take(&mut shared.seen().open).len())
+        };
+        for path in ["/e/tidegate.yaml", "/e/more/new.YML"] {
+            assert_eq!(written(path), (true, 1), "{path}");
+        }
+        for path in ["/e/log", "/e/other.yaml", "/e/more/log", "/e/more/.swp"] {
+            assert_eq!(written(path), (false, 0), "{path}");
+        }
+    }
     #[test]
     #[expect(clippy::disallowed_methods, reason = "a test makes its files")]
     fn the_way_goes_through_links() {

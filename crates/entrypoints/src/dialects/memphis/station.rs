@@ -68,7 +68,13 @@ impl Memphis {
             return Err(station.missing());
         }
         let made = self.ground.directory.ensure_stream(REALM, &station.name).await;
-        made.map_err(|error| station.refused(error))?;
+        made.map_err(|error| {
+            if is_gone(&error) {
+                station.missing()
+            } else {
+                station.refused(error)
+            }
+        })?;
         self.route(&station.name).ok_or_else(|| station.restless())
     }
 }
