@@ -491,7 +491,7 @@ mod tests {
         // What nobody was given is no lease, and what was given up with its owner is none any more.
         let mut acks = vec![Ack::new(home.clone(), 200, 1)];
         let last = leases.park(&mut acks, SECONDS, &owner("a")).pop().unwrap();
-        let beyond = format!("{}0001{}", &last[..16], &last[20..]);
+        let beyond = format!("{}0001{}", last.split_at(16).0, last.split_at(20).1);
         assert_eq!(settle(&leases, "a", &beyond, Outcome::Ack).await, Verdict::Unknown);
         leases.give_back("a");
         assert_eq!(settle(&leases, "a", &last, Outcome::Ack).await, Verdict::Expired);
