@@ -111,7 +111,6 @@ pub(crate) struct Changes {
 }
 /// What becomes of a message that comes home.
 pub(super) enum Fate {
-    Done,
     Again {
         /// Microseconds since the epoch; 0: at once.
         due: i64,
@@ -264,10 +263,10 @@ impl Live {
             part.finish(from..to);
         }
     }
-    /// One message comes home; whether there was such a one.
-    pub(super) fn settle(&mut self, seq: u64, fate: Fate, deliveries: Option<u32>) -> bool {
+    /// One message comes home, and is not done.
+    pub(super) fn settle(&mut self, seq: u64, fate: Fate, deliveries: Option<u32>) {
         let Some(out) = self.out.remove(&seq) else {
-            return false;
+            return;
         };
         out.tally.messages.fetch_sub(1, Relaxed);
         out.tally.bytes.fetch_sub(out.bytes, Relaxed);
@@ -279,16 +278,37 @@ impl Live {
         } = out;
         // In one unit with something else.
         if self.parts.get(partition as usize).is_some_and(|part| part.progress.is_done(offset)) {
-            return true;
+            return;
         }
         let spent = deliveries.is_some_and(|most| attempt >= most);
         match fate {
-            Fate::Done => self.pass(partition, offset..offset + 1),
             Fate::Again { tried: true, .. } if spent => self.die(partition, offset, attempt, "attempts".into(), None),
             Fate::Again { due, tried } => self.again(partition, offset, attempt, due, tried),
             Fate::Dead { reason, error } => self.die(partition, offset, attempt, reason, error),
         }
-        true
+    }
+    /// Messages come home and are done: how many there were. Neighbours are noted together.
+    pub(super) fn done(&mut self, seqs: Range<u64>) -> u64 {
+        let mut count = 0;
+        let mut run: Option<(u32, Range<u64>)> = None;
+        let home: Vec<_> = self.out.extract_if(seqs, |_, _| true).map(|(_, out)| out).collect();
+        for out in home {
+            count += 1;
+            out.tally.messages.fetch_sub(1, Relaxed);
+            out.tally.bytes.fetch_sub(out.bytes, Relaxed);
+            match &mut run {
+                Some((partition, offsets)) if *partition == out.partition && offsets.end == out.offset => offsets.end += 1,
+                _ => {
+                    if let Some((partition, offsets)) = run.replace((out.partition, out.offset..out.offset + 1)) {
+                        self.pass(partition, offsets);
+                    }
+                }
+            }
+        }
+        if let Some((partition, offsets)) = run {
+            self.pass(partition, offsets);
+        }
+        count
     }
     fn again(&mut self, partition: u32, offset: u64, attempt: u32, due: i64, tried: bool) {
         let Some(part) = self.parts.get_mut(partition as usize) else {
@@ -430,7 +450,7 @@ mod tests {
         let tally = Arc::new(Tally::default());
         for offset in claim.range.clone() {
             let seq = live.hand_out(claim.partition, offset, 1, 1, &tally);
-            assert!(live.settle(seq, Fate::Done, None));
+            assert_eq!(live.done(seq..seq + 1), 1);
         }
     }
     /// The floor moves over what was done before the start, and remembers it no longer.

@@ -251,9 +251,14 @@ impl Returns for Home {
         let mut finished = false;
         let mut live = group.live();
         let before = live.rejected();
+        if matches!(outcome, Outcome::Ack) {
+            let count = live.done(seqs.clone());
+            group.counters.done.fetch_add(count, Relaxed);
+            finished = count > 0;
+        }
         for seq in seqs {
             let fate = match &outcome {
-                Outcome::Ack | Outcome::Extend(_) => Fate::Done,
+                Outcome::Ack | Outcome::Extend(_) => break,
                 Outcome::Requeue { after } => Fate::Again {
                     due: after.filter(|after| !after.is_zero()).map_or(0, later),
                     tried: true,
@@ -270,10 +275,7 @@ impl Returns for Home {
                     error: error.clone(),
                 },
             };
-            if live.settle(seq, fate, deliveries) && matches!(outcome, Outcome::Ack) {
-                group.counters.done.fetch_add(1, Relaxed);
-                finished = true;
-            }
+            live.settle(seq, fate, deliveries);
         }
         let dead = live.rejected() - before;
         match done {
