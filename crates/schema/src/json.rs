@@ -41,7 +41,11 @@ impl Json {
             .with_base_uri(base.as_str())
             .offline()
             .with_pattern_options(PatternOptions::regex().size_limit(SIZE).dfa_size_limit(TABLE));
-        let validator = options.build(schema).map_err(|error| invalid(&error))?;
+        // There are names it supposes not to be given: whoever gives them is told so.
+        let built = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| options.build(schema)));
+        let built = built
+            .map_err(|_| Invalid::new("", "the names in the schema cannot be told apart").hint("give each `$id` as a whole address"))?;
+        let validator = built.map_err(|error| invalid(&error))?;
         Ok(Self {
             base,
             validator,

@@ -104,8 +104,17 @@ impl<'s> Places<'s> {
                 if !known.iter().any(|other| std::ptr::eq(*other, value)) {
                     known.push(value);
                 }
-                if !bases.contains(&own) {
-                    bases.push(own);
+                // The validator may put a name before itself once more.
+                let twice = uri::resolve_against(&own.borrow(), id).ok().filter(|twice| *twice != own);
+                if twice.is_some() && text("$dynamicAnchor").is_some() {
+                    let at = format!("{}/{keyword}", self.at(value));
+                    let why = "a relative name of several parts beside `$dynamicAnchor` is not told from others";
+                    return Err(Invalid::new(at, why).hint("begin it with its scheme or with `/`"));
+                }
+                for base in [Some(own), twice].into_iter().flatten() {
+                    if !bases.contains(&base) {
+                        bases.push(base);
+                    }
                 }
             }
         }
@@ -221,4 +230,161 @@ fn pointed<'s>(document: &'s Value, pointer: &str) -> Option<&'s Value> {
 }
 fn unescaped(step: &str) -> String {
     step.replace("~1", "/").replace("~0", "~")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::{prelude::*, sample::select};
+    use serde_json::json;
+
+    const BASE: &str = "file:///tidegate/order";
+    /// Where subschemas may lie, inside each other.
+    const WAYS: [&str; 9] = [
+        "/$defs/a",
+        "/definitions/b",
+        "/properties/id",
+        "/default",
+        "/x/y",
+        "/enum/0",
+        "/items",
+        "/prefixItems/0",
+        "/const",
+    ];
+    const NAMES: [&str; 14] = [
+        "a",
+        "order",
+        "x/",
+        "x/a",
+        "../a",
+        "/a",
+        ".",
+        "http://h/",
+        "http://h/%61",
+        "http://h/a#",
+        "#n",
+        "a#n",
+        "",
+        "urn:a",
+    ];
+    const REFERENCES: [&str; 26] = [
+        "#",
+        "a",
+        "a#",
+        "order",
+        "x/",
+        "x/a",
+        "x/../a",
+        "../a",
+        "/a",
+        ".",
+        "./",
+        "http://h/",
+        "http://h/a",
+        "HTTP://H/%61",
+        "http://h",
+        "#n",
+        "a#n",
+        "http://h/#n",
+        "#/$defs/a",
+        "#/%24defs/a",
+        "a#/$defs/a",
+        "#/definitions/b",
+        "#/x/y",
+        "a#/default",
+        "urn:a",
+        "#/enum/00",
+    ];
+    const DIALECTS: [&str; 5] = [
+        "https://json-schema.org/draft/2020-12/schema",
+        "https://json-schema.org/draft/2019-09/schema",
+        "http://json-schema.org/draft-07/schema#",
+        "http://json-schema.org/draft-06/schema#",
+        "http://json-schema.org/draft-04/schema#",
+    ];
+    /// Puts one subschema where the pointer leads.
+    fn put(schema: &mut Value, pointer: &str, inner: Value) {
+        let Some((step, rest)) = pointer.strip_prefix('/').map(|rest| rest.split_once('/').unwrap_or((rest, ""))) else {
+            *schema = inner;
+            return;
+        };
+        let rest = if rest.is_empty() { String::new() } else { format!("/{rest}") };
+        if step == "0" {
+            if !schema.is_array() {
+                *schema = json!([{}]);
+            }
+            put(&mut schema[0], &rest, inner);
+        } else {
+            if !schema.is_object() {
+                *schema = json!({});
+            }
+            put(&mut schema[step], &rest, inner);
+        }
+    }
+    type Part = (
+        Vec<&'static str>,
+        Option<&'static str>,
+        Option<&'static str>,
+        Option<&'static str>,
+        bool,
+        &'static str,
+    );
+    fn part() -> impl Strategy<Value = Part> {
+        let name = prop::option::of(select(&NAMES[..]));
+        (
+            prop::collection::vec(select(&WAYS[..]), 0..3),
+            name.clone(),
+            prop::option::weighted(0.2, select(&NAMES[..])),
+            select(vec![None, None, Some("$anchor"), Some("$dynamicAnchor")]),
+            any::<bool>(),
+            select(&REFERENCES[..]),
+        )
+    }
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+        /// The validator is asked where a reference leads to: each subschema takes a mark of its own.
+        #[test]
+        fn what_the_validator_finds_is_known(
+            parts in prop::collection::vec(part(), 1..6), from in any::<prop::sample::Index>(), dialect in prop::option::of(select(&DIALECTS[..])),
+        ) {
+            let mut schema = json!({});
+            // Shorter ways first, so that none is put over what lies in it.
+            let mut parts: Vec<_> = parts.into_iter().map(|part| (part.0.concat(), part)).collect();
+            parts.sort_by_key(|(way, _)| way.len());
+            parts.dedup_by_key(|(way, _)| way.clone());
+            let from = from.index(parts.len());
+            for (number, (way, (_, dollar, id, anchor, dynamic, to))) in parts.iter().enumerate() {
+                let refers = if *dynamic { "$dynamicRef" } else { "$ref" };
+                let mut of = json!({"properties": {"mark": {"enum": [number]}}});
+                if number == from {
+                    of["properties"]["r"] = json!({refers: to});
+                }
+                for (keyword, name) in [(Some("$id"), dollar), (Some("id"), id), (*anchor, &Some("n"))] {
+                    if let (Some(keyword), Some(name)) = (keyword, name) {
+                        of[keyword] = json!(name);
+                    }
+                }
+                put(&mut schema, way, of);
+            }
+            if let Some(dialect) = dialect {
+                schema["$schema"] = json!(dialect);
+            }
+            let way = &parts[from].0;
+            schema["patternProperties"] = json!({"^start$": {"$ref": format!("#{way}")}});
+            // As a schema is made: what is refused here does not come so far.
+            let Ok(places) = Places::of(&schema, BASE) else { return Ok(()) };
+            let built = jsonschema::options().with_base_uri(BASE).offline().build(&schema);
+            let Ok(validator) = built else { return Ok(()) };
+            let takes = |mark: i64| validator.is_valid(&json!({"start": {"r": {"mark": mark}}}));
+            let marks: Vec<_> = (-1..8).filter(|mark| takes(*mark)).collect();
+            // The root may ask as well; where the mark is not told apart nothing is known.
+            if let [mark] = *marks && let Ok(number) = usize::try_from(mark) {
+                let read = schema.pointer(way).unwrap().pointer("/properties/r").unwrap();
+                let (keyword, to) = read.as_object().unwrap().iter().next().unwrap();
+                let Ok(meant) = places.referred(read, keyword, to.as_str().unwrap()) else { return Ok(()) };
+                let target = schema.pointer(&parts[number].0).unwrap();
+                prop_assert!(meant.schemas.iter().any(|schema| std::ptr::eq(*schema, target)), "{schema}: {way} {to} leads to {}", parts[number].0);
+            }
+        }
+    }
 }

@@ -335,6 +335,11 @@ fn a_reference_that_leads_nowhere_or_back_is_refused_at_its_place() {
         ),
         (json!({"$id": meta, "items": {"$ref": "#"}}), "/$id"),
         (json!({"$id": "http://h/", "$schema": "http://h/"}), "/$schema"),
+        // The validator would look for it below the name said twice.
+        (
+            json!({"$id": "x/a", "$dynamicAnchor": "n", "items": {"$ref": "#n"}, "$defs": {"a": {"$id": "x/a"}}}),
+            "/$id",
+        ),
     ] {
         let invalid = Json::new("order", &of).err().unwrap_or_else(|| panic!("{of}"));
         assert_eq!((&*invalid.at, invalid.hint.is_some()), (at, true), "{of}: {invalid:?}");
