@@ -3,6 +3,7 @@
 //! Integers up to 64 bits are compared exactly. Larger ones are compared as the nearest double, which touches nothing but `minimum`,
 //! `maximum`, `multipleOf`, `const` and `enum` about such numbers.
 mod patterns;
+mod places;
 mod texts;
 mod work;
 
@@ -12,7 +13,7 @@ use jsonschema::{JsonType, PatternOptions, ValidationError, error::ValidationErr
 use patterns::{Patterns, SIZE, TABLE};
 use serde_json::Value;
 use tidegate_core::{error::Result, message::Message, validator::Validator};
-use work::{Levels, depth};
+use work::{Graph, Levels, Told, Work, depth};
 
 /// Where schemas are said to lie.
 const BASE: &str = "file:///tidegate/";
@@ -22,7 +23,7 @@ const FAULTS: usize = 1_000;
 pub(crate) struct Json {
     base: String,
     validator: jsonschema::Validator,
-    levels: Option<Levels>,
+    work: Work,
     patterns: usize,
 }
 impl Json {
@@ -31,19 +32,24 @@ impl Json {
             return Err(Invalid::new("", "a JSON Schema is an object, or `true` or `false`"));
         }
         crate::depth::bound(schema)?;
-        let levels = Levels::of(schema)?;
-        let patterns = Patterns::bound(schema)?;
         let base = format!("{BASE}{name}");
+        let graph = Graph::of(schema, &base)?;
+        let work = Work::of(&graph)?;
+        let patterns = Patterns::bound(&graph)?;
         // Patterns that cannot take longer than the text is long: whoever sends messages did not write the schema.
         let options = jsonschema::options()
             .with_base_uri(base.as_str())
             .offline()
             .with_pattern_options(PatternOptions::regex().size_limit(SIZE).dfa_size_limit(TABLE));
-        let validator = options.build(schema).map_err(|error| invalid(&error))?;
+        // There are names it supposes not to be given: whoever gives them is told so.
+        let built = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| options.build(schema)));
+        let built = built
+            .map_err(|_| Invalid::new("", "the names in the schema cannot be told apart").hint("give each `$id` as a whole address"))?;
+        let validator = built.map_err(|error| invalid(&error))?;
         Ok(Self {
             base,
             validator,
-            levels,
+            work,
             patterns,
         })
     }
@@ -52,7 +58,14 @@ impl Json {
         self.patterns
     }
     fn fault(&self, value: &Value) -> String {
-        let errors: Vec<_> = self.validator.iter_errors(value).take(FAULTS).collect();
+        let errors: Vec<_> = match self.work.told(value) {
+            // The validator finds all of them before it tells the first.
+            Told::All => self.validator.iter_errors(value).take(FAULTS).collect(),
+            Told::First => self.validator.validate(value).err().into_iter().collect(),
+            Told::Nothing => {
+                return format!("jsonschema: '' does not validate with {}#: it is too large to say where", self.base);
+            }
+        };
         match texts::first(&errors) {
             Some(fault) => texts::said(&fault, &self.base, value),
             None => "jsonschema: the schema does not accept it".to_owned(),
@@ -62,12 +75,16 @@ impl Json {
 impl Validator for Json {
     fn check(&self, message: &Message) -> Result<Option<Bytes>> {
         let value = text::parse(&message.payload).map_err(|why| violation(&format!("Bad JSON format - {why}")))?;
-        let deeper = |most: fn(Levels) -> usize| self.levels.map(most).filter(|most| depth(&value) > *most);
+        let deeper = |most: fn(Levels) -> usize| self.work.levels.map(most).filter(|most| depth(&value) > *most);
         if let Some(most) = deeper(|levels| levels.asked) {
             let text = format!(
                 "jsonschema: the message nests deeper than {most} levels, and its schema has alternatives that refer to themselves"
             );
             return Err(violation(&text));
+        }
+        if self.work.is_long(&value) {
+            let text = "jsonschema: the message is too large for its schema, which has alternatives that refer to themselves";
+            return Err(violation(text));
         }
         if self.validator.is_valid(&value) {
             return Ok(None);

@@ -1,6 +1,7 @@
 //! What a pattern may cost. The engine reads a text once, but where its table of states grows too large it keeps every place of the pattern that
 //! might still match and moves each of them for each byte: `(\w{1,100}){9}y` keeps some 2,000. So it is walked through here, before it is
 //! used, how many places there can be at once; a pattern is taken where they are few, or where all the states there are fit the table.
+use super::work::Graph;
 use crate::Invalid;
 use regex_automata::{
     nfa::thompson::{Compiler, Config, NFA, State, WhichCaptures},
@@ -36,45 +37,25 @@ pub(super) struct Patterns {
     seen: HashSet<String>,
 }
 impl Patterns {
-    /// Refuses a schema whose patterns could take long; how many bytes they take otherwise.
-    pub(super) fn bound(schema: &Value) -> Result<usize, Invalid> {
+    /// Refuses a schema whose patterns could take long; how many bytes they take otherwise. Of all subschemas that can be asked.
+    pub(super) fn bound(graph: &Graph<'_>) -> Result<usize, Invalid> {
         let mut all = Self {
             bytes: SIZES,
             steps: STEPS,
             seen: HashSet::new(),
         };
-        all.walk(schema, &mut String::new())?;
+        for schema in graph.schemas() {
+            if let Some(Value::String(pattern)) = schema.get("pattern") {
+                all.pattern(pattern, || format!("{}/pattern", graph.at(schema)))?;
+            }
+            if let Some(Value::Object(patterns)) = schema.get("patternProperties") {
+                let mut patterns = patterns.keys();
+                patterns.try_for_each(|pattern| all.pattern(pattern, || format!("{}/patternProperties", graph.at(schema))))?;
+            }
+        }
         Ok(SIZES - all.bytes)
     }
-    /// A property may be called as a keyword is: what it is then is no text, or a pattern that is looked at in vain.
-    fn walk(&mut self, schema: &Value, at: &mut String) -> Result<(), Invalid> {
-        let length = at.len();
-        let mut each = |of: &mut Self, name: &str, value: &Value| {
-            at.push('/');
-            at.push_str(&name.replace('~', "~0").replace('/', "~1"));
-            if let ("pattern", Value::String(pattern)) = (name, value) {
-                of.pattern(pattern, at)?;
-            }
-            if let ("patternProperties", Value::Object(patterns)) = (name, value) {
-                patterns.keys().try_for_each(|pattern| of.pattern(pattern, at))?;
-            }
-            let said = matches!(name, "const" | "enum" | "default" | "examples");
-            if !said {
-                of.walk(value, at)?;
-            }
-            at.truncate(length);
-            Ok(())
-        };
-        match schema {
-            Value::Object(members) => members.iter().try_for_each(|(name, value)| each(self, name, value)),
-            Value::Array(items) => {
-                let mut items = items.iter().enumerate();
-                items.try_for_each(|(index, item)| each(self, &index.to_string(), item))
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
-        }
-    }
-    fn pattern(&mut self, pattern: &str, at: &str) -> Result<(), Invalid> {
+    fn pattern(&mut self, pattern: &str, at: impl Fn() -> String) -> Result<(), Invalid> {
         if !self.seen.insert(pattern.to_owned()) {
             return Ok(());
         }
@@ -87,7 +68,7 @@ impl Patterns {
         };
         let refused = |why: &str| {
             let shown = crate::text::cut(pattern, 100);
-            Err(Invalid::new(at, format!("the pattern \"{shown}\" {why}")).hint(HINT))
+            Err(Invalid::new(at(), format!("the pattern \"{shown}\" {why}")).hint(HINT))
         };
         let anchored = read.properties().look_set_prefix().contains(hir::Look::Start);
         let letters = Letters::of(&read);
@@ -340,8 +321,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn bound(schema: &Value) -> Result<usize, Invalid> {
+        Patterns::bound(&Graph::of(schema, "file:///tidegate/order")?)
+    }
     fn refused(pattern: &str) -> Option<Invalid> {
-        Patterns::bound(&json!({"properties": {"a": {"pattern": pattern}}})).err()
+        bound(&json!({"properties": {"a": {"pattern": pattern}}})).err()
     }
     #[test]
     fn patterns_that_people_write_are_taken() {
@@ -393,15 +377,27 @@ mod tests {
             assert_eq!((&*invalid.at, invalid.hint.is_some()), ("/properties/a/pattern", true), "{invalid}");
         }
         let named = json!({"patternProperties": {"[ab]*a[ab]{100}z": {}}});
-        assert_eq!(Patterns::bound(&named).unwrap_err().at, "/patternProperties");
+        assert_eq!(bound(&named).unwrap_err().at, "/patternProperties");
         let many: Vec<_> = (0..100).map(|n| json!({"pattern": format!("^[^{n}]{{1,2000}}$")})).collect();
-        assert!(
-            Patterns::bound(&json!({"anyOf": many}))
-                .unwrap_err()
-                .to_string()
-                .contains("together")
-        );
+        assert!(bound(&json!({"anyOf": many})).unwrap_err().to_string().contains("together"));
         // What is only said is no pattern.
-        assert_eq!(Patterns::bound(&json!({"const": {"pattern": r"(\w{1,100}){9}y"}})), Ok(0));
+        let slow = json!({"pattern": r"[ab]\w[^y]{400,800}y"});
+        for said in ["const", "enum", "default", "examples", "x-said"] {
+            assert_eq!(bound(&json!({said: [slow]})), Ok(0));
+            // But it is one where it is referred to, and where only a property is called so.
+            let referred = json!({said: [slow], "items": {"$ref": format!("#/{said}/0")}});
+            assert_eq!(bound(&referred).unwrap_err().at, format!("/{said}/0/pattern"));
+            for names in [
+                "properties",
+                "patternProperties",
+                "$defs",
+                "definitions",
+                "dependentSchemas",
+                "dependencies",
+            ] {
+                let called = json!({names: {said: slow}});
+                assert_eq!(bound(&called).unwrap_err().at, format!("/{names}/{said}/pattern"));
+            }
+        }
     }
 }

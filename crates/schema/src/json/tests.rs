@@ -231,3 +231,219 @@ fn alternatives_that_refer_to_themselves_cost_a_bounded_time() {
         assert!(error.contains(said), "{levels}: {error}");
     }
 }
+/// Whatever the way a reference goes: what multiplies behind it is seen, and so is what leads back to itself.
+#[test]
+fn no_reference_hides_what_it_leads_to() {
+    let twice = |to: &str| json!({"anyOf": [{"items": {"$ref": to}}, {"items": {"$ref": to}}], "type": "array"});
+    let bomb = |with: Value, to: &str| {
+        let mut of = twice(to);
+        of.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
+        of
+    };
+    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    for of in [
+        twice("order"),
+        twice("./order"),
+        twice("../tidegate/order"),
+        twice("%6frder"),
+        twice("order#"),
+        twice("#"),
+        twice("file:///tidegate/order"),
+        twice("file:///tidegate/x/../order"),
+        twice("FILE:///tidegate/order#"),
+        bomb(json!({"$id": "http://h/"}), "."),
+        bomb(json!({"$id": "http://h/b"}), "http://h/%62"),
+        bomb(json!({"$id": "http://h/%62"}), "b"),
+        bomb(json!({"$id": "http://h/b"}), "http://H/b#"),
+        bomb(json!({"$id": "http://h/b#"}), "http://h/b"),
+        bomb(json!({"$anchor": "a"}), "#a"),
+        bomb(json!({"$id": "http://h/b", "$anchor": "a"}), "b#a"),
+        bomb(json!({"$dynamicAnchor": "a"}), "#a"),
+        bomb(json!({"$id": "#a", "$schema": "http://json-schema.org/draft-07/schema#"}), "#a"),
+        bomb(
+            json!({"id": "http://h/b", "$schema": "http://json-schema.org/draft-04/schema#"}),
+            "http://h/b",
+        ),
+        json!({"$dynamicAnchor": "a", "anyOf": [{"items": {"$dynamicRef": "#a"}}, {"items": {"$dynamicRef": "#a"}}], "type": "array"}),
+        json!({"$recursiveAnchor": true, "$schema": "https://json-schema.org/draft/2019-09/schema",
+            "anyOf": [{"items": {"$recursiveRef": "#"}}, {"items": {"$recursiveRef": "#"}}], "type": "array"}),
+        json!({"default": twice("#/default"), "$ref": "#/default"}),
+        json!({"x": [twice("#/x/0")], "$ref": "#/x/0"}),
+        json!({"x": [twice("#/x/00")], "$ref": "#/x%2F0"}),
+        json!({"x": {"a/b~c": twice("#/x/a~1b~0c")}, "$ref": "#/x/a~1b~0c"}),
+        json!({"examples": [1, twice("#/examples/1")], "$ref": "#/examples/1"}),
+        json!({"const": twice("#/const"), "items": {"$ref": "#/const"}}),
+        json!({"enum": [[twice("#/enum/0/0")]], "items": {"$ref": "#/enum/0/0"}}),
+        json!({"properties": {"default": twice("#/properties/default")}, "$ref": "#/properties/default"}),
+        json!({"$defs": {"a": bomb(json!({"$id": "a"}), "a")}, "$ref": "a"}),
+        json!({"$defs": {"a": bomb(json!({"$id": "x/a"}), "a")}, "$ref": "x/a"}),
+        json!({"$defs": {"a": bomb(json!({"$id": "x/a"}), "#")}, "$ref": "#/$defs/a"}),
+        json!({"$defs": {"a": {"$id": "x/", "$defs": {"b": bomb(json!({"$id": "b"}), "../x/b")}}}, "$ref": "x/b"}),
+    ] {
+        // Refused, or bounded.
+        if let Ok(json) = Json::new("order", &of) {
+            let told = detail(&json, &deep).unwrap_or_else(|| panic!("{of}"));
+            assert!(told.contains("nests deeper than"), "{of}: {told}");
+        }
+    }
+    for (of, at) in [
+        (json!({"$ref": "order"}), ""),
+        (json!({"$ref": "%6Frder#"}), ""),
+        (json!({"allOf": [{"$ref": "."}], "$id": "http://h/"}), ""),
+        (json!({"allOf": [{"$ref": "http://h/%62"}], "$id": "http://h/b"}), ""),
+        (
+            json!({"default": {"allOf": [{"$ref": "#/default"}]}, "$ref": "#/default"}),
+            "/default",
+        ),
+        (json!({"x": [{"$ref": "#/x/0"}], "$ref": "#/x/0"}), "/x/0"),
+    ] {
+        let invalid = Json::new("order", &of).err().unwrap_or_else(|| panic!("{of}"));
+        assert!(invalid.message.contains("refers to itself"), "{of}: {invalid}");
+        assert_eq!(invalid.at, at, "{of}: {invalid}");
+    }
+    let mut doubled = serde_json::Map::new();
+    for level in 0..26 {
+        let next = json!({"$ref": format!("#/default/d{}", level + 1)});
+        doubled.insert(format!("d{level}"), json!({"anyOf": [next, next]}));
+    }
+    doubled.insert("d26".to_owned(), json!({"type": "string"}));
+    let doubled = json!({"default": doubled, "$ref": "#/default/d0"});
+    assert!(Json::new("order", &doubled).err().unwrap().hint.is_some());
+}
+#[test]
+fn a_reference_that_leads_nowhere_or_back_is_refused_at_its_place() {
+    let meta = "https://json-schema.org/draft/2020-12/schema";
+    for (of, at) in [
+        (json!({"items": {"$ref": "none"}}), "/items/$ref"),
+        (json!({"items": {"$ref": "#none"}}), "/items/$ref"),
+        (json!({"items": {"$ref": "#/none"}}), "/items/$ref"),
+        (json!({"items": {"$ref": "#/title"}, "title": "x"}), "/items/$ref"),
+        (json!({"items": {"$ref": "http://json-schema.org:81/x"}}), "/items/$ref"),
+        (json!({"items": {"$dynamicRef": "#none"}}), "/items/$dynamicRef"),
+        (
+            json!({"items": {"$recursiveRef": "#/$defs/a"}, "$defs": {"a": {}}}),
+            "/items/$recursiveRef",
+        ),
+        // What is brought along would ask the schema again.
+        (
+            json!({"$dynamicAnchor": "meta", "anyOf": [{"$ref": meta}, {"$ref": meta}]}),
+            "/anyOf/0/$ref",
+        ),
+        (
+            json!({"$recursiveAnchor": true, "items": {"$ref": "https://json-schema.org/draft/2019-09/schema"}}),
+            "/items/$ref",
+        ),
+        (json!({"$id": meta, "items": {"$ref": "#"}}), "/$id"),
+        (json!({"$id": "http://h/", "$schema": "http://h/"}), "/$schema"),
+        // The validator would look for it below the name said twice.
+        (
+            json!({"$id": "x/a", "$dynamicAnchor": "n", "items": {"$ref": "#n"}, "$defs": {"a": {"$id": "x/a"}}}),
+            "/$id",
+        ),
+    ] {
+        let invalid = Json::new("order", &of).err().unwrap_or_else(|| panic!("{of}"));
+        assert_eq!((&*invalid.at, invalid.hint.is_some()), (at, true), "{of}: {invalid:?}");
+    }
+    let names = (0..12).fold(json!({}), |of, level| json!({"$id": format!("a{level}/"), "items": of}));
+    assert!(Json::new("order", &names).err().unwrap().message.contains("too many names"));
+}
+#[test]
+fn ordinary_references_are_taken() {
+    for (of, fits, fails) in [
+        (json!({"$defs": {"a": {"type": "string"}}, "$ref": "#/$defs/a"}), "\"x\"", "1"),
+        (
+            json!({"definitions": {"a": {"type": "string"}}, "items": {"$ref": "#/definitions/a"}}),
+            "[\"x\"]",
+            "[1]",
+        ),
+        (
+            json!({"$id": "https://example.com/order", "$defs": {"a": {"$id": "/a", "type": "string"}, "b": {"$ref": "a"}},
+                "properties": {"a": {"$ref": "/a"}, "b": {"$ref": "https://example.com/order#/$defs/b"}, "c": {"$ref": "order"}}, "type": "object"}),
+            r#"{"a":"x","b":"x","c":{"a":"x"}}"#,
+            r#"{"c":{"c":{"b":1}}}"#,
+        ),
+        (
+            json!({"$defs": {"a": {"$anchor": "text", "type": "string"}}, "items": {"$ref": "#text"}}),
+            "[\"x\"]",
+            "[1]",
+        ),
+        (json!({"items": {"$ref": "#"}, "type": "array"}), "[[],[[]]]", "[[1]]"),
+        (
+            json!({"$dynamicAnchor": "node", "items": {"$dynamicRef": "#node"}, "type": "array"}),
+            "[[]]",
+            "[[1]]",
+        ),
+        (
+            json!({"components": {"schemas": {"A": {"type": "string"}}}, "items": {"$ref": "#/components/schemas/A"}}),
+            "[\"x\"]",
+            "[1]",
+        ),
+        (
+            json!({"items": {"$ref": "https://json-schema.org/draft/2020-12/schema"}}),
+            "[{\"type\":\"string\"}]",
+            "[{\"type\":1}]",
+        ),
+        // What is only said may look like anything.
+        (
+            json!({"examples": [{"$ref": "none", "$id": "x"}], "default": {"$ref": "#/none"}, "const": {"$ref": "none"}}),
+            r#"{"$ref":"none"}"#,
+            "{}",
+        ),
+        (
+            json!({"properties": {"$ref": {"type": "string"}, "$id": {"type": "string"}}}),
+            r#"{"$ref":"x"}"#,
+            r#"{"$id":1}"#,
+        ),
+    ] {
+        let json = schema(of.clone());
+        assert_eq!(detail(&json, fits), None, "{of}");
+        assert!(detail(&json, fails).is_some(), "{of}");
+    }
+}
+/// As large collections of definitions are: each leads to the next, and the last to the first. A small stack compiles, asks and drops them.
+#[test]
+fn thousands_of_definitions_in_a_circle_are_taken() {
+    let circle = |count: usize, keyword: &'static str| {
+        let mut defs = serde_json::Map::new();
+        for number in 0..count {
+            let to = format!("#/$defs/d{}", (number + 1) % count);
+            let next = json!({"$ref": to});
+            let of = if keyword == "properties" { json!({"next": next}) } else { next };
+            defs.insert(
+                format!("d{number}"),
+                json!({keyword: of, "maxProperties": 3, "type": ["object", "array"]}),
+            );
+        }
+        json!({"$defs": defs, "$ref": "#/$defs/d0"})
+    };
+    let asked = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
+        for (keyword, before, after) in [("properties", "{\"next\":", "}"), ("items", "[", "]")] {
+            let of = schema(circle(3_000, keyword));
+            let deep = |bottom: &str| format!("{}{bottom}{}", before.repeat(100), after.repeat(100));
+            assert_eq!(detail(&of, &deep("{}")), None);
+            assert!(detail(&of, &deep("1")).is_some());
+        }
+    });
+    asked.unwrap().join().unwrap();
+}
+/// Each of very many faults says where it is: all of them would take more than the message a thousand times.
+#[test]
+fn very_many_faults_are_not_all_kept() {
+    let items = schema(json!({"additionalProperties": {"items": {"type": "string"}}}));
+    let key = "k".repeat(500);
+    let many = format!("{{\"{key}\":[{}1]}}", "1,".repeat(100_000));
+    assert!(detail(&items, &many).unwrap().contains("expected string, but got number"));
+    let value = serde_json::from_str(&many).unwrap();
+    assert_eq!(items.work.told(&value), Told::First);
+    // Why none of the alternatives fits takes all faults of each.
+    let any = schema(json!({"additionalProperties": {"anyOf": [{"items": {"type": "string"}}, {"type": "null"}]}}));
+    assert!(detail(&any, &many).unwrap().ends_with("it is too large to say where"));
+    // As many as people send are told as they are.
+    let few = format!("{{\"field1\":[{}1]}}", "1,".repeat(1_000));
+    assert_eq!(three().work.told(&serde_json::from_str(&few).unwrap()), Told::All);
+    assert_eq!(any.work.told(&serde_json::from_str("{\"a\":[1,2]}").unwrap()), Told::All);
+    let tree =
+        schema(json!({"anyOf": [{"items": {"$ref": "#"}}, {"items": {"$ref": "#"}}, {"type": "string"}], "type": ["array", "string"]}));
+    let wide = format!("{}{}1{}", "[".repeat(14), "1,".repeat(100_000), "]".repeat(14));
+    assert!(detail(&tree, &wide).unwrap().contains("too large for its schema"));
+}
