@@ -24,7 +24,10 @@ impl Walk<'_> {
         let is = self.types.get(id);
         let wrong = || Err(format!("avro: {} is unsupported for Avro {}", sort(value), is.sort()));
         match (is, value) {
-            (Type::Null, Value::Null) | (Type::Boolean, Value::Bool(_)) | (Type::String, Value::String(_)) => Ok(()),
+            (Type::Null, Value::Null)
+            | (Type::Boolean, Value::Bool(_))
+            | (Type::Double, Value::Number(_))
+            | (Type::String, Value::String(_)) => Ok(()),
             (Type::Float, Value::Number(number)) => {
                 // Whatever no double holds was refused where the text was read.
                 let is_finite = number.as_f64().is_some_and(|float| (float as f32).is_finite());
@@ -32,7 +35,6 @@ impl Walk<'_> {
                     .then_some(())
                     .ok_or_else(|| format!("avro: {number} is out of range for Avro float"))
             }
-            (Type::Double, Value::Number(_)) => Ok(()),
             (Type::Int, Value::Number(number)) => within(number, i64::from(i32::MIN), i64::from(i32::MAX), "int"),
             (Type::Long, Value::Number(number)) => within(number, i64::MIN, i64::MAX, "long"),
             // One character for each byte.
