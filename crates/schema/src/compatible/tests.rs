@@ -207,8 +207,18 @@ fn any_schema() -> impl Strategy<Value = Value> {
             1 => prop_oneof![Just("object"), Just("array"), Just("integer")].prop_map(|of| ("type", json!(of))),
             1 => prop::collection::btree_set(NAMES, 0..2).prop_map(|of| ("required", json!(of))),
         ];
-        prop::collection::vec(keyword, 1..4)
-            .prop_map(|all| Value::Object(all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))
+        let closed = prop_oneof![
+            Just(json!({"properties": {"a": {}}, "additionalProperties": false})),
+            Just(json!({"patternProperties": {"a": {}}, "additionalProperties": {"type": "null"}})),
+            Just(json!({"patternProperties": {"b": {}}, "unevaluatedProperties": false})),
+            Just(json!({"prefixItems": [{}], "items": false})),
+            Just(json!({"prefixItems": [{}], "unevaluatedItems": false})),
+            Just(json!({"contains": {"type": "integer"}, "minContains": 0, "maxContains": 1})),
+            Just(json!({"$ref": "#/$defs/a", "minLength": 0})),
+        ];
+        let open = prop::collection::vec(keyword, 1..4)
+            .prop_map(|all| Value::Object(all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()));
+        prop_oneof![3 => open, 2 => closed]
     })
 }
 /// With something to refer to.
