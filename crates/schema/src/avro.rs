@@ -1,11 +1,12 @@
-//! Avro. A message is JSON text that can be encoded in the schema; it is kept as that text. Integers are compared as integers: nothing goes
-//! through a floating point number.
+//! Avro. A message is JSON text that can be encoded in the schema; it is kept as that text. Integers are compared as integers, however they are
+//! written: nothing goes through a floating point number.
 mod check;
 mod parse;
 
-use crate::{Invalid, depth, text, violation};
+use crate::{Invalid, decimal, depth, text, violation};
 use bytes::Bytes;
 use serde_json::Value;
+use std::borrow::Cow;
 use tidegate_core::{error::Result, message::Message, validator::Validator};
 
 /// Where a type lies in its schema.
@@ -22,24 +23,21 @@ pub(crate) enum Type {
     Bytes,
     String,
     Record(Name, Vec<Field>),
-    Enum(Name, Vec<String>, Option<String>),
+    Enum(Name, Vec<String>),
     Array(Id),
     Map(Id),
     Union(Vec<Id>),
     Fixed(Name, usize),
 }
 /// How a named type is called.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Name {
     /// With its namespace.
     pub(crate) full: String,
-    /// What it was called before, in full.
-    pub(crate) aliases: Vec<String>,
 }
 #[derive(Debug)]
 pub(crate) struct Field {
     pub(crate) name: String,
-    pub(crate) aliases: Vec<String>,
     pub(crate) of: Id,
     /// It may be left out.
     pub(crate) defaults: bool,
@@ -59,7 +57,7 @@ impl Type {
             Self::Array(_) => "array",
             Self::Map(_) => "map",
             Self::Union(_) => "union",
-            Self::Record(name, _) | Self::Enum(name, ..) | Self::Fixed(name, _) => &name.full,
+            Self::Record(name, _) | Self::Enum(name, _) | Self::Fixed(name, _) => &name.full,
         }
     }
     /// What sort of type a named one is.
@@ -79,7 +77,16 @@ impl Types {
     /// Reads one.
     pub(crate) fn read(schema: &Value) -> Result<Self, Invalid> {
         depth::bound(schema)?;
-        parse::read(schema).map(Self)
+        let (types, defaults) = parse::read(schema)?;
+        let types = Self(types);
+        for default in defaults {
+            // As a message of its own.
+            let text = default.value.to_string();
+            let value = text::parse(decimal::rewrite(&text, decimal::integer).as_bytes()).unwrap_or_default();
+            check::check(&types, default.of, &value, text.len())
+                .map_err(|why| Invalid::new(default.at, format!("the default is none of the field's type: {why}")))?;
+        }
+        Ok(types)
     }
     pub(crate) fn get(&self, id: Id) -> &Type {
         self.0.get(id).unwrap_or(&Type::Null)
@@ -94,8 +101,14 @@ impl Avro {
 }
 impl Validator for Avro {
     fn check(&self, message: &Message) -> Result<Option<Bytes>> {
-        let value = text::parse(&message.payload).map_err(|why| violation(&format!("Bad Avro format - {why}")))?;
-        match check::check(&self.0, &value, message.payload.len()) {
+        let payload = match simdutf8::basic::from_utf8(&message.payload) {
+            Ok(text) => decimal::rewrite(text, decimal::integer),
+            Err(_) => Cow::Borrowed(""),
+        };
+        // What cannot be read is told as it was sent.
+        let read = serde_json::from_str(&payload).or_else(|_| text::parse(&message.payload));
+        let value = read.map_err(|why| violation(&format!("Bad Avro format - {why}")))?;
+        match check::check(&self.0, 0, &value, message.payload.len()) {
             Ok(()) => Ok(None),
             Err(why) => Err(violation(&why)),
         }

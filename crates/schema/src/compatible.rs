@@ -2,6 +2,7 @@
 mod avro;
 mod json;
 mod protobuf;
+mod references;
 
 use crate::Source;
 use std::fmt;
@@ -36,7 +37,7 @@ const MOST: usize = 100;
 
 pub(super) fn compatible(old: Source<'_>, new: Source<'_>) -> Vec<Incompatible> {
     let mut told = match (old, new) {
-        (Source::Json(old), Source::Json(new)) => json::compare(old, new),
+        (Source::Json(old), Source::Json(new)) => json::compare(old, new, json::Newcomers::Fine),
         (Source::Avro(old), Source::Avro(new)) => avro::compare(old, new),
         (
             Source::Protobuf { text, message, .. },

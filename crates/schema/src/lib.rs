@@ -3,6 +3,7 @@
 mod avro;
 mod compatible;
 
+mod decimal;
 mod depth;
 #[doc(hidden)]
 pub mod fuzz;

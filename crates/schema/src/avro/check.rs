@@ -7,12 +7,12 @@ const STEPS: (usize, usize) = (10_000, 64);
 
 const TOO_MANY: &str = "avro: too many alternatives to try";
 
-pub(super) fn check(types: &Types, value: &Value, bytes: usize) -> Result<(), String> {
+pub(super) fn check(types: &Types, id: Id, value: &Value, bytes: usize) -> Result<(), String> {
     let mut walk = Walk {
         types,
         left: bytes.saturating_mul(STEPS.1).saturating_add(STEPS.0),
     };
-    walk.value(0, value)
+    walk.value(id, value)
 }
 struct Walk<'a> {
     types: &'a Types,
@@ -26,8 +26,15 @@ impl Walk<'_> {
         match (is, value) {
             (Type::Null, Value::Null)
             | (Type::Boolean, Value::Bool(_))
-            | (Type::Float | Type::Double, Value::Number(_))
+            | (Type::Double, Value::Number(_))
             | (Type::String, Value::String(_)) => Ok(()),
+            (Type::Float, Value::Number(number)) => {
+                // Whatever no double holds was refused where the text was read.
+                let is_finite = number.as_f64().is_some_and(|float| (float as f32).is_finite());
+                is_finite
+                    .then_some(())
+                    .ok_or_else(|| format!("avro: {number} is out of range for Avro float"))
+            }
             (Type::Int, Value::Number(number)) => within(number, i64::from(i32::MIN), i64::from(i32::MAX), "int"),
             (Type::Long, Value::Number(number)) => within(number, i64::MIN, i64::MAX, "long"),
             // One character for each byte.
@@ -39,7 +46,7 @@ impl Walk<'_> {
                     .ok_or_else(|| format!("avro: {is} bytes for a fixed of {size}"))
             }
             (Type::Bytes | Type::Fixed(..), Value::String(_)) => Err("avro: a character above U+00FF is no byte".to_owned()),
-            (Type::Enum(_, symbols, _), Value::String(text)) => symbols
+            (Type::Enum(_, symbols), Value::String(text)) => symbols
                 .contains(text)
                 .then_some(())
                 .ok_or_else(|| format!("avro: unknown enum symbol: {}", crate::text::cut(text, 100))),
@@ -87,18 +94,11 @@ impl Walk<'_> {
         Err(why.unwrap_or_else(|| format!("avro: unknown union type {}", sort(value))))
     }
 }
-/// A whole number, exactly.
+/// A whole number, exactly: those that were written as something else have become what they are.
 fn within(number: &Number, min: i64, max: i64, word: &str) -> Result<(), String> {
-    let whole = number.as_i64().or_else(|| {
-        // `1e3` and `1.0` are whole, and exact as far as this.
-        let float = number
-            .as_f64()
-            .filter(|float| float.fract() == 0.0 && float.abs() <= (1_u64 << 53) as f64)?;
-        number.is_f64().then_some(float as i64)
-    });
-    match whole {
-        Some(whole) if (min..=max).contains(&whole) => Ok(()),
-        None if number.is_f64() && number.as_f64().is_some_and(|float| float.fract() != 0.0) => {
+    match (number.as_i64(), number.as_f64()) {
+        (Some(whole), _) if (min..=max).contains(&whole) => Ok(()),
+        (None, Some(float)) if number.is_f64() && float.abs() < i64::MAX as f64 => {
             Err(format!("avro: {number} is no whole number for Avro {word}"))
         }
         _ => Err(format!("avro: {number} is out of range for Avro {word}")),

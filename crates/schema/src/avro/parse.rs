@@ -7,20 +7,28 @@ use std::collections::{HashMap, HashSet};
 /// Of one schema.
 const TYPES: usize = 10_000;
 
-pub(super) fn read(schema: &Value) -> Result<Vec<Type>, Invalid> {
+/// What stands for a field that is left out; looked at when all types are known, for it may be of any of them.
+pub(super) struct Default<'a> {
+    pub(super) of: Id,
+    pub(super) value: &'a Value,
+    pub(super) at: String,
+}
+pub(super) fn read(schema: &Value) -> Result<(Vec<Type>, Vec<Default<'_>>), Invalid> {
     let mut reader = Reader {
         types: Vec::new(),
         names: HashMap::new(),
+        defaults: Vec::new(),
     };
     let first = reader.any(schema, "", "")?;
     debug_assert_eq!(first, 0);
-    Ok(reader.types)
+    Ok((reader.types, reader.defaults))
 }
-struct Reader {
+struct Reader<'a> {
     types: Vec<Type>,
     names: HashMap<String, Id>,
+    defaults: Vec<Default<'a>>,
 }
-impl Reader {
+impl<'a> Reader<'a> {
     /// Its place is taken before what it is made of takes one.
     fn place(&mut self, at: &str) -> Result<Id, Invalid> {
         if self.types.len() >= TYPES {
@@ -35,7 +43,7 @@ impl Reader {
         }
         id
     }
-    fn any(&mut self, schema: &Value, space: &str, at: &str) -> Result<Id, Invalid> {
+    fn any(&mut self, schema: &'a Value, space: &str, at: &str) -> Result<Id, Invalid> {
         match schema {
             Value::String(word) => self.word(word, space, at),
             Value::Array(branches) => self.union(branches, space, at),
@@ -64,7 +72,7 @@ impl Reader {
         let id = self.place(at)?;
         Ok(self.put(id, is))
     }
-    fn union(&mut self, branches: &[Value], space: &str, at: &str) -> Result<Id, Invalid> {
+    fn union(&mut self, branches: &'a [Value], space: &str, at: &str) -> Result<Id, Invalid> {
         let id = self.place(at)?;
         let mut of = Vec::with_capacity(branches.len());
         let mut seen = HashSet::new();
@@ -85,7 +93,7 @@ impl Reader {
         }
         Ok(self.put(id, Type::Union(of)))
     }
-    fn object(&mut self, members: &Map<String, Value>, space: &str, at: &str) -> Result<Id, Invalid> {
+    fn object(&mut self, members: &'a Map<String, Value>, space: &str, at: &str) -> Result<Id, Invalid> {
         let kind = members.get("type").ok_or_else(|| Invalid::new(at, "`type` is missing"))?;
         let below = |key: &str| format!("{at}/{key}");
         match kind {
@@ -101,7 +109,7 @@ impl Reader {
             other => self.any(other, space, &below("type")),
         }
     }
-    fn named(&mut self, word: &str, members: &Map<String, Value>, space: &str, at: &str) -> Result<Id, Invalid> {
+    fn named(&mut self, word: &str, members: &'a Map<String, Value>, space: &str, at: &str) -> Result<Id, Invalid> {
         let text = |key: &str| members.get(key).and_then(Value::as_str);
         let name = text("name").ok_or_else(|| Invalid::new(at, format!("the {word} has no `name`")))?;
         let (own, last) = match (name.rsplit_once('.'), text("namespace")) {
@@ -116,13 +124,7 @@ impl Reader {
             ));
         }
         let own = own.to_owned();
-        let mut called = Name {
-            full: full(last, &own),
-            aliases: Vec::new(),
-        };
-        if let Some(Value::Array(aliases)) = members.get("aliases") {
-            called.aliases = aliases.iter().filter_map(Value::as_str).map(|alias| full(alias, &own)).collect();
-        }
+        let called = Name { full: full(last, &own) };
         let id = self.place(at)?;
         if self.names.insert(called.full.clone(), id).is_some() {
             return Err(Invalid::new(
@@ -133,11 +135,11 @@ impl Reader {
         let is = match word {
             "enum" => {
                 let symbols = symbols(members, at)?;
-                let default = text("default").map(str::to_owned);
-                if default.as_ref().is_some_and(|default| !symbols.contains(default)) {
+                let is_one = |default: &Value| symbols.iter().any(|symbol| default == symbol);
+                if members.get("default").is_some_and(|default| !is_one(default)) {
                     return Err(Invalid::new(format!("{at}/default"), "the default is none of the symbols"));
                 }
-                Type::Enum(called, symbols, default)
+                Type::Enum(called, symbols)
             }
             "fixed" => {
                 let size = members
@@ -149,17 +151,14 @@ impl Reader {
             }
             _ => {
                 // Known by its name to what it holds.
-                let known = Name {
-                    full: called.full.clone(),
-                    aliases: Vec::new(),
-                };
+                let known = Name { full: called.full.clone() };
                 self.put(id, Type::Record(known, Vec::new()));
                 Type::Record(called, self.fields(members, &own, at)?)
             }
         };
         Ok(self.put(id, is))
     }
-    fn fields(&mut self, members: &Map<String, Value>, space: &str, at: &str) -> Result<Vec<Field>, Invalid> {
+    fn fields(&mut self, members: &'a Map<String, Value>, space: &str, at: &str) -> Result<Vec<Field>, Invalid> {
         let Some(Value::Array(all)) = members.get("fields") else {
             return Err(Invalid::new(at, "a record has `fields`: a list"));
         };
@@ -179,10 +178,12 @@ impl Reader {
             }
             let of = field.get("type").ok_or_else(|| Invalid::new(at.as_str(), "`type` is missing"))?;
             let of = self.any(of, space, &format!("{at}/type"))?;
-            let aliases = field.get("aliases").and_then(Value::as_array).into_iter().flatten();
+            if let Some(value) = field.get("default") {
+                let at = format!("{at}/default");
+                self.defaults.push(Default { of, value, at });
+            }
             fields.push(Field {
                 name: name.to_owned(),
-                aliases: aliases.filter_map(Value::as_str).map(str::to_owned).collect(),
                 of,
                 defaults: field.get("default").is_some(),
             });

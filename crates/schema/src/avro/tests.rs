@@ -30,6 +30,14 @@ fn integers_are_exact_and_faults_are_told_as_documented() {
         (r#"{"a":"x","b":9007199254740993}"#, None),
         (r#"{"a":"x","b":9223372036854775807,"c":-2147483648}"#, None),
         (r#"{"a":"x","b":1e3,"more":1}"#, None),
+        (r#"{"a":"x","b":1e18,"c":-0.0}"#, None),
+        (r#"{"a":"x","b":9223372036854775807.0}"#, None),
+        (r#"{"a":"x","b":9007199254740993000e-3}"#, None),
+        (
+            r#"{"a":"x","b":9223372036854775808.0}"#,
+            Some("b: avro: 9223372036854775808 is out of range for Avro long"),
+        ),
+        (r#"{"a":"x","b":1e300}"#, Some("b: avro: 1e+300 is out of range for Avro long")),
         (
             r#"{"a":"x","b":9223372036854775808}"#,
             Some("b: avro: 9223372036854775808 is out of range for Avro long"),
@@ -102,6 +110,53 @@ fn alternatives_do_not_take_for_ever() {
     let avro = Avro::new(&both).unwrap();
     let deep = format!("{}null{}", "{\"x\":".repeat(100), "}".repeat(100));
     assert_eq!(ask(&avro, &deep).as_deref(), Some("avro: too many alternatives to try"));
+}
+#[test]
+fn numbers_beyond_a_floating_point_number_are_refused() {
+    let of = |word: &str| Avro::new(&json!(word)).unwrap();
+    for (word, number, fits) in [
+        ("float", "3.4028235e38", true),
+        ("float", "1e39", false),
+        ("float", "-1e300", false),
+        ("double", "1e300", true),
+        ("double", "1e400", false),
+        ("long", "1e-400", false),
+        ("long", "9007199254740992.5", false),
+        ("long", "01.0", false),
+        ("long", "1.", false),
+    ] {
+        assert_eq!(ask(&of(word), number).is_none(), fits, "{number} as {word}");
+    }
+}
+#[test]
+fn a_default_of_another_type_says_where() {
+    let of = |kind: Value, default: Value| {
+        Avro::new(&json!({"type": "record", "name": "r", "fields": [{"name": "x", "type": kind, "default": default}]}))
+            .err()
+            .map(|invalid| invalid.at)
+    };
+    for (kind, default) in [
+        (json!("int"), json!("not a number")),
+        (json!("int"), json!(null)),
+        (json!(["null", "int"]), json!("x")),
+        (json!({"type": "array", "items": "int"}), json!(["x"])),
+        (
+            json!({"type": "record", "name": "s", "fields": [{"name": "y", "type": "int"}]}),
+            json!({}),
+        ),
+    ] {
+        assert_eq!(of(kind.clone(), default).as_deref(), Some("/fields/0/default"), "{kind}");
+    }
+    for (kind, default) in [
+        (json!("long"), json!(1e3)),
+        (json!(["null", "r"]), json!(null)),
+        (json!("bytes"), json!("\u{ff}")),
+        (json!({"type": "array", "items": "int"}), json!([])),
+    ] {
+        assert_eq!(of(kind.clone(), default), None, "{kind}");
+    }
+    let symbols = json!({"type": "enum", "name": "e", "symbols": ["A"], "default": 1});
+    assert_eq!(Avro::new(&symbols).err().unwrap().at, "/default");
 }
 proptest! {
     #[test]

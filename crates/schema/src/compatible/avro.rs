@@ -1,6 +1,7 @@
-//! Avro: the new schema reads what the old one wrote, as the specification's schema resolution has it.
+//! Avro: the new schema takes the JSON texts that the old one took. That is less than the specification's schema resolution promises of encoded
+//! bytes: a text is read by one schema alone, which knows neither aliases nor what stands for a symbol that is gone.
 use super::Incompatible;
-use crate::avro::{Field, Id, Name, Type, Types};
+use crate::avro::{Field, Id, Type, Types};
 use serde_json::Value;
 use std::{cell::Cell, collections::HashSet};
 
@@ -40,9 +41,14 @@ impl Walk<'_> {
         let (was, is) = (self.old.get(old), self.new.get(new));
         let mut tell = |what: String| told.push(Incompatible::new(at, what));
         match (was, is) {
-            (Type::Union(branches), _) => {
+            (Type::Union(branches), Type::Union(new_branches)) => {
                 for branch in branches {
-                    self.read(*branch, new, at, told);
+                    let word = self.old.get(*branch).word();
+                    // A text may say which one it is of.
+                    match new_branches.iter().find(|new| self.new.get(**new).word() == word) {
+                        Some(new) => self.read(*branch, *new, at, told),
+                        None => told.push(Incompatible::new(at, format!("`{word}` is none of the union any more"))),
+                    }
                 }
             }
             (_, Type::Union(branches)) => {
@@ -63,21 +69,21 @@ impl Walk<'_> {
                 }
             }
             (Type::Record(before, fields), Type::Record(now, new_fields)) => {
-                if !called(before, now) {
+                if before != now {
                     return tell(format!("the record was `{}`, and is `{}`", before.full, now.full));
                 }
                 self.fields(fields, new_fields, at, told);
             }
-            (Type::Enum(before, symbols, _), Type::Enum(now, new_symbols, default)) => {
-                if !called(before, now) {
+            (Type::Enum(before, symbols), Type::Enum(now, new_symbols)) => {
+                if before != now {
                     return tell(format!("the enum was `{}`, and is `{}`", before.full, now.full));
                 }
-                for gone in symbols.iter().filter(|symbol| default.is_none() && !new_symbols.contains(symbol)) {
-                    tell(format!("the symbol `{gone}` is gone, and there is no default for it"));
+                for gone in symbols.iter().filter(|symbol| !new_symbols.contains(symbol)) {
+                    tell(format!("the symbol `{gone}` is gone"));
                 }
             }
             (Type::Fixed(before, size), Type::Fixed(now, new_size)) => {
-                if !called(before, now) || size != new_size {
+                if before != now || size != new_size {
                     tell(format!(
                         "the fixed `{}` of {size} bytes is not `{}` of {new_size}",
                         before.full, now.full
@@ -92,12 +98,18 @@ impl Walk<'_> {
     }
     fn fields(&mut self, was: &[Field], is: &[Field], at: &str, told: &mut Vec<Incompatible>) {
         for (i, field) in is.iter().enumerate() {
-            let before = was
-                .iter()
-                .find(|before| before.name == field.name || field.aliases.contains(&before.name));
+            let before = was.iter().find(|before| before.name == field.name);
             let at = format!("{at}/fields/{i}");
             match before {
-                Some(before) => self.read(before.of, field.of, &format!("{at}/type"), told),
+                Some(before) => {
+                    if before.defaults && !field.defaults {
+                        told.push(Incompatible::new(
+                            at.as_str(),
+                            format!("the field `{}` could be missing, and has no default any more", field.name),
+                        ));
+                    }
+                    self.read(before.of, field.of, &format!("{at}/type"), told);
+                }
                 None if field.defaults => {}
                 None => told.push(Incompatible::new(
                     at,
@@ -106,11 +118,6 @@ impl Walk<'_> {
             }
         }
     }
-}
-/// The last part of a name is enough, as with the readers there are.
-fn called(before: &Name, now: &Name) -> bool {
-    let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
-    before.full == now.full || now.aliases.contains(&before.full) || last(&before.full) == last(&now.full)
 }
 fn promotes(was: &Type, is: &Type) -> bool {
     matches!(
@@ -121,6 +128,7 @@ fn promotes(was: &Type, is: &Type) -> bool {
             | (Type::Long, Type::Long | Type::Float | Type::Double)
             | (Type::Float, Type::Float | Type::Double)
             | (Type::Double, Type::Double)
-            | (Type::String | Type::Bytes, Type::String | Type::Bytes)
+            | (Type::Bytes, Type::Bytes)
+            | (Type::String | Type::Bytes, Type::String)
     )
 }

@@ -68,7 +68,8 @@ pub(crate) fn message(name: &str, text: &str, message: &str) -> Result<MessageDe
             if names.is_empty() { "none".to_owned() } else { names.join(", ") }
         );
         if message.is_empty() {
-            Invalid::new("", "which message it is about is not said").hint(there)
+            let how = "name one with `message:`, or with `--message` on the command line";
+            Invalid::new("", "which message it is about is not said").hint(format!("{how}: {there}"))
         } else {
             Invalid::new("", format!("there is no message `{}`", crate::text::cut(message, 100))).hint(there)
         }

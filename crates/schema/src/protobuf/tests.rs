@@ -146,6 +146,53 @@ fn a_number_that_does_not_fit_is_told_with_its_field() {
     assert!(ask(&of, br#"{"small":"12","large":1e3,"rate":"NaN","secret":"x"}"#, "application/json").is_ok());
 }
 #[test]
+fn numbers_are_read_as_the_mapping_writes_them() {
+    let text = "syntax = \"proto3\"; package p; import \"google/protobuf/wrappers.proto\"; message A { float f = 1; double d = 2; int32 i = 3; map<int32, float> m = 4; repeated float r = 5; google.protobuf.FloatValue w = 6; int64 l = 7; A a = 8; map<string, A> n = 9; }";
+    let of = Protobuf::new("t", text, "A", true).unwrap();
+    let json = |text: &str| ask(&of, text.as_bytes(), "application/json");
+    let most = Bytes::from_static(b"\x0d\xff\xff\x7f\x7f");
+    assert_eq!(json(r#"{"f":3.4028235e38}"#), Ok(Some(most.clone())));
+    assert_eq!(json(r#"{"f":"3.4028235e38"}"#), Ok(Some(most)));
+    assert_eq!(json(r#"{"i":"1e3"}"#), json(r#"{"i":1000}"#));
+    assert_eq!(json(r#"{"i":"2147483647.0"}"#), json(r#"{"i":2147483647}"#));
+    assert_eq!(json(r#"{"m":{"1e0":1}}"#), json(r#"{"m":{"1":1}}"#));
+    for fine in [
+        r#"{"f":"NaN","d":"-Infinity","r":[1,"2.5"],"w":1.5,"a":{"i":null},"n":{"a":{},"b":null}}"#,
+        r#"{"f":-0.0,"i":-0.0,"d":1e300}"#,
+    ] {
+        assert!(json(fine).is_ok() || fine.contains("\"b\":null"), "{fine} {:?}", json(fine));
+    }
+    for bad in [
+        r#"{"f":1e39}"#,
+        r#"{"f":"1e39"}"#,
+        r#"{"f":"1e300"}"#,
+        r#"{"d":"1e400"}"#,
+        r#"{"d":"inf"}"#,
+        r#"{"f":"+1"}"#,
+        r#"{"i":"+1"}"#,
+        r#"{"i":" 1"}"#,
+        r#"{"i":"01"}"#,
+        r#"{"i":""}"#,
+        r#"{"l":9007199254740992.5}"#,
+        r#"{"i":1e-400}"#,
+        r#"{"r":["infinity"]}"#,
+        r#"{"m":{"1":"1e39"}}"#,
+        r#"{"m":{"+1":1}}"#,
+        r#"{"w":"1e39"}"#,
+    ] {
+        assert!(json(bad).is_err(), "{bad}");
+    }
+    for (twice, field) in [
+        (r#"{"i":1,"i":2}"#, "field p.A.i is there twice"),
+        (r#"{"a":{"l":1,"\u006c":2}}"#, "field p.A.l is there twice"),
+        (r#"{"m":{"1":1,"1.0":2}}"#, "field p.A.m: a key is there twice"),
+        (r#"{"n":{"x":{},"x":{}}}"#, "field p.A.n: a key is there twice"),
+    ] {
+        let said = json(twice).unwrap_err();
+        assert!(said.starts_with("proto: (line 1:") && said.ends_with(field), "{said}");
+    }
+}
+#[test]
 fn what_must_be_there_is_told() {
     let old =
         "syntax = \"proto2\"; message Test { required string a = 1; optional bytes b = 2; optional group C = 3 { required int32 d = 4; } }";
@@ -173,6 +220,8 @@ fn a_file_that_is_none_says_where() {
     assert!(said.message.contains("other.proto") && said.hint.is_some(), "{said}");
     let two = "syntax = \"proto3\"; message A {} message B { message C {} }";
     assert!(bad(two, "").hint.unwrap().contains("`B.C`"));
+    let hint = bad(two, "").hint.unwrap();
+    assert!(hint.contains("`message:`") && hint.contains("`--message`"), "{hint}");
     assert!(bad(two, "D").message.contains("`D`"));
     assert!(Protobuf::new("t", two, "C", true).is_ok());
     for deep in [
