@@ -138,7 +138,7 @@ const CASES: [(&str, [Case; 6]); 3] = [
                 "wrong type",
                 br#"{"id": "x"}"#,
                 IS_JSON,
-                Some("proto: (line 1:10): field shop.Order.id: expected int64, but got string"),
+                Some("proto: (line 1:11): field shop.Order.id: expected int64, but got string"),
             ),
             case(
                 "missing",
@@ -484,12 +484,13 @@ fn a_schema_that_is_none_is_told_where_it_stands() {
         let output = tidegate(folder.path(), &["check"]);
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    let (code, told) =
-        check("kind: schema\nname: s\njson:\n  properties:\n    a: { type: strin }\n    b: { $ref: \"http://127.0.0.1:9/x\" }\n");
-    assert!(
-        code == Some(3) && told.contains("tidegate.yaml:5:16") && told.contains("TG5004"),
-        "{told}"
-    );
+    for (wrong, place) in [
+        ("a: { type: strin }", "tidegate.yaml:5:16"),
+        ("b: { $ref: \"http://127.0.0.1:9/x\" }", "tidegate.yaml:5:16"),
+    ] {
+        let (code, told) = check(&format!("kind: schema\nname: s\njson:\n  properties:\n    {wrong}\n"));
+        assert!(code == Some(3) && told.contains(place) && told.contains("TG5004"), "{told}");
+    }
     let (code, told) = check("kind: schema\nname: s\njson: { $ref: \"http://127.0.0.1:9/x\" }\n");
     assert!(code == Some(3) && told.contains("nothing is fetched"), "{told}");
     let (code, told) = check("kind: schema\nname: s\navro: { type: record, name: a, fields: [{ name: x, type: lng }] }\n");
