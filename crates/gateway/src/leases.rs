@@ -252,29 +252,38 @@ fn token(number: u64, place: usize, proof: &[u8]) -> String {
 }
 /// Page and place in it.
 type Place = (u64, u16);
-/// Tokens that were proved: those of one page share their proof.
+/// Tokens that were proved: those of one page differ in their place only.
 struct Known<'a> {
     leases: &'a Leases,
-    last: Option<(u64, [u8; 14])>,
+    /// The page, and the token of its first place.
+    last: Option<(u64, String)>,
 }
 impl Known<'_> {
-    fn place(&mut self, token: &str) -> Option<Place> {
-        // Whoever made it wrote it so, and in no other way.
-        let ours = token.len() == TOKEN && token.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-        let number = u64::from_str_radix(token.get(..16).filter(|_| ours)?, 16).ok()?;
-        let place = u16::from_str_radix(token.get(16..20)?, 16).ok()?;
-        let proof = match self.last {
-            Some((last, proof)) if last == number => proof,
-            _ => self.leases.proof(number),
-        };
-        self.last = Some((number, proof));
+    fn place(&mut self, shown: &str) -> Option<Place> {
+        let shown = shown.as_bytes();
+        let (page, rest) = shown.split_at_checked(16).filter(|_| shown.len() == TOKEN)?;
+        let (place, proof) = rest.split_at_checked(4)?;
+        let known = self.last.as_ref().filter(|(_, first)| first.as_bytes().starts_with(page));
+        if known.is_none() {
+            let number = digits(page)?;
+            self.last = Some((number, token(number, 0, &self.leases.proof(number))));
+        }
+        let (number, first) = self.last.as_ref()?;
         // All of it, however early it differs.
-        let digit = |digit: u8| if digit > b'9' { digit - b'a' + 10 } else { digit - b'0' };
-        let shown = token.as_bytes().get(20..)?.chunks_exact(2);
-        let shown = shown.filter_map(|pair| Some(digit(*pair.first()?) << 4 | digit(*pair.last()?)));
-        let differs = shown.zip(proof).fold(0, |differs, (shown, own)| differs | (shown ^ own));
-        (differs == 0).then_some((number, place))
+        let own = first.as_bytes().get(20..)?;
+        let differs = proof.iter().zip(own).fold(0, |differs, (shown, own)| differs | (shown ^ own));
+        let place = u16::try_from(digits(place)?).ok()?;
+        (differs == 0).then_some((*number, place))
     }
+}
+/// Hexadecimal as we write it, and in no other way.
+fn digits(text: &[u8]) -> Option<u64> {
+    let digit = |digit: u8| match digit {
+        b'0'..=b'9' => Some(u64::from(digit - b'0')),
+        b'a'..=b'f' => Some(u64::from(digit - b'a') + 10),
+        _ => None,
+    };
+    text.iter().try_fold(0_u64, |number, one| Some(number << 4 | digit(*one)?))
 }
 impl Parked {
     /// It is no lease any more, unless it is extended.
