@@ -2,8 +2,9 @@
 mod client;
 mod connection;
 mod farewell;
-pub mod guard;
+pub mod http1;
 mod http2;
+mod incoming;
 mod opening;
 pub(crate) mod proxies;
 mod sweeper;
@@ -13,8 +14,9 @@ mod transport;
 pub use client::Client;
 pub(crate) use client::{Tunnel, Within};
 pub(crate) use connection::Owed;
-pub use connection::{Answered, Connection, Socket, Successor};
+pub use connection::{Connection, Successor};
 pub(crate) use http2::Lease;
+pub use incoming::Incoming;
 pub use proxies::Proxies;
 
 use client::Direct;
@@ -23,20 +25,14 @@ use crate::http::{body::Body, problem};
 use bytes::Bytes;
 use farewell::{LINGER, SHORT, farewell};
 use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use opening::{Opening, opening};
 use std::{
-    convert::Infallible,
-    future::poll_fn,
     io::ErrorKind,
     net::SocketAddr,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::Poll,
     time::Duration,
 };
 use sweeper::Sweeper;
@@ -340,67 +336,13 @@ impl<H: Handler> Serving<H> {
     }
     /// Until the client or the gateway ends it, or the connection is no longer HTTP: then what it becomes, and what has come for that.
     async fn http1(&mut self, socket: Transport, early: Bytes, connection: &Arc<Connection>) -> Option<(Successor, Box<Direct>, Bytes)> {
-        let limits = self.sweeper.limits();
-        let peer = connection.peer;
-        let (handler, state) = (self.handler.clone(), connection.clone());
-        // Boxed, so that the socket can be taken back from the connection.
-        let service = service_fn(move |request| {
-            let (handler, state) = (handler.clone(), state.clone());
-            Box::pin(async move {
-                state.busy();
-                // Dropped with a request whose client has gone, too.
-                let answered = Answered(state.clone());
-                let response = handler.handle(request, state).await;
-                Ok::<_, Infallible>(response.map(|body| body.until(answered)))
-            })
-        });
-        let mut http = http1::Builder::new();
-        http.pipeline_flush(false)
-            .half_close(false)
-            .header_read_timeout(None)
-            .max_buf_size(limits.head.max(8 << 10));
-        let client = Socket::new(socket, early, limits.head, connection.clone());
-        let mut serving = http.serve_connection(TokioIo::new(client), service);
-        let mut draining = false;
-        loop {
-            let turn = poll_fn(|cx| {
-                connection.is_watched_by(cx);
-                match serving.poll_without_shutdown(cx) {
-                    Poll::Ready(result) => Poll::Ready(Turn::Ended(result)),
-                    Poll::Pending if connection.has_left() => Poll::Ready(Turn::Ended(Ok(()))),
-                    Poll::Pending if connection.is_late() => Poll::Ready(Turn::Late),
-                    Poll::Pending if !draining && self.drain.is_draining() => Poll::Ready(Turn::Draining),
-                    Poll::Pending => Poll::Pending,
-                }
-            });
-            match turn.await {
-                Turn::Ended(result) => {
-                    let successor = connection.successor().filter(|_| result.is_ok());
-                    if let Err(error) = result {
-                        tracing::debug!(peer = %peer, error = %error, "connection ended");
-                    }
-                    let parts = serving.into_parts();
-                    let client = parts.io.into_inner();
-                    if let Some(successor) = successor {
-                        let (socket, held) = client.into_other()?;
-                        let read = Bytes::from([&parts.read_buf[..], &held].concat());
-                        return Some((successor, Box::new(Direct(socket)), read));
-                    }
-                    let refused = client.unanswered();
-                    let word = refused.map(|refusal| self.handler.last(&Error::client(refusal.code(), refusal.reason())));
-                    farewell(client.into_socket(), word, LINGER).await;
-                    return None;
-                }
-                Turn::Late => {
-                    self.timed_out(peer);
-                    return None;
-                }
-                Turn::Draining => {
-                    draining = true;
-                    Pin::new(&mut serving).graceful_shutdown();
-                }
-            }
+        let limit = self.sweeper.limits().head;
+        match http1::serve(socket, &early, &self.handler, limit, connection, &self.drain).await {
+            http1::Ended::Closed(socket, word) => farewell(socket, word, LINGER).await,
+            http1::Ended::Late => self.timed_out(connection.peer),
+            http1::Ended::Left(successor, socket, held) => return Some((successor, Box::new(Direct(socket)), held)),
         }
+        None
     }
     async fn http2(&mut self, socket: Transport, connection: &Arc<Connection>) {
         let peer = connection.peer;
@@ -436,13 +378,6 @@ impl<H: Handler> Serving<H> {
         self.seen.timed_out.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(peer = %peer, "connection closed: no progress in time");
     }
-}
-/// Why a connection's task looks round.
-enum Turn {
-    /// It closes, or is somebody else's from here on.
-    Ended(hyper::Result<()>),
-    Late,
-    Draining,
 }
 /// Counts one open connection.
 struct Open(Arc<Seen>);

@@ -244,7 +244,7 @@ fn guard(bench: &Bench) -> Result<Vec<Row>, String> {
             "--package",
             "tidegate-entrypoints",
             "--example",
-            "guard",
+            "framing",
         ])
         .current_dir(&bench.root)
         .output()

@@ -23,11 +23,10 @@ use crate::{
         forwarded, head, problem, pull, upload,
         verb::Verb,
     },
-    listener::{Connection, Handler},
+    listener::{Connection, Handler, Incoming},
 };
 use answer::{Family, Refusal, Result};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header, request::Parts};
-use hyper::body::Incoming;
 use path::{Deed, Place};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tidegate_core::{

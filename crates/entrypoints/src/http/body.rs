@@ -1,5 +1,5 @@
 //! What an answer carries: bytes that are there, a stream of them, or another service's body.
-use crate::listener::{Answered, Connection};
+use crate::listener::Connection;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
@@ -20,13 +20,10 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The body of every answer.
 pub struct Body {
     kind: Kind,
-    /// Dropped when all of it was taken, or nobody takes it any more.
-    answered: Option<Answered>,
 }
 enum Kind {
     Full(Option<Bytes>, Option<Cargo>),
     Pipe(DuplexStream),
-    Leaving(Arc<Connection>),
     Other(UnsyncBoxBody<Bytes, BoxError>),
 }
 /// What an answer carries for somebody.
@@ -54,7 +51,7 @@ impl Body {
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         Kind::Full(Some(bytes.into()).filter(|bytes| !bytes.is_empty()), None).into()
     }
-    /// All at once; what it carries counts as written when hyper takes it.
+    /// All at once; what it carries counts as written when the connection takes it.
     pub(super) fn offered(bytes: Bytes, offered: Offered) -> Self {
         Kind::Full(
             Some(bytes),
@@ -66,7 +63,7 @@ impl Body {
         )
         .into()
     }
-    /// The same with leases: they go back if hyper never takes it.
+    /// The same with leases: they go back if it is never taken.
     pub(super) fn leased(bytes: Bytes, offered: Offered, parcel: Parcel) -> Self {
         let parcel = Some(parcel);
         Kind::Full(
@@ -88,10 +85,6 @@ impl Body {
     pub(super) fn pipe(pipe: DuplexStream) -> Self {
         Kind::Pipe(pipe).into()
     }
-    /// Never comes from here: once the head is out, the connection's successor writes it.
-    pub(super) fn leaving(connection: Arc<Connection>) -> Self {
-        Kind::Leaving(connection).into()
-    }
     /// What another service made.
     pub fn other<B>(body: B) -> Self
     where
@@ -100,15 +93,10 @@ impl Body {
     {
         Kind::Other(body.map_err(Into::into).boxed_unsync()).into()
     }
-    /// Holds it until the body ends; one that is there whole has ended.
-    pub(crate) fn until(mut self, answered: Answered) -> Self {
-        self.answered = Some(answered).filter(|_| !matches!(self.kind, Kind::Full(..)));
-        self
-    }
 }
 impl From<Kind> for Body {
     fn from(kind: Kind) -> Self {
-        Self { kind, answered: None }
+        Self { kind }
     }
 }
 impl HttpBody for Body {
@@ -129,24 +117,20 @@ impl HttpBody for Body {
                 taken.truncate(length);
                 Poll::Ready((length > 0).then(|| Ok(Frame::data(taken.freeze()))))
             }
-            Kind::Leaving(connection) => {
-                connection.leave();
-                Poll::Pending
-            }
             Kind::Other(body) => Pin::new(body).poll_frame(cx),
         }
     }
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Full(bytes, cargo) => bytes.is_none() && cargo.is_none(),
-            Kind::Pipe(_) | Kind::Leaving(_) => false,
+            Kind::Pipe(_) => false,
             Kind::Other(body) => body.is_end_stream(),
         }
     }
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Full(bytes, _) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Pipe(_) | Kind::Leaving(_) => SizeHint::default(),
+            Kind::Pipe(_) => SizeHint::default(),
             Kind::Other(body) => body.size_hint(),
         }
     }

@@ -3,7 +3,7 @@ use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
 use hyper::ext::Protocol;
 use tidegate_core::error::{Code, Error, Result};
 
-/// How much a head may hold beside what hyper's buffer bounds.
+/// How much a head may hold beside what bounds its bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
     /// Header fields.

@@ -9,10 +9,9 @@ use super::{
     timing::{self, Times},
     upload,
 };
-use crate::outcome;
+use crate::{listener::Incoming, outcome};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
-use hyper::body::Incoming;
 use tidegate_core::{
     endpoint::Publish,
     error::{Code, Error, Result},

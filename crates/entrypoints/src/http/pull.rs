@@ -11,9 +11,8 @@ use super::{
     upload,
     verb::Verb,
 };
-use crate::listener::Connection;
+use crate::listener::{Connection, Incoming};
 use http::{HeaderValue, Method, Response, header, request::Parts};
-use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::{sync::Arc, time::Duration};

@@ -11,9 +11,8 @@ use super::{
     verb::Verb,
     websocket,
 };
-use crate::listener::{Connection, Handler};
+use crate::listener::{Connection, Handler, Incoming};
 use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
-use hyper::body::Incoming;
 use std::{
     net::SocketAddr,
     sync::{

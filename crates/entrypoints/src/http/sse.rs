@@ -96,7 +96,7 @@ pub(super) async fn stream(call: &Call<'_>, parts: &Parts, gateway: &Gateway, co
             };
             events.begin(io, greeting).boxed()
         }));
-        Body::leaving(connection.clone())
+        Body::empty()
     } else {
         let (ours, theirs) = tokio::io::duplex(WITHIN);
         tasks::detach(events.begin(Box::new(Within(ours)), greeting));

@@ -1,9 +1,9 @@
 //! The body of a request, with its limits: counted as it comes, never larger in memory than it may be.
 use super::{call::Pace, flight::Aboard};
+use crate::listener::Incoming;
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use std::time::Duration;
 use tidegate_core::{
     error::{Code, Error, Result},
@@ -11,7 +11,7 @@ use tidegate_core::{
 };
 use tokio::time::{Instant, timeout_at};
 
-/// A slice this small would keep hyper's whole read buffer alive: copied.
+/// A slice this small would keep alive all that was read with it: copied.
 const COPY_BELOW: usize = 4 << 10;
 /// How much, and for how long, of a body that nobody wants.
 const PASSED_OVER: usize = 8 << 20;

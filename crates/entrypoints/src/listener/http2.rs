@@ -70,7 +70,7 @@ pub(super) fn serve<H: Handler>(
             request.extensions_mut().insert(pace.clone());
         }
         async move {
-            let mut response = handler.handle(request, state).await;
+            let mut response = handler.handle(request.map(Into::into), state).await;
             if head {
                 only_head(&mut response);
             }

@@ -1,8 +1,11 @@
 //! Which protocol a client speaks, told by its first bytes. None of them is lost: what was read is handed on.
-use super::{connection::Connection, guard::PREFACE, transport::Transport};
+use super::{connection::Connection, transport::Transport};
 use bytes::Bytes;
 use std::io;
 use tokio::io::AsyncReadExt;
+
+/// How HTTP/2 begins (RFC 9113, section 3.4).
+pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the first bytes say.
 pub(super) enum Opening {
@@ -22,7 +25,7 @@ pub(super) async fn opening(socket: &mut Transport, state: &Connection) -> io::R
         let said = first.get(..have + read).unwrap_or_default();
         match read {
             0 if have == 0 => return Ok(Opening::Nothing),
-            // Half a preface and no more: the strict guard tells what that is.
+            // Half a preface and no more: no request of HTTP/1 either.
             0 => return Ok(Opening::Http1(Bytes::copy_from_slice(said))),
             _ if have == 0 => state.begun(),
             _ => {}

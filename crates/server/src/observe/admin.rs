@@ -2,7 +2,7 @@
 use super::{Health, Seen, logs::Levels, metrics};
 use crate::{inbox::Inbox, secrets::Certificates, secrets::SigningKeys, webhooks::Webhooks};
 use bytes::Bytes;
-use hyper::{HeaderMap, Request, Response, Uri, body::Incoming, http::uri::PathAndQuery};
+use hyper::{HeaderMap, Request, Response, Uri, http::uri::PathAndQuery};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -22,7 +22,7 @@ use tidegate_entrypoints::{
         forwarded, problem,
         service::Gateway,
     },
-    listener::{Connection, Handler},
+    listener::{Connection, Handler, Incoming},
 };
 use tidegate_gateway::metrics::Metrics;
 

@@ -7,11 +7,10 @@ use super::{
 };
 use crate::{
     http::{body::Body, flight::Aboard, upload},
-    listener::Connection,
+    listener::{Connection, Incoming},
 };
 use base64_simd::STANDARD;
 use http::{HeaderValue, Response, StatusCode, header};
-use hyper::body::Incoming;
 use std::{sync::Arc, time::Duration};
 use tidegate_core::{
     clock::{self, Rfc3339},

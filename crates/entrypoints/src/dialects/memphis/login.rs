@@ -7,11 +7,10 @@ use super::{
 };
 use crate::{
     http::{body::Body, flight::Aboard, upload},
-    listener::Connection,
+    listener::{Connection, Incoming},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
-use hyper::body::Incoming;
 use std::{net::IpAddr, time::Duration};
 use tidegate_core::{
     clock,

@@ -6,9 +6,11 @@ use super::{
     station::{self, Station, TRIES},
     wish::Wish,
 };
-use crate::http::{self as ours, body::Body, flight::Aboard, upload};
+use crate::{
+    http::{self as ours, body::Body, flight::Aboard, upload},
+    listener::Incoming,
+};
 use http::{HeaderMap, Response, StatusCode, header};
-use hyper::body::Incoming;
 use tidegate_core::{
     batch::Batch,
     directory::Right,

@@ -1,6 +1,6 @@
 //! The socket of a connection of HTTP/2: its progress is watched and its frames are counted.
 use super::frames::Frames;
-use crate::listener::{connection::Connection, guard::PREFACE, transport::Transport};
+use crate::listener::{connection::Connection, opening::PREFACE, transport::Transport};
 use std::{
     io,
     pin::Pin,

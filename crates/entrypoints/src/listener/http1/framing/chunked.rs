@@ -1,6 +1,6 @@
 //! A body in chunks (RFC 9112, section 7.1), byte by byte where lines are and at once where data is.
 use super::{
-    Refusal, Trace,
+    Refusal, Step as Taken,
     head::{is_control, is_token},
 };
 
@@ -40,33 +40,39 @@ enum Step {
     EndLf,
     Done,
 }
+/// What follows what was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    More,
+    Ended,
+    Refused(Refusal),
+}
 impl Chunked {
-    /// How many bytes are good, and whether the body ended with them.
-    pub(super) fn read(&mut self, bytes: &[u8], trace: &mut impl Trace) -> (usize, Result<bool, Refusal>) {
+    /// Takes lines, and the first run of data behind them.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> (Taken, Then) {
         let mut taken = 0;
         while let Some(rest) = bytes.get(taken..)
             && let Some(byte) = rest.first()
         {
             if self.step == Step::Data {
-                let length = usize::try_from(self.due).unwrap_or(usize::MAX).min(rest.len());
-                trace.data(rest.get(..length).unwrap_or_default());
-                taken += length;
-                self.due -= length as u64;
+                let content = usize::try_from(self.due).unwrap_or(usize::MAX).min(rest.len());
+                taken += content;
+                self.due -= content as u64;
                 if self.due == 0 {
                     self.step = Step::DataCr;
                 }
-                continue;
+                return (Taken { taken, content }, Then::More);
             }
             match self.after(*byte) {
                 Ok(step) => self.step = step,
-                Err(refusal) => return (taken, Err(refusal)),
+                Err(refusal) => return (Taken { taken, content: 0 }, Then::Refused(refusal)),
             }
             taken += 1;
             if self.step == Step::Done {
-                return (taken, Ok(true));
+                return (Taken { taken, content: 0 }, Then::Ended);
             }
         }
-        (taken, Ok(false))
+        (Taken { taken, content: 0 }, Then::More)
     }
     fn after(&mut self, byte: u8) -> Result<Step, Refusal> {
         match (self.step, byte) {

@@ -1,5 +1,5 @@
-//! The guard against hyper: whatever the guard accepts, hyper must frame in the same way, or refuse it. A difference is a smuggled request.
-use super::{Guard, Refusal, Then, Trace};
+//! Our framing against hyper's: whatever is accepted here, hyper must frame in the same way, or refuse it. A difference is a smuggled request.
+use super::{Due, Framing, Refusal};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty};
@@ -35,20 +35,18 @@ pub struct Framed {
     /// Its end was seen.
     pub whole: bool,
 }
-/// What the guard made of the bytes of a connection.
+/// What the framing made of the bytes of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judged {
-    /// What was handed on.
+    /// What was taken.
     pub passed: Vec<u8>,
     /// The requests it saw in that.
     pub requests: Vec<Framed>,
     /// If it refused the rest.
     pub refused: Option<Refusal>,
-    /// If it saw a preface.
-    pub preface: bool,
 }
 /// The first byte chooses where the others are cut. No cut changes the verdict, and hyper agrees with it.
-pub fn guard(bytes: &[u8]) {
+pub fn framing(bytes: &[u8]) {
     let Some((cut, bytes)) = bytes.split_first() else { return };
     let step = 1 + usize::from(*cut);
     let judged = judge(bytes, bytes.len().max(1));
@@ -56,35 +54,61 @@ pub fn guard(bytes: &[u8]) {
     assert_eq!(judged, judge(bytes, step), "by {step}");
     compare(&judged, step);
 }
-/// What a guard makes of bytes that come `step` at a time.
+/// What is made of bytes that come `step` at a time.
 pub fn judge(bytes: &[u8], step: usize) -> Judged {
-    let mut guard = Guard::new(HEAD);
-    let mut requests = Requests(Vec::new());
+    judge_pieces(bytes.chunks(step))
+}
+/// What is made of these pieces, one after the other.
+pub fn judge_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Judged {
+    let mut framing = Framing::new(HEAD);
     let mut judged = Judged::default();
-    for piece in bytes.chunks(step) {
-        let verdict = guard.trace(piece, &mut requests);
-        judged.passed.extend_from_slice(guard.ready());
-        guard.consume(guard.ready().len());
-        judged.passed.extend_from_slice(piece.get(..verdict.pass).unwrap_or_default());
-        match verdict.then {
-            Then::More => {}
-            Then::Preface => judged.preface = true,
-            Then::Refused(refusal) => judged.refused = Some(refusal),
+    let mut held = Vec::new();
+    for piece in pieces {
+        held.extend_from_slice(piece);
+        while judged.refused.is_none() {
+            let taken = match framing.due() {
+                Due::Nothing => head(&mut framing, &held, &mut judged),
+                Due::Bytes(_) | Due::Unknown => body(&mut framing, &held, &mut judged),
+            };
+            match taken {
+                Ok(0) => break,
+                Ok(taken) => judged.passed.extend(held.drain(..taken)),
+                Err(refusal) => judged.refused = Some(refusal),
+            }
         }
     }
-    judged.requests = requests.0;
     judged
+}
+fn head(framing: &mut Framing, held: &[u8], judged: &mut Judged) -> Result<usize, Refusal> {
+    let Some(length) = framing.head(held)? else { return Ok(0) };
+    let head = held.get(..length).unwrap_or_default();
+    let lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let line = lines.into_iter().find(|line| !line.is_empty()).unwrap_or_default();
+    let mut parts = line.split(|byte| *byte == b' ').map(<[u8]>::to_vec);
+    judged.requests.push(Framed {
+        method: parts.next().unwrap_or_default(),
+        target: parts.next().unwrap_or_default(),
+        body: Vec::new(),
+        whole: framing.due() == Due::Nothing,
+    });
+    Ok(length)
+}
+fn body(framing: &mut Framing, held: &[u8], judged: &mut Judged) -> Result<usize, Refusal> {
+    let step = framing.body(held)?;
+    if let Some(request) = judged.requests.last_mut() {
+        let content = held.get(step.taken - step.content..step.taken);
+        request.body.extend_from_slice(content.unwrap_or_default());
+        request.whole = framing.due() == Due::Nothing;
+    }
+    Ok(step.taken)
 }
 /// Panics if hyper frames otherwise what was handed on. It may refuse more, or close earlier.
 pub fn compare(judged: &Judged, step: usize) {
-    if judged.preface {
-        return;
-    }
     let (open, seen) = hyper(&judged.passed, step);
     let expected = &judged.requests;
     let shown = || {
         format!(
-            "{:?}\nguard: {expected:?}\nhyper: {seen:?}, open: {open}",
+            "{:?}\nours: {expected:?}\nhyper: {seen:?}, open: {open}",
             judged.passed.escape_ascii().to_string()
         )
     };
@@ -106,32 +130,6 @@ pub fn compare(judged: &Judged, step: usize) {
     }
 }
 
-/// What the guard says of the bytes.
-struct Requests(Vec<Framed>);
-impl Trace for Requests {
-    fn head(&mut self, head: &[u8]) {
-        let line = head
-            .split(|byte| *byte == b'\n')
-            .map(<[u8]>::trim_ascii)
-            .find(|line| !line.is_empty());
-        let mut parts = line.unwrap_or_default().split(|byte| *byte == b' ').map(<[u8]>::to_vec);
-        self.0.push(Framed {
-            method: parts.next().unwrap_or_default(),
-            target: parts.next().unwrap_or_default(),
-            ..Framed::default()
-        });
-    }
-    fn data(&mut self, bytes: &[u8]) {
-        if let Some(request) = self.0.last_mut() {
-            request.body.extend_from_slice(bytes);
-        }
-    }
-    fn end(&mut self) {
-        if let Some(request) = self.0.last_mut() {
-            request.whole = true;
-        }
-    }
-}
 /// What a hyper connection sees, and whether it still waits for more. The input does not end, so it never gives up for that.
 fn hyper(bytes: &[u8], step: usize) -> (bool, Vec<Framed>) {
     let seen = Arc::new(Mutex::new(Vec::new()));

@@ -71,27 +71,6 @@ impl Refusal {
             | Self::Trailer => Code::BadRequest,
         }
     }
-    /// Whether it is a body that is refused: then the request it belongs to is being handled and its answer is the answer. Else the refused head
-    /// is to be answered, after all that came before it.
-    pub fn is_of_body(self) -> bool {
-        match self {
-            Self::ChunkSize | Self::ChunkLine | Self::ChunkExtension | Self::ChunkEnd | Self::Trailer | Self::TrailersTooLarge => true,
-            Self::HeadTooLarge
-            | Self::BareLf
-            | Self::LeadingLines
-            | Self::RequestLine
-            | Self::Folding
-            | Self::SpaceBeforeColon
-            | Self::FieldLine
-            | Self::Control
-            | Self::Length
-            | Self::Lengths
-            | Self::LengthAndCoding
-            | Self::Coding
-            | Self::OldCoding
-            | Self::UnknownCoding => false,
-        }
-    }
     /// In words, for the answer.
     pub fn reason(self) -> &'static str {
         match self {

@@ -1,10 +1,9 @@
-//! What the guard of a connection lets pass and what it refuses: each case whole, cut at every byte, behind another request, and shown to hyper.
+//! What of HTTP/1 is taken and what is refused: each case whole, cut at every byte, behind another request, and shown to hyper.
 use std::{fs, path::Path};
-use tidegate_entrypoints::listener::guard::{
-    Guard, PREFACE,
+use tidegate_entrypoints::listener::http1::framing::{
+    Due, Framing,
     Refusal::{self, *},
-    Then,
-    fuzz::{self, Judged, compare, judge},
+    fuzz::{self, Judged, compare, judge, judge_pieces},
 };
 use tidegate_entrypoints::outcome::status;
 
@@ -231,11 +230,10 @@ fn each_case_is_judged_as_it_should() {
         let judged = judge(&bytes(&input), usize::MAX);
         assert_eq!(summary(&judged), (whole, body, refused), "{input:?}");
         compare(&judged, 4_096);
-        assert_eq!(
-            refused.is_some_and(Refusal::is_of_body),
-            refused.is_some() && input.starts_with(CHUNKED),
-            "{input:?}"
-        );
+        // Of what is refused a body's head is taken, for its request is answered; a bad head is not.
+        if refused.is_some() && whole == 0 {
+            assert_eq!(judged.requests.len(), usize::from(input.starts_with(CHUNKED)), "{input:?}");
+        }
         let behind = judge(&[GOOD, &bytes(&input)].concat(), usize::MAX);
         assert_eq!(summary(&behind), (whole + 1, body + 3, refused), "behind another: {input:?}");
         compare(&behind, 4_096);
@@ -253,25 +251,13 @@ fn no_cut_changes_a_verdict() {
             }
             // Every byte of the short ones, and of the long ones the beginning, where all that differs is.
             for cut in 1..input.len().min(300) {
-                let mut guard = Guard::new(64 << 10);
-                let mut passed = Vec::new();
-                let mut refused = None;
-                for piece in [&input[..cut], &input[cut..]] {
-                    let verdict = guard.feed(piece);
-                    passed.extend_from_slice(guard.ready());
-                    guard.consume(guard.ready().len());
-                    passed.extend_from_slice(&piece[..verdict.pass]);
-                    if let Then::Refused(refusal) = verdict.then {
-                        refused = Some(refusal);
-                    }
-                }
-                assert!(passed == judged.passed, "cut at {cut}: {:?}", input.escape_ascii().to_string());
-                assert_eq!(refused, judged.refused);
+                let cut = judge_pieces([&input[..cut], &input[cut..]]);
+                assert_eq!(cut, judged, "{:?}", input.escape_ascii().to_string());
             }
         }
     }
 }
-/// Byte by byte, hyper sees of each what the guard saw.
+/// Byte by byte, hyper sees of each what is seen here.
 #[test]
 fn hyper_frames_alike_what_passes_byte_by_byte() {
     for (input, ..) in cases().iter().filter(|(input, ..)| input.len() < 10_000) {
@@ -293,90 +279,60 @@ fn statuses_are_those_of_the_rfcs() {
     );
 }
 #[test]
-fn a_preface_is_told_and_the_guard_steps_aside() {
-    let after = b"\0\0\0\x04\0\0\0\0\0";
-    let input = [PREFACE.as_slice(), after].concat();
-    for step in 1..=input.len() {
-        let judged = judge(&input, step);
-        assert!(judged.preface && judged.refused.is_none(), "by {step}");
-        assert_eq!(judged.passed, input, "by {step}");
+fn a_preface_of_http2_is_no_request() {
+    for input in [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], b"PRI * HTTP/2.0\r\nHost: a\r\n\r\n"] {
+        assert_eq!(judge(input, 1).refused, Some(RequestLine));
+        assert_eq!(judge(&[GOOD, input].concat(), usize::MAX).refused, Some(RequestLine));
     }
-    // Behind a request it is no preface, and what only begins like one is none.
-    assert_eq!(judge(&[GOOD, &input].concat(), usize::MAX).refused, Some(RequestLine));
-    assert_eq!(judge(b"PRI * HTTP/2.0\r\n\r\nSN", 1).refused, Some(RequestLine));
-    assert_eq!(judge(b"PRI * HTTP/2.0\r\nHost: a\r\n\r\n", usize::MAX).refused, Some(RequestLine));
     assert_eq!(summary(&judge(b"P / HTTP/1.1\r\nHost: a\r\n\r\n", 1)), (1, 0, None));
 }
 #[test]
-fn after_a_release_everything_passes() {
-    let upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n";
-    let mut guard = Guard::new(64 << 10);
-    assert_eq!(guard.feed(upgrade).pass, upgrade.len());
-    assert!(guard.is_at_rest());
-    // What came before the answer was written looked like the beginning of a head; what comes after it looks like nothing.
-    assert_eq!(guard.feed(b"xy").pass, 0);
-    guard.release();
-    assert_eq!(guard.ready(), b"xy");
-    guard.consume(1);
-    assert_eq!(guard.feed(b"\x81\n"), guard.feed(b""));
-    assert_eq!(guard.ready(), b"y\x81\n");
-    guard.consume(3);
-    assert_eq!((guard.feed(b"\n\0").pass, guard.ready()), (2, &b""[..]));
-    // A client has to wait for the answer (RFC 6455, section 4.1): a frame before it is a bad head.
-    let mut guard = Guard::new(64 << 10);
-    let verdict = guard.feed(&[upgrade, &b"\x81\x80"[..]].concat());
-    assert_eq!((verdict.pass, verdict.then), (upgrade.len(), Then::Refused(RequestLine)));
-}
-#[test]
 fn a_refusal_is_final_and_hides_what_follows() {
-    let mut guard = Guard::new(64 << 10);
-    let input = [GOOD, b"GET / HTTP/1.1\nHost: a\n\n", GOOD].concat();
-    let verdict = guard.feed(&input);
-    assert_eq!((verdict.pass, verdict.then), (GOOD.len(), Then::Refused(BareLf)));
-    guard.release();
-    let verdict = guard.feed(GOOD);
-    assert_eq!((verdict.pass, verdict.then, guard.ready()), (0, Then::Refused(BareLf), &b""[..]));
+    let mut framing = Framing::new(64 << 10);
+    assert_eq!(framing.head(b"GET / HTTP/1.1\nHost: a\n\n"), Err(BareLf));
+    assert_eq!(framing.head(GOOD), Err(BareLf));
+    let mut framing = Framing::new(64 << 10);
+    let head = format!("{CHUNKED}0x3\r\n");
+    assert_eq!(framing.head(head.as_bytes()), Ok(Some(CHUNKED.len())));
+    assert_eq!(framing.body(b"0x3").map(|step| step.taken), Ok(1));
+    assert_eq!(framing.body(b"x3"), Err(ChunkSize));
+    assert_eq!((framing.body(b"3\r\n"), framing.due()), (Err(ChunkSize), Due::Unknown));
+    assert_eq!(framing.head(GOOD), Err(ChunkSize));
 }
 #[test]
 fn a_head_of_the_largest_size_is_taken_and_one_byte_more_is_not() {
     let head = |size: usize| format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(size - 23)).into_bytes();
-    for (size, refused) in [(1_024, None), (1_025, Some(HeadTooLarge))] {
+    for (size, taken) in [(1_024, Ok(Some(1_024))), (1_025, Err(HeadTooLarge))] {
         for step in [1, 100, 2_000] {
-            let mut guard = Guard::new(1_024);
-            let pieces = head(size);
-            assert_eq!(pieces.len(), size);
-            let last = pieces.chunks(step).map(|piece| guard.feed(piece).then).last().unwrap();
-            assert_eq!(last, refused.map_or(Then::More, Then::Refused), "{size} by {step}");
+            let mut framing = Framing::new(1_024);
+            let bytes = head(size);
+            assert_eq!(bytes.len(), size);
+            let upto = (0..size).step_by(step).skip(1).chain([size]);
+            let last = upto.map(|upto| framing.head(&bytes[..upto])).last().unwrap();
+            assert_eq!(last, taken, "{size} by {step}");
         }
     }
 }
 #[test]
-fn an_idle_guard_is_small_and_holds_nothing() {
-    assert!(size_of::<Guard>() <= 40, "{}", size_of::<Guard>());
-    let mut guard = Guard::new(64 << 10);
-    for byte in GOOD {
-        let pass = guard.feed(&[*byte]).pass;
-        assert!(pass + guard.ready().len() <= GOOD.len());
-        guard.consume(guard.ready().len());
-    }
-    assert!(guard.is_at_rest());
+fn what_is_known_of_a_connection_is_small() {
+    assert!(size_of::<Framing>() <= 96, "{}", size_of::<Framing>());
 }
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the stored corpus")]
 fn fuzz_what_is_stored_is_framed_as_hyper_does() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/guard");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/framing");
     let mut ran = 0;
     for entry in fs::read_dir(folder).expect("a corpus") {
         let bytes = fs::read(entry.expect("an entry").path()).expect("a file");
-        fuzz::guard(&bytes);
+        fuzz::framing(&bytes);
         for at in 0..bytes.len() {
-            fuzz::guard(&bytes[..at]);
+            fuzz::framing(&bytes[..at]);
             for with in *b"\0\n\r\t :;,05x\x80" {
                 let mut changed = bytes.clone();
                 changed[at] = with;
-                fuzz::guard(&changed);
+                fuzz::framing(&changed);
                 changed.insert(at, bytes[at]);
-                fuzz::guard(&changed);
+                fuzz::framing(&changed);
                 ran += 1;
             }
         }
@@ -444,7 +400,7 @@ fn fuzz_pieces_in_any_order_are_framed_as_hyper_does() {
         for _ in 0..next(10) {
             input.extend_from_slice(PIECES[next(PIECES.len())].as_bytes());
         }
-        fuzz::guard(&input);
+        fuzz::framing(&input);
         let judged = judge(&input[1..], usize::MAX);
         seen[usize::from(judged.refused.is_some())] += 1;
     }
