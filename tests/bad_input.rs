@@ -200,6 +200,24 @@ fn head_with_too_many_fields() {
     refused(&node, &answer, 431, "TG1011");
 }
 #[test]
+fn a_limit_of_headers_above_the_default_is_kept() {
+    let node = dev().set("limits.headers", "300").start();
+    for (fields, status) in [(250, 200), (310, 431)] {
+        let names: Vec<_> = (0..fields).map(|i| format!("x-{i}")).collect();
+        let headers: Vec<_> = names.iter().map(|name| (name.as_str(), "1")).collect();
+        assert_eq!(node.request("GET", "/orders?wait=0", &headers, b"").status, status);
+    }
+}
+#[test]
+fn a_target_that_is_no_path() {
+    let node = node();
+    let mut client = Client::new(node.gateway);
+    client.write(b"GET orders HTTP/1.1\r\nhost: a\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!((answer.status, &answer.json()["code"]), (400, &serde_json::json!("TG1013")));
+    goes_on(&node);
+}
+#[test]
 fn header_that_is_no_utf8() {
     let node = node();
     let mut client = Client::new(node.gateway);

@@ -84,7 +84,7 @@ impl Producer for Sender {
             let is_later = |message: &Message| message.timing.as_ref().and_then(|timing| timing.due).is_some_and(|due| due > now);
             let mut later = None;
             if batch.iter().any(|message| is_later(message)) {
-                later = Some(self.later(&mut routes, &batch, is_later, partition).await?);
+                later = Some(Box::pin(self.later(&mut routes, &batch, is_later, partition)).await?);
             }
             for (item, message) in batch.iter().enumerate() {
                 match routes.of(&message.topic)? {

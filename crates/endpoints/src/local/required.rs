@@ -146,6 +146,10 @@ impl House {
             return Ok(Apart::default());
         }
         let needs = arc_swap::Guard::into_inner(needs);
+        // Large: who publishes where nothing is asked does not carry it.
+        Box::pin(self.asked(needs, routes, batch, scope, buries)).await
+    }
+    async fn asked(&self, needs: Arc<Needs>, routes: &mut Routes<'_>, batch: &mut Batch, scope: u64, buries: bool) -> Result<Apart> {
         let bytes: usize = batch.iter().map(|message| message.payload.len()).sum();
         let mut answers = match bytes {
             0..=INLINE => Answers::default(),

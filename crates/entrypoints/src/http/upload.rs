@@ -22,6 +22,30 @@ pub(crate) async fn read(body: &mut Option<Incoming>, most: u64, pace: Pace, abo
     let Some(incoming) = body.as_mut() else {
         return Ok(Bytes::new());
     };
+    let Some(whole) = incoming.take_whole() else {
+        // What has to be waited for is not what nearly every request carries.
+        let came = Box::pin(wait(incoming, most, pace, aboard)).await?;
+        // All of it came: nothing is held of it while its message is stored.
+        *body = None;
+        return Ok(came);
+    };
+    let length = whole.len() as u64;
+    if length > most {
+        return Err(too_large(most));
+    }
+    aboard.load(length)?;
+    *body = None;
+    Ok(apart(whole))
+}
+/// Without what came beside it.
+fn apart(content: Bytes) -> Bytes {
+    if content.len() < COPY_BELOW {
+        Bytes::copy_from_slice(&content)
+    } else {
+        content
+    }
+}
+async fn wait(incoming: &mut Incoming, most: u64, pace: Pace, aboard: &mut Aboard) -> Result<Bytes> {
     let announced = incoming.size_hint().lower();
     if announced > most {
         return Err(too_large(most));
@@ -53,16 +77,7 @@ pub(crate) async fn read(body: &mut Option<Incoming>, most: u64, pace: Pace, abo
             rest.extend_from_slice(&data);
         }
     }
-    // All of it came: nothing is held of it while its message is stored.
-    *body = None;
-    if !rest.is_empty() {
-        return Ok(rest.freeze());
-    }
-    Ok(if first.len() < COPY_BELOW {
-        Bytes::copy_from_slice(&first)
-    } else {
-        first
-    })
+    Ok(if rest.is_empty() { apart(first) } else { rest.freeze() })
 }
 /// What the client of HTTP/2 still sends behind its answer is thrown away for a moment. To drop it would reset the stream, on which some clients
 /// forget the answer, though they must not (RFC 9113, section 8.1).

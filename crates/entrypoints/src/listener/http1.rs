@@ -11,11 +11,12 @@ use super::{Handler, Incoming, Successor, connection::Connection, transport::Tra
 use crate::http::body::Body;
 use answer::{Made, Outgoing, To};
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use line::{Come, Unread};
 use request::Asked;
 use std::{
     future::poll_fn,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
@@ -54,12 +55,16 @@ pub(super) async fn serve<H: Handler>(
         handler,
         state,
         drain,
+        handle: |request| handler.clone().handle(request, state.clone()),
     };
+    // One box for all requests: an allocation each, of some kilobytes, would be felt.
+    let mut handling = Box::pin(None);
     let last = loop {
-        if let Err(last) = serving.turn().await {
+        if let Err(last) = serving.turn(handling.as_mut()).await {
             break last;
         }
     };
+    drop(handling);
     // The bodies of its requests were dropped with them.
     let Some(line) = Arc::into_inner(line) else { return Ended::Late };
     let (socket, held) = line.into_inner().unwrap_or_else(PoisonError::into_inner).into_parts();
@@ -69,15 +74,21 @@ pub(super) async fn serve<H: Handler>(
         Last::Left(successor) => Ended::Left(successor, socket, held),
     }
 }
-struct Serving<'a, H> {
+struct Serving<'a, H, A> {
     line: &'a Arc<Mutex<Line>>,
     handler: &'a Arc<H>,
     state: &'a Arc<Connection>,
     drain: &'a Watch,
+    handle: A,
 }
-impl<H: Handler> Serving<'_, H> {
+impl<H, A, F> Serving<'_, H, A>
+where
+    H: Handler,
+    A: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<Body>>,
+{
     /// One request and its answer. An error: there is no further one.
-    async fn turn(&self) -> Result<(), Last> {
+    async fn turn(&self, mut handling: Pin<&mut Option<F>>) -> Result<(), Last> {
         let head = self.head().await?;
         let refused = |error: Error| Last::Closed(Some(self.handler.last(&error)));
         let Asked { head, again, expects } = Asked::read(&head).map_err(refused)?;
@@ -87,9 +98,11 @@ impl<H: Handler> Serving<'_, H> {
         };
         let mut to = To::new(head.method(), head.version());
         self.state.busy();
-        let response = self
-            .handled(self.handler.clone().handle(head.map(|()| body), self.state.clone()))
-            .await?;
+        handling.set(Some((self.handle)(head.map(|()| body))));
+        let handled = self.handled(handling.as_mut()).await;
+        // Whatever it held is let go before its answer is written.
+        handling.set(None);
+        let response = handled?;
         // What is left of a body nobody wanted stands between this answer and the next request.
         to.again = again && !self.line().pass_over() && !self.drain.is_draining();
         let successor = self.state.successor();
@@ -123,12 +136,11 @@ impl<H: Handler> Serving<'_, H> {
         .await
     }
     /// The answer to a request, unless its client leaves first: then nobody goes on with it.
-    async fn handled(&self, handling: impl Future<Output = Response<Body>> + Send) -> Result<Response<Body>, Last> {
-        // Boxed: a connection that waits does not carry it.
-        let mut handling = Box::pin(handling);
-        poll_fn(|cx| match handling.as_mut().poll(cx) {
-            Poll::Ready(response) => Poll::Ready(Ok(response)),
-            Poll::Pending => self.stays(cx).map(Err),
+    async fn handled(&self, mut handling: Pin<&mut Option<F>>) -> Result<Response<Body>, Last> {
+        poll_fn(|cx| match handling.as_mut().as_pin_mut().map(|handling| handling.poll(cx)) {
+            Some(Poll::Ready(response)) => Poll::Ready(Ok(response)),
+            Some(Poll::Pending) => self.stays(cx).map(Err),
+            None => Poll::Ready(Err(Last::Closed(None))),
         })
         .await
     }

@@ -22,6 +22,13 @@ impl Incoming {
     pub(super) fn whole(content: Bytes) -> Self {
         Self(Kind::Whole(content))
     }
+    /// All of it, if it came with its head.
+    pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
+        match &mut self.0 {
+            Kind::Whole(content) => Some(std::mem::take(content)),
+            Kind::Line(_) | Kind::Stream(_) => None,
+        }
+    }
     pub(super) fn on(line: Arc<Mutex<Line>>) -> Self {
         Self(Kind::Line(line))
     }
