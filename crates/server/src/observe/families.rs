@@ -82,7 +82,7 @@ families! {
     SHED_CONNECTIONS: Counter "tidegate_shed_connections" LISTENER, "connections refused over the cap";
     TIMED_OUT_CONNECTIONS: Counter "tidegate_timed_out_connections" LISTENER, "connections closed for want of progress";
     UNREADY_CONNECTIONS: Counter "tidegate_unready_connections" LISTENER, "connections that ended before HTTP: no TLS was spoken or agreed on, or a PROXY header was broken";
-    CERTIFICATE_END: Gauge "tidegate_certificate_not_after_seconds" LISTENER, "the last second in which the listener's certificate holds, since 1970";
+    CERTIFICATE_END: Gauge "tidegate_certificate_not_after_seconds" LISTENER, "the last second in which the listener's certificate holds, of several the first to end, since 1970";
     IN_FLIGHT_REQUESTS: Gauge "tidegate_in_flight_requests" &[], "requests being answered";
     IN_FLIGHT_BYTES: Gauge "tidegate_in_flight_bytes" &[], "bytes of the bodies of requests being answered, and of pages their clients have not taken";
     SHED_REQUESTS: Counter "tidegate_shed_requests" &[], "requests refused over a cap";
