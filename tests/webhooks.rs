@@ -1,5 +1,5 @@
 //! Webhooks on the real program: what a target does and what becomes of the messages, through crashes too.
-use crate::{TOOLS, dev};
+use crate::{TIDEGATE, TOOLS, dev};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -308,6 +308,69 @@ fn a_webhook_is_changed_stopped_and_removed_under_load() {
     // A new one of that name is another one: it begins where it says.
     hook(&node, "w", &receiver, &json!({"order": "all"}));
     receiver.until("all again", |got| got.len() == 122);
+}
+/// Its timeout is longer than any test.
+#[test]
+fn stopping_or_changing_one_whose_target_hangs_ends_it_at_once_and_counts_no_attempt() {
+    let receiver = Receiver::new(|_| Reply::Hang);
+    let target = |to: &Receiver| json!({"url": to.url(), "timeout": "5m"});
+    let node = node(&receiver, &json!({"target": target(&receiver), "parallel": 2}));
+    for key in ["a", "b"] {
+        publish(&node, key, key);
+    }
+    let first = receiver.until("both", |got| got.len() == 2);
+    assert_eq!(node.manage("POST", "/webhooks/w/stop", &Value::Null).status, 200);
+    until(&node, "stopped", |status| {
+        status["state"] == "stopped" && status["in_flight"] == 0 && status["lag"]["messages"] == 2
+    });
+    assert_eq!(node.manage("POST", "/webhooks/w/start", &Value::Null).status, 200);
+    receiver.until("both again", |got| got.len() == 4);
+    let better = Receiver::good();
+    let document = json!({"source": {"stream": "s", "from": "earliest"}, "target": target(&better)});
+    assert_eq!(node.manage("PUT", "/webhooks/w", &document).status, 200);
+    let last = better.until("both at the new one", |got| got.len() == 2);
+    let sorted = |got: &[Got]| {
+        let mut all: Vec<_> = got.iter().map(|got| (got.text(), got.id().to_owned(), got.attempt())).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(sorted(&last), sorted(&first), "the same ids, and still the first attempt");
+    until(&node, "delivered", |status| status["delivered"] == 2);
+    let deliveries = |query: &str| node.manage("GET", &format!("/webhooks/w/deliveries?{query}"), &Value::Null).json();
+    let began = tidegate_core::clock::instant();
+    while deliveries("outcome=stopped")["items"].as_array().unwrap().len() < 4 {
+        assert!(began.elapsed() < Duration::from_mins(1), "{}", deliveries(""));
+    }
+    let stopped = &deliveries("outcome=stopped")["items"][0];
+    assert_eq!(
+        (&stopped["step"], &stopped["error"]),
+        (&json!("wait"), &json!("the webhook was stopped or changed"))
+    );
+}
+/// What it refuses does not wait, and yet it is not well.
+#[test]
+fn one_that_gives_up_whatever_it_tries_is_failing() {
+    let receiver = Receiver::new(|_| Reply::status(422));
+    let node = node(&receiver, &json!({}));
+    publish(&node, "a", "1");
+    let failing = until(&node, "failing", |status| status["state"] == "failing");
+    assert!(
+        failing["error"].as_str().unwrap().contains("422") && failing["since"].is_string(),
+        "{failing}"
+    );
+    assert_eq!(failing["given_up"], 1);
+    assert_eq!(node.metric("tidegate_webhook_state{webhook=\"w\",state=\"failing\"}"), 1);
+    let output = Command::new(TIDEGATE)
+        .args(["status", "--node", &format!("http://{}", node.admin)])
+        .env("TIDEGATE_TOKEN", node.token())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = shown.lines().find(|line| line.starts_with("webhook w")).unwrap();
+    assert!(line.contains("failing") && line.contains("422"), "{shown}");
+    receiver.script(|_| Reply::status(200));
+    publish(&node, "a", "2");
+    until(&node, "connected", |status| status["state"] == "connected");
 }
 /// What a target got, as the public libraries of Standard Webhooks see it: good with either secret, bad with another or another body.
 #[test]

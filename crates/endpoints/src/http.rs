@@ -109,6 +109,8 @@ pub struct Target {
     bytes: Semaphore,
     /// It was asked for HTTP/2 and prefers 1.1.
     old: AtomicBool,
+    /// Whoever owns it wants no more of it.
+    stopped: AtomicBool,
 }
 impl Target {
     /// Fails for what no request can be made of.
@@ -172,6 +174,7 @@ impl Target {
             bytes: Semaphore::new(spec.in_flight_bytes.max(1) as usize),
             lines: Arc::default(),
             old: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
             spec,
             shared,
             peer,
@@ -356,6 +359,9 @@ impl Action for Target {
             in_flight: self.spec.in_flight.max(1),
         }
     }
+    fn stopped(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
     fn perform<'a>(&'a self, items: &'a [Received]) -> BoxFuture<'a, Result<(), BatchError>> {
         Box::pin(async move {
             if self.spec.batch.is_some() || items.len() == 1 {
@@ -437,7 +443,11 @@ impl Drop for Note<'_> {
                 body: body.slice(..body.len().min(EXCERPT)),
                 length: body.len() as u64,
             },
-            outcome: self.outcome.take().unwrap_or(AttemptOutcome::Abandoned { step }),
+            outcome: self.outcome.take().unwrap_or(if target.stopped.load(Ordering::Relaxed) {
+                AttemptOutcome::Stopped { step }
+            } else {
+                AttemptOutcome::Abandoned { step }
+            }),
         });
     }
 }

@@ -213,6 +213,11 @@ impl<'a> From<&'a Attempt> for Shown<'a> {
                 shown.step = Some(step.as_str());
                 shown.error = Some(error);
             }
+            AttemptOutcome::Stopped { step } => {
+                shown.outcome = "stopped";
+                shown.step = Some(step.as_str());
+                shown.error = Some("the webhook was stopped or changed");
+            }
             AttemptOutcome::Abandoned { step } => shown.step = Some(step.as_str()),
         }
         shown

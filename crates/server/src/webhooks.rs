@@ -101,6 +101,10 @@ impl Webhooks {
                 told["next_attempt"] = time(*next).into();
                 told["error"] = (&**error).into();
             }
+            State::Failing { since, error } => {
+                told["since"] = time(*since).into();
+                told["error"] = (&**error).into();
+            }
             State::Open { since, probe_at, error } => {
                 told["since"] = time(*since).into();
                 told["next_attempt"] = time(*probe_at).into();

@@ -105,7 +105,7 @@ const DELIVERIES: &[Query] = &[
     ),
     query(
         "outcome",
-        r#"{"enum":["delivered","answered","failed","abandoned"]}"#,
+        r#"{"enum":["delivered","answered","refused","stopped","failed","abandoned"]}"#,
         "Only those that ended so.",
     ),
     query(
