@@ -372,6 +372,63 @@ fn one_that_gives_up_whatever_it_tries_is_failing() {
     publish(&node, "a", "2");
     until(&node, "connected", |status| status["state"] == "connected");
 }
+/// Who reads it sees which there are; who writes that back changes nothing.
+#[test]
+fn values_in_the_query_of_a_url_are_shown_to_nobody_and_stay_when_written_back() {
+    let receiver = Receiver::good();
+    let secret = format!("{}?token=s3cret&team=a", receiver.url());
+    let node = node(&receiver, &json!({"target": {"url": secret, "timeout": "1s"}}));
+    publish(&node, "a", "1");
+    receiver.until("one", |got| got.len() == 1);
+    let shown = node.manage("GET", "/webhooks/w", &Value::Null);
+    let mut document = shown.json();
+    let masked = format!("{}?token=***&team=***", receiver.url());
+    assert_eq!(document["target"]["url"], *masked);
+    document["description"] = json!("new");
+    let put = node.manage("PUT", "/webhooks/w", &document);
+    assert_eq!(put.status, 200, "{}", put.text());
+    document["target"]["url"] = json!(format!("{}?team=b&token=***", receiver.url()));
+    assert_eq!(node.manage("PUT", "/webhooks/w", &document).status, 200);
+    publish(&node, "a", "2");
+    let got = receiver.until("two", |got| got.len() == 2);
+    assert!(got[0].line.contains("/hook?token=s3cret&team=a "), "{}", got[0].line);
+    assert!(got[1].line.contains("/hook?team=b&token=s3cret "), "{}", got[1].line);
+    // Nobody who may not see it may send it elsewhere.
+    document["target"]["url"] = json!("https://crm.example.com/?token=***");
+    let refused = node.manage("PUT", "/webhooks/w", &document);
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    document["target"]["url"] = json!("ftp://crm.example.com/?token=s3cret");
+    let wrong = node.manage("PUT", "/webhooks/w", &document);
+    assert_eq!(wrong.status, 422);
+    until(&node, "delivered", |status| status["delivered"] == 2);
+    let deliveries = || node.manage("GET", "/webhooks/w/deliveries", &Value::Null).text();
+    let began = tidegate_core::clock::instant();
+    while !deliveries().contains("team=***&token=***") {
+        assert!(began.elapsed() < Duration::from_mins(1), "{}", deliveries());
+    }
+    let output = Command::new(TIDEGATE)
+        .args(["export", "--node", &format!("http://{}", node.admin)])
+        .env("TIDEGATE_TOKEN", node.token())
+        .output()
+        .unwrap();
+    let exported = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(exported.contains("team=***&token=***"), "{exported}");
+    let read = |path: &str| node.manage("GET", path, &Value::Null).text();
+    for text in [
+        shown.text(),
+        put.text(),
+        refused.text(),
+        wrong.text(),
+        deliveries(),
+        exported,
+        read("/webhooks"),
+        read("/changes"),
+        read("/status"),
+        node.lines().join("\n"),
+    ] {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}
 /// What a target got, as the public libraries of Standard Webhooks see it: good with either secret, bad with another or another body.
 #[test]
 fn public_libraries_verify_what_is_signed() {
