@@ -145,6 +145,7 @@ const TEXT: &str = r#"{"type":"string"}"#;
 const DEAD_LETTERS: &[Query] = &[
     LIMIT,
     query("cursor", TEXT, "The `next_cursor` of the page before."),
+    query("before", TEXT, "Only those that are older than this one, by its id."),
     STREAM,
     GROUP,
     REASON,
@@ -363,7 +364,7 @@ fn all() -> Vec<Route> {
             operator,
             Ask::List,
             DEAD_LETTERS,
-            "Messages that were given up, newest last.",
+            "Messages that were given up, newest first.",
         ),
         (
             delete(),
