@@ -158,6 +158,9 @@ fn what_is_wrong_with_files_is_shown_where_it_stands_and_nothing_is_changed() {
     seen.run(&["apply", "-f", "variable.yaml", "-f", "none.yaml"]);
     seen.run_with(&["apply", "-f", "-"], b"kind: stream\nname: z\ndedupe: soon\n");
     seen.run_with(&["apply", "-f", "-"], b"");
+    write(&seen.folder, "empty/below/a.yaml", STREAMS);
+    seen.run(&["apply", "-f", "empty"]);
+    seen.run(&["diff", "-f", "empty"]);
     seen.run(&["stream", "ls", "-o", "yaml"]);
     assert_snapshot!(seen.all());
     balance(&node);
@@ -198,6 +201,34 @@ fn what_is_exported_is_no_change_when_it_is_applied() {
         "{json}"
     );
     assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn of_two_who_apply_what_they_read_the_second_is_told() {
+    let (node, mut seen) = demo();
+    seen.run(&["stream", "add", "s", "--age", "1d"]);
+    let mine = seen.out(&["export", "--revisions"]);
+    assert!(mine.contains("revision: \""), "{mine}");
+    let yours = mine.replace("age: 1d", "age: 2d");
+    let mine = mine.replace("age: 1d", "age: 3d");
+    let apply = ["apply", "-f", "-", "--if-match"];
+    let text = |output: &Output| text(&output.stdout) + &text(&output.stderr);
+    let first = seen.run_with(&apply, mine.as_bytes());
+    assert!(
+        first.status.success() && text(&first).contains("changed stream s"),
+        "{}",
+        text(&first)
+    );
+    let second = seen.run_with(&apply, yours.as_bytes());
+    assert_eq!(second.status.code(), Some(1));
+    let told = text(&second);
+    assert!(
+        told.contains("error[TG1050]: the stream `s` is at revision") && told.contains("hint: "),
+        "{told}"
+    );
+    assert!(seen.out(&["stream", "info", "s"]).contains("3d"));
+    let last = seen.run_with(&["apply", "-f", "-"], yours.as_bytes());
+    assert!(last.status.success(), "{}", text(&last));
     balance(&node);
 }
 #[test]
