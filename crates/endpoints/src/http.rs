@@ -15,7 +15,7 @@ mod trust;
 
 pub use answers::{Answers, Do};
 pub use attempt::{Attempt, AttemptOutcome, Deaf, Excerpt, Journal, Sent, Step};
-pub use compose::spelled;
+pub use compose::{escaped, spelled};
 pub use guard::{Guard, Resolve};
 pub use spec::{Auth, Batching, ClientCredentials, Credential, Form, Identity, Spec, Steps, Tls, Version};
 pub use url::Url;
@@ -50,6 +50,8 @@ use tokens::{Token, Tokens};
 use tokio::{sync::Semaphore, time::timeout};
 use url::Position;
 
+/// So often an attempt is sent once more because the target said that it did not look at it.
+const UNSEEN: u32 = 3;
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
 
 /// What the targets of a node have in common.
@@ -249,6 +251,7 @@ impl Target {
         self.send(composed, Some(&token), progress).await
     }
     async fn send(&self, composed: &Composed, token: Option<&Arc<Token>>, progress: &Progress) -> Result<Answer, Failure> {
+        let mut unseen = 0;
         loop {
             let (mut line, used) = self.line(progress).await?;
             let request = self.request(composed, token, line.is_shared(), progress);
@@ -256,6 +259,10 @@ impl Target {
                 Ok(answer) => answer,
                 // It ended while it waited, and nothing was sent on it.
                 Err(error) if used && error.message().is_some() => continue,
+                Err(error) if unseen < UNSEEN && lines::is_unseen(error.error()) => {
+                    unseen += 1;
+                    continue;
+                }
                 Err(error) => {
                     let text = format!("the connection broke: {}", whole_text(&error.into_error()));
                     return Err(Failure::new(progress.step(), Code::TargetDown, text));
