@@ -470,7 +470,8 @@ fn what_is_missing_is_told_beside_the_messages() {
 fn each_message_is_posted_where_it_was_asked_to() {
     let (node, mut seen) = demo();
     let (target, asked) = target();
-    seen.out(&["pub", "orders", "{\"id\":1}", "--header", "content-type=application/vnd.order+json"]);
+    let typed = ["--header", "content-type=application/vnd.order+json", "--header", "x-team=a"];
+    seen.out(&[&["pub", "orders", "{\"id\":1}", "--key", "k", "--id", "first"], &typed[..]].concat());
     seen.out(&["pub", "orders", "{\"id\":2}"]);
     seen.out(&["pub", "orders", "text"]);
     let to = format!("http://{target}/hook");
@@ -483,6 +484,19 @@ fn each_message_is_posted_where_it_was_asked_to() {
     ]) {
         assert!(parts.iter().all(|part| request.contains(part)), "{parts:?} is not in:\n{request}");
     }
+    let as_a_webhook = [
+        "webhook-id: first",
+        "webhook-timestamp: ",
+        "tidegate-key: k",
+        "tidegate-topic: orders",
+        "x-team: a",
+    ];
+    assert!(as_a_webhook.iter().all(|header| asked[0].contains(header)), "{}", asked[0]);
+    assert!(
+        asked[1].contains("webhook-id: pos_1_1") && asked[1].contains("tidegate-position: 1.1"),
+        "{}",
+        asked[1]
+    );
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     seen.run(&[
         "sub",
