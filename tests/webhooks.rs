@@ -309,6 +309,35 @@ fn a_webhook_is_changed_stopped_and_removed_under_load() {
     hook(&node, "w", &receiver, &json!({"order": "all"}));
     receiver.until("all again", |got| got.len() == 122);
 }
+/// A pause that a target asked for is kept over a restart, as far as the delivery log goes.
+#[test]
+fn a_target_that_asked_for_a_pause_has_it_over_a_restart() {
+    const PAUSE: i64 = 6;
+    let receiver = Receiver::new(|_| Reply::Status(503, vec![("retry-after", PAUSE.to_string())]));
+    let node = node(&receiver, &json!({"breaker": {"failures": 3}, "parallel": 1}));
+    for i in 0..20 {
+        publish(&node, &i.to_string(), "x");
+    }
+    until(&node, "open", |status| status["state"] == "open");
+    let asked = receiver.got();
+    assert_eq!(asked.len(), 3);
+    let node = node.restart();
+    let now = status(&node);
+    // Not before the probe, which may have come by now.
+    if receiver.got().len() == 3 {
+        assert_eq!(now["state"], "open", "{now}");
+    }
+    receiver.script(|_| Reply::status(200));
+    let got = receiver.until("the rest", |got| got.len() >= 23);
+    assert!(
+        got[3].at - asked[2].at >= (PAUSE - 1) * 1_000_000,
+        "{} us after it asked for a pause",
+        got[3].at - asked[2].at
+    );
+    until(&node, "delivered", |status| {
+        status["state"] == "connected" && status["lag"]["messages"] == 0
+    });
+}
 /// Its timeout is longer than any test.
 #[test]
 fn stopping_or_changing_one_whose_target_hangs_ends_it_at_once_and_counts_no_attempt() {

@@ -13,7 +13,7 @@ mod spec;
 mod tokens;
 mod trust;
 
-pub use answers::{Answers, Do};
+pub use answers::{Answers, Do, wish};
 pub use attempt::{Attempt, AttemptOutcome, Deaf, Excerpt, Journal, Sent, Step};
 pub use compose::{escaped, spelled};
 pub use guard::{Guard, Resolve};
@@ -191,6 +191,10 @@ impl Target {
     /// How long the first message of a batch may wait for others; `None`: it is sent at once.
     pub fn wait(&self) -> Option<Duration> {
         self.spec.batch.map(|batch| batch.wait)
+    }
+    /// Where it sends, as it may be shown: with `***` for the values of a query.
+    pub fn url(&self) -> &str {
+        &self.shown
     }
     /// Closes the connections that wait for a request.
     pub fn close(&self) {

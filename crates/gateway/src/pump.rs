@@ -45,6 +45,8 @@ pub struct Pumping {
     pub retry: Backoff,
     /// When the target is left alone.
     pub breaker: Breaker,
+    /// It is left alone until then: it asked for that earlier.
+    pub rest_until: Option<Instant>,
 }
 /// What must go one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub enum Order {
 }
 /// Messages of so many calls are read for each that may be under way.
 const AHEAD: u32 = 4;
+/// Why it is left alone from the beginning.
+const RESTING: &str = "the target asked for a pause, before this began";
 /// When it is stopped, a call has that long from its beginning: a target that is well answers within it, and so gets nothing twice.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -110,13 +114,16 @@ async fn run(
         how,
         progress,
         lines: Lines::new(how.order, progress),
-        circuit: Circuit::new(how.breaker),
+        circuit: Circuit::new(how.breaker, how.rest_until.filter(|until| *until > Instant::now())),
         firsts: Firsts::default(),
         ended: None,
         error: None,
         given_up: None,
     };
-    progress.connected();
+    match state.circuit.probe_at() {
+        Some(probe_at) => progress.open(probe_at - Instant::now(), Some(RESTING)),
+        None => progress.connected(),
+    }
     let given_up = AtomicBool::new(false);
     let mut begun = Instant::now();
     let mut cut_at = None;

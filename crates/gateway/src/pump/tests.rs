@@ -39,6 +39,7 @@ const HOW: Pumping = Pumping {
         open_for: Duration::from_secs(5),
         longest: Duration::from_mins(1),
     },
+    rest_until: None,
 };
 /// Virtual: nothing here takes longer.
 const PATIENCE: Duration = Duration::from_hours(2);
@@ -386,6 +387,27 @@ async fn an_open_circuit_is_not_tried_before_the_target_said() {
         seen[1].at - seen[0].at >= Duration::from_mins(5),
         "nobody else was sent there: {seen:?}"
     );
+}
+#[tokio::test(start_paused = true)]
+async fn a_target_that_asked_for_a_pause_before_is_left_alone_until_then() {
+    let house = House::new(1, 4);
+    publish(&house.memory, &["a", "b", "c"]).await;
+    let until = Instant::now() + Duration::from_mins(10);
+    let how = Pumping {
+        rest_until: Some(until),
+        ..HOW
+    };
+    let watching = async {
+        sleep(Duration::from_mins(9)).await;
+        assert!(matches!(&*house.progress.state(), State::Open { .. }));
+    };
+    tokio::join!(house.all(&how, 3), watching);
+    let seen = house.target.seen();
+    assert!(
+        seen[0].at >= until && seen[1].at > seen[0].at,
+        "one probe, then the others: {seen:?}"
+    );
+    assert_eq!(seen.iter().map(|seen| seen.attempts[0]).max(), Some(1));
 }
 #[tokio::test(start_paused = true)]
 async fn a_target_that_wants_no_more_ends_it_and_everything_goes_back_untried() {
