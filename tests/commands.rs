@@ -158,6 +158,9 @@ fn what_is_wrong_with_files_is_shown_where_it_stands_and_nothing_is_changed() {
     seen.run(&["apply", "-f", "variable.yaml", "-f", "none.yaml"]);
     seen.run_with(&["apply", "-f", "-"], b"kind: stream\nname: z\ndedupe: soon\n");
     seen.run_with(&["apply", "-f", "-"], b"");
+    write(&seen.folder, "empty/below/a.yaml", STREAMS);
+    seen.run(&["apply", "-f", "empty"]);
+    seen.run(&["diff", "-f", "empty"]);
     seen.run(&["stream", "ls", "-o", "yaml"]);
     assert_snapshot!(seen.all());
     balance(&node);
@@ -198,6 +201,34 @@ fn what_is_exported_is_no_change_when_it_is_applied() {
         "{json}"
     );
     assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn of_two_who_apply_what_they_read_the_second_is_told() {
+    let (node, mut seen) = demo();
+    seen.run(&["stream", "add", "s", "--age", "1d"]);
+    let mine = seen.out(&["export", "--revisions"]);
+    assert!(mine.contains("revision: \""), "{mine}");
+    let yours = mine.replace("age: 1d", "age: 2d");
+    let mine = mine.replace("age: 1d", "age: 3d");
+    let apply = ["apply", "-f", "-", "--if-match"];
+    let text = |output: &Output| text(&output.stdout) + &text(&output.stderr);
+    let first = seen.run_with(&apply, mine.as_bytes());
+    assert!(
+        first.status.success() && text(&first).contains("changed stream s"),
+        "{}",
+        text(&first)
+    );
+    let second = seen.run_with(&apply, yours.as_bytes());
+    assert_eq!(second.status.code(), Some(1));
+    let told = text(&second);
+    assert!(
+        told.contains("error[TG1050]: the stream `s` is at revision") && told.contains("hint: "),
+        "{told}"
+    );
+    assert!(seen.out(&["stream", "info", "s"]).contains("3d"));
+    let last = seen.run_with(&["apply", "-f", "-"], yours.as_bytes());
+    assert!(last.status.success(), "{}", text(&last));
     balance(&node);
 }
 #[test]
@@ -439,7 +470,8 @@ fn what_is_missing_is_told_beside_the_messages() {
 fn each_message_is_posted_where_it_was_asked_to() {
     let (node, mut seen) = demo();
     let (target, asked) = target();
-    seen.out(&["pub", "orders", "{\"id\":1}", "--header", "content-type=application/vnd.order+json"]);
+    let typed = ["--header", "content-type=application/vnd.order+json", "--header", "x-team=a"];
+    seen.out(&[&["pub", "orders", "{\"id\":1}", "--key", "k", "--id", "first"], &typed[..]].concat());
     seen.out(&["pub", "orders", "{\"id\":2}"]);
     seen.out(&["pub", "orders", "text"]);
     let to = format!("http://{target}/hook");
@@ -452,6 +484,19 @@ fn each_message_is_posted_where_it_was_asked_to() {
     ]) {
         assert!(parts.iter().all(|part| request.contains(part)), "{parts:?} is not in:\n{request}");
     }
+    let as_a_webhook = [
+        "webhook-id: first",
+        "webhook-timestamp: ",
+        "tidegate-key: k",
+        "tidegate-topic: orders",
+        "x-team: a",
+    ];
+    assert!(as_a_webhook.iter().all(|header| asked[0].contains(header)), "{}", asked[0]);
+    assert!(
+        asked[1].contains("webhook-id: pos_1_1") && asked[1].contains("tidegate-position: 1.1"),
+        "{}",
+        asked[1]
+    );
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     seen.run(&[
         "sub",

@@ -68,11 +68,17 @@ fn publish(node: &Node, texts: &[&str]) {
         assert_eq!(node.post("/s", &[], text.as_bytes()).status, 202);
     }
 }
-/// All that are listed, page by page.
+/// All that are listed, page by page, but oldest first.
 fn list(node: &Node, filter: &str) -> Vec<Value> {
+    let mut all = listed(node, filter);
+    all.reverse();
+    all
+}
+/// All that are listed, page by page.
+fn listed(node: &Node, filter: &str) -> Vec<Value> {
     let (mut all, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = good(&node.manage("GET", &format!("/dead-letters?limit=1000&{filter}{cursor}"), &Value::Null));
+        let page = good(&node.manage("GET", &format!("/dead-letters?limit=999&{filter}{cursor}"), &Value::Null));
         all.extend(page["items"].as_array().unwrap().iter().cloned());
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
@@ -296,7 +302,7 @@ fn filters_say_which() {
             .map(|letter| letter["reason"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(reasons(""), ["g1", "g2", "g3", "h1", "h2", "h3"], "newest last");
+    assert_eq!(reasons(""), ["g1", "g2", "g3", "h1", "h2", "h3"]);
     assert_eq!(reasons("group=$api/s/-/h"), ["h1", "h2", "h3"]);
     assert_eq!(reasons("reason=g2"), ["g2"]);
     assert_eq!(reasons("topic=s/b"), ["g2", "h2"]);
@@ -310,6 +316,15 @@ fn filters_say_which() {
         .map(|letter| letter["time"].as_str().unwrap().to_owned())
         .collect();
     assert!(times.is_sorted());
+    let newest_first = listed(&node, "");
+    assert_eq!(newest_first, list(&node, "").into_iter().rev().collect::<Vec<_>>());
+    let page = |query: &str| good(&node.manage("GET", &format!("/dead-letters?{query}"), &Value::Null));
+    for (at, letter) in newest_first.iter().enumerate() {
+        let older = page(&format!("before={}&limit=2", id(letter)));
+        let behind = &newest_first[at + 1..];
+        assert_eq!(older["items"].as_array().unwrap(), &behind[..behind.len().min(2)]);
+        assert_eq!(older["next_cursor"].is_string(), behind.len() > 2, "{older}");
+    }
     let since = list(&node, &format!("since={}", times[3])).len();
     let until = list(&node, &format!("until={}", times[3])).len();
     assert_eq!(since + until, 6, "one begins where the other ends");
@@ -318,6 +333,9 @@ fn filters_say_which() {
         ("GET", "/dead-letters?topic=a/%23/b", Value::Null, 400, "TG1009"),
         ("GET", "/dead-letters?since=soon", Value::Null, 400, "TG1009"),
         ("GET", "/dead-letters?cursor=x", Value::Null, 400, "TG1008"),
+        ("GET", "/dead-letters?before=x", Value::Null, 400, "TG1008"),
+        ("GET", "/dead-letters?before=999999.0", Value::Null, 404, "TG1054"),
+        ("GET", "/dead-letters?before=7.0&cursor=1_7.0", Value::Null, 400, "TG1009"),
         ("GET", "/dead-letters?group=g&group=h", Value::Null, 400, "TG1009"),
         ("GET", "/dead-letters/7", Value::Null, 400, "TG1008"),
         ("GET", "/dead-letters/999999.0", Value::Null, 404, "TG1054"),
@@ -538,6 +556,9 @@ fn the_command_line_lists_counts_sends_again_and_drops() {
     reject(&node, &items, |item| format!("no {}", item["payload"].as_str().unwrap().len()));
     seen.run(&["dead-letters", "ls"]);
     seen.run(&["dlq", "ls", "--reason", "no 3", "--limit", "1"]);
+    seen.run(&["dlq", "ls", "--limit", "3"]);
+    let second = list(&node, "").swap_remove(1);
+    seen.run(&["dlq", "ls", "--limit", "3", "--before", id(&second)]);
     seen.run(&["dlq", "ls", "--stream", "s", "--count"]);
     seen.run(&[
         "dlq",

@@ -69,6 +69,54 @@ fn of_two_who_change_one_resource_the_second_is_told() {
     assert_eq!(told(&put("2d", ("if-match", "nonsense"))), refused(400, "TG1007"));
     assert_eq!(node.manage("GET", "/streams/s", &Value::Null).json()["retention"]["age"], "2d");
 }
+/// Both read what is there, and both send what they made of it: of all or none.
+#[test]
+fn of_two_who_apply_over_each_other_the_second_is_told() {
+    let node = dev().start();
+    node.manage("PUT", "/streams/s", &stream("s"));
+    node.manage("PUT", "/streams/t", &stream("t"));
+    let read = || {
+        let all = node.manage("GET", "/export?revisions=true", &Value::Null).json()["resources"].clone();
+        let mut all = all.as_array().unwrap().clone();
+        all.retain(|one| one["name"] == "s" || one["name"] == "t");
+        all
+    };
+    let apply =
+        |resources: &[Value], how: &str| node.manage("POST", &format!("/apply?if_match=true{how}"), &json!({"resources": resources}));
+    let (mut mine, mut yours) = (read(), read());
+    assert_eq!(mine.len(), 2);
+    mine[0]["retention"]["age"] = json!("2d");
+    yours[0]["retention"]["age"] = json!("3d");
+    yours[1]["retention"]["age"] = json!("3d");
+    assert_eq!(apply(&mine, "").status, 200);
+    for how in ["", "&dry_run=true"] {
+        let told = apply(&yours, how);
+        assert_eq!(
+            (told.status, told.json()["code"].as_str()),
+            (412, Some("TG1050")),
+            "{}",
+            told.text()
+        );
+        assert!(
+            told.text().contains("the stream `s` is at revision") && told.text().contains("hint"),
+            "{}",
+            told.text()
+        );
+    }
+    let ages = || read().iter().map(|one| one["retention"]["age"].clone()).collect::<Vec<_>>();
+    assert_eq!(ages()[0], "2d");
+    assert_ne!(ages()[1], "3d", "none of it was done");
+    // Read again, and changed again.
+    let mut yours = read();
+    yours[0]["retention"]["age"] = json!("3d");
+    assert_eq!(apply(&yours, "").status, 200);
+    assert_eq!(ages()[0], "3d");
+    // A new one is not there yet, for either of them.
+    let new = [json!({"kind": "stream", "name": "new"})];
+    assert_eq!((apply(&new, "").status, apply(&new, "").status), (200, 412));
+    assert_eq!(node.manage("POST", "/apply", &json!({"resources": new})).status, 200);
+    assert!(node.manage("GET", "/export", &Value::Null).json()["resources"][0]["meta"].is_null());
+}
 #[test]
 fn what_is_in_use_is_not_deleted_and_its_users_are_named() {
     let node = dev().start();

@@ -153,6 +153,15 @@ fn a_file_that_changes_is_live_and_a_broken_one_changes_nothing() {
     write(&r.join("broken.tmp"), "kind: stream\nname: t\nretention: { age: 1d }\n");
     std::fs::rename(r.join("broken.tmp"), r.join("broken.yaml")).unwrap();
     said(&node, "created stream t");
+    // What cannot be kept is told where it stands, too.
+    write(
+        &r.join("broken.tmp"),
+        "kind: stream\nname: t\nretention: { age: 1d }\npartitions: 3\n",
+    );
+    std::fs::rename(r.join("broken.tmp"), r.join("broken.yaml")).unwrap();
+    said(&node, "r/broken.yaml:4:13");
+    write(&r.join("broken.tmp"), "kind: stream\nname: t\nretention: { age: 1d }\n");
+    std::fs::rename(r.join("broken.tmp"), r.join("broken.yaml")).unwrap();
     write(
         &node.folder().join("tidegate.yaml"),
         &format!("{FILES}limits: {{ body: 1MiB }}\ntelemetry: {{ level: debug }}\n"),

@@ -45,9 +45,10 @@ fn stored(node: &Node, name: &str) -> Vec<Value> {
     let page = good(&node.get(&format!("/{name}?wait=0s&limit=500")));
     page["items"].as_array().unwrap().clone()
 }
+/// Oldest first.
 fn letters(node: &Node, stream: &str) -> Vec<Value> {
     let page = good(&node.manage("GET", &format!("/dead-letters?stream={stream}"), &Value::Null));
-    page["items"].as_array().unwrap().clone()
+    page["items"].as_array().unwrap().iter().rev().cloned().collect()
 }
 /// What a metric says of a stream; nothing is 0.
 fn failures(node: &Node, stream: &str, schema: &str, action: &str) -> u64 {

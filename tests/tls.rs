@@ -545,7 +545,7 @@ fn what_cannot_be_used_is_told_with_its_place_at_the_start() {
             Some(&*other.1),
             "TG5040",
             "the key is not the certificate's",
-            "tidegate.yaml:4:25",
+            "tidegate.yaml:4:43",
         ),
         (
             "gateway.key",
@@ -581,6 +581,89 @@ fn what_cannot_be_used_is_told_with_its_place_at_the_start() {
             assert!(told.contains(part), "{file}, {part}: {told}");
         }
     }
+}
+/// `first.pem` for this machine, `second.pem` for one name and one wildcard, and a listener with both.
+fn two(authority: &Authority) -> Arc<TempDir> {
+    let folder = TempDir::new().unwrap();
+    authority.write(folder.path(), "first".into());
+    write_second(authority, folder.path(), "second");
+    let pairs = "[{ certificate: first.pem, key: first.key },\n      { certificate: second.pem, key: second.key }]";
+    let settings = format!("listeners:\n  gateway:\n    address: 127.0.0.1:0\n    tls:\n     certificates: {pairs}\n---\n{RESOURCES}");
+    replace(&folder.path().join("tidegate.yaml"), &settings);
+    folder.into()
+}
+fn write_second(authority: &Authority, folder: &std::path::Path, name: &str) {
+    let (certificate, key) = authority.sign_for(&["a.test", "*.b.test"], name.into());
+    replace(&folder.join("second.key"), &key);
+    replace(&folder.join("second.pem"), &certificate);
+}
+#[test]
+fn each_name_is_shown_its_certificate_and_any_of_them_may_change() {
+    let authority = Authority::new("test");
+    let node = dev().start_in(two(&authority));
+    let port = node.gateway.port();
+    let asked = |name: &str| {
+        let resolve = format!("{name}:{port}:127.0.0.1");
+        let url = format!("https://{name}:{port}/orders?wait=0");
+        curl(&node, &["--resolve", &resolve, "-o", "/dev/null", &url])
+    };
+    // curl looks itself whether the certificate is for the name.
+    for name in ["localhost", "127.0.0.1", "a.test", "A.Test", "x.b.test"] {
+        assert_eq!(said(&asked(name)), "2", "{name}");
+    }
+    for name in ["b.test", "x.y.b.test", "c.test"] {
+        let output = asked(name);
+        let why = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && why.contains("subject name"), "{name}: {why}");
+    }
+    let shown = || {
+        let status = node.manage("GET", "/status", &Value::Null).json();
+        let listeners = status["listeners"].as_array().unwrap().clone();
+        let tls = listeners.into_iter().find(|one| one["name"] == "gateway").unwrap()["tls"].clone();
+        let all = tls["certificates"].as_array().unwrap().clone();
+        all.into_iter()
+            .map(|one| format!("{} {}", one["certificate"], one["names"]))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown(), ["\"CN=first\" [\"localhost\"]", "\"CN=second\" [\"a.test\",\"*.b.test\"]"]);
+    write_second(&authority, node.folder(), "renewed");
+    assert_eq!(heard(&node, "CN=renewed"), 1);
+    assert!(!node.lines().iter().any(|line| line.contains("CN=first")), "{:?}", node.lines());
+    assert!(shown()[1].starts_with("\"CN=renewed\""));
+    for name in ["localhost", "a.test"] {
+        assert_eq!(said(&asked(name)), "2", "{name}");
+    }
+    balance(&node);
+}
+#[test]
+fn a_key_of_several_that_does_not_fit_is_named_by_check_and_at_the_start() {
+    let authority = Authority::new("test");
+    let folder = two(&authority);
+    let check = || {
+        let output = Command::new(TIDEGATE)
+            .args(["check", "tidegate.yaml"])
+            .current_dir(folder.path())
+            .output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(check().0, Some(0), "{}", check().1);
+    replace(&folder.path().join("second.key"), &authority.sign("other".into()).1);
+    for told in [check().1, failed(&folder)] {
+        for part in ["TG5040", "the key is not the certificate's", "tidegate.yaml:6:39"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+    assert_eq!(check().0, Some(3));
+    // One that nobody could ask for.
+    let (certificate, key) = authority.sign_for(&["127.0.0.1"], "second".into());
+    replace(&folder.path().join("second.key"), &key);
+    replace(&folder.path().join("second.pem"), &certificate);
+    let told = check().1;
+    assert!(
+        told.contains("is made out for no DNS name") && told.contains("tidegate.yaml:6:22"),
+        "{told}"
+    );
 }
 #[test]
 fn an_expired_certificate_is_warned_of_and_served() {

@@ -1,5 +1,5 @@
 //! Webhooks on the real program: what a target does and what becomes of the messages, through crashes too.
-use crate::{TOOLS, dev};
+use crate::{TIDEGATE, TOOLS, dev};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -308,6 +308,155 @@ fn a_webhook_is_changed_stopped_and_removed_under_load() {
     // A new one of that name is another one: it begins where it says.
     hook(&node, "w", &receiver, &json!({"order": "all"}));
     receiver.until("all again", |got| got.len() == 122);
+}
+/// A pause that a target asked for is kept over a restart, as far as the delivery log goes.
+#[test]
+fn a_target_that_asked_for_a_pause_has_it_over_a_restart() {
+    const PAUSE: i64 = 6;
+    let receiver = Receiver::new(|_| Reply::Status(503, vec![("retry-after", PAUSE.to_string())]));
+    let node = node(&receiver, &json!({"breaker": {"failures": 3}, "parallel": 1}));
+    for i in 0..20 {
+        publish(&node, &i.to_string(), "x");
+    }
+    until(&node, "open", |status| status["state"] == "open");
+    let asked = receiver.got();
+    assert_eq!(asked.len(), 3);
+    let node = node.restart();
+    let now = status(&node);
+    // Not before the probe, which may have come by now.
+    if receiver.got().len() == 3 {
+        assert_eq!(now["state"], "open", "{now}");
+    }
+    receiver.script(|_| Reply::status(200));
+    let got = receiver.until("the rest", |got| got.len() >= 23);
+    assert!(
+        got[3].at - asked[2].at >= (PAUSE - 1) * 1_000_000,
+        "{} us after it asked for a pause",
+        got[3].at - asked[2].at
+    );
+    until(&node, "delivered", |status| {
+        status["state"] == "connected" && status["lag"]["messages"] == 0
+    });
+}
+/// Its timeout is longer than any test.
+#[test]
+fn stopping_or_changing_one_whose_target_hangs_ends_it_at_once_and_counts_no_attempt() {
+    let receiver = Receiver::new(|_| Reply::Hang);
+    let target = |to: &Receiver| json!({"url": to.url(), "timeout": "5m"});
+    let node = node(&receiver, &json!({"target": target(&receiver), "parallel": 2}));
+    for key in ["a", "b"] {
+        publish(&node, key, key);
+    }
+    let first = receiver.until("both", |got| got.len() == 2);
+    assert_eq!(node.manage("POST", "/webhooks/w/stop", &Value::Null).status, 200);
+    until(&node, "stopped", |status| {
+        status["state"] == "stopped" && status["in_flight"] == 0 && status["lag"]["messages"] == 2
+    });
+    assert_eq!(node.manage("POST", "/webhooks/w/start", &Value::Null).status, 200);
+    receiver.until("both again", |got| got.len() == 4);
+    let better = Receiver::good();
+    let document = json!({"source": {"stream": "s", "from": "earliest"}, "target": target(&better)});
+    assert_eq!(node.manage("PUT", "/webhooks/w", &document).status, 200);
+    let last = better.until("both at the new one", |got| got.len() == 2);
+    let sorted = |got: &[Got]| {
+        let mut all: Vec<_> = got.iter().map(|got| (got.text(), got.id().to_owned(), got.attempt())).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(sorted(&last), sorted(&first), "the same ids, and still the first attempt");
+    until(&node, "delivered", |status| status["delivered"] == 2);
+    let deliveries = |query: &str| node.manage("GET", &format!("/webhooks/w/deliveries?{query}"), &Value::Null).json();
+    let began = tidegate_core::clock::instant();
+    while deliveries("outcome=stopped")["items"].as_array().unwrap().len() < 4 {
+        assert!(began.elapsed() < Duration::from_mins(1), "{}", deliveries(""));
+    }
+    let stopped = &deliveries("outcome=stopped")["items"][0];
+    assert_eq!(
+        (&stopped["step"], &stopped["error"]),
+        (&json!("wait"), &json!("the webhook was stopped or changed"))
+    );
+}
+/// What it refuses does not wait, and yet it is not well.
+#[test]
+fn one_that_gives_up_whatever_it_tries_is_failing() {
+    let receiver = Receiver::new(|_| Reply::status(422));
+    let node = node(&receiver, &json!({}));
+    publish(&node, "a", "1");
+    let failing = until(&node, "failing", |status| status["state"] == "failing");
+    assert!(
+        failing["error"].as_str().unwrap().contains("422") && failing["since"].is_string(),
+        "{failing}"
+    );
+    assert_eq!(failing["given_up"], 1);
+    assert_eq!(node.metric("tidegate_webhook_state{webhook=\"w\",state=\"failing\"}"), 1);
+    let output = Command::new(TIDEGATE)
+        .args(["status", "--node", &format!("http://{}", node.admin)])
+        .env("TIDEGATE_TOKEN", node.token())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = shown.lines().find(|line| line.starts_with("webhook w")).unwrap();
+    assert!(line.contains("failing") && line.contains("422"), "{shown}");
+    receiver.script(|_| Reply::status(200));
+    publish(&node, "a", "2");
+    until(&node, "connected", |status| status["state"] == "connected");
+}
+/// Who reads it sees which there are; who writes that back changes nothing.
+#[test]
+fn values_in_the_query_of_a_url_are_shown_to_nobody_and_stay_when_written_back() {
+    let receiver = Receiver::good();
+    let secret = format!("{}?token=s3cret&team=a", receiver.url());
+    let node = node(&receiver, &json!({"target": {"url": secret, "timeout": "1s"}}));
+    publish(&node, "a", "1");
+    receiver.until("one", |got| got.len() == 1);
+    let shown = node.manage("GET", "/webhooks/w", &Value::Null);
+    let mut document = shown.json();
+    let masked = format!("{}?token=***&team=***", receiver.url());
+    assert_eq!(document["target"]["url"], *masked);
+    document["description"] = json!("new");
+    let put = node.manage("PUT", "/webhooks/w", &document);
+    assert_eq!(put.status, 200, "{}", put.text());
+    document["target"]["url"] = json!(format!("{}?team=b&token=***", receiver.url()));
+    assert_eq!(node.manage("PUT", "/webhooks/w", &document).status, 200);
+    publish(&node, "a", "2");
+    let got = receiver.until("two", |got| got.len() == 2);
+    assert!(got[0].line.contains("/hook?token=s3cret&team=a "), "{}", got[0].line);
+    assert!(got[1].line.contains("/hook?team=b&token=s3cret "), "{}", got[1].line);
+    // Nobody who may not see it may send it elsewhere.
+    document["target"]["url"] = json!("https://crm.example.com/?token=***");
+    let refused = node.manage("PUT", "/webhooks/w", &document);
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    document["target"]["url"] = json!("ftp://crm.example.com/?token=s3cret");
+    let wrong = node.manage("PUT", "/webhooks/w", &document);
+    assert_eq!(wrong.status, 422);
+    until(&node, "delivered", |status| status["delivered"] == 2);
+    let deliveries = || node.manage("GET", "/webhooks/w/deliveries", &Value::Null).text();
+    let began = tidegate_core::clock::instant();
+    while !deliveries().contains("team=***&token=***") {
+        assert!(began.elapsed() < Duration::from_mins(1), "{}", deliveries());
+    }
+    let output = Command::new(TIDEGATE)
+        .args(["export", "--node", &format!("http://{}", node.admin)])
+        .env("TIDEGATE_TOKEN", node.token())
+        .output()
+        .unwrap();
+    let exported = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(exported.contains("team=***&token=***"), "{exported}");
+    let read = |path: &str| node.manage("GET", path, &Value::Null).text();
+    for text in [
+        shown.text(),
+        put.text(),
+        refused.text(),
+        wrong.text(),
+        deliveries(),
+        exported,
+        read("/webhooks"),
+        read("/changes"),
+        read("/status"),
+        node.lines().join("\n"),
+    ] {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
 }
 /// What a target got, as the public libraries of Standard Webhooks see it: good with either secret, bad with another or another body.
 #[test]

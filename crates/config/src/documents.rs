@@ -128,6 +128,11 @@ impl Documents {
             })
         })
     }
+    /// Where what a JSON pointer into a resource names stands; where nothing stands there, what is around it.
+    pub fn place(&self, id: &Id, pointer: &str) -> Option<Place> {
+        let document = self.values.iter().find(|document| check::id(document).as_ref() == Some(id))?;
+        Some(self.ledger.place(document.point(pointer).0.at))
+    }
     /// All of it, all errors at once. `kinds` are the endpoint types there are.
     pub fn check(&self, mode: Mode, kinds: &[Kind]) -> Result<Checked, Report> {
         let mut ledger = self.ledger.clone();
@@ -164,6 +169,7 @@ fn digest(document: &serde_json::Value) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ResourceKind;
     use crate::load::{Source, read as load};
 
     fn documents(text: &str) -> Documents {
@@ -201,6 +207,24 @@ mod tests {
         assert_eq!(names("limits: {}", true), [""; 0]);
         assert_eq!(names("kind: stream\nname: s", false), ["stream s a.yaml:1:1"]);
         assert_eq!(names("kind: stream\nname: t", false).len(), 2);
+    }
+    #[test]
+    fn a_place_is_that_of_the_value() {
+        let all = documents("kind: stream\nname: a\n---\nkind: stream\nname: b\nretention: { age: 1h }\npartitions: 4\n");
+        let place = |name: &str, pointer: &str| {
+            all.place(&Id::new(ResourceKind::Stream, name), pointer)
+                .map(|place| place.to_string())
+        };
+        for (name, pointer, expected) in [
+            ("b", "/partitions", Some("a.yaml:7:13")),
+            ("b", "/retention/age", Some("a.yaml:6:19")),
+            ("b", "/retention/bytes", Some("a.yaml:6:12")),
+            ("b", "", Some("a.yaml:4:1")),
+            ("a", "/partitions", Some("a.yaml:1:1")),
+            ("c", "", None),
+        ] {
+            assert_eq!(place(name, pointer).as_deref(), expected, "{name} {pointer}");
+        }
     }
     #[test]
     fn a_key_is_set_as_if_written() {

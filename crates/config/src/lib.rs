@@ -20,6 +20,7 @@ pub mod node;
 pub mod outgoing;
 mod overrides;
 mod policy;
+pub mod query;
 mod read;
 pub mod render;
 pub mod schema;

@@ -4,7 +4,7 @@ use crate::{
     ledger::{Fault, Ledger},
     load::Mode,
     memphis::{self, Memphis},
-    read::{Datum, Field, Record},
+    read::{self, Datum, Field, Record},
     shape::{Key, Shape, Table, Text, key},
     tree::{Data, Value},
 };
@@ -42,14 +42,20 @@ pub struct Listener {
 /// TLS of one listener. The files are not looked at: checking opens nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// PEM: its own certificate, then those between it and a root.
-    pub certificate: File,
-    /// PEM: the key of the first of them.
-    pub key: File,
+    /// What it proves itself with, by the name a client asks for; the first is for any other. At least one.
+    pub own: Vec<Pair>,
     /// PEM: who must have signed a client's certificate; `None`: clients need none.
     pub client_ca: Option<File>,
     /// TLS 1.2 is refused.
     pub newest_only: bool,
+}
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// PEM: its own certificate, then those between it and a root.
+    pub certificate: File,
+    /// PEM: the key of the first of them.
+    pub key: File,
 }
 /// A file that is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +65,7 @@ pub struct File {
     /// Where it was named.
     pub at: Place,
 }
-const FILES: [&str; 3] = ["certificate", "key", "client_ca"];
+const PAIR: [&str; 2] = ["certificate", "key"];
 pub(crate) const FILE: Text = Text {
     expected: "the path of a file",
     good: |text| !text.is_empty() && !text.contains('\0'),
@@ -70,21 +76,34 @@ const NETWORK: Text = Text {
     good: |text| network(text).is_some(),
     pattern: None,
 };
+const CERTIFICATE_KEY: Key = key(
+    "certificate",
+    Shape::Text(&FILE),
+    "Its certificate, then those between it and a root.",
+)
+.example("gateway.pem");
+const KEY_KEY: Key = key("key", Shape::Text(&FILE), "The key of its certificate.").example("gateway.key");
+static CERTIFICATE: Table = Table {
+    title: "certificate",
+    doc: "One of several certificates of a listener.",
+    keys: &[CERTIFICATE_KEY.required(), KEY_KEY.required()],
+};
 static TLS: Table = Table {
     title: "tls",
     doc: "What a listener proves itself with, in PEM files; paths are relative to the folder of the file that names them. Changed files are \
           taken up by themselves.",
     keys: &[
+        CERTIFICATE_KEY,
+        KEY_KEY,
         key(
-            "certificate",
-            Shape::Text(&FILE),
-            "Its certificate, then those between it and a root.",
+            "certificates",
+            Shape::List {
+                of: &Shape::Record(&CERTIFICATE),
+                min: 1,
+            },
+            "In the place of `certificate` and `key`: several, each for the names it is made out for. The first is for all other clients.",
         )
-        .required()
-        .example("gateway.pem"),
-        key("key", Shape::Text(&FILE), "The key of its certificate.")
-            .required()
-            .example("gateway.key"),
+        .example("[{ certificate: a.pem, key: a.key }, { certificate: b.pem, key: b.key }]"),
         key(
             "client_ca",
             Shape::Text(&FILE),
@@ -267,7 +286,7 @@ fn listen<L>(
         let plain = Listener {
             address,
             insecure,
-            tls: listener.record("tls").map(|record| tls(record, ledger)),
+            tls: listener.record("tls").and_then(|record| tls(record, ledger)),
             trusted_proxies,
             at: ledger.place(at),
         };
@@ -275,17 +294,35 @@ fn listen<L>(
     }
     out
 }
-fn tls(record: &Record, ledger: &Ledger) -> Tls {
-    let file = |name: &str| File {
+/// `None`: nothing to prove itself with, which is told.
+fn tls(record: &Record, ledger: &mut Ledger) -> Option<Tls> {
+    if record.field("certificates").is_some() {
+        for name in PAIR.into_iter().filter(|name| record.field(name).is_some()) {
+            let message = format!("`{name}` beside `certificates`");
+            let fault = Fault::new(Code::BadValue, record.at(name), &record.path.key(name), message);
+            ledger.tell(fault.hint("make it the first of `certificates`"));
+        }
+    } else {
+        for missing in [CERTIFICATE_KEY, KEY_KEY].iter().filter(|key| record.field(key.name).is_none()) {
+            ledger.tell(read::missing(missing, record.at, &record.path));
+        }
+    }
+    let file = |record: &Record, name: &str| File {
         path: record.text(name).into(),
         at: ledger.place(record.at(name)),
     };
-    Tls {
-        certificate: file("certificate"),
-        key: file("key"),
-        client_ca: record.maybe_text("client_ca").map(|_| file("client_ca")),
+    let pair = |record: &Record| Pair {
+        certificate: file(record, "certificate"),
+        key: file(record, "key"),
+    };
+    let several: Vec<_> = record.list("certificates").iter().filter_map(Field::record).map(pair).collect();
+    let single = || record.maybe_text("certificate").map(|_| pair(record)).into_iter().collect();
+    let own: Vec<_> = if several.is_empty() { single() } else { several };
+    (!own.is_empty()).then(|| Tls {
+        own,
+        client_ca: record.maybe_text("client_ca").map(|_| file(record, "client_ca")),
         newest_only: record.text("min_version") == "1.3",
-    }
+    })
 }
 /// In the settings of one file: paths of certificates are relative to its folder. What is no path is told when it is checked.
 pub(crate) fn anchor(node: &mut Value, folder: &Path) {
@@ -299,10 +336,21 @@ pub(crate) fn anchor(node: &mut Value, folder: &Path) {
         for listener in listeners.iter_mut() {
             beside(listener, "keys", folder);
             let Some(tls) = listener.get_mut("tls") else { continue };
-            for name in FILES {
-                beside(tls, name, folder);
+            beside(tls, "client_ca", folder);
+            pair_beside(tls, folder);
+            let several = match tls.get_mut("certificates").map(|several| &mut several.data) {
+                Some(Data::List(items)) => items.as_mut_slice(),
+                _ => &mut [],
+            };
+            for pair in several {
+                pair_beside(pair, folder);
             }
         }
+    }
+}
+fn pair_beside(of: &mut Value, folder: &Path) {
+    for name in PAIR {
+        beside(of, name, folder);
     }
 }
 /// The path under that key is relative to the folder.

@@ -1,6 +1,7 @@
 //! Where this node may call, and what an address of an HTTP target looks like.
 use crate::{
     load::Mode,
+    query,
     read::Record,
     secret::Secret,
     shape::{Shape, Table, Text, key},
@@ -20,8 +21,11 @@ pub struct Outgoing {
 
 /// A target of HTTP.
 pub(crate) const URL: Text = Text {
-    expected: "a URL such as `https://crm.example.com/hook`, without user and password",
-    good: |text| place(text, &["http", "https"]).is_some_and(|url| url.username().is_empty() && url.password().is_none()),
+    expected: "a URL such as `https://crm.example.com/hook`, without user and password; in its query `***` stands only for what is there",
+    good: |text| {
+        let open = |url: url::Url| url.username().is_empty() && url.password().is_none();
+        place(text, &["http", "https"]).is_some_and(open) && !query::is_masked(text)
+    },
     pattern: None,
 };
 /// It hears where to go without TLS; what goes through it has its own.
@@ -94,6 +98,7 @@ mod tests {
             ("http://127.0.0.1:3000", true, true),
             ("http://[::1]:3000/", true, true),
             ("http://me:pw@proxy:3128", false, true),
+            ("https://crm.example.com/hook?a=***", false, false),
             ("ftp://crm.example.com", false, false),
             ("crm.example.com/hook", false, false),
             ("https://", false, false),

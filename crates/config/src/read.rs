@@ -208,7 +208,8 @@ pub(crate) fn table(table: &'static Table, value: &Value, path: &Path, ledger: &
         fields,
     }
 }
-fn missing(key: &Key, at: At, path: &Path) -> Fault {
+/// What a table does not ask for by itself.
+pub(crate) fn missing(key: &Key, at: At, path: &Path) -> Fault {
     let fault = Fault::new(Code::MissingKey, at, path, format!("`{}` is missing", key.name)).expected(key.shape.expected());
     match key.example {
         Some(example) => fault.hint(format!("add `{}: {example}`", key.name)),

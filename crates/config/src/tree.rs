@@ -2,6 +2,7 @@
 use crate::{
     diagnostic::Mask,
     ledger::{At, Fault, Ledger, Path, shown},
+    query,
 };
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 use serde_json::{Map, Number};
@@ -111,7 +112,7 @@ impl Value {
         match &self.data {
             _ if self.hidden => "`***`".to_owned(),
             _ if self.is_null() => "empty".to_owned(),
-            Data::Scalar { text, .. } => format!("`{}`", shown(text)),
+            Data::Scalar { text, .. } => format!("`{}`", shown(&query::masked(text).unwrap_or_else(|| text.clone()))),
             Data::List(_) => "a list".to_owned(),
             Data::Map(_) => "a map".to_owned(),
             Data::Broken => "broken".to_owned(),
@@ -136,7 +137,12 @@ impl Value {
             Data::Broken | Data::Scalar { .. } => self.to_json(),
             Data::List(items) => items.iter().map(Self::to_json_masked).collect(),
             Data::Map(entries) => {
-                let members = entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json_masked()));
+                let masked = |entry: &Entry| {
+                    let mut value = entry.value.to_json_masked();
+                    query::mask(&entry.key, &mut value);
+                    (entry.key.clone(), value)
+                };
+                let members = entries.iter().map(masked);
                 serde_json::Value::Object(members.collect::<Map<_, _>>())
             }
         }
@@ -440,7 +446,7 @@ impl Builder<'_> {
             return;
         }
         let hidden = self.hides() || has_password(&text);
-        if hidden {
+        if hidden || query::masked(&text).is_some() {
             self.masks.extend((span.start.line()..=span.end.line()).map(|line| Mask {
                 line: line as u32,
                 from: if line == span.start.line() { at.column } else { 1 },

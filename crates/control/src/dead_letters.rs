@@ -111,12 +111,20 @@ impl Deed {
         told
     }
 }
-/// Some of them, newest last.
+/// Where a page begins: behind it come older ones only.
+#[derive(Clone, Copy, Debug)]
+pub enum Before<'a> {
+    /// The [`Page::next`] of the page before.
+    Cursor(&'a str),
+    /// This one, by its place.
+    Letter(Position),
+}
+/// Some of them, newest first.
 #[derive(Debug, Default)]
 pub struct Page {
     /// As the management API shows them.
     pub items: Vec<Value>,
-    /// There may be more behind this.
+    /// There may be older ones behind this.
     pub next: Option<String>,
 }
 /// What became of several.
@@ -132,8 +140,8 @@ pub struct Handled {
 
 /// The dead letters of a node.
 pub trait DeadLetters: Send + Sync {
-    /// A page of what is wanted, behind a cursor. Looks through so many at most, so a page may be short and not the last.
-    fn list<'a>(&'a self, wanted: &'a Wanted, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Page>>;
+    /// A page of what is wanted. Looks through so many at most, so a page may be short and not the last.
+    fn list<'a>(&'a self, wanted: &'a Wanted, before: Option<Before<'a>>, limit: usize) -> BoxFuture<'a, Result<Page>>;
     /// One, whole.
     fn read(&self, at: Position) -> BoxFuture<'_, Result<Value>>;
     /// How many those are now.

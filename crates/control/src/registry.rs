@@ -420,13 +420,13 @@ pub(crate) fn late(error: Error) -> Error {
         .with_retry(error.retry())
         .because(error)
 }
-/// With the place in a file of each resource that comes from one.
+/// With the place in a file of each fault in a resource that comes from one.
 fn in_files(mut refused: Refused, documents: &Documents) -> Refused {
-    let places: HashMap<Id, tidegate_config::Place> = documents.declared().map(|declared| (declared.id, declared.place)).collect();
     for told in &mut refused.errors {
         let word = |key: &str| told.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
         let id = ResourceKind::of_word(&word("kind")).map(|kind| Id::new(kind, word("name")));
-        if let Some(place) = id.and_then(|id| places.get(&id)).filter(|place| place.line > 0) {
+        let place = id.and_then(|id| documents.place(&id, &word("pointer")));
+        if let Some(place) = place.filter(|place| place.line > 0) {
             told["file"] = (&*place.file).into();
             told["line"] = place.line.into();
             told["column"] = place.column.into();

@@ -110,7 +110,7 @@ impl Hooks for Served {
 }
 /// It has three, and all that is done with them is good.
 impl DeadLetters for Served {
-    fn list<'a>(&'a self, _: &'a dead_letters::Wanted, _: Option<&'a str>, _: usize) -> BoxFuture<'a, Result<Page>> {
+    fn list<'a>(&'a self, _: &'a dead_letters::Wanted, _: Option<dead_letters::Before<'a>>, _: usize) -> BoxFuture<'a, Result<Page>> {
         Box::pin(async { Ok(Page::default()) })
     }
     fn read(&self, at: Position) -> BoxFuture<'_, Result<Value>> {

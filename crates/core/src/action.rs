@@ -15,6 +15,8 @@ pub trait Action: Send + Sync {
     /// Resolves when the target confirmed. Borrowed: the caller settles by the answer, or tries the same ones again.
     /// Cancelled at a shutdown deadline: the target may have got it, so it may get it twice.
     fn perform<'a>(&'a self, items: &'a [Received]) -> BoxFuture<'a, Result<(), BatchError>>;
+    /// Whoever owns it wants no more of it: calls that are dropped from now on are for that, and whoever keeps a log may say so.
+    fn stopped(&self) {}
 }
 /// Headers of a request that nobody may declare for a target: they frame it, belong to one connection, or are ours to set.
 pub fn is_reserved_header(name: &str) -> bool {

@@ -13,9 +13,9 @@ mod spec;
 mod tokens;
 mod trust;
 
-pub use answers::{Answers, Do};
+pub use answers::{Answers, Do, wish};
 pub use attempt::{Attempt, AttemptOutcome, Deaf, Excerpt, Journal, Sent, Step};
-pub use compose::spelled;
+pub use compose::{escaped, spelled};
 pub use guard::{Guard, Resolve};
 pub use spec::{Auth, Batching, ClientCredentials, Credential, Form, Identity, Spec, Steps, Tls, Version};
 pub use url::Url;
@@ -50,6 +50,8 @@ use tokens::{Token, Tokens};
 use tokio::{sync::Semaphore, time::timeout};
 use url::Position;
 
+/// So often an attempt is sent once more because the target said that it did not look at it.
+const UNSEEN: u32 = 3;
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
 
 /// What the targets of a node have in common.
@@ -109,6 +111,8 @@ pub struct Target {
     bytes: Semaphore,
     /// It was asked for HTTP/2 and prefers 1.1.
     old: AtomicBool,
+    /// Whoever owns it wants no more of it.
+    stopped: AtomicBool,
 }
 impl Target {
     /// Fails for what no request can be made of.
@@ -172,6 +176,7 @@ impl Target {
             bytes: Semaphore::new(spec.in_flight_bytes.max(1) as usize),
             lines: Arc::default(),
             old: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
             spec,
             shared,
             peer,
@@ -186,6 +191,10 @@ impl Target {
     /// How long the first message of a batch may wait for others; `None`: it is sent at once.
     pub fn wait(&self) -> Option<Duration> {
         self.spec.batch.map(|batch| batch.wait)
+    }
+    /// Where it sends, as it may be shown: with `***` for the values of a query.
+    pub fn url(&self) -> &str {
+        &self.shown
     }
     /// Closes the connections that wait for a request.
     pub fn close(&self) {
@@ -246,6 +255,7 @@ impl Target {
         self.send(composed, Some(&token), progress).await
     }
     async fn send(&self, composed: &Composed, token: Option<&Arc<Token>>, progress: &Progress) -> Result<Answer, Failure> {
+        let mut unseen = 0;
         loop {
             let (mut line, used) = self.line(progress).await?;
             let request = self.request(composed, token, line.is_shared(), progress);
@@ -253,6 +263,10 @@ impl Target {
                 Ok(answer) => answer,
                 // It ended while it waited, and nothing was sent on it.
                 Err(error) if used && error.message().is_some() => continue,
+                Err(error) if unseen < UNSEEN && lines::is_unseen(error.error()) => {
+                    unseen += 1;
+                    continue;
+                }
                 Err(error) => {
                     let text = format!("the connection broke: {}", whole_text(&error.into_error()));
                     return Err(Failure::new(progress.step(), Code::TargetDown, text));
@@ -356,6 +370,9 @@ impl Action for Target {
             in_flight: self.spec.in_flight.max(1),
         }
     }
+    fn stopped(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
     fn perform<'a>(&'a self, items: &'a [Received]) -> BoxFuture<'a, Result<(), BatchError>> {
         Box::pin(async move {
             if self.spec.batch.is_some() || items.len() == 1 {
@@ -437,7 +454,11 @@ impl Drop for Note<'_> {
                 body: body.slice(..body.len().min(EXCERPT)),
                 length: body.len() as u64,
             },
-            outcome: self.outcome.take().unwrap_or(AttemptOutcome::Abandoned { step }),
+            outcome: self.outcome.take().unwrap_or(if target.stopped.load(Ordering::Relaxed) {
+                AttemptOutcome::Stopped { step }
+            } else {
+                AttemptOutcome::Abandoned { step }
+            }),
         });
     }
 }

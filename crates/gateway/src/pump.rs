@@ -18,7 +18,10 @@ use backoff::{Firsts, GivenUp, chance};
 use breaker::{Circuit, Pass, Said};
 use futures::{StreamExt, stream::FuturesUnordered};
 use lines::{Lines, Load};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use tidegate_core::{
     action::{Action, BatchError, is_targets},
     delivery::{Delivery, Received},
@@ -42,6 +45,8 @@ pub struct Pumping {
     pub retry: Backoff,
     /// When the target is left alone.
     pub breaker: Breaker,
+    /// It is left alone until then: it asked for that earlier.
+    pub rest_until: Option<Instant>,
 }
 /// What must go one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,10 @@ pub enum Order {
 }
 /// Messages of so many calls are read for each that may be under way.
 const AHEAD: u32 = 4;
+/// Why it is left alone from the beginning.
+const RESTING: &str = "the target asked for a pause, before this began";
+/// When it is stopped, a call has that long from its beginning: a target that is well answers within it, and so gets nothing twice.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Why a pump ended.
 #[derive(Debug)]
@@ -67,14 +76,24 @@ pub enum Ended {
     TargetGone(Error),
 }
 
-/// Until the source ends, the drain begins or the target wants nothing more. Calls under way are waited for; the owner whose patience ends
-/// first drops the future. Fails when the source does, after the calls under way.
+/// Until the source ends, the drain or the stop begins, or the target wants nothing more. Calls under way are waited for; the owner whose
+/// patience ends first drops the future. Fails when the source does, after the calls under way.
+///
+/// `stop` is the impatient drain: somebody wants it to stand still or to do something else. Calls that are older than a moment are given up,
+/// and their messages go back as if they had not been tried, though the target may have got them.
 ///
 /// Cancel-safe: whatever ends it, each message is settled or given back, once. What was not tried counts no attempt; a call that was cut
-/// short counts one, for the target may have got it.
-pub async fn pump(from: Box<dyn Consumer>, to: &dyn Action, how: &Pumping, progress: &Progress, mut drain: Watch) -> Result<Ended> {
+/// short by dropping the future counts one, for the target may have got it.
+pub async fn pump(
+    from: Box<dyn Consumer>,
+    to: &dyn Action,
+    how: &Pumping,
+    progress: &Progress,
+    mut drain: Watch,
+    mut stop: Watch,
+) -> Result<Ended> {
     let _guard = drain.guard();
-    let ended = run(from, to, how, progress, &mut drain).await;
+    let ended = run(from, to, how, progress, (&mut drain, &mut stop)).await;
     match &ended {
         Ok(Ended::TargetGone(error)) | Err(error) => progress.stopped(&error.to_string()),
         Ok(Ended::Draining) => progress.stopped("draining"),
@@ -82,24 +101,42 @@ pub async fn pump(from: Box<dyn Consumer>, to: &dyn Action, how: &Pumping, progr
     }
     ended
 }
-async fn run(mut from: Box<dyn Consumer>, to: &dyn Action, how: &Pumping, progress: &Progress, drain: &mut Watch) -> Result<Ended> {
+async fn run(
+    mut from: Box<dyn Consumer>,
+    to: &dyn Action,
+    how: &Pumping,
+    progress: &Progress,
+    (drain, stop): (&mut Watch, &mut Watch),
+) -> Result<Ended> {
     let limits = to.limits();
     let most = limits.in_flight.min(how.parallel).max(1) as usize;
     let mut state = Pump {
         how,
         progress,
         lines: Lines::new(how.order, progress),
-        circuit: Circuit::new(how.breaker),
+        circuit: Circuit::new(how.breaker, how.rest_until.filter(|until| *until > Instant::now())),
         firsts: Firsts::default(),
         ended: None,
         error: None,
+        given_up: None,
     };
-    progress.connected();
+    match state.circuit.probe_at() {
+        Some(probe_at) => progress.open(probe_at - Instant::now(), Some(RESTING)),
+        None => progress.connected(),
+    }
+    let given_up = AtomicBool::new(false);
+    let mut begun = Instant::now();
+    let mut cut_at = None;
     // After `state`, so that it goes first: a call that is cut gives back before what waits behind it does.
     let mut calls = FuturesUnordered::new();
     loop {
         let now = Instant::now();
         let mut wake = None;
+        if cut_at.is_some_and(|at| at <= now) && !calls.is_empty() {
+            to.stopped();
+            given_up.store(true, Ordering::Relaxed);
+            calls.clear();
+        }
         if state.ended.is_none() {
             while calls.len() < most
                 && let Some(pass) = state.circuit.pass(now)
@@ -112,14 +149,15 @@ async fn run(mut from: Box<dyn Consumer>, to: &dyn Action, how: &Pumping, progre
                 }
                 let Some(load) = state.lines.load(batch, now) else { break };
                 state.circuit.begin(pass);
-                calls.push(call(to, load, pass, progress));
+                begun = now;
+                calls.push(call(to, Carried::new(load, &given_up), pass, progress));
             }
         } else if calls.is_empty() {
             return state.ended.unwrap_or(Ok(Ended::SourceEnded));
         }
         let fetch_at = state.fetch_at(now, limits.batch, most);
         let fetch = fetch_at.is_some_and(|at| at <= now);
-        let wakes = [wake, fetch_at.filter(|at| *at > now), state.lines.tidy_at()];
+        let wakes = [wake, fetch_at.filter(|at| *at > now), state.lines.tidy_at(), cut_at];
         let wake = wakes.into_iter().flatten().min();
         let waking = async {
             match wake {
@@ -131,6 +169,11 @@ async fn run(mut from: Box<dyn Consumer>, to: &dyn Action, how: &Pumping, progre
             () = drain.started(), if state.ended.is_none() => {
                 from.drain();
                 state.end(Ok(Ended::Draining));
+            }
+            () = stop.started(), if cut_at.is_none() => {
+                from.drain();
+                state.end(Ok(Ended::Draining));
+                cut_at = Some(begun + SOON);
             }
             Some(called) = calls.next(), if !calls.is_empty() => state.hear(called),
             next = from.next(state.reads(limits.batch, most)), if fetch => match next {
@@ -158,12 +201,31 @@ struct Called {
     pass: Pass,
     began: Instant,
 }
-async fn call(to: &dyn Action, load: Load, pass: Pass, progress: &Progress) -> Called {
-    let _sent = progress.began(load.items.len());
+async fn call(to: &dyn Action, mut carried: Carried<'_>, pass: Pass, progress: &Progress) -> Called {
+    let _sent = progress.began(carried.load.items.len());
     let began = Instant::now();
-    let result = to.perform(&load.items).await;
+    let result = to.perform(&carried.load.items).await;
     progress.ended(began.elapsed());
+    let load = std::mem::take(&mut carried.load);
     Called { load, result, pass, began }
+}
+/// The messages of a call, until it has ended.
+struct Carried<'a> {
+    load: Load,
+    /// It is cut because it was stopped.
+    given_up: &'a AtomicBool,
+}
+impl<'a> Carried<'a> {
+    fn new(load: Load, given_up: &'a AtomicBool) -> Self {
+        Self { load, given_up }
+    }
+}
+impl Drop for Carried<'_> {
+    fn drop(&mut self) {
+        if self.given_up.load(Ordering::Relaxed) {
+            self.load.hold(Instant::now());
+        }
+    }
 }
 struct Pump<'a> {
     how: &'a Pumping,
@@ -175,6 +237,8 @@ struct Pump<'a> {
     ended: Option<Result<Ended>>,
     /// What was met last.
     error: Option<String>,
+    /// Why the last message was given up, if none was taken since.
+    given_up: Option<String>,
 }
 impl Pump<'_> {
     fn end(&mut self, why: Result<Ended>) {
@@ -247,6 +311,9 @@ impl Pump<'_> {
         });
         if told.delivered > 0 {
             progress.succeeded(told.delivered);
+            self.given_up = None;
+        } else if told.given_up {
+            self.given_up.clone_from(&told.error);
         }
         if let Some(error) = &told.error {
             self.error = Some(error.clone());
@@ -266,7 +333,10 @@ impl Pump<'_> {
         } else if let Some(next) = told.next {
             progress.retrying(next, self.error.as_deref().unwrap_or_default());
         } else if !self.lines.is_failing(now) {
-            progress.connected();
+            match &self.given_up {
+                Some(error) => progress.failing(error),
+                None => progress.connected(),
+            }
         } else if was_open {
             progress.retrying(Duration::ZERO, self.error.as_deref().unwrap_or_default());
         }
@@ -276,6 +346,8 @@ impl Pump<'_> {
 #[derive(Default)]
 struct Told {
     delivered: u64,
+    /// Something of it will not be tried again.
+    given_up: bool,
     /// The next attempt of what failed.
     next: Option<Duration>,
     error: Option<String>,
@@ -314,6 +386,7 @@ impl Told {
                     GivenUp::Time => Count::Time,
                 };
                 progress.add(count, 1);
+                self.given_up = true;
                 why.outcome(error)
             }
         }

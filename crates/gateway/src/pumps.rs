@@ -84,7 +84,10 @@ impl Pumps {
     }
     /// It ends at once; what was under way is given back.
     pub fn remove(&self, name: &str) {
-        drop(self.all().remove(name));
+        let removed = self.all().remove(name);
+        if let Some(job) = removed.as_ref().and_then(|entry| entry.job.borrow().clone()) {
+            job.action.stopped();
+        }
     }
     /// How it is doing.
     pub fn progress(&self, name: &str) -> Option<Arc<Progress>> {
@@ -136,14 +139,15 @@ impl Keeper {
     }
     /// Until it is over, or something else is wanted. Whether it stays over until then.
     async fn work(&mut self, job: &Arc<Job>) -> bool {
-        let drain = Drain::new();
-        let mut working = Box::pin(serve(job.clone(), self.progress.clone(), drain.watch(), self.name.clone()));
+        let (drain, stop) = (Drain::new(), Drain::new());
+        let watches = (drain.watch(), stop.watch());
+        let mut working = Box::pin(serve(job.clone(), self.progress.clone(), watches, self.name.clone()));
         let mut all = self.drain.clone();
         let _guard = all.guard();
         let ended = tokio::select! {
             ended = &mut working => ended,
             _changed = self.jobs.changed() => {
-                drain.start();
+                stop.start();
                 working.await;
                 return false;
             }
@@ -160,11 +164,11 @@ impl Keeper {
     }
 }
 /// Again and again until it ends well.
-async fn serve(job: Arc<Job>, progress: Arc<Progress>, mut drain: Watch, name: Arc<str>) -> Ended {
+async fn serve(job: Arc<Job>, progress: Arc<Progress>, (mut drain, mut stop): (Watch, Watch), name: Arc<str>) -> Ended {
     let mut wait = AGAIN.0;
     loop {
         let begun = Instant::now();
-        match once(&job, &progress, drain.clone()).await {
+        match once(&job, &progress, drain.clone(), stop.clone()).await {
             Ok(ended) => return ended,
             Err(error) => {
                 tracing::warn!(webhook = &*name, error = %error, "its source failed: it is asked again");
@@ -179,10 +183,11 @@ async fn serve(job: Arc<Job>, progress: Arc<Progress>, mut drain: Watch, name: A
         tokio::select! {
             () = sleep_until(Instant::now() + wait) => {}
             () = drain.started() => return Ended::Draining,
+            () = stop.started() => return Ended::Draining,
         }
     }
 }
-async fn once(job: &Job, progress: &Progress, drain: Watch) -> Result<Ended> {
+async fn once(job: &Job, progress: &Progress, drain: Watch, stop: Watch) -> Result<Ended> {
     let consumer = job.endpoint.consumer(job.spec.clone()).await?;
-    pump(consumer, &*job.action, &job.how, progress, drain).await
+    pump(consumer, &*job.action, &job.how, progress, drain, stop).await
 }

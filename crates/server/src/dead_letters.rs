@@ -1,9 +1,12 @@
 //! What was given up on this node, whichever streams it lies in: looked through in the order of time, sent again, dropped.
+mod back;
+
+use back::Back;
 use base64_simd::STANDARD;
 use futures::future::{BoxFuture, join_all};
 use serde_json::{Map, Value, json};
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
-use tidegate_control::dead_letters::{self as asked, Deed, Handled, Page, Wanted, Which, missing};
+use tidegate_control::dead_letters::{self as asked, Before, Deed, Handled, Page, Wanted, Which, missing};
 use tidegate_core::{
     clock,
     error::{Code, Error, Result, Retry},
@@ -64,7 +67,7 @@ impl DeadLetters {
         let mut going = Vec::with_capacity(letters.len());
         for letter in letters {
             // Whoever was here before.
-            if !letter.group.is_done(letter.at.partition, letter.at.offset as u64) {
+            if !letter.is_done() {
                 going.push((letter, self.begin(letter, deed).await));
             }
         }
@@ -106,13 +109,25 @@ impl DeadLetters {
         }
         self.log.finish(&letter.group, letter.at.partition, letter.at.offset as u64).await
     }
+    /// Where a page begins that goes on from there.
+    async fn place(&self, before: Before<'_>) -> Result<Place> {
+        match before {
+            Before::Cursor(cursor) => parse(cursor),
+            // Though it was sent again or dropped meanwhile, it lies there.
+            Before::Letter(at) => {
+                let found = self.group(at).zip(u64::try_from(at.offset).ok());
+                let (group, offset) = found.ok_or_else(|| missing(at))?;
+                let message = self.log.read(group.stream(), at.partition, offset).await?;
+                Ok((message.ok_or_else(|| missing(at))?.at, at))
+            }
+        }
+    }
     /// All that may be wanted, in the order of time.
-    async fn walk(&self, wanted: &Wanted, from: Option<Place>) -> Result<Walk> {
-        let since = wanted.since.unwrap_or(i64::MIN).max(from.map_or(i64::MIN, |from| from.0));
+    async fn walk(&self, wanted: &Wanted) -> Result<Walk> {
+        let since = wanted.since.unwrap_or(i64::MIN);
         let mut walk = Walk {
             scans: Vec::new(),
             heads: BinaryHeap::new(),
-            from,
         };
         for group in self.groups() {
             for partition in 0..group.stream().partitions() {
@@ -152,6 +167,9 @@ struct Letter {
     message: Arc<Message>,
 }
 impl Letter {
+    fn is_done(&self) -> bool {
+        self.group.is_done(self.at.partition, self.at.offset as u64)
+    }
     fn place(&self) -> Place {
         (self.message.at, self.at)
     }
@@ -160,8 +178,6 @@ impl Letter {
 struct Walk {
     scans: Vec<(Arc<Group>, Scan)>,
     heads: BinaryHeap<Reverse<Head>>,
-    /// Behind this.
-    from: Option<Place>,
 }
 struct Head {
     scan: usize,
@@ -195,41 +211,47 @@ impl Walk {
         let Some((group, scan)) = self.scans.get_mut(number) else {
             return Ok(());
         };
-        while let Some((at, message)) = scan.next().await? {
-            if self.from.is_none_or(|from| (message.at, at) > from) {
-                let letter = Letter {
-                    group: group.clone(),
-                    at,
-                    message,
-                };
-                self.heads.push(Reverse(Head { scan: number, letter }));
-                break;
-            }
+        if let Some((at, message)) = scan.next().await? {
+            let group = group.clone();
+            let letter = Letter { group, at, message };
+            self.heads.push(Reverse(Head { scan: number, letter }));
         }
         Ok(())
     }
 }
 impl asked::DeadLetters for DeadLetters {
-    fn list<'a>(&'a self, wanted: &'a Wanted, cursor: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Page>> {
+    fn list<'a>(&'a self, wanted: &'a Wanted, before: Option<Before<'a>>, limit: usize) -> BoxFuture<'a, Result<Page>> {
         Box::pin(async move {
-            let from = cursor.filter(|cursor| !cursor.is_empty()).map(parse).transpose()?;
-            let mut walk = self.walk(wanted, from).await?;
+            let first = Position {
+                source: 0,
+                partition: 0,
+                offset: 0,
+            };
+            let until = wanted.until.map(|until| (until, first));
+            let before = match before {
+                Some(before) => Some(self.place(before).await?),
+                None => None,
+            };
+            let groups = self.groups();
+            let before = before.into_iter().chain(until).min();
+            let mut walk = Back::new(&self.log, &groups, before, wanted.since.unwrap_or(i64::MIN)).await?;
             let mut page = Page::default();
-            let (mut last, mut looked) = (None, 0);
-            while page.items.len() < limit && looked < LOOKED_THROUGH {
+            let mut last = None;
+            for _looked in 0..LOOKED_THROUGH {
                 let Some(letter) = walk.next().await? else {
                     return Ok(page);
                 };
-                looked += 1;
+                let there = !letter.is_done();
+                // Where nothing follows there is no next page.
+                if there && page.items.len() >= limit {
+                    break;
+                }
                 last = Some(letter.place());
-                if is_wanted(wanted, &letter.message) {
+                if there && is_wanted(wanted, &letter.message) {
                     page.items.push(shown(&letter));
                 }
             }
-            // Where nothing follows there is no next page.
-            if !walk.heads.is_empty() {
-                page.next = last.map(|(time, at)| format!("{time}_{at}"));
-            }
+            page.next = last.map(|(time, at)| format!("{time}_{at}"));
             Ok(page)
         })
     }
@@ -244,7 +266,7 @@ impl asked::DeadLetters for DeadLetters {
             match which {
                 Which::One(at) => self.find(*at).await.map(|_there| 1),
                 Which::All(wanted) => {
-                    let mut walk = self.walk(wanted, None).await?;
+                    let mut walk = self.walk(wanted).await?;
                     let mut count = 0;
                     while let Some(letter) = walk.next().await? {
                         count += u64::from(is_wanted(wanted, &letter.message));
@@ -264,7 +286,7 @@ impl asked::DeadLetters for DeadLetters {
                     self.act(&[letter], deed, &mut handled).await;
                 }
                 Which::All(wanted) => {
-                    let mut walk = self.walk(wanted, None).await?;
+                    let mut walk = self.walk(wanted).await?;
                     loop {
                         let some = Self::some(&mut walk, wanted).await?;
                         if some.is_empty() {

@@ -1,7 +1,9 @@
 //! The delivery log: the last attempts of every webhook, as JSON in a stream of their own. Bounded on disk as that stream is; what comes
 //! faster than it can be written is counted, not waited for.
+mod rests;
 mod search;
 
+pub(crate) use rests::{Circuit, rests};
 pub(crate) use search::search;
 
 use base64_simd::STANDARD;
@@ -212,6 +214,11 @@ impl<'a> From<&'a Attempt> for Shown<'a> {
                 shown.status = status.map(|status| status.as_u16());
                 shown.step = Some(step.as_str());
                 shown.error = Some(error);
+            }
+            AttemptOutcome::Stopped { step } => {
+                shown.outcome = "stopped";
+                shown.step = Some(step.as_str());
+                shown.error = Some("the webhook was stopped or changed");
             }
             AttemptOutcome::Abandoned { step } => shown.step = Some(step.as_str()),
         }

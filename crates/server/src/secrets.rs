@@ -3,5 +3,5 @@ pub(crate) mod certificates;
 pub(crate) mod signing;
 pub(crate) mod token;
 
-pub(crate) use certificates::Certificates;
+pub(crate) use certificates::{Certificates, Shown};
 pub(crate) use signing::SigningKeys;

@@ -7,7 +7,10 @@ use crate::deliveries::{self, Deliveries};
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tidegate_config::{Checked, Id, Outgoing, ResourceKind, Webhook, webhook::WebhookSource};
@@ -37,6 +40,8 @@ pub(crate) struct Webhooks {
     log: Arc<Log>,
     deliveries: Arc<Deliveries>,
     now: Mutex<Now>,
+    /// Those of this process have begun: what was before it is over.
+    begun: AtomicBool,
 }
 #[derive(Default)]
 struct Now {
@@ -75,6 +80,7 @@ impl Webhooks {
             log,
             deliveries,
             now: Mutex::default(),
+            begun: AtomicBool::new(false),
         }
     }
     /// How one is doing.
@@ -99,6 +105,10 @@ impl Webhooks {
             State::Retrying { since, next, error } => {
                 told["since"] = time(*since).into();
                 told["next_attempt"] = time(*next).into();
+                told["error"] = (&**error).into();
+            }
+            State::Failing { since, error } => {
+                told["since"] = time(*since).into();
                 told["error"] = (&**error).into();
             }
             State::Open { since, probe_at, error } => {
@@ -183,6 +193,7 @@ impl Webhooks {
         let outgoing = &checked.node.outgoing;
         let shared = self.shared(outgoing);
         let (mut next, mut problems) = (Vec::new(), Vec::new());
+        let (mut ready, mut circuits) = (Vec::new(), HashMap::new());
         for webhook in &checked.webhooks {
             let id = || Id::new(ResourceKind::Webhook, webhook.name.clone());
             let mut running = Running {
@@ -211,8 +222,8 @@ impl Webhooks {
                     let target = Arc::new(target);
                     running.target = Some(target.clone());
                     running.topics.clone_from(&topics);
-                    let job = job::job(webhook, endpoint, topics, target, running.dead_letters.as_deref());
-                    next.push((webhook.name.clone(), running, Some(job)));
+                    circuits.insert(webhook.name.clone(), job::circuit(webhook, &target));
+                    ready.push((webhook, running, target));
                 }
                 Err(error) => problems.push((
                     id(),
@@ -224,10 +235,22 @@ impl Webhooks {
                 )),
             }
         }
+        let rests = if self.begun.load(Ordering::Relaxed) {
+            HashMap::new()
+        } else {
+            deliveries::rests(&self.log, &circuits).await?
+        };
+        for (webhook, running, target) in ready {
+            let Some(endpoint) = running.endpoint.clone() else { continue };
+            let (topics, rest) = (running.topics.clone(), rests.get(&webhook.name).copied());
+            let job = job::job(webhook, endpoint, topics, target, running.dead_letters.as_deref(), rest);
+            next.push((webhook.name.clone(), running, Some(job)));
+        }
         Ok(if problems.is_empty() { Ok(Next(next)) } else { Err(problems) })
     }
     /// Those that changed begin anew where they were, those that are no more end, and their places are forgotten.
     pub(crate) async fn begin(&self, next: Next) {
+        self.begun.store(true, Ordering::Relaxed);
         {
             let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
             now.running.retain(|name, _| {

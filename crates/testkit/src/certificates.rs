@@ -38,7 +38,12 @@ impl Authority {
     }
     /// A certificate for this machine and its key, both in PEM.
     pub fn sign(&self, whose: Whose<'_>) -> (String, String) {
-        let mut params = CertificateParams::new(["localhost", "127.0.0.1"].map(str::to_owned)).expect("names");
+        self.sign_for(&["localhost", "127.0.0.1"], whose)
+    }
+    /// The same for other names of machines.
+    pub fn sign_for(&self, names: &[&str], whose: Whose<'_>) -> (String, String) {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, whose.name);
         let now = SystemTime::UNIX_EPOCH + Duration::from_micros(tidegate_core::clock::now_us() as u64);
         let day = Duration::from_hours(24);

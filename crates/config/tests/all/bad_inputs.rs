@@ -66,6 +66,30 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "`min_version` cannot be `1.1`",
     ),
     (
+        "listeners: { gateway: { address: \":1\", tls: { certificates: [{ certificate: a }] } } }\n",
+        "TG5002",
+        "1:62",
+        "`key` is missing",
+    ),
+    (
+        "listeners: { gateway: { address: \":1\", tls: { certificates: [] } } }\n",
+        "TG5004",
+        "1:61",
+        "`certificates` is empty",
+    ),
+    (
+        "listeners: { gateway: { address: \":1\", tls: { key: b, min_version: \"1.3\" } } }\n",
+        "TG5002",
+        "1:45",
+        "`certificate` is missing",
+    ),
+    (
+        "listeners: { gateway: { address: \":1\", tls: { certificate: a, certificates: [{ certificate: a, key: b }] } } }\n",
+        "TG5004",
+        "1:60",
+        "`certificate` beside `certificates`",
+    ),
+    (
         "listeners: { gateway: { address: \"1.2.3.4:1\", trusted_proxies: [10.0.0.0/33] } }\n",
         "TG5004",
         "1:65",

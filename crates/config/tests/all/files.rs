@@ -58,16 +58,32 @@ fn certificates_lie_beside_the_file_that_names_them() {
     assert_eq!(listeners.gateway[0].tls, None);
     for tls in [&listeners.gateway[1].tls, &listeners.admin[0].tls] {
         let tls = tls.as_ref().unwrap();
-        assert_eq!(tls.certificate.path, folder.path().join("own.pem"));
-        assert_eq!(tls.key.path, Path::new("/keys/own.key"));
+        assert_eq!(tls.own.len(), 1);
+        assert_eq!(tls.own[0].certificate.path, folder.path().join("own.pem"));
+        assert_eq!(tls.own[0].key.path, Path::new("/keys/own.key"));
         assert_eq!(tls.client_ca.as_ref().unwrap().path, folder.path().join("sub/ca.pem"));
-        assert_eq!((tls.key.at.line, tls.newest_only), (1, false));
+        assert_eq!((tls.own[0].key.at.line, tls.newest_only), (1, false));
     }
     // What no file names is relative to where the program is started.
     let variables = [("TIDEGATE__LISTENERS__ADMIN__TLS__CERTIFICATE", "other.pem")];
     let checked = read(&folder, &["tidegate.yaml"], &variables).unwrap();
     let tls = checked.node.listeners.admin[0].tls.as_ref().unwrap();
-    assert_eq!(tls.certificate.path, Path::new("other.pem"));
+    assert_eq!(tls.own[0].certificate.path, Path::new("other.pem"));
+}
+#[test]
+fn several_certificates_lie_beside_the_file_that_names_them() {
+    let tls = "tls: { certificates: [{ certificate: a.pem, key: a.key }, { certificate: /keys/b.pem, key: b.key }] }";
+    let text = format!("listeners: {{ gateway: {{ address: \":1\", {tls} }} }}\n");
+    let folder = folder(&[("tidegate.yaml", &text)]);
+    let checked = read(&folder, &["tidegate.yaml"], &[]).unwrap();
+    let own = &checked.node.listeners.gateway[0].tls.as_ref().unwrap().own;
+    let paths: Vec<_> = own.iter().flat_map(|pair| [&*pair.certificate.path, &*pair.key.path]).collect();
+    let beside = |name: &str| folder.path().join(name);
+    assert_eq!(
+        paths,
+        [&*beside("a.pem"), &*beside("a.key"), Path::new("/keys/b.pem"), &*beside("b.key")]
+    );
+    assert_eq!(own[1].key.at.to_string().rsplit_once(':').map(|(_, column)| column), Some("131"));
 }
 #[test]
 fn a_secret_file_is_read_beside_the_file_that_names_it() {

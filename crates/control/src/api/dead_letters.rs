@@ -1,7 +1,7 @@
 //! What the management API does with dead letters.
 use super::call::{Answer, Call, bad_query, nobody};
 use crate::{
-    dead_letters::{Deed, Handled, Wanted, Which, missing},
+    dead_letters::{Before, Deed, Handled, Wanted, Which, missing},
     registry::{Refused, Registry},
 };
 use bytes::Bytes;
@@ -29,8 +29,7 @@ pub(super) async fn act(registry: &Arc<Registry>, ask: Ask, call: &Call<'_>) -> 
     let letters = registry.plane().dead_letters();
     match ask {
         Ask::List => {
-            let cursor = call.query.get("cursor").map(String::as_str);
-            let page = letters.list(&wanted(call)?, cursor, call.limit()?).await?;
+            let page = letters.list(&wanted(call)?, before(call)?, call.limit()?).await?;
             let mut answer = json!({ "items": page.items });
             if let Some(next) = page.next {
                 answer["next_cursor"] = next.into();
@@ -116,10 +115,24 @@ fn done(deed: &Deed) -> &'static str {
         Deed::Drop => "dropped",
     }
 }
+fn before<'c>(call: &'c Call<'_>) -> Result<Option<Before<'c>>> {
+    let said = |name: &str| call.query.get(name).map(String::as_str).filter(|text| !text.is_empty());
+    match (said("cursor"), said("before")) {
+        (Some(_), Some(_)) => {
+            Err(Error::client(Code::BadQuery, "`cursor` and `before` both say where to begin").with_hint("keep one of them"))
+        }
+        (Some(cursor), None) => Ok(Some(Before::Cursor(cursor))),
+        (None, Some(id)) => id_of(id).map(|at| Some(Before::Letter(at))),
+        (None, None) => Ok(None),
+    }
+}
 fn place(call: &Call<'_>) -> Result<Position> {
-    let at: Option<Position> = call.name.parse().ok();
+    id_of(&call.name)
+}
+fn id_of(text: &str) -> Result<Position> {
+    let at: Option<Position> = text.parse().ok();
     at.filter(|at| at.source != 0).ok_or_else(|| {
-        let short: String = call.name.chars().take(60).collect();
+        let short: String = text.chars().take(60).collect();
         Error::client(Code::BadCursor, format!("`{}` is no dead letter", short.escape_debug()))
             .with_hint("its `id` in the list has the form `7.100`")
     })

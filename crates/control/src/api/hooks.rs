@@ -13,7 +13,7 @@ use tidegate_core::{
 };
 
 /// How an attempt can end.
-pub(super) const OUTCOMES: &[&str] = &["delivered", "answered", "failed", "abandoned"];
+pub(super) const OUTCOMES: &[&str] = &["delivered", "answered", "refused", "stopped", "failed", "abandoned"];
 /// Of one replay.
 const MOST: u64 = 1_000;
 

@@ -351,7 +351,16 @@ async fn delete(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) -
         Answer::nothing()
     })
 }
+/// As it was read: at the revision in the document's `meta`, and not there where it has none.
+fn as_read(document: &Value) -> When {
+    match &document["meta"]["revision"] {
+        Value::String(revision) => When::At(Some(vec![revision.clone()])),
+        Value::Number(revision) => When::At(Some(vec![revision.to_string()])),
+        _ => When::Absent,
+    }
+}
 async fn apply(registry: &Arc<Registry>, call: &Call<'_>) -> Result<Answer, Refused> {
+    let careful = call.is_set("if_match")?;
     let mut members = call.body.object()?;
     let Some(Value::Array(documents)) = members.remove("resources") else {
         return Err(Error::client(Code::MissingKey, "`resources` is missing: expected a list of documents").into());
@@ -368,8 +377,8 @@ async fn apply(registry: &Arc<Registry>, call: &Call<'_>) -> Result<Answer, Refu
                 may(call.caller.as_ref(), id.kind)?;
                 wishes.push(Wish {
                     id,
+                    when: if careful { as_read(&document) } else { When::Always },
                     what: What::Put(document),
-                    when: When::Always,
                     at,
                 });
             }
@@ -385,7 +394,14 @@ async fn apply(registry: &Arc<Registry>, call: &Call<'_>) -> Result<Answer, Refu
         );
         return Err(Refused { error, errors });
     }
-    let (done, _) = change(registry, wishes, call).await?;
+    let (done, _) = change(registry, wishes, call).await.map_err(|mut refused| {
+        if careful && refused.error.code() == Code::Changed {
+            refused.error = refused
+                .error
+                .with_hint("it is not as it was read: read it again with its revision, and change that");
+        }
+        refused
+    })?;
     Ok(told(&done, call.is_set("dry_run")?))
 }
 /// Among others, a resource has to say what it is.
@@ -416,13 +432,20 @@ fn may(caller: Option<&Caller>, kind: ResourceKind) -> Result<()> {
 /// is nobody's to carry elsewhere.
 fn export(registry: &Registry, call: &Call<'_>) -> Result<Answer> {
     let all = call.is_set("all")?;
+    let revisions = call.is_set("revisions")?;
     let state = registry.now();
     let shown = |id: &Id| all || writes(id.kind) != Manage::Admin;
-    let resources: Vec<_> = state
+    let resources: Vec<Value> = state
         .resources
         .iter()
         .filter(|(id, resource)| shown(id) && !matches!(resource.origin, Origin::BuiltIn))
-        .map(|(_, resource)| &resource.document)
+        .map(|(_, resource)| {
+            let mut document = resource.document.clone();
+            if revisions {
+                document["meta"] = json!({ "revision": resource.revision() });
+            }
+            document
+        })
         .collect();
     Ok(Answer::json(&json!({ "resources": resources })))
 }

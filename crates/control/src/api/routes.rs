@@ -86,11 +86,14 @@ const CHANGES: &[Query] = &[
         "The `next_cursor` of the page before.",
     ),
 ];
-const EXPORT: &[Query] = &[query(
-    "all",
-    r#"{"type":"boolean"}"#,
-    "Also users and tokens, without their secrets.",
-)];
+const EXPORT: &[Query] = &[
+    query("all", r#"{"type":"boolean"}"#, "Also users and tokens, without their secrets."),
+    query(
+        "revisions",
+        r#"{"type":"boolean"}"#,
+        "Each with its `meta.revision`, for `if_match` when it is applied.",
+    ),
+];
 const DELIVERIES: &[Query] = &[
     LIMIT,
     query(
@@ -105,7 +108,7 @@ const DELIVERIES: &[Query] = &[
     ),
     query(
         "outcome",
-        r#"{"enum":["delivered","answered","failed","abandoned"]}"#,
+        r#"{"enum":["delivered","answered","refused","stopped","failed","abandoned"]}"#,
         "Only those that ended so.",
     ),
     query(
@@ -145,6 +148,7 @@ const TEXT: &str = r#"{"type":"string"}"#;
 const DEAD_LETTERS: &[Query] = &[
     LIMIT,
     query("cursor", TEXT, "The `next_cursor` of the page before."),
+    query("before", TEXT, "Only those that are older than this one, by its id."),
     STREAM,
     GROUP,
     REASON,
@@ -170,6 +174,14 @@ const ROTATE: &[Query] = &[query(
 )];
 const NONE: &[Query] = &[];
 const DRY_RUN: &[Query] = &[DRY];
+const APPLY: &[Query] = &[
+    DRY,
+    query(
+        "if_match",
+        r#"{"type":"boolean"}"#,
+        "Only if each is at its `meta.revision`, and not there where it has none; else 412.",
+    ),
+];
 
 fn all() -> Vec<Route> {
     let mut all = Vec::new();
@@ -363,7 +375,7 @@ fn all() -> Vec<Route> {
             operator,
             Ask::List,
             DEAD_LETTERS,
-            "Messages that were given up, newest last.",
+            "Messages that were given up, newest first.",
         ),
         (
             delete(),
@@ -399,7 +411,7 @@ fn all() -> Vec<Route> {
         v1("apply"),
         operator,
         Act::Apply,
-        DRY_RUN,
+        APPLY,
         &[200],
         "Makes and replaces many, all or none.",
     );

@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
-use tidegate_config::{Id, Report, ResourceKind};
+use tidegate_config::{Id, Report, ResourceKind, query};
 use tidegate_core::{
     clock,
     error::{Code, Error},
@@ -563,6 +563,11 @@ fn clean(id: &Id, mut document: Value, stored: Option<&Stored>) -> Value {
 fn keep_secrets(new: &mut Value, old: &Value) {
     match (new, old) {
         (Value::String(text), Value::String(secret)) if text == MASKED => text.clone_from(secret),
+        (Value::String(text), Value::String(had)) => {
+            if let Some(kept) = query::kept(text, had) {
+                *text = kept;
+            }
+        }
         (Value::Object(new), Value::Object(old)) => {
             for (key, value) in new {
                 if let Some(old) = old.get(key) {

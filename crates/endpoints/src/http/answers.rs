@@ -66,7 +66,7 @@ impl Answers {
     }
 }
 /// `Retry-After` in seconds or as a date, at most a day.
-fn wish(headers: &HeaderMap) -> Option<Duration> {
+pub fn wish(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // What no number holds is longer than a day.

@@ -103,7 +103,12 @@ pub enum AttemptOutcome {
         /// For people.
         error: String,
     },
-    /// Nobody waited for the answer any more: the node, or the webhook, was stopped.
+    /// The webhook was stopped or changed, and nobody waited for the answer any more.
+    Stopped {
+        /// How far it came.
+        step: Step,
+    },
+    /// Nobody waited for the answer any more, for another reason: the node ended, or whoever asked for it went.
     Abandoned {
         /// How far it came.
         step: Step,

@@ -100,7 +100,7 @@ pub(super) fn compose(spec: &Spec, base: &HeaderMap, items: &[Received], at: i64
     })
 }
 /// `%41` for every byte that is no visible ASCII or in `also`: nothing that ends a line, and nothing that two readers take for different texts.
-fn escaped<'a>(value: &'a [u8], also: &[u8]) -> Cow<'a, str> {
+pub fn escaped<'a>(value: &'a [u8], also: &[u8]) -> Cow<'a, str> {
     let good = |byte: &u8| matches!(byte, 0x20..=0x7e) && !also.contains(byte);
     if value.iter().all(good) {
         return String::from_utf8_lossy(value);

@@ -167,6 +167,19 @@ impl Line {
         }
     }
 }
+/// Whether the target said that it did not look at the request, so that it may be sent again as if it had not been (RFC 9113, sections 6.8
+/// and 8.7): it is leaving, or has enough to do. Of a request that it may have looked at it says so in no other words.
+pub(super) fn is_unseen(error: &hyper::Error) -> bool {
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        if let Some(said) = cause.downcast_ref::<h2::Error>() {
+            let refused = said.is_reset() && said.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return said.is_remote() && (refused || said.is_go_away());
+        }
+        next = cause.source();
+    }
+    false
+}
 
 /// The connections of one target that may take another request.
 #[derive(Debug, Default)]

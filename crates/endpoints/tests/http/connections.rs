@@ -147,3 +147,30 @@ async fn a_doubtful_shared_connection_is_left() {
     assert_eq!(told(&target, "x").await, Ok(()));
     assert_eq!(two.accepted(), 2);
 }
+/// Which is told by no error: the caller counts no attempt.
+#[tokio::test]
+async fn what_an_http2_target_did_not_look_at_is_sent_again_at_once() {
+    let settings = |two: &Two| {
+        let mut spec = spec(&format!("http://{}/hook", two.address));
+        spec.http = Version::Two;
+        spec
+    };
+    for leaving in 1..=3 {
+        let two = Two::leaving(leaving, None, |_| Some(200)).await;
+        let node = local();
+        let target = Target::new(settings(&two), node.shared.clone()).unwrap();
+        assert_eq!(told(&target, &"x".repeat(100_000)).await, Ok(()));
+        assert_eq!(two.accepted(), leaving + 1, "each on a new connection");
+        assert_eq!(two.bodies.lock().unwrap()[0].len(), 100_000);
+        assert_eq!(node.log.all().len(), 1, "and all of it is one attempt");
+    }
+    let two = Two::new(None, |number| Some(if number < 2 { REFUSED } else { 200 })).await;
+    let target = Target::new(settings(&two), local().shared).unwrap();
+    assert_eq!(told(&target, "x").await, Ok(()));
+    assert_eq!((two.accepted(), two.seen.lock().unwrap().len()), (3, 3));
+    // Who never looks at anything is ill.
+    let two = Two::new(None, |_| Some(REFUSED)).await;
+    let target = Target::new(settings(&two), local().shared).unwrap();
+    assert_eq!(told(&target, "x").await, Err((Code::TargetDown, Retry::Now)));
+    assert_eq!(two.seen.lock().unwrap().len(), 4);
+}

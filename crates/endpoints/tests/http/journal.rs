@@ -97,8 +97,17 @@ async fn who_is_stopped_on_the_way_is_noted_too() {
     assert!(node.log.all().is_empty());
     drop(performing);
     assert!(matches!(node.log.last().outcome, AttemptOutcome::Abandoned { step: Step::Wait }));
+    // Because it was stopped, or for something else.
+    let mut performing = target.perform(&items);
+    futures::select_biased! {
+        _ = (&mut performing).fuse() => panic!("nobody answered"),
+        () = server.until(|server| server.seen().len() == 2).fuse() => {}
+    }
+    target.stopped();
+    drop(performing);
+    assert!(matches!(node.log.last().outcome, AttemptOutcome::Stopped { step: Step::Wait }));
     // And the target is not kept busy with it.
-    server.until(|server| server.ended() == 1).await;
+    server.until(|server| server.ended() == 2).await;
 }
 #[tokio::test]
 async fn nothing_is_made_for_a_deaf_journal() {

@@ -323,8 +323,18 @@ pub(crate) struct Two {
     pub(crate) bodies: Arc<Mutex<Vec<Bytes>>>,
     _task: Task,
 }
+/// No status: what is told of a stream that nobody looked at.
+pub(crate) const REFUSED: u16 = 0;
 impl Two {
     pub(crate) async fn new(tls: Option<TlsAcceptor>, script: impl Fn(usize) -> Option<u16> + Send + Sync + 'static) -> Self {
+        Self::leaving(0, tls, script).await
+    }
+    /// The first so many connections are left (GOAWAY) as soon as a request comes, and before it is looked at.
+    pub(crate) async fn leaving(
+        first: usize,
+        tls: Option<TlsAcceptor>,
+        script: impl Fn(usize) -> Option<u16> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let accepted = Arc::new(AtomicUsize::new(0));
@@ -335,7 +345,10 @@ impl Two {
             let mut tasks = Vec::new();
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
-                count.fetch_add(1, Ordering::SeqCst);
+                if count.fetch_add(1, Ordering::SeqCst) < first {
+                    tasks.push(tasks::spawn(leave(tcp)));
+                    continue;
+                }
                 let (tls, requests, received, script) = (tls.clone(), requests.clone(), received.clone(), script.clone());
                 tasks.push(tasks::spawn(async move {
                     match tls {
@@ -361,6 +374,24 @@ impl Two {
         self.accepted.load(Ordering::SeqCst)
     }
 }
+/// A preface and frames until one begins a request; then that nothing was looked at, and silence until the other side goes.
+async fn leave(mut tcp: TcpStream) {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const HEADERS: u8 = 1;
+    let mut preface = [0; 24];
+    tcp.read_exact(&mut preface).await.unwrap();
+    tcp.write_all(&SETTINGS).await.unwrap();
+    let mut head = [0; 9];
+    while head[3] != HEADERS {
+        tcp.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        tcp.read_exact(&mut payload).await.unwrap();
+    }
+    tcp.write_all(&GOAWAY).await.unwrap();
+    let mut rest = Vec::new();
+    let _gone = tcp.read_to_end(&mut rest).await;
+}
 async fn two(
     io: impl AsyncRead + AsyncWrite + Unpin + Send,
     seen: Arc<Mutex<Vec<http::request::Parts>>>,
@@ -383,6 +414,10 @@ async fn two(
             kept.push((respond, body));
             continue;
         };
+        if status == REFUSED {
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
+            continue;
+        }
         let bodies = bodies.clone();
         tasks.push(tasks::spawn(async move {
             let mut whole = Vec::new();

@@ -45,10 +45,12 @@ pub(super) struct Pass {
     pub(super) probe: bool,
 }
 impl Circuit {
-    pub(super) fn new(how: Breaker) -> Self {
+    /// `open_until`: it is open from the beginning.
+    pub(super) fn new(how: Breaker, open_until: Option<Instant>) -> Self {
+        let open = |probe_at| State::Open { probe_at, probes: 0 };
         Self {
             how,
-            state: State::Closed { failed: 0 },
+            state: open_until.map_or(State::Closed { failed: 0 }, open),
             epoch: 0,
         }
     }
@@ -128,7 +130,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn opens_after_failures_in_a_row_and_probes_ever_later() {
-        let mut circuit = Circuit::new(HOW);
+        let mut circuit = Circuit::new(HOW, None);
         let mut now = Instant::now();
         for said in [Said::Ill(None), Said::Ill(None), Said::Well, Said::Ill(None), Said::Ill(None)] {
             assert!(!call(&mut circuit, said, now).unwrap().probe);
@@ -149,11 +151,12 @@ mod tests {
     }
     #[tokio::test(start_paused = true)]
     async fn one_probe_at_a_time_and_none_within_a_second() {
-        let mut circuit = Circuit::new(Breaker {
+        let how = Breaker {
             failures: 1,
             open_for: Duration::ZERO,
             longest: Duration::ZERO,
-        });
+        };
+        let mut circuit = Circuit::new(how, None);
         let now = Instant::now();
         call(&mut circuit, Said::Ill(None), now);
         let probe_at = now + SHORTEST;
@@ -166,7 +169,7 @@ mod tests {
     }
     #[tokio::test(start_paused = true)]
     async fn calls_from_before_the_opening_say_nothing_and_the_target_may_ask_for_longer() {
-        let mut circuit = Circuit::new(Breaker { failures: 1, ..HOW });
+        let mut circuit = Circuit::new(Breaker { failures: 1, ..HOW }, None);
         let now = Instant::now();
         let (old, older) = (circuit.pass(now).unwrap(), circuit.pass(now).unwrap());
         call(&mut circuit, Said::Ill(Some(Duration::from_secs(90))), now);
@@ -176,7 +179,7 @@ mod tests {
     }
     #[tokio::test(start_paused = true)]
     async fn without_a_number_nothing_opens() {
-        let mut circuit = Circuit::new(Breaker { failures: 0, ..HOW });
+        let mut circuit = Circuit::new(Breaker { failures: 0, ..HOW }, None);
         for _ in 0..1_000 {
             assert!(call(&mut circuit, Said::Ill(None), Instant::now()).is_some());
         }

@@ -75,9 +75,18 @@ struct Away {
     tried: bool,
 }
 /// One call's worth.
+#[derive(Default)]
 pub(super) struct Load {
     pub(super) items: Vec<Received>,
     duties: Vec<Duty>,
+}
+impl Load {
+    /// All of it goes back, as if it had not been tried.
+    pub(super) fn hold(&mut self, until: Instant) {
+        for duty in &mut self.duties {
+            duty.ack.settle_all(Outcome::Hold { until });
+        }
+    }
 }
 struct Duty {
     ack: Ack,

@@ -36,6 +36,13 @@ pub enum State {
         /// The last failure.
         error: Arc<str>,
     },
+    /// Nothing waits, but since its last success everything that was tried was given up.
+    Failing {
+        /// The first failure of this time.
+        since: i64,
+        /// The last failure.
+        error: Arc<str>,
+    },
     /// It is left alone.
     Open {
         /// From when on.
@@ -55,7 +62,7 @@ pub enum State {
 }
 impl State {
     /// All there are.
-    pub const WORDS: [&'static str; 4] = ["connected", "retrying", "open", "stopped"];
+    pub const WORDS: [&'static str; 5] = ["connected", "retrying", "failing", "open", "stopped"];
     /// Reasons to stand still that are no failure.
     pub const ON_PURPOSE: [&'static str; 2] = ["stopped", "draining"];
     /// One word.
@@ -63,6 +70,7 @@ impl State {
         match self {
             Self::Connected { .. } => "connected",
             Self::Retrying { .. } => "retrying",
+            Self::Failing { .. } => "failing",
             Self::Open { .. } => "open",
             Self::Stopped { .. } => "stopped",
         }
@@ -191,11 +199,20 @@ impl Progress {
         let (since, next) = match &**was {
             State::Retrying { since, next: was, .. } => (*since, if *was > now { next.min(*was) } else { next }),
             // It has been ill for as long as that.
-            State::Open { since, .. } => (*since, next),
+            State::Open { since, .. } | State::Failing { since, .. } => (*since, next),
             State::Connected { .. } | State::Stopped { .. } => (now, next),
         };
         let error = error.into();
         self.state.store(Arc::new(State::Retrying { since, next, error }));
+    }
+    pub(super) fn failing(&self, error: &str) {
+        let was = self.state.load();
+        let since = match &**was {
+            State::Retrying { since, .. } | State::Open { since, .. } | State::Failing { since, .. } => *since,
+            State::Connected { .. } | State::Stopped { .. } => clock::now_us(),
+        };
+        let error = error.into();
+        self.state.store(Arc::new(State::Failing { since, error }));
     }
     /// `error`: what was met now; without it, what was known.
     pub(super) fn open(&self, probe_in: Duration, error: Option<&str>) {
@@ -203,7 +220,7 @@ impl Progress {
         let was = self.state.load();
         let (since, known) = match &**was {
             State::Open { since, error, .. } => (*since, error.clone()),
-            State::Retrying { error, .. } => (now, error.clone()),
+            State::Retrying { error, .. } | State::Failing { error, .. } => (now, error.clone()),
             State::Connected { .. } | State::Stopped { .. } => (now, "".into()),
         };
         self.state.store(Arc::new(State::Open {

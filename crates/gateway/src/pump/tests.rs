@@ -1,4 +1,5 @@
 mod any;
+mod state;
 
 use super::*;
 use futures::{FutureExt, future::BoxFuture};
@@ -38,6 +39,7 @@ const HOW: Pumping = Pumping {
         open_for: Duration::from_secs(5),
         longest: Duration::from_mins(1),
     },
+    rest_until: None,
 };
 /// Virtual: nothing here takes longer.
 const PATIENCE: Duration = Duration::from_hours(2);
@@ -67,6 +69,7 @@ struct Target {
     all: Mutex<VecDeque<Answer>>,
     seen: Mutex<Vec<Seen>>,
     down: AtomicBool,
+    stopped: AtomicBool,
 }
 impl Target {
     fn new(messages: u32, in_flight: u32) -> Arc<Self> {
@@ -77,6 +80,7 @@ impl Target {
             all: Mutex::default(),
             seen: Mutex::default(),
             down: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
         })
     }
     fn of(&self, payload: &str, answers: impl IntoIterator<Item = Answer>) {
@@ -104,6 +108,9 @@ impl Action for Target {
             batch: self.batch,
             in_flight: self.in_flight,
         }
+    }
+    fn stopped(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
     }
     fn perform<'a>(&'a self, items: &'a [Received]) -> BoxFuture<'a, Result<(), BatchError>> {
         let payloads: Vec<_> = items
@@ -168,6 +175,7 @@ struct House {
     target: Arc<Target>,
     progress: Progress,
     drain: Drain,
+    stop: Drain,
 }
 impl House {
     fn new(batch: u32, in_flight: u32) -> Self {
@@ -176,11 +184,12 @@ impl House {
             target: Target::new(batch, in_flight),
             progress: Progress::new(),
             drain: Drain::new(),
+            stop: Drain::new(),
         }
     }
     async fn pump(&self, how: &Pumping, window: u32) -> Result<Ended> {
         let from = consumer(&self.memory, window).await;
-        pump(from, &*self.target, how, &self.progress, self.drain.watch()).await
+        pump(from, &*self.target, how, &self.progress, self.drain.watch(), self.stop.watch()).await
     }
     /// Pumps until that holds, then drains.
     async fn until(&self, how: &Pumping, window: u32, done: impl Fn(&Self) -> bool) {
@@ -380,6 +389,27 @@ async fn an_open_circuit_is_not_tried_before_the_target_said() {
     );
 }
 #[tokio::test(start_paused = true)]
+async fn a_target_that_asked_for_a_pause_before_is_left_alone_until_then() {
+    let house = House::new(1, 4);
+    publish(&house.memory, &["a", "b", "c"]).await;
+    let until = Instant::now() + Duration::from_mins(10);
+    let how = Pumping {
+        rest_until: Some(until),
+        ..HOW
+    };
+    let watching = async {
+        sleep(Duration::from_mins(9)).await;
+        assert!(matches!(&*house.progress.state(), State::Open { .. }));
+    };
+    tokio::join!(house.all(&how, 3), watching);
+    let seen = house.target.seen();
+    assert!(
+        seen[0].at >= until && seen[1].at > seen[0].at,
+        "one probe, then the others: {seen:?}"
+    );
+    assert_eq!(seen.iter().map(|seen| seen.attempts[0]).max(), Some(1));
+}
+#[tokio::test(start_paused = true)]
 async fn a_target_that_wants_no_more_ends_it_and_everything_goes_back_untried() {
     let house = House::new(1, 1);
     publish(&house.memory, &["a", "b", "c"]).await;
@@ -401,6 +431,47 @@ async fn a_drain_finishes_what_is_under_way_and_gives_back_the_rest() {
     let mut back = house.given_back().await;
     back.sort();
     assert_eq!(back, [("a".to_owned(), 2), ("b".to_owned(), 1), ("c".to_owned(), 1)]);
+}
+/// A target that is well gets nothing twice.
+#[tokio::test(start_paused = true)]
+async fn a_stop_gives_up_what_hangs_at_once_and_counts_no_attempt() {
+    for (batch, calls) in [(1, 2), (2, 1)] {
+        let house = House::new(batch, calls);
+        publish(&house.memory, &["a:1", "b:2", "a:3"]).await;
+        let hour = Answer::Hangs(Duration::from_hours(1));
+        house.target.of("a:1", [hour.clone()]);
+        house.target.of("b:2", [hour]);
+        let stopping = async {
+            sleep(Duration::from_mins(1)).await;
+            assert_eq!(house.progress.in_flight(), 2);
+            let began = Instant::now();
+            house.stop.start();
+            began
+        };
+        let (ended, began) = tokio::join!(house.pump(&HOW, 64), stopping);
+        assert!(matches!(ended, Ok(Ended::Draining)), "{ended:?}");
+        assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+        assert!(house.target.stopped.load(Ordering::Relaxed));
+        assert_eq!((house.memory.out(GROUP), house.progress.in_flight()), (0, 0));
+        let mut back = house.given_back().await;
+        back.sort();
+        assert_eq!(back, [("a:1".to_owned(), 1), ("a:3".to_owned(), 1), ("b:2".to_owned(), 1)]);
+    }
+    // What has only begun may end.
+    let house = House::new(1, 1);
+    publish(&house.memory, &["a", "b"]).await;
+    let ((), ended) = tokio::join!(
+        async {
+            while house.target.seen().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            house.stop.start();
+        },
+        house.pump(&HOW, 64)
+    );
+    assert!(matches!(ended, Ok(Ended::Draining)), "{ended:?}");
+    assert!(!house.target.stopped.load(Ordering::Relaxed));
+    assert_eq!(house.given_back().await, [("b".to_owned(), 1)]);
 }
 #[tokio::test(start_paused = true)]
 async fn a_hanging_key_takes_nobodys_place() {
@@ -479,38 +550,8 @@ impl Consumer for Broken {
 #[tokio::test(start_paused = true)]
 async fn a_source_that_fails_ends_it_and_says_so() {
     let house = House::new(1, 1);
-    let ended = pump(Box::new(Broken(false)), &*house.target, &HOW, &house.progress, house.drain.watch()).await;
+    let (drain, stop) = (house.drain.watch(), house.stop.watch());
+    let ended = pump(Box::new(Broken(false)), &*house.target, &HOW, &house.progress, drain, stop).await;
     assert_eq!(ended.unwrap_err().code(), Code::BrokerDown);
     assert!(matches!(&*house.progress.state(), State::Stopped { reason, .. } if &**reason == "the source is away"));
-}
-#[tokio::test(start_paused = true)]
-async fn its_state_says_what_the_target_is_like() {
-    let house = House::new(1, 1);
-    publish(&house.memory, &["k:1"]).await;
-    let minute = Retry::After(Duration::from_mins(1));
-    house.target.of("k:1", [Answer::Failed(minute), Answer::Failed(minute)]);
-    let mut how = HOW;
-    how.breaker = Breaker {
-        failures: 2,
-        open_for: Duration::from_mins(1),
-        longest: Duration::from_mins(1),
-    };
-    let seen = AtomicBool::new(false);
-    let watching = async {
-        sleep(Duration::from_secs(30)).await;
-        let State::Retrying { since, next, error } = (*house.progress.state()).clone() else {
-            panic!("{:?}", house.progress.state())
-        };
-        assert!(next - since >= 59_000_000 && &*error == "500 oops");
-        sleep(Duration::from_mins(1)).await;
-        let State::Open { probe_at, error, .. } = (*house.progress.state()).clone() else {
-            panic!("{:?}", house.progress.state())
-        };
-        assert!(probe_at > clock::now_us() && &*error == "500 oops");
-        sleep(Duration::from_mins(1)).await;
-        assert_eq!(house.progress.state().as_str(), "connected");
-        seen.store(true, Ordering::Relaxed);
-    };
-    tokio::join!(house.until(&how, 64, |_| seen.load(Ordering::Relaxed)), watching);
-    assert_eq!(house.progress.state().as_str(), "stopped");
 }

@@ -25,6 +25,9 @@ pub(super) struct Apply {
     /// Say what would be done, and do nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Only if each resource is as `export --revisions` read it, and is not there where it has no revision.
+    #[arg(long)]
+    if_match: bool,
     #[command(flatten)]
     pub(super) remote: Remote,
 }
@@ -43,6 +46,9 @@ pub(super) struct Export {
     /// Users and tokens too; their secrets stay at the node.
     #[arg(long)]
     all: bool,
+    /// Each with its revision, for `apply --if-match`.
+    #[arg(long)]
+    revisions: bool,
     #[command(flatten)]
     pub(super) remote: Remote,
 }
@@ -66,12 +72,38 @@ impl Files {
             let text = String::from_utf8(bytes).map_err(|_| Failure::command("standard input is not UTF-8 text"))?;
             sources.push(Draft::Text("stdin".to_owned(), text));
         }
-        Ok(Drafts::read_with_process(sources)?)
+        let drafts = Drafts::read_with_process(sources)?;
+        if drafts.is_empty() {
+            return Err(self.nothing());
+        }
+        Ok(drafts)
+    }
+    /// There is nothing in them: a slip of whoever named them, and told as such.
+    fn nothing(&self) -> Failure {
+        let shown = |path: &PathBuf| match path.to_str() {
+            Some("-") => "standard input".to_owned(),
+            _ if path.is_dir() => format!("the folder `{}`", path.display()),
+            _ => format!("`{}`", path.display()),
+        };
+        let places: Vec<_> = self.files.iter().map(shown).collect();
+        let text = format!("there is no resource in {}; nothing was changed", places.join(", "));
+        let hint = if self.files.iter().any(|path| path.is_dir()) {
+            "of a folder *.yaml, *.yml and *.json are read, but none in folders below it; a resource begins with `kind:`"
+        } else {
+            "a resource begins with `kind:`"
+        };
+        Failure::configuration(Code::WrongResources, text).hint(hint)
     }
 }
 impl Apply {
     pub(super) async fn run(&self) -> Result<u8, Failure> {
-        let changes = changes(&self.remote, self.files.read()?, self.dry_run).await?;
+        let path = match (self.dry_run, self.if_match) {
+            (false, false) => "",
+            (true, false) => "?dry_run=true",
+            (false, true) => "?if_match=true",
+            (true, true) => "?dry_run=true&if_match=true",
+        };
+        let changes = changes(&self.remote, self.files.read()?, path).await?;
         if self.remote.output != Output::Table {
             show(&Value::Array(changes), self.remote.output);
             return Ok(OK);
@@ -89,7 +121,7 @@ impl Apply {
 }
 impl Diff {
     pub(super) async fn run(&self) -> Result<u8, Failure> {
-        let mut changes = changes(&self.remote, self.files.read()?, true).await?;
+        let mut changes = changes(&self.remote, self.files.read()?, "?dry_run=true").await?;
         changes.retain(|change| change["change"] != "unchanged");
         if self.remote.output == Output::Table {
             let colors = super::color() && std::io::stdout().is_terminal();
@@ -105,8 +137,9 @@ impl Diff {
 impl Export {
     pub(super) async fn run(&self) -> Result<u8, Failure> {
         let node = Node::new(&self.remote)?;
-        let path = if self.all { "/api/v1/export?all=true" } else { "/api/v1/export" };
-        let mut all = node.get(path).await?;
+        let mut all = node
+            .get(&format!("/api/v1/export?all={}&revisions={}", self.all, self.revisions))
+            .await?;
         let resources = match all["resources"].take() {
             Value::Array(resources) => resources,
             _ => Vec::new(),
@@ -119,16 +152,12 @@ impl Export {
     }
 }
 /// Sends all of them; what the node has against them is shown where it stands.
-async fn changes(remote: &Remote, drafts: Drafts, dry_run: bool) -> Result<Vec<Value>, Failure> {
-    if drafts.is_empty() {
-        return Err(Failure::command("there is no resource in these files; nothing was changed").hint("a resource begins with `kind:`"));
-    }
+async fn changes(remote: &Remote, drafts: Drafts, how: &str) -> Result<Vec<Value>, Failure> {
     let node = Node::new(remote)?;
-    let what = if dry_run { "comparing" } else { "applying" };
+    let what = if how.contains("dry_run") { "comparing" } else { "applying" };
     let waiting = Progress::waiting(format!("{what} {}", count(drafts.len(), "resource")));
-    let path = if dry_run { "/api/v1/apply?dry_run=true" } else { "/api/v1/apply" };
     let ask = Ask::json(Method::POST, &json!({"resources": drafts.resources()}));
-    let answered = node.checked(path, ask).await;
+    let answered = node.checked(&format!("/api/v1/apply{how}"), ask).await;
     drop(waiting);
     match answered? {
         Ok(mut answer) => Ok(match answer["changes"].take() {

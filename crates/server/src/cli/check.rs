@@ -68,8 +68,10 @@ fn homeless(checked: &Checked) -> Vec<(&str, &str)> {
 fn certificates(checked: &Checked) -> Vec<Error> {
     let listeners = &checked.node.listeners;
     let all = [("listeners.gateway", &listeners.gateway), ("listeners.admin", &listeners.admin)];
-    let each = all
+    let all = all
         .into_iter()
-        .flat_map(|(setting, of)| of.iter().map(move |listener| Certificates::open(setting, listener)));
+        .flat_map(|(setting, of)| of.iter().map(move |listener| (setting, listener)));
+    let memphis = listeners.memphis.iter().map(|memphis| ("listeners.memphis", &memphis.listener));
+    let each = all.chain(memphis).map(|(setting, listener)| Certificates::open(setting, listener));
     each.filter_map(Result::err).collect()
 }

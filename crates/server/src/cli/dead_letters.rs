@@ -25,7 +25,7 @@ pub(super) struct DeadLetters {
 }
 #[derive(Subcommand)]
 enum Verb {
-    /// All of them, or those that are wanted; newest last.
+    /// The newest, or the newest that are wanted; newest first.
     #[command(visible_alias = "list")]
     Ls(Ls),
     /// One, whole.
@@ -43,6 +43,9 @@ struct Ls {
     /// How many at most.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = limit)]
     limit: usize,
+    /// Only those that are older than this one: the last of the page before.
+    #[arg(long, value_name = "ID", conflicts_with = "count")]
+    before: Option<String>,
     /// Only say how many there are.
     #[arg(long)]
     count: bool,
@@ -162,7 +165,8 @@ struct At {
 impl At {
     async fn ls(&self, ls: &Ls) -> Result<u8, Failure> {
         let mut items: Vec<Value> = Vec::new();
-        let mut cursor = String::new();
+        let before = ls.before.as_ref();
+        let mut cursor = before.map_or_else(String::new, |id| format!("&before={}", escaped(id, false)));
         let more = loop {
             let limit = (ls.limit - items.len()).min(PAGE);
             let mut page = self
@@ -178,6 +182,7 @@ impl At {
                 None => break false,
             }
         };
+        let (shown, last) = (items.len(), items.last().and_then(|last| text(last, "id")));
         if self.output != Output::Table {
             show(&Value::Array(items), self.output);
         } else if items.is_empty() {
@@ -189,7 +194,8 @@ impl At {
             say(&table(&head, &items.iter().map(row).collect::<Vec<_>>()));
         }
         if more {
-            tell(&format!("the oldest {} are shown; --limit shows more\n", ls.limit));
+            let last = last.unwrap_or_default();
+            tell(&format!("the newest {shown} are shown; --before {last} shows older ones\n"));
         }
         Ok(OK)
     }

@@ -223,19 +223,32 @@ fn inside(status: &Value, checks: &mut Checks) {
                 Some("the node's log says what is wrong with them"),
             );
         }
-        let left = clock::parse_rfc3339(&until).map(|end| (end - clock::now_us()) / 1_000_000);
-        let renew = Some("renew it, then `tidegate reload`");
-        match left {
-            Some(..=0) => checks.add(State::Fail, "certificate", format!("of `{name}` ended at {until}"), renew),
-            Some(..SOON) => checks.add(State::Warn, "certificate", format!("of `{name}` ends at {until}"), renew),
-            Some(_) => checks.ok("certificate", format!("of `{name}` is good until {until}")),
-            None => checks.add(
-                State::Warn,
-                "certificate",
-                format!("of `{name}` ends at `{until}`, which is no time"),
-                None,
-            ),
+        let several = listener["tls"]["certificates"].as_array().filter(|all| all.len() > 1);
+        match several {
+            None => ends(&format!("`{name}`"), &until, checks),
+            Some(all) => {
+                for one in all {
+                    let [subject, until] = ["certificate", "not_after"].map(|member| text(one, member).unwrap_or_default());
+                    ends(&format!("`{name}`, {subject},"), &until, checks);
+                }
+            }
         }
+    }
+}
+/// How long a certificate holds.
+fn ends(whose: &str, until: &str, checks: &mut Checks) {
+    let left = clock::parse_rfc3339(until).map(|end| (end - clock::now_us()) / 1_000_000);
+    let renew = Some("renew it, then `tidegate reload`");
+    match left {
+        Some(..=0) => checks.add(State::Fail, "certificate", format!("of {whose} ended at {until}"), renew),
+        Some(..SOON) => checks.add(State::Warn, "certificate", format!("of {whose} ends at {until}"), renew),
+        Some(_) => checks.ok("certificate", format!("of {whose} is good until {until}")),
+        None => checks.add(
+            State::Warn,
+            "certificate",
+            format!("of {whose} ends at `{until}`, which is no time"),
+            None,
+        ),
     }
 }
 fn time(headers: &HeaderMap, checks: &mut Checks) {
@@ -338,6 +351,20 @@ mod tests {
         inside(&status, &mut checks);
         let states: Vec<_> = checks.all.iter().map(|check| check.state.as_str()).collect();
         assert_eq!(states, ["ok", "fail", "warn", "ok"]);
+        // Each of several.
+        let mut checks = Checks::default();
+        let each = [60, 3].map(|days| json!({"certificate": format!("CN={days}"), "not_after": in_days(days)}));
+        let tls = json!({"certificate": "CN=3", "not_after": in_days(3), "certificates": each});
+        inside(&json!({"ready": true, "listeners": [{"name": "gateway", "tls": tls}]}), &mut checks);
+        let told: Vec<_> = checks.all.iter().map(|check| (check.state.as_str(), &check.found)).collect();
+        assert!(
+            told[1].0 == "ok" && told[1].1.starts_with("of `gateway`, CN=60, is good until"),
+            "{told:?}"
+        );
+        assert!(
+            told[2].0 == "warn" && told[2].1.starts_with("of `gateway`, CN=3, ends at"),
+            "{told:?}"
+        );
     }
     #[test]
     fn what_is_wrong_inside_is_told() {

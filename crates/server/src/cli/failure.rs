@@ -47,6 +47,10 @@ impl Failure {
     pub(super) fn command(text: impl Into<String>) -> Self {
         Self::new(Code::CommandFailed, text)
     }
+    /// What stands in files, or does not, is why.
+    pub(super) fn configuration(code: Code, text: impl Into<String>) -> Self {
+        Self::Said(vec![Sentence::new(code, text)], CONFIGURATION)
+    }
     /// What to do about it.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         if let Self::Said(sentences, _) = &mut self

@@ -8,11 +8,12 @@ use super::{
     yaml,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::{io::IsTerminal as _, io::Write, time::Duration};
-use tidegate_core::error::Code;
+use tidegate_core::{action::is_reserved_header, clock, error::Code};
+use tidegate_endpoints::http::{escaped as percented, spelled};
 
 /// How long a page waits for the next message.
 const WAIT: Duration = Duration::from_secs(20);
@@ -304,17 +305,57 @@ fn target(text: &str) -> Result<String, String> {
         None => Err("expected a URL like http://localhost:3000/hook".to_owned()),
     }
 }
+/// As a webhook sends it, and with all of the message's own headers beside: what is tried out here is to work there.
+fn headers(item: &Value, payload: &[u8], now: i64) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in item["headers"].as_object().into_iter().flatten() {
+        let Ok(name) = name.parse::<HeaderName>() else { continue };
+        if is_reserved_header(name.as_str()) {
+            continue;
+        }
+        let several = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        let texts = several.iter().filter_map(Value::as_str);
+        for value in texts.filter_map(|text| HeaderValue::from_bytes(text.as_bytes()).ok()) {
+            headers.append(name.clone(), value);
+        }
+    }
+    if !headers.contains_key(header::CONTENT_TYPE) {
+        let json = serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_ok();
+        let kind = if json { "application/json" } else { "application/octet-stream" };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    let mut put = |name: &'static str, text: &str| {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    };
+    let position = item["position"].as_str();
+    // Without an id of its own a message has that of its place.
+    let own = item["id"].as_str().filter(|id| Some(*id) != position);
+    if let Some(id) = own {
+        put("webhook-id", &spelled(id.as_bytes()));
+    } else if let Some(position) = position {
+        put("webhook-id", &format!("pos_{}", position.replace('.', "_")));
+    }
+    if let Some(id) = item["id"].as_str() {
+        put("tidegate-id", id);
+    }
+    if let Some(position) = position {
+        put("tidegate-position", position);
+    }
+    if let Some(topic) = item["metadata"]["topic"].as_str() {
+        put("tidegate-topic", &percented(topic.as_bytes(), b"%"));
+    }
+    if let Some(key) = item["key"].as_str() {
+        put("tidegate-key", &percented(key.as_bytes(), b"%"));
+    }
+    put("webhook-timestamp", &now.div_euclid(1_000_000).to_string());
+    put("tidegate-attempt", "1");
+    headers
+}
 /// The status, or why there is none.
 async fn post(client: &HttpClient, to: &str, item: &Value, payload: Bytes) -> Result<u16, String> {
-    let json = serde_json::from_slice::<serde::de::IgnoredAny>(&payload).is_ok();
-    let kind = item["headers"]["content-type"]
-        .as_str()
-        .and_then(|kind| HeaderValue::from_str(kind).ok());
-    let other = if json { "application/json" } else { "application/octet-stream" };
-    let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static(other)))]);
-    if let Some(id) = item["id"].as_str().and_then(|id| HeaderValue::from_str(id).ok()) {
-        headers.insert("tidegate-id", id);
-    }
+    let headers = headers(item, &payload, clock::now_us());
     let ask = Ask {
         method: Method::POST,
         headers,
@@ -325,5 +366,42 @@ async fn post(client: &HttpClient, to: &str, item: &Value, payload: Bytes) -> Re
         Ok(Ok(response)) => Ok(response.status().as_u16()),
         Ok(Err(why)) => Err(why.text),
         Err(_late) => Err(format!("no answer within {} s", ANSWER.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_posted_with_its_headers_and_those_of_a_webhook() {
+        let item = json!({
+            "id": "order 1.2", "position": "3.14", "key": "ä", "metadata": {"topic": "orders/eu"},
+            "headers": {"x-team": "a", "x-many": ["1", "2"], "Content-Type": "text/plain", "host": "elsewhere", "webhook-id": "forged", "b\nad": "x"},
+        });
+        let headers = headers(&item, b"{}", 7_900_000);
+        let mut told: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        told.sort();
+        assert_eq!(
+            told,
+            [
+                "content-type: text/plain",
+                "tidegate-attempt: 1",
+                "tidegate-id: order 1.2",
+                "tidegate-key: %C3%A4",
+                "tidegate-position: 3.14",
+                "tidegate-topic: orders/eu",
+                "webhook-id: order%201%2E2",
+                "webhook-timestamp: 7",
+                "x-many: 1",
+                "x-many: 2",
+                "x-team: a",
+            ]
+        );
+        let bare = super::headers(&json!({"id": "3.14", "position": "3.14"}), b"{}", 0);
+        assert!(bare["webhook-id"] == "pos_3_14" && bare["content-type"] == "application/json");
     }
 }

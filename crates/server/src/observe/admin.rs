@@ -1,6 +1,10 @@
 //! The admin listener: the management API, and what the node tells of itself.
 use super::{Health, Seen, logs::Levels, metrics};
-use crate::{inbox::Inbox, secrets::Certificates, secrets::SigningKeys, webhooks::Webhooks};
+use crate::{
+    inbox::Inbox,
+    secrets::{Certificates, Shown, SigningKeys},
+    webhooks::Webhooks,
+};
 use bytes::Bytes;
 use hyper::{HeaderMap, Request, Response, Uri, http::uri::PathAndQuery};
 use serde_json::{Value, json};
@@ -64,8 +68,16 @@ impl Node for Board {
     }
     fn status(&self) -> Value {
         let tls = |certificates: &Arc<Certificates>| {
-            let shown = certificates.shown();
-            json!({"certificate": shown.subject, "not_after": clock::rfc3339(shown.not_after), "stale": certificates.is_stale()})
+            let all = certificates.shown();
+            let each =
+                |shown: &Shown| json!({"certificate": shown.subject, "names": shown.names, "not_after": clock::rfc3339(shown.not_after)});
+            let first_to_end = all.iter().min_by_key(|shown| shown.not_after);
+            json!({
+                "certificate": first_to_end.map(|shown| &*shown.subject),
+                "not_after": first_to_end.map(|shown| clock::rfc3339(shown.not_after)),
+                "stale": certificates.is_stale(),
+                "certificates": all.iter().map(each).collect::<Vec<_>>(),
+            })
         };
         let listener =
             |of: &Listening| json!({"name": of.name, "address": of.address.to_string(), "tls": of.certificates.as_ref().map(tls)});

@@ -70,7 +70,7 @@ families! {
     WEBHOOK_LAG: Gauge "tidegate_webhook_lag_messages" WEBHOOK, "messages of the source that are not done";
     WEBHOOK_LAG_AGE: Gauge "tidegate_webhook_lag_milliseconds" WEBHOOK, "how long ago the oldest message came that is not done";
     WEBHOOK_STATE: Gauge "tidegate_webhook_state"
-        &[open("webhook"), Label { name: "state", values: &["connected", "retrying", "open", "stopped"] }],
+        &[open("webhook"), Label { name: "state", values: &["connected", "retrying", "failing", "open", "stopped"] }],
         "1 for the state it is in; `open`: its circuit is, and the target is left alone";
     WEBHOOK_OPENED: Counter "tidegate_webhook_circuit_openings" WEBHOOK, "times a circuit opened";
     DELIVERY_LOG_LOST: Counter "tidegate_delivery_log_lost_attempts" &[], "attempts that are not in the delivery log: they came too fast";
@@ -82,7 +82,7 @@ families! {
     SHED_CONNECTIONS: Counter "tidegate_shed_connections" LISTENER, "connections refused over the cap";
     TIMED_OUT_CONNECTIONS: Counter "tidegate_timed_out_connections" LISTENER, "connections closed for want of progress";
     UNREADY_CONNECTIONS: Counter "tidegate_unready_connections" LISTENER, "connections that ended before HTTP: no TLS was spoken or agreed on, or a PROXY header was broken";
-    CERTIFICATE_END: Gauge "tidegate_certificate_not_after_seconds" LISTENER, "the last second in which the listener's certificate holds, since 1970";
+    CERTIFICATE_END: Gauge "tidegate_certificate_not_after_seconds" LISTENER, "the last second in which the listener's certificate holds, of several the first to end, since 1970";
     IN_FLIGHT_REQUESTS: Gauge "tidegate_in_flight_requests" &[], "requests being answered";
     IN_FLIGHT_BYTES: Gauge "tidegate_in_flight_bytes" &[], "bytes of the bodies of requests being answered, and of pages their clients have not taken";
     SHED_REQUESTS: Counter "tidegate_shed_requests" &[], "requests refused over a cap";

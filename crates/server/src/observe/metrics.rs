@@ -213,7 +213,10 @@ impl Numbers {
                 .certificates
                 .iter()
                 .filter(|certificates| certificates.setting() == setting);
-            let first = own.map(|certificates| certificates.shown().not_after).min()?;
+            let first = own
+                .flat_map(|certificates| certificates.shown())
+                .map(|shown| shown.not_after)
+                .min()?;
             Some((label(name), u64::try_from(first / 1_000_000).unwrap_or_default()))
         });
         family(to, &all::CERTIFICATE_END, ends.collect())?;

@@ -15,8 +15,12 @@ use tidegate_core::{
     error::{Code, Error, Fault, Result},
     tasks::{self, Task},
 };
-use tidegate_entrypoints::listener::tls::{Identity, Tls};
-use x509_cert::{Certificate, der::Decode};
+use tidegate_entrypoints::listener::tls::{Identities, Own, Tls};
+use x509_cert::{
+    Certificate,
+    der::Decode,
+    ext::pkix::{SubjectAltName, name::GeneralName},
+};
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(2);
@@ -29,6 +33,8 @@ const MOST: u64 = 1 << 20;
 pub(crate) struct Shown {
     /// `CN=example.org`.
     pub(crate) subject: String,
+    /// The names a client may ask for it by.
+    pub(crate) names: Vec<String>,
     /// The last moment it holds: microseconds since the epoch.
     pub(crate) not_after: i64,
 }
@@ -54,12 +60,12 @@ struct State {
     used: u64,
     /// Of what cannot be used, and whether that was told.
     broken: Option<(u64, bool)>,
-    shown: Shown,
+    shown: Vec<Shown>,
 }
 /// What the files hold.
 struct Texts {
-    certificate: io::Result<Vec<u8>>,
-    key: io::Result<Vec<u8>>,
+    /// Certificate and key.
+    own: Vec<[io::Result<Vec<u8>>; 2]>,
     client_ca: Option<io::Result<Vec<u8>>>,
 }
 impl Certificates {
@@ -69,9 +75,11 @@ impl Certificates {
         let seed = RandomState::new();
         let read = read(&files);
         let used = read.hash(&seed);
-        let (identity, shown) = identity(setting, &files, read)?;
-        let tls = Tls::new(identity).map_err(|error| located(error, setting, "certificate", &files.certificate))?;
-        shown.warn_of_its_end(setting);
+        let (identities, shown) = identities(setting, &files, read)?;
+        let tls = Tls::choosing(identities).map_err(|error| unfit(error, setting, &files))?;
+        for shown in &shown {
+            shown.warn_of_its_end(setting);
+        }
         Ok(Some(Arc::new(Self {
             setting: setting.to_owned(),
             files,
@@ -89,16 +97,18 @@ impl Certificates {
             state.broken = None;
             return Ok(Changed::No);
         }
-        let replaced = identity(&self.setting, &self.files, read).and_then(|(identity, shown)| {
-            self.tls
-                .replace(identity)
-                .map_err(|error| located(error, &self.setting, "certificate", &self.files.certificate))?;
-            Ok(shown)
+        let replaced = identities(&self.setting, &self.files, read).and_then(|(identities, shown)| {
+            let replaced = self.tls.replace(identities);
+            replaced.map_err(|error| unfit(error, &self.setting, &self.files)).map(|()| shown)
         });
         match replaced {
             Ok(shown) => {
-                tracing::info!(listener = self.setting, subject = shown.subject, until = %clock::rfc3339(shown.not_after), "new certificate");
-                shown.warn_of_its_end(&self.setting);
+                // One that is as it was is no news; but then it is who is trusted that changed.
+                let same = shown == state.shown;
+                for new in shown.iter().filter(|shown| same || !state.shown.contains(shown)) {
+                    tracing::info!(listener = self.setting, subject = new.subject, until = %clock::rfc3339(new.not_after), "new certificate");
+                    new.warn_of_its_end(&self.setting);
+                }
                 state.used = hash;
                 state.broken = None;
                 state.shown = shown;
@@ -112,8 +122,8 @@ impl Certificates {
             }
         }
     }
-    /// What is in use.
-    pub(crate) fn shown(&self) -> Shown {
+    /// What is in use, the first of them for all whose name is of no other.
+    pub(crate) fn shown(&self) -> Vec<Shown> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).shown.clone()
     }
     /// What the files hold now cannot be used: the old one is.
@@ -181,13 +191,17 @@ impl Texts {
         fn bytes(read: &io::Result<Vec<u8>>) -> std::result::Result<&[u8], io::ErrorKind> {
             read.as_deref().map_err(io::Error::kind)
         }
-        seed.hash_one((bytes(&self.certificate), bytes(&self.key), self.client_ca.as_ref().map(bytes)))
+        let own: Vec<_> = self.own.iter().map(|pair| pair.each_ref().map(bytes)).collect();
+        seed.hash_one((own, self.client_ca.as_ref().map(bytes)))
     }
 }
 fn read(files: &listener::Tls) -> Texts {
     Texts {
-        certificate: read_file(&files.certificate.path),
-        key: read_file(&files.key.path),
+        own: files
+            .own
+            .iter()
+            .map(|pair| [&pair.certificate, &pair.key].map(|file| read_file(&file.path)))
+            .collect(),
         client_ca: files.client_ca.as_ref().map(|file| read_file(&file.path)),
     }
 }
@@ -198,38 +212,68 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     file.take(MOST).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
-fn identity(setting: &str, files: &listener::Tls, read: Texts) -> Result<(Identity, Shown)> {
-    let chain = certificates(read.certificate, setting, "certificate", &files.certificate)?;
-    let key = {
-        let file = &files.key;
-        let bytes = read.key.map_err(|error| unreadable(&error, setting, "key", file))?;
-        PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
-            let text = format!("`{}` holds no private key in PEM: {error}", file.path.display());
-            located(bad(text), setting, "key", file)
-        })?
-    };
+fn identities(setting: &str, files: &listener::Tls, read: Texts) -> Result<(Identities, Vec<Shown>)> {
+    let own = files.own.iter().zip(read.own).enumerate();
+    let own: Result<Vec<_>> = own.map(|(number, (pair, read))| own_one(setting, number, pair, read)).collect();
+    let (own, shown) = own?.into_iter().unzip();
     let clients = match (read.client_ca, &files.client_ca) {
         (Some(read), Some(file)) => certificates(read, setting, "client_ca", file)?,
         _ => Vec::new(),
     };
-    let own = chain.first().map(|own| Certificate::from_der(own));
-    let Some(Ok(own)) = own else {
-        let text = format!("`{}` holds something else than a certificate", files.certificate.path.display());
-        return Err(located(bad(text), setting, "certificate", &files.certificate));
-    };
-    let own = own.tbs_certificate();
-    let until = own.validity().not_after.to_unix_duration();
-    let shown = Shown {
-        subject: own.subject().to_string(),
-        not_after: i64::try_from(until.as_micros()).unwrap_or(i64::MAX),
-    };
-    let identity = Identity {
-        chain,
-        key,
+    let identities = Identities {
+        own,
         clients,
         newest_only: files.newest_only,
     };
-    Ok((identity, shown))
+    Ok((identities, shown))
+}
+fn own_one(setting: &str, number: usize, pair: &listener::Pair, [certificate, key]: [io::Result<Vec<u8>>; 2]) -> Result<(Own, Shown)> {
+    let chain = certificates(certificate, setting, "certificate", &pair.certificate)?;
+    let key = {
+        let bytes = key.map_err(|error| unreadable(&error, setting, "key", &pair.key))?;
+        PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
+            let text = format!("`{}` holds no private key in PEM: {error}", pair.key.path.display());
+            located(bad(text), setting, "key", &pair.key)
+        })?
+    };
+    let wrong = |what: &str| {
+        let text = format!("`{}` {what}", pair.certificate.path.display());
+        located(bad(text), setting, "certificate", &pair.certificate)
+    };
+    let parsed = chain.first().map(|own| Certificate::from_der(own));
+    let Some(Ok(parsed)) = parsed else {
+        return Err(wrong("holds something else than a certificate"));
+    };
+    let parsed = parsed.tbs_certificate();
+    let names = match parsed.get_extension::<SubjectAltName>() {
+        Ok(Some((_, names))) => names.0.iter().filter_map(name).collect(),
+        Ok(None) | Err(_) => Vec::new(),
+    };
+    if number > 0 && names.is_empty() {
+        return Err(wrong("is made out for no DNS name, and so would never be chosen"));
+    }
+    let until = parsed.validity().not_after.to_unix_duration();
+    let shown = Shown {
+        subject: parsed.subject().to_string(),
+        names: names.clone(),
+        not_after: i64::try_from(until.as_micros()).unwrap_or(i64::MAX),
+    };
+    let own = Own::new(chain, key, names).map_err(|error| located(error, setting, "key", &pair.key))?;
+    Ok((own, shown))
+}
+fn name(name: &GeneralName) -> Option<String> {
+    match name {
+        GeneralName::DnsName(name) => Some(name.as_str().to_owned()),
+        _ => None,
+    }
+}
+/// What is left to go wrong when each certificate is good by itself: who is trusted.
+fn unfit(error: Error, setting: &str, files: &listener::Tls) -> Error {
+    match (&files.client_ca, files.own.first()) {
+        (Some(file), _) => located(error, setting, "client_ca", file),
+        (None, Some(pair)) => located(error, setting, "certificate", &pair.certificate),
+        (None, None) => error,
+    }
 }
 fn certificates(read: io::Result<Vec<u8>>, setting: &str, key: &str, file: &listener::File) -> Result<Vec<CertificateDer<'static>>> {
     let bytes = read.map_err(|error| unreadable(&error, setting, key, file))?;

@@ -1,4 +1,5 @@
 //! A declared webhook as the target and the pump take it.
+use crate::deliveries::Circuit;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::{sync::Arc, time::Duration};
 use tidegate_config::{
@@ -17,7 +18,16 @@ use tidegate_gateway::{
     pump::{self, Backoff, Pumping},
     pumps::Job,
 };
+use tokio::time::Instant;
 
+/// What decides how long its target is left alone.
+pub(super) fn circuit(webhook: &Webhook, target: &Target) -> Circuit {
+    Circuit {
+        failures: webhook.breaker.failures,
+        obey: webhook.retry.retry_after,
+        url: target.url().to_owned(),
+    }
+}
 /// What may be read and not settled: messages that wait for others of their key stay on disk.
 const WINDOW: Limit = Limit {
     messages: 1_024,
@@ -115,6 +125,7 @@ pub(super) fn job(
     topics: Vec<Filter>,
     target: Arc<Target>,
     dead_letters: Option<&str>,
+    rest: Option<i64>,
 ) -> Job {
     let start = match webhook.from {
         From::Earliest => Start::Earliest,
@@ -150,6 +161,10 @@ pub(super) fn job(
                 open_for: webhook.breaker.open_for,
                 longest: PROBES.max(webhook.breaker.open_for),
             },
+            rest_until: rest.map(|until| {
+                let left = u64::try_from(until.saturating_sub(clock::now_us())).unwrap_or_default();
+                Instant::now() + Duration::from_micros(left)
+            }),
         },
         endpoint,
         spec: ConsumerSpec {

@@ -22,6 +22,7 @@ fn hows() -> impl Strategy<Value = Pumping> {
         linger: Duration::from_secs(linger),
         retry: Backoff { attempts, ..HOW.retry },
         breaker: Breaker { failures, ..HOW.breaker },
+        rest_until: None,
     })
 }
 fn run<T>(future: impl Future<Output = T>) -> T {

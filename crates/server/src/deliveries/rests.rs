@@ -1,0 +1,146 @@
+//! Which targets asked to be left alone before this node started, as the delivery log has it: a circuit that was open stays open. Where the log
+//! knows nothing the target is asked, as after a first start.
+use super::DELIVERIES;
+use crate::backwards::Backwards;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tidegate_core::{clock, error::Result};
+use tidegate_endpoints::http::wish;
+use tidegate_log::Log;
+
+/// Attempts that are looked at.
+const LOOKED_AT: usize = 5_000;
+/// And bytes of them, a little more or less.
+const BYTES: usize = 16 << 20;
+
+/// What is to be known of one webhook.
+pub(crate) struct Circuit {
+    /// So many failures in a row open it; 0: nothing does.
+    pub(crate) failures: u32,
+    /// The longest wish of a target that is obeyed.
+    pub(crate) obey: Duration,
+    /// Where it sends: what another target said is not its own.
+    pub(crate) url: String,
+}
+/// What was seen of it so far, from the newest attempt on.
+struct Seen<'a> {
+    circuit: &'a Circuit,
+    failed: u32,
+    until: Option<i64>,
+}
+/// Until when each is left alone, in microseconds since the epoch; those that are not are not there.
+pub(crate) async fn rests(log: &Log, circuits: &HashMap<Arc<str>, Circuit>) -> Result<HashMap<Arc<str>, i64>> {
+    let mut rests = HashMap::new();
+    let Some(stream) = log.stream(DELIVERIES) else { return Ok(rests) };
+    let now = clock::now_us();
+    let of = |circuit| Seen {
+        circuit,
+        failed: 0,
+        until: None,
+    };
+    let some = circuits.iter().filter(|(_, circuit)| circuit.failures > 0);
+    let mut open: HashMap<&str, Seen<'_>> = some.map(|(name, circuit)| (&**name, of(circuit))).collect();
+    let mut back = Backwards::new(log, &stream, 0, None);
+    let (mut looked_at, mut bytes) = (0, 0);
+    while !open.is_empty() && !back.is_over() && looked_at < LOOKED_AT && bytes < BYTES {
+        for (_, message) in back.step().await? {
+            looked_at += 1;
+            bytes += message.payload.len();
+            let name = &*message.topic;
+            let Some(seen) = open.get_mut(name) else { continue };
+            let Ok(attempt) = serde_json::from_slice(&message.payload) else {
+                continue;
+            };
+            if seen.goes_on(&attempt) {
+                continue;
+            }
+            if let Some(until) = seen.until.filter(|until| *until > now && seen.failed >= seen.circuit.failures) {
+                rests.insert(name.into(), until);
+            }
+            open.remove(name);
+        }
+    }
+    Ok(rests)
+}
+impl Seen<'_> {
+    /// One more attempt; `false`: all is known.
+    fn goes_on(&mut self, attempt: &Value) -> bool {
+        match attempt["outcome"].as_str() {
+            Some("answered" | "failed") if attempt["request"]["url"] == *self.circuit.url => {
+                self.failed += 1;
+                self.until = self.until.max(asked(attempt, self.circuit.obey));
+                self.failed < self.circuit.failures
+            }
+            // Nobody heard what it would have said.
+            Some("abandoned") => true,
+            Some("stopped") => attempt["status"].is_null(),
+            _ => false,
+        }
+    }
+}
+/// Until when.
+fn asked(attempt: &Value, obey: Duration) -> Option<i64> {
+    let mut headers = HeaderMap::new();
+    for name in [http::header::RETRY_AFTER, http::header::DATE] {
+        let text = attempt["response"]["headers"][name.as_str()].as_str();
+        let value = text.and_then(|text| HeaderValue::from_str(text).ok());
+        headers.extend(value.map(|value| (HeaderName::clone(&name), value)));
+    }
+    let began = attempt["at"].as_str().and_then(clock::parse_rfc3339)?;
+    let took = Duration::from_secs_f64((attempt["took_ms"].as_f64()? / 1_000.0).clamp(0.0, 86_400.0));
+    let rest = took + wish(&headers)?.min(obey);
+    Some(began.saturating_add(i64::try_from(rest.as_micros()).unwrap_or(i64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const URL: &str = "https://a.example/";
+    fn attempt(outcome: &str, retry_after: Option<&str>) -> Value {
+        json!({
+            "outcome": outcome, "at": "2026-11-22T10:00:00Z", "took_ms": 500.0, "request": {"url": URL},
+            "response": {"headers": {"retry-after": retry_after}},
+        })
+    }
+    /// Newest first: until when, in seconds behind the beginning of the attempts, and whether it was open.
+    fn seen(failures: u32, attempts: &[Value]) -> (Option<f64>, bool) {
+        let circuit = Circuit {
+            failures,
+            obey: Duration::from_mins(1),
+            url: URL.to_owned(),
+        };
+        let mut seen = Seen {
+            circuit: &circuit,
+            failed: 0,
+            until: None,
+        };
+        let _rest: Vec<_> = attempts.iter().take_while(|attempt| seen.goes_on(attempt)).collect();
+        let began = clock::parse_rfc3339("2026-11-22T10:00:00Z").unwrap();
+        let until = seen.until.map(|until| (until - began) as f64 / 1e6);
+        (until, seen.failed >= failures)
+    }
+
+    #[test]
+    fn a_circuit_was_open_if_enough_failed_in_a_row() {
+        let ill = || attempt("answered", Some("30"));
+        let none = || attempt("failed", None);
+        assert_eq!(seen(2, &[ill(), none()]), (Some(30.5), true));
+        assert_eq!(seen(2, &[none(), ill()]), (Some(30.5), true));
+        assert_eq!(seen(2, &[none(), none(), ill()]), (None, true), "that was before it opened");
+        assert_eq!(seen(2, &[ill()]), (Some(30.5), false));
+        assert_eq!(seen(2, &[ill(), attempt("delivered", None), ill()]), (Some(30.5), false));
+        assert_eq!(seen(2, &[attempt("refused", None), ill(), ill()]), (None, false));
+        assert_eq!(seen(2, &[attempt("abandoned", None), ill(), ill()]), (Some(30.5), true));
+        assert_eq!(
+            seen(1, &[attempt("answered", Some("3600"))]),
+            (Some(60.5), true),
+            "as long as is obeyed"
+        );
+        let mut elsewhere = ill();
+        elsewhere["request"]["url"] = json!("https://b.example/");
+        assert_eq!(seen(1, &[elsewhere, ill()]), (None, false));
+    }
+}
