@@ -67,6 +67,9 @@ pub struct Limits {
     pub connections: usize,
     /// Bytes of a request head.
     pub head: usize,
+    /// Header fields of a head: they unfold to several times their size in memory. A hundred are read in any case, so that one too many is told by
+    /// who knows what was asked.
+    pub fields: usize,
     /// From the first byte of a head to its last.
     pub head_timeout: Duration,
     /// Between two requests.
@@ -336,8 +339,8 @@ impl<H: Handler> Serving<H> {
     }
     /// Until the client or the gateway ends it, or the connection is no longer HTTP: then what it becomes, and what has come for that.
     async fn http1(&mut self, socket: Transport, early: Bytes, connection: &Arc<Connection>) -> Option<(Successor, Box<Direct>, Bytes)> {
-        let limit = self.sweeper.limits().head;
-        match http1::serve(socket, &early, &self.handler, limit, connection, &self.drain).await {
+        let limits = self.sweeper.limits();
+        match http1::serve(socket, &early, &self.handler, limits, connection, &self.drain).await {
             http1::Ended::Closed(socket, word) => farewell(socket, word, LINGER).await,
             http1::Ended::Late => self.timed_out(connection.peer),
             http1::Ended::Left(successor, socket, held) => return Some((successor, Box::new(Direct(socket)), held)),

@@ -278,6 +278,7 @@ impl House {
         let limits = Limits {
             connections: 100,
             head: 16 << 10,
+            fields: 64,
             head_timeout: SECONDS,
             idle: SECONDS,
             write_stall: SECONDS,

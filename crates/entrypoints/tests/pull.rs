@@ -119,6 +119,7 @@ impl House {
         let limits = Limits {
             connections: 100,
             head: 64 << 10,
+            fields: 64,
             head_timeout: SECONDS,
             idle: SECONDS,
             write_stall: SECONDS,

@@ -163,6 +163,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     let limits = Limits {
         connections: caps.connections,
         head: node.limits.head as usize,
+        fields: node.limits.headers as usize,
         head_timeout: node.limits.head_timeout,
         idle: node.limits.idle,
         write_stall: node.limits.write_stall,

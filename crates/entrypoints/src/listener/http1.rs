@@ -7,7 +7,7 @@ mod request;
 pub(super) use framing::Due;
 pub(super) use line::Line;
 
-use super::{Handler, Incoming, Successor, connection::Connection, transport::Transport};
+use super::{Handler, Incoming, Limits, Successor, connection::Connection, transport::Transport};
 use crate::http::body::Body;
 use answer::{Made, Outgoing, To};
 use bytes::Bytes;
@@ -45,13 +45,14 @@ pub(super) async fn serve<H: Handler>(
     socket: Transport,
     early: &[u8],
     handler: &Arc<H>,
-    limit: usize,
+    limits: Limits,
     state: &Arc<Connection>,
     drain: &Watch,
 ) -> Ended {
-    let line = Arc::new(Mutex::new(Line::new(socket, early, limit, state.clone())));
+    let line = Arc::new(Mutex::new(Line::new(socket, early, limits.head, state.clone())));
     let serving = Serving {
         line: &line,
+        fields: limits.fields,
         handler,
         state,
         drain,
@@ -76,6 +77,7 @@ pub(super) async fn serve<H: Handler>(
 }
 struct Serving<'a, H, A> {
     line: &'a Arc<Mutex<Line>>,
+    fields: usize,
     handler: &'a Arc<H>,
     state: &'a Arc<Connection>,
     drain: &'a Watch,
@@ -91,7 +93,7 @@ where
     async fn turn(&self, mut handling: Pin<&mut Option<F>>) -> Result<(), Last> {
         let head = self.head().await?;
         let refused = |error: Error| Last::Closed(Some(self.handler.last(&error)));
-        let Asked { head, again, expects } = Asked::read(&head).map_err(refused)?;
+        let Asked { head, again, expects } = Asked::read(&head, self.fields).map_err(refused)?;
         let body = match self.line().body(expects) {
             Come::Whole(content) => Incoming::whole(content),
             Come::InPart => Incoming::on(self.line.clone()),

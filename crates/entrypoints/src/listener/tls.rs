@@ -23,17 +23,6 @@ pub(super) const REFUSED: &[u8] = &[21, 3, 3, 0, 2, 2, 80];
 const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 const NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
 
-/// One certificate for whatever name is asked for, and who is let in.
-pub struct Identity {
-    /// The listener's own certificate, then those between it and a root.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The key of the first of them.
-    pub key: PrivateKeyDer<'static>,
-    /// Who must have signed a client's certificate; empty: clients need none.
-    pub clients: Vec<CertificateDer<'static>>,
-    /// TLS 1.2 is too old here.
-    pub newest_only: bool,
-}
 /// What a listener proves itself with, and whom it lets in.
 pub struct Identities {
     /// The first is for whoever asks for a name that none is made out for, or for none. At least one.
@@ -101,22 +90,8 @@ impl ResolvesServerCert for Choice {
 /// The TLS of one listener. Connections take what it is when they begin.
 pub struct Tls(ArcSwap<ServerConfig>);
 impl Tls {
-    /// Fails when the key is another certificate's, or nothing can be made of one of them.
-    pub fn new(identity: Identity) -> Result<Arc<Self>> {
-        let Identity {
-            chain,
-            key,
-            clients,
-            newest_only,
-        } = identity;
-        Self::choosing(Identities {
-            own: vec![Own::new(chain, key, Vec::new())?],
-            clients,
-            newest_only,
-        })
-    }
     /// Fails when nothing can be made of one of them.
-    pub fn choosing(identities: Identities) -> Result<Arc<Self>> {
+    pub fn new(identities: Identities) -> Result<Arc<Self>> {
         Ok(Arc::new(Self(ArcSwap::from_pointee(config(identities)?))))
     }
     /// From the next connection on. As it was, if it fails.

@@ -141,7 +141,7 @@ impl AsyncWrite for Transport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listener::tls::{Identity, Tls};
+    use crate::listener::tls::{Identities, Own, Tls};
     use futures::future::poll_fn;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
     use std::{
@@ -160,9 +160,10 @@ mod tests {
     async fn what_the_socket_did_not_take_is_sent_while_the_client_is_listened_to() {
         let authority = Authority::new("test");
         let (certificate, key) = authority.sign("server".into());
-        let tls = Tls::new(Identity {
-            chain: vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
-            key: PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+        let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let tls = Tls::new(Identities {
+            own: vec![Own::new(chain, key, Vec::new()).unwrap()],
             clients: Vec::new(),
             newest_only: true,
         })

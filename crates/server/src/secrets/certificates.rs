@@ -76,7 +76,7 @@ impl Certificates {
         let read = read(&files);
         let used = read.hash(&seed);
         let (identities, shown) = identities(setting, &files, read)?;
-        let tls = Tls::choosing(identities).map_err(|error| unfit(error, setting, &files))?;
+        let tls = Tls::new(identities).map_err(|error| unfit(error, setting, &files))?;
         for shown in &shown {
             shown.warn_of_its_end(setting);
         }

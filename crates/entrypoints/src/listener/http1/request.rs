@@ -3,8 +3,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use tidegate_core::error::{Code, Error, Result};
 
-/// Header fields of a head, whatever the settings say: they unfold to several times their size in memory.
-const FIELDS: usize = 1_024;
+/// Header fields of a head that are read in any case.
+const FIELDS: usize = 100;
 /// Bytes of a target: [`Uri`] counts them in 16 bits.
 const TARGET: usize = u16::MAX as usize - 1;
 
@@ -17,8 +17,9 @@ pub(super) struct Asked {
     pub(super) expects: bool,
 }
 impl Asked {
-    /// Of the bytes of a head, whose lines end with CR LF.
-    pub(super) fn read(bytes: &Bytes) -> Result<Self> {
+    /// Of the bytes of a head, whose lines end with CR LF. With more than so many fields, and [`FIELDS`], it is refused.
+    pub(super) fn read(bytes: &Bytes, fields: usize) -> Result<Self> {
+        let most = fields.max(FIELDS);
         let bad = |text: &str| Error::client(Code::BadRequest, text.to_owned());
         let mut lines = Lines { bytes, at: 0 };
         let line = lines.next().filter(|(begin, end)| begin < end).or_else(|| lines.next());
@@ -44,7 +45,7 @@ impl Asked {
         *head.version_mut() = if old { Version::HTTP_10 } else { Version::HTTP_11 };
         let (mut close, mut keep, mut expects) = (false, false, false);
         let fields = memchr::memchr_iter(b'\n', bytes.get(lines.at..).unwrap_or_default()).count();
-        let mut headers = HeaderMap::with_capacity(fields.min(FIELDS));
+        let mut headers = HeaderMap::with_capacity(fields.min(most));
         for (begin, end) in lines {
             let line = bytes.get(begin..end).unwrap_or_default();
             let Some(colon) = memchr::memchr(b':', line) else { continue };
@@ -63,8 +64,8 @@ impl Asked {
             } else if name == header::EXPECT {
                 expects = value.as_bytes().eq_ignore_ascii_case(b"100-continue");
             }
-            if headers.len() == FIELDS || headers.try_append(name, value).is_err() {
-                return Err(Error::client(Code::HeadTooLarge, format!("more than {FIELDS} header fields")));
+            if headers.len() == most || headers.try_append(name, value).is_err() {
+                return Err(Error::client(Code::HeadTooLarge, format!("more than {most} header fields")));
             }
         }
         *head.headers_mut() = headers;
@@ -101,7 +102,7 @@ mod tests {
     use super::*;
 
     fn read(head: &str) -> Result<Asked> {
-        Asked::read(&Bytes::copy_from_slice(head.as_bytes()))
+        Asked::read(&Bytes::copy_from_slice(head.as_bytes()), 8)
     }
     #[test]
     fn a_head_becomes_a_request() {

@@ -3,7 +3,7 @@ use crate::http::body::Body;
 use futures::future::join;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 use tidegate_core::drain::Drain;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -63,7 +63,7 @@ async fn pair() -> (TcpStream, TcpStream) {
 }
 async fn served(socket: TcpStream, drain: &Watch) -> Result<(), Infallible> {
     let state = Arc::new(Connection::new(socket.peer_addr().unwrap(), Arc::default()));
-    match serve(Transport::plain(socket), b"", &Arc::new(Echo), 64 << 10, &state, drain).await {
+    match serve(Transport::plain(socket), b"", &Arc::new(Echo), LIMITS, &state, drain).await {
         Ended::Closed(socket, word) => super::super::farewell::farewell(socket, word, super::super::LINGER).await,
         Ended::Late => {}
         Ended::Left(successor, socket, read) => {
@@ -112,6 +112,14 @@ fn undated(said: &str) -> String {
     let lines = said.split_inclusive("\r\n").filter(|line| !line.starts_with("date: "));
     lines.collect()
 }
+const LIMITS: Limits = Limits {
+    connections: 1,
+    head: 64 << 10,
+    fields: 64,
+    head_timeout: Duration::from_secs(10),
+    idle: Duration::from_secs(10),
+    write_stall: Duration::from_secs(10),
+};
 const CLOSE: &str = "host: h\r\nconnection: close\r\n\r\n";
 
 #[tokio::test]
@@ -256,11 +264,7 @@ async fn a_drain_ends_who_rests_and_who_has_said_half_a_head() {
             drain.start();
             state.wake();
         };
-        let (ended, ()) = join(
-            serve(Transport::plain(socket), b"", &Arc::new(Echo), 64 << 10, &state, &watch),
-            talk,
-        )
-        .await;
+        let (ended, ()) = join(serve(Transport::plain(socket), b"", &Arc::new(Echo), LIMITS, &state, &watch), talk).await;
         assert!(matches!(ended, Ended::Closed(_, None)));
     }
 }
