@@ -96,6 +96,9 @@ impl Committer {
                     while self.step(PATIENCE) != Step::Idle {
                         self.brake();
                         self.linger();
+                        if !self.is_pressed() {
+                            break;
+                        }
                     }
                 }
                 Woke::Silence => self.seal(PATIENCE),
@@ -111,6 +114,11 @@ impl Committer {
         shared.herald.close();
         shared.mover.close();
         shared.life.end();
+    }
+    /// Whether there is more that should not wait. What came meanwhile and nobody waits for has its time: to commit it at once, again and again,
+    /// would be a sync for every few messages.
+    fn is_pressed(&self) -> bool {
+        self.ready.is_some() || !self.queue.is_empty() || self.shared.intake.is_pressed()
     }
     /// Those who were just answered come back, if they go on publishing: they share the next sync with those who came meanwhile.
     fn linger(&self) {

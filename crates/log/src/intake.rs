@@ -41,7 +41,7 @@ pub(crate) struct Intake {
 #[derive(Default)]
 struct Queue {
     waiting: Vec<Submission>,
-    /// Somebody waits for a receipt.
+    /// Somebody waits for a receipt, or half of the room is taken: who publishes must not wait for what nobody waits for.
     urgent: bool,
     /// When the first one came that nobody waits for.
     since: Option<Instant>,
@@ -81,15 +81,17 @@ impl Intake {
     }
     /// Hands over, unless closed.
     pub(crate) fn push(&self, submission: Submission) -> Result<(), Error> {
+        let crowded = self.used() > self.size / 2;
         let mut queue = self.queue();
         if queue.closed {
             return Err(Error::Closing);
         }
-        let urgent = match &submission {
-            Submission::Append(handed) => handed.keep.is_some(),
-            Submission::Change(..) => true,
-            Submission::Settle(_, waited_for) => *waited_for,
-        };
+        let urgent = crowded
+            || match &submission {
+                Submission::Append(handed) => handed.keep.is_some(),
+                Submission::Change(..) => true,
+                Submission::Settle(_, waited_for) => *waited_for,
+            };
         queue.urgent |= urgent;
         queue.since.get_or_insert_with(clock::instant);
         queue.waiting.push(submission);
@@ -151,6 +153,11 @@ impl Intake {
             }
         }
         queue.wanted = 0;
+    }
+    /// Somebody, or the end, waits for what is here.
+    pub(crate) fn is_pressed(&self) -> bool {
+        let queue = self.queue();
+        queue.urgent || queue.closed
     }
     pub(crate) fn is_closed(&self) -> bool {
         self.queue().closed

@@ -11,7 +11,7 @@ use tidegate_core::{
     position::{Cursor, Position, Reason},
     receipt::Level,
 };
-use tidegate_log::{Error, Log, Status, Stream, StreamSpec};
+use tidegate_log::{Error, Log, Options, Status, Stream, StreamSpec};
 
 fn numbers(range: std::ops::Range<u32>) -> impl Iterator<Item = String> {
     range.map(|i| i.to_string())
@@ -162,6 +162,28 @@ async fn accepted_is_written_without_anybody_waiting() {
     let refused = support::append(&log, entries(&stream, numbers(0..1)), Level::Replicated).await;
     assert_eq!(refused.err().map(|e| e.code()), Some(Code::LevelNotOffered));
     log.close().await;
+}
+/// Nobody waits for an hour because nobody waits for a receipt, and nobody pays a sync for a few messages.
+#[tokio::test]
+async fn what_nobody_waits_for_shares_syncs_and_is_written_before_its_room_is_full() {
+    const MESSAGES: u32 = 10_000;
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        lazy: Duration::from_hours(1),
+        intake: 64 << 10,
+        ..small()
+    };
+    let (log, _) = try_open(folder.path(), options).unwrap();
+    let stream = one(&log).await;
+    let before = log.stats().syncs;
+    for number in 0..MESSAGES {
+        let receipt = support::append(&log, entries(&stream, numbers(number..number + 1)), Level::Accepted);
+        receipt.await.unwrap().await.unwrap();
+    }
+    let syncs = log.stats().syncs - before;
+    assert!(syncs < u64::from(MESSAGES) / 20, "{syncs} syncs");
+    log.close().await;
+    assert_eq!(log.stats().appended_records, u64::from(MESSAGES));
 }
 #[tokio::test]
 async fn close_writes_all_ends_readers_and_refuses_more() {
