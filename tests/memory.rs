@@ -74,6 +74,16 @@ impl Told {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 }
+/// Of a huge page the first byte makes all of it resident.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "what the kernel says of the process")]
+fn memory_comes_in_small_pages() {
+    let node = dev().start();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
+    // Older systems do not say.
+    let said = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+    assert_eq!(said.map_or("0", str::trim), "0");
+}
 #[test]
 fn in_a_small_cgroup_ten_times_the_load_is_shed_and_nobody_is_killed() {
     let Some(group) = Group::new("shed") else {
