@@ -152,6 +152,19 @@ fn told(node: &Node, bytes: &[u8], cut: Cut, good_ones: usize, status: u16, code
     assert!(client.is_closed(), "{name}");
 }
 
+/// A proxy that reads the host otherwise may read otherwise, too, where the next request begins.
+#[test]
+fn what_follows_a_refused_host_is_not_executed() {
+    let node = dev().start();
+    let behind = "POST /orders HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx";
+    for head in ["host: a\r\nhost: b\r\n", "", "host: a b\r\n", "host:\r\n"] {
+        let bytes = format!("GET /orders?wait=0 HTTP/1.1\r\n{head}\r\n{behind}");
+        told(&node, bytes.as_bytes(), Cut::Whole, 0, 400, "TG1002", head);
+    }
+    assert_eq!(node.get("/orders?wait=0").json()["items"].as_array().map(Vec::len), Some(0));
+    balance(&node);
+}
+
 #[test]
 fn what_two_parsers_could_read_differently_is_refused() {
     let node = dev().start();

@@ -11,7 +11,7 @@ use super::{Handler, Incoming, Limits, Successor, connection::Connection, transp
 use crate::http::body::Body;
 use answer::{Made, Outgoing, To};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 use line::{Come, Unread};
 use request::Asked;
 use std::{
@@ -106,7 +106,11 @@ where
         handling.set(None);
         let response = handled?;
         // What is left of a body nobody wanted stands between this answer and the next request.
-        to.again = again && !self.line().pass_over() && !self.drain.is_draining();
+        let closes = response
+            .headers()
+            .get(header::CONNECTION)
+            .is_some_and(|list| request::has(list, "close"));
+        to.again = again && !closes && !self.line().pass_over() && !self.drain.is_draining();
         let successor = self.state.successor();
         self.answer(response, &mut to, successor.is_some()).await?;
         match successor {

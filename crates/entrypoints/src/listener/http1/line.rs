@@ -122,12 +122,10 @@ impl Line {
             }
             if !self.held.is_empty() {
                 match self.step() {
-                    Ok(content) if content.is_empty() => {}
+                    // It may have ended with that.
+                    Ok(content) if content.is_empty() => continue,
                     Ok(content) => return Poll::Ready(Some(Ok(content))),
                     Err(refusal) => return Poll::Ready(Some(Err(Broken::Refused(refusal).into()))),
-                }
-                if !self.held.is_empty() {
-                    continue;
                 }
             }
             if std::mem::take(&mut self.expects) {
@@ -163,10 +161,12 @@ impl Line {
         }
         self.framing.due() != Due::Nothing
     }
-    /// Ready when the client has gone. What it sends ahead is kept, up to a bound; its body is left to who reads that.
+    /// Ready when the client has gone. What it sends ahead is kept, up to a bound; beyond that nobody can tell.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.framing.due() == Due::Nothing && self.held.len() < AHEAD {
+        while self.held.len() < AHEAD {
             match ready!(self.poll_more(cx)) {
+                // Who waits for it was told a moment ago that there was nothing.
+                Ok(1..) if self.framing.due() != Due::Nothing => cx.waker().wake_by_ref(),
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Poll::Ready(()),
             }
@@ -229,4 +229,53 @@ pub(super) enum Come {
     Whole(Bytes),
     /// Some of it, or nothing.
     InPart,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::future::join;
+    use std::future::poll_fn;
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream},
+    };
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = join(connecting, listener.accept()).await;
+        (client.unwrap(), accepted.unwrap().0)
+    }
+    /// Each part is read, and its end found, before the next is sent; nothing comes behind the last.
+    #[tokio::test]
+    async fn a_body_ends_with_its_last_byte_wherever_it_is_cut() {
+        let chunked = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
+        let counted = "POST / HTTP/1.1\r\ncontent-length: 6\r\n\r\n";
+        for (head, body) in [(chunked, "4\r\nabcd\r\n2;x=y\r\nef\r\n0\r\nt: u\r\n\r\n"), (counted, "abcdef")] {
+            for cut in 0..body.len() {
+                let (mut client, socket) = pair().await;
+                client.set_nodelay(true).unwrap();
+                let state = Arc::new(Connection::new(socket.peer_addr().unwrap(), Arc::default()));
+                let mut line = Line::new(Transport::plain(socket), head.as_bytes(), 64 << 10, state);
+                poll_fn(|cx| line.poll_head(cx)).await.unwrap();
+                let (mut content, mut ended) = (Vec::new(), false);
+                let (first, last) = body.as_bytes().split_at(cut);
+                for part in [first, last].into_iter().filter(|part| !part.is_empty()) {
+                    assert!(!ended, "cut at {cut}");
+                    client.write_all(part).await.unwrap();
+                    line.socket.tcp().readable().await.unwrap();
+                    poll_fn(|cx| {
+                        while let (false, Poll::Ready(next)) = (ended, line.poll_body(cx)) {
+                            ended = next.is_none();
+                            content.extend(next.into_iter().flat_map(Result::unwrap));
+                        }
+                        Poll::Ready(())
+                    })
+                    .await;
+                }
+                assert!(ended && content == b"abcdef", "cut at {cut}");
+            }
+        }
+    }
 }

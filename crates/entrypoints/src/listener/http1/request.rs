@@ -77,7 +77,7 @@ impl Asked {
     }
 }
 /// Whether a list has this element.
-fn has(list: &HeaderValue, element: &str) -> bool {
+pub(super) fn has(list: &HeaderValue, element: &str) -> bool {
     let mut elements = list.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     elements.any(|has| has.eq_ignore_ascii_case(element.as_bytes()))
 }

@@ -16,6 +16,14 @@ impl Handler for Echo {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
+        if path == "/wait" {
+            std::future::pending::<()>().await;
+        }
+        if path == "/close" {
+            let mut response = Response::new(Body::full("closed"));
+            response.headers_mut().insert("connection", http::HeaderValue::from_static("close"));
+            return response;
+        }
         if path == "/unread" {
             return Response::new(Body::full("unread"));
         }
@@ -211,6 +219,42 @@ async fn a_body_nobody_wanted_is_passed_over_or_ends_the_connection_and_says_so(
         undated(&text),
         "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 6\r\n\r\nunread"
     );
+}
+/// Whoever reads the answer takes it for the last one (RFC 9112, section 9.6).
+#[tokio::test]
+async fn behind_an_answer_that_closes_nothing_is_looked_at() {
+    let text = said(
+        "GET /close HTTP/1.1\r\nhost: h\r\n\r\nPOST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\nx",
+        1_000,
+    )
+    .await;
+    assert_eq!(
+        undated(&text),
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 6\r\n\r\nclosed"
+    );
+}
+#[tokio::test]
+async fn a_client_that_goes_is_missed_whatever_it_has_said() {
+    for said in [
+        "",
+        "content-length: 10\r\n",
+        "transfer-encoding: chunked\r\n",
+        "content-length: 10\r\n\r\nabc",
+    ] {
+        let (mut client, socket) = pair().await;
+        let drain = Drain::new();
+        let watch = drain.watch();
+        let talk = async move {
+            let head = format!("GET /wait HTTP/1.1\r\nhost: h\r\n{said}\r\n");
+            client.write_all(head.as_bytes()).await.unwrap();
+        };
+        let both = join(served(socket, &watch), talk);
+        tokio::time::timeout(Duration::from_secs(30), both)
+            .await
+            .expect("it is missed")
+            .0
+            .unwrap();
+    }
 }
 #[tokio::test]
 async fn a_client_that_waits_to_be_asked_for_the_body_is() {
