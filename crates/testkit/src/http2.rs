@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// Nothing here may hang for ever.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Keeps to the protocol: one connection, many requests at once.
 pub struct Http2 {
