@@ -199,8 +199,7 @@ fn after_a_crash_attempts_go_on_and_all_arrive_in_order() {
     let receiver = Receiver::new(|_| Reply::status(500));
     let node = node(
         &receiver,
-        // Not sooner than a busy machine makes its calls: what is due again goes before what is new.
-        &json!({"parallel": 64, "retry": {"first": "250ms", "max": "500ms", "attempts": 10_000}}),
+        &json!({"parallel": 64, "retry": {"first": "10ms", "max": "20ms", "attempts": 10_000}}),
     );
     for i in 0..MESSAGES {
         publish(&node, &format!("k{}", i % 200), &i.to_string());
@@ -231,6 +230,25 @@ fn after_a_crash_attempts_go_on_and_all_arrive_in_order() {
     for texts in taken(&got, |_| true).values() {
         let numbers: Vec<usize> = texts.iter().map(|text| text.trim_matches('"').parse().unwrap()).collect();
         assert!(numbers.is_sorted(), "{numbers:?}");
+    }
+}
+/// More is always due again than one call at a time can try.
+#[test]
+fn what_fails_and_fails_again_keeps_nothing_new_waiting() {
+    let receiver = Receiver::new(|got| Reply::status(if got.text().contains("bad") { 500 } else { 200 }));
+    let retry = json!({"first": "1ms", "max": "1ms", "attempts": 10_000});
+    let node = node(&receiver, &json!({"parallel": 1, "retry": retry}));
+    for i in 0..100 {
+        publish(&node, &format!("bad{i}"), "bad");
+    }
+    receiver.until("attempts", |got| got.len() >= 300);
+    for i in 0..100 {
+        publish(&node, &format!("good{}", i % 10), &i.to_string());
+    }
+    until(&node, "delivered", |status| status["delivered"] == 100);
+    for texts in taken(&receiver.got(), |got| !got.text().contains("bad")).values() {
+        let numbers: Vec<usize> = texts.iter().map(|text| text.trim_matches('"').parse().unwrap()).collect();
+        assert!(numbers.is_sorted() && numbers.len() == 10, "{numbers:?}");
     }
 }
 #[test]

@@ -29,11 +29,26 @@ pub struct Delivery {
     gap: Option<Box<Gap>>,
     items: Vec<Received>,
     ack: Ack,
+    all_back: bool,
 }
 impl Delivery {
     /// A delivery with nothing missing before it. `ack` has one slot per item.
     pub fn new(items: Vec<Received>, ack: Ack) -> Self {
-        Self { gap: None, items, ack }
+        Self {
+            gap: None,
+            items,
+            ack,
+            all_back: false,
+        }
+    }
+    /// The same, with whatever was given back and was due when it was made: in it, or handed over before it.
+    pub fn with_all_back(mut self, all: bool) -> Self {
+        self.all_back = all;
+        self
+    }
+    /// Whether nothing that was given back was due behind it. `false` says nothing.
+    pub fn has_all_back(&self) -> bool {
+        self.all_back
     }
     /// The same, with something missing before its first item. There may be no items.
     pub fn with_gap(mut self, gap: Gap) -> Self {

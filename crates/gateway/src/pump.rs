@@ -1,8 +1,9 @@
 //! The one loop from a consumer to an action: webhooks now, rule actions and bridges later. It retries, keeps order where that is asked,
 //! and leaves a target alone that is ill.
 //!
-//! It relies on its source for one thing beside the contract of a consumer: what is given back comes again in the order of its moments
-//! (due first, and for the same moment by position), before anything fresh.
+//! It relies on its source for two things beside the contract of a consumer: what is given back comes again about in the order of its moments,
+//! and a delivery says when nothing of it is due any more ([`Delivery::has_all_back`]). Fresh messages come in turns with those: what fails
+//! and fails again does not keep a target from the rest.
 mod backoff;
 mod breaker;
 mod lines;
@@ -184,7 +185,7 @@ async fn run(
             () = waking => {
                 let now = Instant::now();
                 if fetch && calls.is_empty() && !state.lines.is_ready() {
-                    state.lines.idle(now);
+                    state.lines.all_back(now);
                 }
                 state.lines.tidy(now);
             }
@@ -279,6 +280,7 @@ impl Pump<'_> {
         if let Some(gap) = delivery.gap() {
             self.progress.add(Count::Missed, gap.count());
         }
+        let all_back = delivery.has_all_back();
         let (items, mut ack) = delivery.into_parts();
         let now = Instant::now();
         for item in items {
@@ -289,6 +291,9 @@ impl Pump<'_> {
                 continue;
             }
             self.lines.take(item, duty, now);
+        }
+        if all_back {
+            self.lines.all_back(now);
         }
         if let Some(until) = self.circuit.probe_at().filter(|probe_at| *probe_at > now) {
             self.lines.give_back(until);

@@ -271,7 +271,8 @@ impl Group {
         };
         let items: Vec<_> = (0..count as u32).map(item).collect();
         state.out += count as u32;
-        (count > 0).then(|| Delivery::new(items, Ack::new(self.clone(), first, count as u32)))
+        let all_back = state.due.next().is_none_or(|at| at > tokio::time::Instant::now());
+        (count > 0).then(|| Delivery::new(items, Ack::new(self.clone(), first, count as u32)).with_all_back(all_back))
     }
 }
 impl Returns for Group {

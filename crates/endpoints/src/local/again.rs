@@ -177,6 +177,15 @@ impl Second {
         }
         self.member.as_ref().map(|member| member.group().clone())
     }
+    /// When the next that waits may go, if there is room for it; in microseconds since the epoch.
+    pub(super) fn next_due(&self) -> Option<i64> {
+        let member = self.member.as_ref().filter(|member| member.has_room())?;
+        member.group().next_due()
+    }
+    /// Whether something that was given back may go.
+    pub(super) fn has_due(&self, now: i64) -> bool {
+        self.member.as_ref().is_some_and(|member| member.group().has_due(now))
+    }
     /// What there is now, as it was the first time: its place, its headers.
     pub(super) async fn ready(&mut self, limit: Limit) -> Result<Option<Delivery>> {
         self.group();

@@ -1,4 +1,5 @@
-//! Reads a stream as one of a group: every message is somebody's duty until it is settled. What was given up and is sent again comes first.
+//! Reads a stream as one of a group: every message is somebody's duty until it is settled. What was given up and is sent again comes in turns
+//! with the stream's own.
 use super::again::Second;
 use futures::{
     FutureExt,
@@ -21,6 +22,8 @@ pub(super) const DELIVERIES: u32 = 10;
 pub(super) struct FromGroup {
     member: Member,
     again: Second,
+    /// What is sent again was last.
+    own_next: bool,
     /// What else the stream holds is settled as done; empty: all is wanted.
     filters: Vec<Filter>,
     draining: bool,
@@ -30,14 +33,27 @@ impl FromGroup {
         Self {
             member,
             again,
+            own_next: false,
             filters,
             draining: false,
         }
     }
     async fn wanted(&mut self, limit: Limit) -> Result<Option<Delivery>> {
-        if let Some(delivery) = self.again.ready(limit).await? {
-            return Ok(Some(delivery));
+        let own_first = std::mem::take(&mut self.own_next);
+        if own_first && let Some(delivery) = self.own(limit).await? {
+            return Ok(Some(self.told(delivery)));
         }
+        if let Some(delivery) = self.again.ready(limit).await? {
+            self.own_next = true;
+            return Ok(Some(self.told(delivery)));
+        }
+        if own_first {
+            return Ok(None);
+        }
+        let own = self.own(limit).await?;
+        Ok(own.map(|delivery| self.told(delivery)))
+    }
+    async fn own(&mut self, limit: Limit) -> Result<Option<Delivery>> {
         while let Some(mut delivery) = self.member.ready(limit).await? {
             if !self.filters.is_empty() {
                 delivery.retain(|received| self.filters.iter().any(|filter| filter.matches(&received.message.topic)));
@@ -47,6 +63,11 @@ impl FromGroup {
             }
         }
         Ok(None)
+    }
+    fn told(&self, delivery: Delivery) -> Delivery {
+        let now = clock::now_us();
+        let all_back = !self.member.group().has_due(now) && !self.again.has_due(now);
+        delivery.with_all_back(all_back)
     }
 }
 impl Consumer for FromGroup {
@@ -72,7 +93,7 @@ impl Consumer for FromGroup {
                 }
                 // With a full window only a settlement helps.
                 let own = group.next_due().filter(|_| self.member.has_room());
-                let due = own.into_iter().chain(again.as_ref().and_then(|again| again.next_due())).min();
+                let due = own.into_iter().chain(self.again.next_due()).min();
                 let wait = due.map(|due| Duration::from_micros(due.saturating_sub(clock::now_us()).max(0) as u64));
                 tokio::select! {
                     () = changed => {}

@@ -138,13 +138,11 @@ impl<'a> Lines<'a> {
             self.tickets += 1;
             self.tickets
         });
-        let mut moment = now;
         if let Some(back) = line.away.remove(&ticket) {
             self.away -= 1;
             self.failing -= usize::from(back.tried);
-            moment = back.due;
+            self.reached = self.reached.max(back.due);
         }
-        self.reached = self.reached.max(moment);
         let (lost, tried) = line.forget_before(ticket, self.reached, now);
         self.away -= lost;
         self.failing -= tried;
@@ -296,8 +294,8 @@ impl<'a> Lines<'a> {
         self.ready.clear();
         self.since = None;
     }
-    /// Nothing is out and nothing comes: all that was due has come.
-    pub(super) fn idle(&mut self, now: Instant) {
+    /// All that was due has come.
+    pub(super) fn all_back(&mut self, now: Instant) {
         self.reached = self.reached.max(now);
     }
     /// When [`Lines::tidy`] has something to do.
@@ -540,7 +538,7 @@ mod tests {
         room.take(2, due);
         assert_eq!(room.last(), (2, Outcome::Hold { until: due }));
         let due = due + Duration::from_millis(1);
-        room.lines.idle(due);
+        room.lines.all_back(due);
         room.take(2, due);
         assert_eq!(room.last(), (2, Outcome::Hold { until: due + GRACE }));
         room.take(0, due);
@@ -565,7 +563,7 @@ mod tests {
         room.take(1, now);
         let doubted = now + AFTER + Duration::from_secs(30);
         room.take(1, now + AFTER);
-        room.lines.idle(doubted);
+        room.lines.all_back(doubted);
         room.take(1, doubted);
         assert!(room.sent(doubted).is_empty(), "however late it is, it may come behind this one");
         let late = doubted + GRACE;
@@ -589,14 +587,14 @@ mod tests {
         for offset in 1..4 {
             room.take(offset, now);
         }
-        room.lines.idle(doubted);
+        room.lines.all_back(doubted);
         for offset in 1..4 {
             room.take(offset, doubted);
             assert_eq!(room.last(), (offset, Outcome::Hold { until: doubted + GRACE }));
         }
         // Another line is further by now.
         let late = doubted + GRACE + Duration::from_millis(2);
-        room.lines.idle(late);
+        room.lines.all_back(late);
         room.take(3, late);
         assert!(room.sent(late).is_empty(), "1 and 2 go before it");
         room.take(1, late);
@@ -614,7 +612,7 @@ mod tests {
         let over = now + AFTER + FORGET;
         room.lines.tidy(over);
         assert_eq!((room.lines.by_key.len(), room.lines.away), (1, 1), "nobody has looked");
-        room.lines.idle(over);
+        room.lines.all_back(over);
         room.lines.tidy(over);
         assert_eq!((room.lines.by_key.len(), room.lines.away, room.lines.failing), (0, 0, 0));
     }

@@ -24,7 +24,7 @@ pub(super) struct Live {
     /// Delivered, by the number the [`tidegate_core::settle::Ack`] knows.
     out: BTreeMap<u64, Out>,
     next: u64,
-    /// When, partition, offset.
+    /// Given back: when it may go, partition, offset.
     due: BTreeSet<(i64, u32, u64)>,
     dying: VecDeque<Burial>,
     /// Taken from `dying`, and on their way.
@@ -34,6 +34,8 @@ pub(super) struct Live {
     /// The commit thread knows that there is something to ask for.
     queued: bool,
     turn: usize,
+    /// So many fresh ones go before the next that was given back.
+    owed: u64,
 }
 struct Part {
     progress: Progress,
@@ -41,8 +43,8 @@ struct Part {
     change: Progress,
     /// Never claimed from here on.
     fresh: u64,
-    /// Given back, and may go at once.
-    ready: Ranges,
+    /// Claimed, and seen by nobody.
+    unseen: Ranges,
     /// Before the start these were delivered once.
     before: u64,
 }
@@ -64,6 +66,11 @@ struct Out {
 pub(super) struct Claim {
     pub(super) partition: u32,
     pub(super) range: Range<u64>,
+}
+impl Claim {
+    fn count(&self) -> u64 {
+        self.range.end - self.range.start
+    }
 }
 /// One message that becomes a dead letter.
 #[derive(Debug)]
@@ -134,7 +141,7 @@ impl Live {
                 fresh: progress.floor,
                 before: progress.mark,
                 change: Progress::default(),
-                ready: Ranges::default(),
+                unseen: Ranges::default(),
                 progress,
             }
         };
@@ -148,6 +155,7 @@ impl Live {
             confirm: Vec::new(),
             queued: false,
             turn: 0,
+            owed: 0,
         }
     }
     pub(super) fn out(&self) -> usize {
@@ -171,51 +179,78 @@ impl Live {
         self.due.first().map(|(at, _, _)| *at)
     }
 
-    /// The next offsets for a member: what was given back first, then fresh ones up to the ends of the partitions. At most `most`.
+    /// Whether something that was given back may go, or was claimed in vain.
+    pub(super) fn has_due(&self, now: i64) -> bool {
+        self.is_due(now) || self.parts.iter().any(|part| !part.unseen.is_empty())
+    }
+    fn is_due(&self, now: i64) -> bool {
+        self.next_due().is_some_and(|at| at <= now)
+    }
+
+    /// The next offsets for a member, at most `most`: what was claimed in vain, then in turns as many fresh ones, up to the ends of the
+    /// partitions, as of those that were given back and may go, the one that waits longest first. So neither holds up the other, however much
+    /// of it there is.
     pub(super) fn claim(&mut self, now: i64, most: u64, held: impl Fn(usize) -> (u64, u64)) -> Option<Claim> {
-        while let Some((at, partition, offset)) = self.due.first().copied().filter(|(at, _, _)| *at <= now) {
-            self.due.remove(&(at, partition, offset));
-            if let Some(part) = self.parts.get_mut(partition as usize) {
-                part.ready.add(offset..offset + 1);
-            }
+        if let Some(claim) = self.take_turns(|_, part| part.unseen(most)) {
+            return Some(claim);
         }
-        let count = self.parts.len().max(1);
-        let turns = (0..count).map(|i| (self.turn + i) % count);
-        let given = turns
-            .clone()
-            .find_map(|i| self.parts.get_mut(i).and_then(|part| part.ready(most)).map(|range| (i, range)));
-        let found = given.or_else(|| {
-            let unsettled = self.due.len() + self.out.len();
-            let fresh = |i: usize| {
-                self.parts
-                    .get_mut(i)
-                    .and_then(|part| part.fresh(most, held(i)))
-                    .map(|range| (i, range))
-            };
-            if unsettled >= UNSETTLED {
-                None
-            } else {
-                turns.clone().find_map(fresh)
-            }
-        });
-        let (i, range) = found?;
+        if !self.is_due(now) {
+            self.owed = 0;
+            return self.fresh(most, held);
+        }
+        if let Some(claim) = self.fresh(most.min(self.owed), held) {
+            self.owed = self.owed.saturating_sub(claim.count());
+            return Some(claim);
+        }
+        let claim = self.back(now, most)?;
+        self.owed = claim.count();
+        Some(claim)
+    }
+    /// The first partition, after the one that was last, that has something.
+    fn take_turns(&mut self, mut look: impl FnMut(usize, &mut Part) -> Option<Range<u64>>) -> Option<Claim> {
+        let count = self.parts.len();
+        let (i, range) = (0..count).find_map(|i| {
+            let i = (self.turn + i) % count;
+            Some((i, look(i, self.parts.get_mut(i)?)?))
+        })?;
         self.turn = (i + 1) % count;
         Some(Claim {
             partition: i as u32,
             range,
         })
     }
-    pub(super) fn hurry(&mut self) {
-        for (_, partition, offset) in std::mem::take(&mut self.due) {
-            if let Some(part) = self.part(partition) {
-                part.ready.add(offset..offset + 1);
-            }
+    fn fresh(&mut self, most: u64, held: impl Fn(usize) -> (u64, u64)) -> Option<Claim> {
+        if most == 0 || self.due.len() + self.out.len() >= UNSETTLED {
+            return None;
         }
+        self.take_turns(|i, part| part.fresh(most, held(i)))
+    }
+    /// Of what was given back and may go: the first, and those side by side with it that follow it.
+    fn back(&mut self, now: i64, most: u64) -> Option<Claim> {
+        let mut claim: Option<Claim> = None;
+        while let Some((at, partition, offset)) = self.due.first().copied().filter(|(at, _, _)| *at <= now) {
+            let follows = |claim: &Claim| claim.partition == partition && claim.range.end == offset && claim.count() < most;
+            if claim.as_ref().is_some_and(|claim| !follows(claim)) {
+                break;
+            }
+            self.due.remove(&(at, partition, offset));
+            // Somebody else may have settled it meanwhile.
+            if self.parts.get(partition as usize).is_none_or(|part| part.progress.is_done(offset)) {
+                continue;
+            }
+            let range = claim.map_or(offset, |claim| claim.range.start)..offset + 1;
+            claim = Some(Claim { partition, range });
+        }
+        claim
+    }
+    pub(super) fn hurry(&mut self) {
+        let due = mem::take(&mut self.due);
+        self.due = due.into_iter().map(|(_, partition, offset)| (0, partition, offset)).collect();
     }
     /// Nobody has seen them.
     pub(super) fn unclaim(&mut self, claim: &Claim) {
         if let Some(part) = self.part(claim.partition) {
-            part.ready.add(claim.range.clone());
+            part.unseen.add(claim.range.clone());
         }
     }
     /// How often it was delivered, this time included.
@@ -264,7 +299,7 @@ impl Live {
         }
     }
     /// One message comes home, and is not done.
-    pub(super) fn settle(&mut self, seq: u64, fate: Fate, deliveries: Option<u32>) {
+    pub(super) fn settle(&mut self, seq: u64, fate: Fate, deliveries: Option<u32>, now: i64) {
         let Some(out) = self.out.remove(&seq) else {
             return;
         };
@@ -283,7 +318,7 @@ impl Live {
         let spent = deliveries.is_some_and(|most| attempt >= most);
         match fate {
             Fate::Again { tried: true, .. } if spent => self.die(partition, offset, attempt, "attempts".into(), None),
-            Fate::Again { due, tried } => self.again(partition, offset, attempt, due, tried),
+            Fate::Again { due, tried } => self.again((partition, offset), attempt, (due, now), tried),
             Fate::Dead { reason, error } => self.die(partition, offset, attempt, reason, error),
         }
     }
@@ -310,23 +345,20 @@ impl Live {
         }
         count
     }
-    fn again(&mut self, partition: u32, offset: u64, attempt: u32, due: i64, tried: bool) {
-        let Some(part) = self.parts.get_mut(partition as usize) else {
+    fn again(&mut self, (partition, offset): (u32, u64), attempt: u32, (due, now): (i64, i64), tried: bool) {
+        let Some(part) = self.part(partition) else {
             return;
         };
         if tried {
-            let now = Try { attempts: attempt, due };
-            part.progress.tries.insert(offset, now);
+            let tried = Try { attempts: attempt, due };
+            part.progress.tries.insert(offset, tried);
             // That it was delivered once the mark says already.
             if attempt > 1 || due > 0 {
-                part.change.tries.insert(offset, now);
+                part.change.tries.insert(offset, tried);
             }
         }
-        if due > 0 {
-            self.due.insert((due, partition, offset));
-        } else {
-            part.ready.add(offset..offset + 1);
-        }
+        // At once is behind all that may go already.
+        self.due.insert((if due > 0 { due } else { now }, partition, offset));
     }
     pub(super) fn die(&mut self, partition: u32, offset: u64, attempts: u32, reason: Cow<'static, str>, error: Option<Box<str>>) {
         self.dying.push_back(Burial {
@@ -387,7 +419,7 @@ impl Live {
         if let Some(part) = self.part(partition) {
             // It need not be said again.
             part.progress.finish(offset..offset + 1);
-            part.ready.remove(offset..offset + 1);
+            part.unseen.remove(offset..offset + 1);
         }
     }
     fn part(&mut self, partition: u32) -> Option<&mut Part> {
@@ -395,11 +427,11 @@ impl Live {
     }
 }
 impl Part {
-    /// Given back, the oldest first, side by side.
-    fn ready(&mut self, most: u64) -> Option<Range<u64>> {
-        let (from, to) = self.ready.first()?;
+    /// Claimed in vain, the oldest first, side by side.
+    fn unseen(&mut self, most: u64) -> Option<Range<u64>> {
+        let (from, to) = self.unseen.first()?;
         let range = from..to.min(from.saturating_add(most));
-        self.ready.remove(range.clone());
+        self.unseen.remove(range.clone());
         Some(range)
     }
     /// Never claimed, not done before the start, and not waiting since then.
@@ -471,5 +503,88 @@ mod tests {
         // And what comes now is.
         let fresh = live.claim(3, 100, |_| (0, 1_001)).unwrap();
         assert_eq!(fresh.range, 1_000..1_001);
+    }
+    /// Neither those that fail and fail again nor a backlog keeps the other waiting.
+    #[test]
+    fn what_was_given_back_and_what_is_fresh_take_turns() {
+        let mut live = Live::new(vec![Progress::starting(0)]);
+        let tally = Arc::new(Tally::default());
+        let fail = |live: &mut Live, claim: &Claim, now: i64| {
+            for offset in claim.range.clone() {
+                let seq = live.hand_out(0, offset, 1, 1, &tally);
+                live.settle(seq, Fate::Again { due: 0, tried: true }, None, now);
+            }
+        };
+        let claim = |live: &mut Live, now: i64, most: u64| live.claim(now, most, |_| (0, 1_000)).unwrap().range;
+        let first = live.claim(1, 10, |_| (0, 1_000)).unwrap();
+        assert_eq!(first.range, 0..10);
+        // Every second one, so that no two lie side by side.
+        fail(
+            &mut live,
+            &Claim {
+                range: 0..1,
+                ..first.clone()
+            },
+            2,
+        );
+        fail(
+            &mut live,
+            &Claim {
+                range: 2..3,
+                ..first.clone()
+            },
+            3,
+        );
+        live.pass(0, 1..2);
+        live.pass(0, 3..10);
+        let mut seen = Vec::new();
+        for now in 10..16 {
+            let range = claim(&mut live, now, 4);
+            let again = range.start < 10;
+            if again {
+                fail(
+                    &mut live,
+                    &Claim {
+                        partition: 0,
+                        range: range.clone(),
+                    },
+                    now,
+                );
+            }
+            seen.push(range);
+        }
+        assert_eq!(seen, [0..1, 10..11, 2..3, 11..12, 0..1, 12..13]);
+        assert!(live.has_due(16));
+        // As many as came again.
+        fail(
+            &mut live,
+            &Claim {
+                partition: 0,
+                range: 20..23,
+            },
+            0,
+        );
+        live.hurry();
+        assert_eq!(claim(&mut live, 20, 4), 0..1);
+        assert_eq!(claim(&mut live, 20, 4), 13..14);
+        assert_eq!(claim(&mut live, 20, 4), 2..3);
+        assert_eq!(claim(&mut live, 20, 4), 14..15);
+        assert_eq!(claim(&mut live, 20, 4), 20..23);
+        assert!(!live.has_due(20));
+        assert_eq!(claim(&mut live, 20, 4), 15..19);
+    }
+    #[test]
+    fn what_was_settled_while_it_waited_is_not_handed_out_again() {
+        let mut live = Live::new(vec![Progress::starting(0)]);
+        let tally = Arc::new(Tally::default());
+        let claim = live.claim(1, 3, |_| (0, 3)).unwrap();
+        for offset in claim.range {
+            let seq = live.hand_out(0, offset, 1, 1, &tally);
+            live.settle(seq, Fate::Again { due: 0, tried: false }, None, 1);
+        }
+        live.pass(0, 1..2);
+        assert_eq!(live.claim(2, 3, |_| (0, 3)).unwrap().range, 0..1);
+        assert_eq!(live.claim(2, 3, |_| (0, 3)).unwrap().range, 2..3);
+        assert_eq!(live.claim(2, 3, |_| (0, 3)), None);
     }
 }

@@ -62,6 +62,10 @@ impl Group {
     pub fn next_due(&self) -> Option<i64> {
         self.live().next_due()
     }
+    /// Whether something that was given back may go at that time, in microseconds since the epoch.
+    pub fn has_due(&self, now: i64) -> bool {
+        self.live().has_due(now)
+    }
 }
 
 impl Member {
@@ -275,7 +279,7 @@ impl Returns for Home {
                     error: error.clone(),
                 },
             };
-            live.settle(seq, fate, deliveries);
+            live.settle(seq, fate, deliveries, now);
         }
         let dead = live.rejected() - before;
         match done {
