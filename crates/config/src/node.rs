@@ -420,13 +420,13 @@ pub(crate) static NODE: Table = Table {
         key(
             "runtime",
             Shape::Choice {
-                now: &["steal", "pinned"],
+                now: &["pinned", "steal"],
                 later: &[],
             },
-            "How threads share the connections. `steal`: an idle thread takes work from a busy one. `pinned`: a connection stays on the \
-             thread it was given, in turn; that may take less CPU, where many clients ask for about as much each.",
+            "How threads share the connections. `pinned`: a connection stays on the thread it was given, in turn; that takes less CPU. \
+             `steal`: an idle thread takes work from a busy one; that may help where few clients ask for much each.",
         )
-        .default("steal"),
+        .default("pinned"),
     ],
 };
 

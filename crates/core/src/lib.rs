@@ -19,6 +19,7 @@ pub mod framing;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod headers;
+pub mod home;
 pub mod message;
 pub mod policy;
 pub mod position;

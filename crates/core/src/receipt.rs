@@ -2,6 +2,7 @@
 use crate::{
     batch::Refused,
     error::{Code, Error, Fault, Result},
+    home::Home,
     position::Position,
 };
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use smallvec::SmallVec;
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::sync::oneshot;
@@ -198,11 +200,22 @@ enum State {
 }
 /// The endpoint's end; dropped unanswered = failed.
 #[derive(Debug)]
-pub struct Keep(oneshot::Sender<Result<Kept>>);
+pub struct Keep {
+    waits: oneshot::Sender<Result<Kept>>,
+    /// Of the thread that waits.
+    home: Option<Arc<Home>>,
+}
 impl Keep {
     /// Answers the waiting caller, if it still waits. `Err` means that nothing of the batch was kept.
     pub fn resolve(self, kept: Result<Kept>) {
-        let _nobody_waits = self.0.send(kept);
+        let _nobody_waits = self.waits.send(kept);
+    }
+    /// For who brings it there.
+    pub(crate) fn at_home(self) -> Result<(oneshot::Sender<Result<Kept>>, Arc<Home>), Self> {
+        match self.home {
+            Some(home) => Ok((self.waits, home)),
+            None => Err(self),
+        }
     }
 }
 impl Receipt {
@@ -216,14 +229,14 @@ impl Receipt {
     }
     /// A receipt, and the end that answers it.
     pub fn later() -> (Self, Keep) {
-        let (keep, later) = oneshot::channel();
+        let (waits, later) = oneshot::channel();
         (
             Self {
                 state: State::Later(later),
                 refused: SmallVec::new(),
                 hidden: None,
             },
-            Keep(keep),
+            Keep { waits, home: Home::here() },
         )
     }
     /// Places in that source are told to nobody: what lies there is still on its way.

@@ -31,6 +31,10 @@ pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Task {
     Task(tokio::spawn(future))
 }
 /// The same on another runtime, where all that the task starts stays too.
+pub fn spawn_on(runtime: &tokio::runtime::Handle, future: impl Future<Output = ()> + Send + 'static) -> Task {
+    Task(runtime.spawn(future))
+}
+/// For one task per connection, on another runtime.
 pub fn detach_on(runtime: &tokio::runtime::Handle, future: impl Future<Output = ()> + Send + 'static) {
     drop(runtime.spawn(future));
 }

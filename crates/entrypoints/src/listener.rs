@@ -91,9 +91,10 @@ impl Pinned {
             turn: Arc::default(),
         }
     }
-    fn next(&self) -> Option<&Handle> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.threads.get(turn % self.threads.len().max(1))
+    /// Whose turn it is, and its number; `None`: whoever is idle.
+    fn next(&self) -> Option<(usize, &Handle)> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.threads.len().max(1);
+        self.threads.get(turn).map(|thread| (turn, thread))
     }
 }
 /// What a listener has seen.
@@ -166,7 +167,34 @@ impl Listener {
         self.address
     }
     /// Accepts until the drain begins; connections then finish what they are at.
-    pub async fn serve<H: Handler>(self, handler: Arc<H>, limits: Limits, seen: Arc<Seen>, mut drain: Watch, threads: Pinned) {
+    pub async fn serve<H: Handler>(self, handler: Arc<H>, limits: Limits, seen: Arc<Seen>, drain: Watch, threads: Pinned) {
+        let Some((here, thread)) = threads.next() else {
+            return self.accept(handler, limits, seen, drain, threads.clone(), None).await;
+        };
+        // On one of the threads that serve: a connection that stays there is handed to nobody.
+        let Self { socket, address, door } = self;
+        let socket = socket.into_std();
+        let others = threads.clone();
+        let accepting = async move {
+            match socket.and_then(TcpListener::from_std) {
+                Ok(socket) => {
+                    let own = Self { socket, address, door };
+                    own.accept(handler, limits, seen, drain, others, Some(here)).await;
+                }
+                Err(error) => tracing::error!(error = %error, %address, "nobody accepts here"),
+            }
+        };
+        tasks::spawn_on(thread, accepting).ended().await;
+    }
+    async fn accept<H: Handler>(
+        self,
+        handler: Arc<H>,
+        limits: Limits,
+        seen: Arc<Seen>,
+        mut drain: Watch,
+        threads: Pinned,
+        here: Option<usize>,
+    ) {
         let sweeper = Sweeper::new(limits);
         // Held by every connection: a slow client has no more time during a drain than before.
         let sweeping = Arc::new(tasks::spawn(sweeper.clone().run(drain.clone())));
@@ -196,8 +224,8 @@ impl Listener {
                         door: self.door.clone(),
                     };
                     match threads.next() {
-                        None => tasks::detach(serving.run(socket, peer)),
-                        Some(thread) => serving.run_on(thread, socket, peer),
+                        Some((other, thread)) if Some(other) != here => serving.run_on(thread, socket, peer),
+                        _ => tasks::detach(serving.run(socket, peer)),
                     }
                 }
                 // Out of descriptors, or the client gave up: neither may end the loop, nor spin it.

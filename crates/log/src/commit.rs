@@ -25,7 +25,10 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tidegate_core::receipt::{Keep, Kept, Level};
+use tidegate_core::{
+    home::Post,
+    receipt::{Keep, Kept, Level},
+};
 
 /// A sync that takes longer is worth waiting for those it has woken: without that, half of the publishers always miss the next frame.
 const SLOW_SYNC: Duration = Duration::from_micros(400);
@@ -56,6 +59,8 @@ pub(crate) struct Committer {
     answered: usize,
     /// Bytes since the mover was asked to look at the total.
     fresh: u64,
+    /// Answers that go home without the herald.
+    post: Post,
 }
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +87,7 @@ impl Committer {
             written: 0,
             answered: 0,
             fresh: 0,
+            post: Post::default(),
         }
     }
     pub(crate) fn run(mut self) {
@@ -542,8 +548,9 @@ impl Committer {
                     Ok(owner.kept)
                 }
             };
-            package.answers.push((keep, answer));
+            package.answers.extend(self.post.take(keep, answer));
         }
+        self.post.deliver();
         self.shared.herald.send(package);
     }
 }

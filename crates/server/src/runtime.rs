@@ -1,6 +1,9 @@
 //! The threads everything asynchronous runs on.
-use std::{future::pending, thread};
-use tidegate_core::error::{Code, Error, Fault, Result};
+use std::thread;
+use tidegate_core::{
+    error::{Code, Error, Fault, Result},
+    home::Home,
+};
 use tidegate_entrypoints::listener::Pinned;
 use tokio::runtime::{Builder, Runtime};
 
@@ -20,7 +23,7 @@ pub(crate) fn pinned() -> Result<Pinned> {
         let handle = runtime.handle().clone();
         thread::Builder::new()
             .name("tidegate-pinned".into())
-            .spawn(move || runtime.block_on(pending::<()>()))
+            .spawn(move || runtime.block_on(Home::keep()))
             .map_err(failed)?;
         Ok(handle)
     };
