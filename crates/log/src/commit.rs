@@ -32,9 +32,8 @@ use tidegate_core::{
 
 /// A sync that takes longer is worth waiting for those it has woken: without that, half of the publishers always miss the next frame.
 const SLOW_SYNC: Duration = Duration::from_micros(400);
-/// What part of a sync nobody may come for, and the most that is waited as long as somebody does.
+/// What part of a sync nobody may come for. As long as somebody does, a whole one is waited at most, and never longer than that.
 const QUIET_PART: u32 = 8;
-const LINGER_PART: u32 = 2;
 const LINGER_MOST: Duration = Duration::from_millis(4);
 /// How long to wait for the mover's next file before looking round again.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -130,7 +129,7 @@ impl Committer {
     fn linger(&self) {
         let sync = Duration::from_micros(self.shared.counters.sync_us.load(Relaxed));
         if sync > SLOW_SYNC && self.queue.is_empty() && self.ready.is_none() {
-            let most = (sync / LINGER_PART).min(LINGER_MOST);
+            let most = sync.min(LINGER_MOST);
             self.shared.intake.gather(self.answered, most, (sync / QUIET_PART).min(most));
         }
     }

@@ -74,8 +74,8 @@ impl Wish {
         let mut fields = headers.iter().peekable();
         while let Some((name, value)) = fields.next() {
             // The values of a name come one behind the other.
-            let again = fields.peek().is_some_and(|(next, _)| *next == name);
-            let text = || once(name, value, again);
+            let next = fields.peek().map(|(next, _)| *next);
+            let text = || once(name, value, next == Some(name));
             match name.as_str() {
                 "tidegate-ack" => {
                     let level = Level::parse(text()?);

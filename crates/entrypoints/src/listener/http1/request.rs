@@ -5,6 +5,8 @@ use tidegate_core::error::{Code, Error, Result};
 
 /// Header fields of a head that are read in any case.
 const FIELDS: usize = 100;
+/// Bytes of an ordinary one.
+const FIELD: usize = 32;
 /// Bytes of a target: [`Uri`] counts them in 16 bits.
 const TARGET: usize = u16::MAX as usize - 1;
 
@@ -44,8 +46,7 @@ impl Asked {
         *head.uri_mut() = uri;
         *head.version_mut() = if old { Version::HTTP_10 } else { Version::HTTP_11 };
         let (mut close, mut keep, mut expects) = (false, false, false);
-        let fields = memchr::memchr_iter(b'\n', bytes.get(lines.at..).unwrap_or_default()).count();
-        let mut headers = HeaderMap::with_capacity(fields.min(most));
+        let mut headers = HeaderMap::with_capacity((bytes.len() / FIELD).min(most));
         for (begin, end) in lines {
             let line = bytes.get(begin..end).unwrap_or_default();
             let Some(colon) = memchr::memchr(b':', line) else { continue };
