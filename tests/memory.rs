@@ -84,6 +84,12 @@ fn memory_comes_in_small_pages() {
     let said = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
     assert_eq!(said.map_or("0", str::trim), "0");
 }
+struct Ends<'a>(&'a AtomicBool);
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 #[test]
 fn in_a_small_cgroup_ten_times_the_load_is_shed_and_nobody_is_killed() {
     let Some(group) = Group::new("shed") else {
@@ -112,6 +118,8 @@ fn in_a_small_cgroup_ten_times_the_load_is_shed_and_nobody_is_killed() {
             }
             asked
         });
+        // However this ends: the other thread must not ask for ever.
+        let ends = Ends(&over);
         std::thread::scope(|scope| {
             // Bodies: 400 MiB at once where 14 fit, again and again. Not more: what the node does not read lies in the system's own buffers, and
             // when those come to an end the system loses segments of everybody.
@@ -160,7 +168,7 @@ fn in_a_small_cgroup_ten_times_the_load_is_shed_and_nobody_is_killed() {
                 });
             }
         });
-        over.store(true, Ordering::Relaxed);
+        drop(ends);
         healthy.join().unwrap()
     });
     let count = |counter: &AtomicU32| counter.load(Ordering::Relaxed);

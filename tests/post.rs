@@ -24,8 +24,8 @@ fn a_message_is_stored_before_the_answer_and_comes_out_again() {
     balance(&node);
 }
 #[test]
-fn an_idle_thread_may_help_a_busy_one() {
-    let node = dev().set("runtime", "steal").start();
+fn connections_may_stay_on_the_thread_they_were_given() {
+    let node = dev().set("runtime", "pinned").start();
     for n in 0..8 {
         assert_eq!(node.post("/orders", &[], format!("{n}").as_bytes()).status, 202);
     }

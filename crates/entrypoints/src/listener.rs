@@ -91,6 +91,10 @@ impl Pinned {
             turn: Arc::default(),
         }
     }
+    /// For what may run on any of them.
+    pub fn any(&self) -> Option<&Handle> {
+        self.threads.first()
+    }
     /// Whose turn it is, and its number; `None`: whoever is idle.
     fn next(&self) -> Option<(usize, &Handle)> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.threads.len().max(1);

@@ -247,7 +247,15 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     let captures = Arc::new(Captures::default());
     let opened = open_log(node.data_dir.clone(), options(&node), hub.clone(), captures.clone()).await?;
     let Opened { log, herald, clock, found } = opened;
-    let herald = tasks::spawn(herald);
+    let threads = match node.runtime {
+        Threads::Steal => Pinned::default(),
+        Threads::Pinned => runtime::pinned()?,
+    };
+    // With those it tells of what they wait for.
+    let herald = match threads.any() {
+        Some(thread) => tasks::spawn_on(thread, herald),
+        None => tasks::spawn(herald),
+    };
     let clock = tasks::spawn(clock);
     health.recovered(log.clone());
     if found.damaged > 0 || found.lost_tail > 0 {
@@ -296,10 +304,6 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         drain.watch(),
     ));
     managing.api().ready(registry.clone());
-    let threads = match node.runtime {
-        Threads::Steal => Pinned::default(),
-        Threads::Pinned => runtime::pinned()?,
-    };
     let directory = Arc::new(Directory::new(access.clone(), registry.clone()));
     let ready = health.clone();
     let drain_of_stations = drain.watch();

@@ -509,61 +509,31 @@ mod tests {
     fn what_was_given_back_and_what_is_fresh_take_turns() {
         let mut live = Live::new(vec![Progress::starting(0)]);
         let tally = Arc::new(Tally::default());
-        let fail = |live: &mut Live, claim: &Claim, now: i64| {
-            for offset in claim.range.clone() {
+        let fail = |live: &mut Live, range: Range<u64>, now: i64| {
+            for offset in range {
                 let seq = live.hand_out(0, offset, 1, 1, &tally);
                 live.settle(seq, Fate::Again { due: 0, tried: true }, None, now);
             }
         };
         let claim = |live: &mut Live, now: i64, most: u64| live.claim(now, most, |_| (0, 1_000)).unwrap().range;
-        let first = live.claim(1, 10, |_| (0, 1_000)).unwrap();
-        assert_eq!(first.range, 0..10);
+        assert_eq!(claim(&mut live, 1, 10), 0..10);
         // Every second one, so that no two lie side by side.
-        fail(
-            &mut live,
-            &Claim {
-                range: 0..1,
-                ..first.clone()
-            },
-            2,
-        );
-        fail(
-            &mut live,
-            &Claim {
-                range: 2..3,
-                ..first.clone()
-            },
-            3,
-        );
+        fail(&mut live, 0..1, 2);
+        fail(&mut live, 2..3, 3);
         live.pass(0, 1..2);
         live.pass(0, 3..10);
         let mut seen = Vec::new();
         for now in 10..16 {
             let range = claim(&mut live, now, 4);
-            let again = range.start < 10;
-            if again {
-                fail(
-                    &mut live,
-                    &Claim {
-                        partition: 0,
-                        range: range.clone(),
-                    },
-                    now,
-                );
+            if range.start < 10 {
+                fail(&mut live, range.clone(), now);
             }
             seen.push(range);
         }
         assert_eq!(seen, [0..1, 10..11, 2..3, 11..12, 0..1, 12..13]);
         assert!(live.has_due(16));
         // As many as came again.
-        fail(
-            &mut live,
-            &Claim {
-                partition: 0,
-                range: 20..23,
-            },
-            0,
-        );
+        fail(&mut live, 20..23, 0);
         live.hurry();
         assert_eq!(claim(&mut live, 20, 4), 0..1);
         assert_eq!(claim(&mut live, 20, 4), 13..14);
