@@ -121,11 +121,10 @@ fn in_a_small_cgroup_ten_times_the_load_is_shed_and_nobody_is_killed() {
         // However this ends: the other thread must not ask for ever.
         let ends = Ends(&over);
         std::thread::scope(|scope| {
-            // Bodies: 120 MiB at once where half of it fits, again and again. Not more: what the node does not read lies in the system's own buffers, and
-            // when those come to an end the system loses segments of everybody.
-            for _ in 0..30 {
+            // Bodies: 400 MiB at once where half of it fits, three times over.
+            for _ in 0..100 {
                 scope.spawn(|| {
-                    for _ in 0..10 {
+                    for _ in 0..3 {
                         let mut client = Client::new(node.gateway);
                         client.write(&head("POST", "/orders", &[], Some(large.len())));
                         client.write(&large);
@@ -140,7 +139,7 @@ fn in_a_small_cgroup_ten_times_the_load_is_shed_and_nobody_is_killed() {
                     client.write(&head("GET", "/orders?limit=2", &[], None));
                 }
                 let mut streams: Vec<_> = (0..10).map(|_| Raw::new(node.gateway, &[(4, 0)])).collect();
-                for number in 0..16 {
+                for number in 0..100 {
                     let ask = frame(kind::HEADERS, 5, 2 * number + 1, &request("GET", "/orders?limit=2", &[]));
                     for client in &mut streams {
                         client.write(&ask);

@@ -13,7 +13,7 @@ mod framings;
 mod gravitee;
 pub mod head;
 mod idempotent;
-mod items;
+pub(crate) mod items;
 mod line;
 pub mod problem;
 mod publish;

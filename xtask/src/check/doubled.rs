@@ -38,7 +38,6 @@ fn tree(repository: &Repository) -> Result<String, String> {
             "--format",
             "{p}",
             "--locked",
-            "--offline",
         ])
         .current_dir(&repository.root)
         .output()

@@ -91,41 +91,82 @@ struct Load {
     flight: Arc<Flight>,
     bytes: u64,
 }
+impl Load {
+    /// It turned out larger, or smaller.
+    fn becomes(&mut self, bytes: u64) {
+        for counter in [&self.flight.pages, &self.flight.bytes] {
+            counter.fetch_add(bytes.wrapping_sub(self.bytes), Ordering::Relaxed);
+        }
+        self.bytes = bytes;
+    }
+}
 impl Drop for Load {
     fn drop(&mut self) {
         self.flight.pages.fetch_sub(self.bytes, Ordering::Relaxed);
         self.flight.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
-impl Flight {
-    /// An answer whose client takes it in its own time. Refused when all of them hold half of what there is, so that who reads slowly keeps
-    /// nobody from publishing, or when this client's connection is owed too much. One at a time always passes, however large it is.
-    pub fn carry(self: &Arc<Self>, answer: Vec<u8>, connection: &Arc<Connection>) -> Result<Bytes> {
-        let length = answer.len();
-        if length < SMALL {
-            return Ok(answer.into());
+/// Where the answers of one connection wait until it takes them.
+#[derive(Clone, Copy)]
+pub struct Berth<'a> {
+    flight: &'a Arc<Flight>,
+    connection: &'a Arc<Connection>,
+}
+impl Berth<'_> {
+    /// Room for an answer of about so many bytes, whose client takes it in its own time. Refused when all of them hold half of what there is, so
+    /// that who reads slowly keeps nobody from publishing, or when this client's connection is owed too much. One at a time always passes,
+    /// however large it is.
+    pub fn room(self, likely: usize) -> Result<Room> {
+        let Self { flight, connection } = self;
+        if likely < SMALL {
+            return Ok(Room(None));
         }
-        let Some(owed) = connection.owe(length, MOST_OWED) else {
-            return Err(self.full(format!("this connection has not taken {MOST_OWED} bytes of its answers yet")));
+        let Some(owed) = connection.owe(likely, MOST_OWED) else {
+            return Err(flight.full(format!("this connection has not taken {MOST_OWED} bytes of its answers yet")));
         };
-        let bytes = length as u64;
-        let before = self.pages.fetch_add(bytes, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let bytes = likely as u64;
+        let before = flight.pages.fetch_add(bytes, Ordering::Relaxed);
+        flight.bytes.fetch_add(bytes, Ordering::Relaxed);
         let load = Load {
-            flight: self.clone(),
+            flight: flight.clone(),
             bytes,
         };
-        if before > 0 && before.saturating_add(bytes) > self.most_bytes / 2 {
-            return Err(self.full(format!(
+        if before > 0 && before.saturating_add(bytes) > flight.most_bytes / 2 {
+            return Err(flight.full(format!(
                 "pages that are not taken yet hold {before} of {} bytes",
-                self.most_bytes / 2
+                flight.most_bytes / 2
             )));
         }
-        Ok(Bytes::from_owner(Carried {
+        Ok(Room(Some((load, owed))))
+    }
+    /// An answer that is written only if there is [room](Self::room) for it: one of megabytes keeps a thread busy for milliseconds.
+    pub(crate) fn carry(self, likely: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<Bytes> {
+        let room = self.room(likely)?;
+        let mut answer = Vec::with_capacity(likely);
+        write(&mut answer);
+        Ok(room.hold(answer))
+    }
+}
+/// Where one answer is to wait.
+pub struct Room(Option<(Load, Owed)>);
+impl Room {
+    /// Until the last byte of it is let go.
+    pub fn hold(self, answer: Vec<u8>) -> Bytes {
+        let Some((mut load, owed)) = self.0 else {
+            return answer.into();
+        };
+        load.becomes(answer.capacity() as u64);
+        Bytes::from_owner(Carried {
             bytes: answer,
             _load: load,
             _owed: owed,
-        }))
+        })
+    }
+}
+impl Flight {
+    /// For the answers of one connection.
+    pub fn berth<'a>(self: &'a Arc<Self>, connection: &'a Arc<Connection>) -> Berth<'a> {
+        Berth { flight: self, connection }
     }
     /// A head of HTTP/2, which may be one of many on its connection. Small ones are not worth counting.
     pub(crate) fn keep(&self, parts: &Parts, connection: &Arc<Connection>) -> Result<Option<Owed>> {
@@ -173,7 +214,7 @@ mod tests {
     fn pages_count_until_they_are_let_go_and_leave_half_to_others() {
         let flight = Flight::new(2, 100_000);
         let connection = || Arc::new(Connection::new(([127, 0, 0, 1], 1).into(), Arc::default()));
-        let carry = |bytes: usize| flight.carry(vec![b'x'; bytes], &connection());
+        let carry = |bytes: usize| flight.berth(&connection()).carry(bytes, |out| out.resize(bytes, b'x'));
         let small = carry(SMALL - 1).unwrap();
         assert_eq!(flight.now().1, 0);
         let large = carry(200_000).unwrap();
@@ -192,5 +233,16 @@ mod tests {
         flight.enter().unwrap().load(60_000).unwrap();
         drop((one, small));
         assert_eq!(flight.now(), (0, 0, 2));
+    }
+    #[test]
+    fn what_is_refused_was_not_written_and_what_grew_counts_as_it_is() {
+        let flight = Flight::new(2, 100_000);
+        let connection = Arc::new(Connection::new(([127, 0, 0, 1], 1).into(), Arc::default()));
+        let grown = flight.berth(&connection).carry(40_000, |out| out.resize(60_000, b'x')).unwrap();
+        assert!((60_000..=80_000).contains(&flight.now().1), "{}", flight.now().1);
+        let refused = flight.berth(&connection).carry(40_000, |_| panic!("it has no room")).unwrap_err();
+        assert_eq!(refused.code(), Code::Overloaded);
+        drop(grown);
+        assert_eq!(flight.now(), (0, 0, 1));
     }
 }

@@ -22,21 +22,29 @@ pub(crate) struct Page<'a> {
     pub(crate) next: Option<&'a Cursor>,
     pub(crate) parts: Parts,
 }
+/// About so many bytes such messages take, each with so many around it.
+pub(crate) fn likely<'a>(items: impl ExactSizeIterator<Item = &'a Received>, around: usize) -> usize {
+    let count = items.len();
+    let bytes: usize = items.map(|item| item.message.size()).sum();
+    count * around + bytes * 9 / 8 + 64
+}
 impl Page<'_> {
-    pub(crate) fn write(&self, format: Format) -> Vec<u8> {
-        let bytes: usize = self.items.iter().map(|r| r.message.size()).sum();
-        let mut out = Vec::with_capacity(self.items.len() * 160 + bytes * 9 / 8 + 64);
+    /// About so many bytes it takes.
+    pub(crate) fn likely(&self) -> usize {
+        likely(self.items.iter(), 160)
+    }
+    pub(super) fn write(&self, format: Format, out: &mut Vec<u8>) {
         match format {
-            Format::Json | Format::EventStream => self.json(&mut out),
+            Format::Json | Format::EventStream => self.json(out),
             Format::Ndjson => {
                 if let Some(told) = self.gap {
                     out.extend_from_slice(b"{\"gap\":");
-                    gap(told, &mut out);
+                    gap(told, out);
                     out.extend_from_slice(b"}\n");
                 }
                 let mut clock = Rfc3339::default();
                 for item in self.items {
-                    write(item, self.parts, &mut clock, &mut out);
+                    write(item, self.parts, &mut clock, out);
                     out.push(b'\n');
                 }
             }
@@ -47,7 +55,6 @@ impl Page<'_> {
                 }
             }
         }
-        out
     }
     fn json(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"items\":[");
@@ -267,7 +274,9 @@ mod tests {
             next: Some(&"3.7".parse().unwrap()),
             parts,
         };
-        serde_json::from_slice(&page.write(Format::Json)).unwrap()
+        let mut out = Vec::new();
+        page.write(Format::Json, &mut out);
+        serde_json::from_slice(&out).unwrap()
     }
 
     #[test]

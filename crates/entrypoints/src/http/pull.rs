@@ -38,6 +38,8 @@ const MOST: u32 = 1_000;
 const WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 const GROUP: &str = "default";
+/// Bytes that stand around a message's own.
+const AROUND: usize = 240;
 /// 10,000 leases with their delays and reasons.
 const LARGEST: u64 = 2 << 20;
 
@@ -113,7 +115,8 @@ async fn pull(call: &Call<'_>, wish: &Wish, shown: items::Parts, desk: &Desk<'_>
     let mut handle = RouteHandle::new(desk.world, call.host, call.path).ok_or_else(gone)?;
     let mut drain = desk.drain.clone();
     let pulled = desk.pulls.pull(&mut handle, &x, wish, &mut drain).await?;
-    let bytes = desk.flight.carry(page(&pulled, shown), connection)?;
+    let likely = items::likely(pulled.items.iter().map(|(item, _)| item), AROUND);
+    let bytes = desk.flight.berth(connection).carry(likely, |out| page(&pulled, shown, out))?;
     let mut response = with_type(Body::leased(bytes, pulled.offered, pulled.parcel), JSON);
     response
         .headers_mut()
@@ -121,24 +124,21 @@ async fn pull(call: &Call<'_>, wish: &Wish, shown: items::Parts, desk: &Desk<'_>
     Ok(response)
 }
 /// The items GET would answer, each with its lease and its attempt.
-fn page(pulled: &Pulled, shown: items::Parts) -> Vec<u8> {
-    let bytes: usize = pulled.items.iter().map(|(item, _)| item.message.size()).sum();
-    let mut out = Vec::with_capacity(pulled.items.len() * 240 + bytes * 9 / 8 + 64);
+fn page(pulled: &Pulled, shown: items::Parts, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"items\":[");
     let mut clock = Rfc3339::default();
     for (at, (item, lease)) in pulled.items.iter().enumerate() {
         out.extend_from_slice(if at > 0 { b",{" } else { b"{" });
-        items::members(item, shown, &mut clock, &mut out);
-        items::leased(lease, item.attempt, &mut out);
+        items::members(item, shown, &mut clock, out);
+        items::leased(lease, item.attempt, out);
         out.push(b'}');
     }
     out.push(b']');
     if let Some(gap) = &pulled.gap {
         out.extend_from_slice(b",\"gap\":");
-        items::gap(gap, &mut out);
+        items::gap(gap, out);
     }
     out.extend_from_slice(b"}\n");
-    out
 }
 fn wish(members: &Members<'_>, settings: &Pull) -> Result<Wish> {
     let mut wish = Wish {

@@ -3,12 +3,12 @@ use super::{
     accept::Format,
     body::Body,
     call::Call,
+    flight::Berth,
     gravitee,
     items::{Page, Parts as Shown},
     problem::with_type,
     query::Query,
 };
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header, request::Parts};
 use std::{sync::Arc, time::Duration};
 use tidegate_core::{
@@ -44,14 +44,14 @@ struct Collected {
     offered: tidegate_gateway::metrics::Offered,
 }
 
-/// `carry` takes the page on board until the client has it.
+/// The page stays in its `berth` until the client has it.
 pub(super) async fn get(
     call: &Call<'_>,
     parts: &Parts,
     get: &HttpGet,
     format: Format,
     drain: Watch,
-    carry: impl FnOnce(Vec<u8>) -> Result<Bytes>,
+    berth: Berth<'_>,
 ) -> Result<Response<Body>> {
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
     let shown = shown(&query, call.route)?;
@@ -89,18 +89,15 @@ pub(super) async fn get(
         next: page.next.as_ref(),
         parts: shown,
     };
-    let bytes = match (format, call.route.api.compatibility) {
-        (Format::Json, Compatibility::Gravitee) => gravitee::write(&written, limit),
-        _ => written.write(format),
-    };
+    let bytes = berth.carry(written.likely(), |out| match (format, call.route.api.compatibility) {
+        (Format::Json, Compatibility::Gravitee) => gravitee::write(&written, limit, out),
+        _ => written.write(format, out),
+    })?;
     if let Some(gap) = &page.gap {
         class.skip(gap.count());
     }
     let next = page.next.map(|next| next.to_string()).filter(|next| !next.is_empty());
-    let mut response = with_type(
-        Body::offered(carry(bytes)?, page.offered),
-        HeaderValue::from_static(format.content_type()),
-    );
+    let mut response = with_type(Body::offered(bytes, page.offered), HeaderValue::from_static(format.content_type()));
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(gap) = page

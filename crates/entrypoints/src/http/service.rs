@@ -179,8 +179,8 @@ impl Gateway {
             Format::EventStream => sse::stream(&call, parts, self, connection).await,
             format => match &api.http_get {
                 Some(get) => {
-                    let carry = |page| self.flight.carry(page, connection);
-                    read::get(&call, parts, get, format, self.drain.clone(), carry).await
+                    let berth = self.flight.berth(connection);
+                    read::get(&call, parts, get, format, self.drain.clone(), berth).await
                 }
                 None => Err(Error::client(Code::NotAcceptable, "this api only streams").with_hint("send `Accept: text/event-stream`")),
             },

@@ -151,8 +151,8 @@ impl Handler for Admin {
         let peer = forwarded::caller(&parts.headers, &connection);
         let outcome = Box::pin(self.api.answer(&parts, &mut body, peer)).await;
         let refused = match (outcome, self.messages.get(), body) {
-            (Ok(Outcome::Answer(answer)), _, _) => match self.flight.carry(answer.body.into(), &connection) {
-                Ok(body) => return response(answer.status, answer.headers, body),
+            (Ok(Outcome::Answer(answer)), _, _) => match self.flight.berth(&connection).room(answer.body.len()) {
+                Ok(room) => return response(answer.status, answer.headers, room.hold(answer.body.into())),
                 Err(error) => error.into(),
             },
             (Ok(Outcome::Messages(path, vouched)), Some(messages), Some(body)) => {

@@ -6,7 +6,7 @@ use super::{
     station::{self, Station, TRIES},
 };
 use crate::{
-    http::{body::Body, flight::Aboard, upload},
+    http::{body::Body, flight::Aboard, items, upload},
     listener::{Connection, Incoming},
 };
 use base64_simd::STANDARD;
@@ -39,6 +39,8 @@ const LEASE: Duration = Duration::from_mins(1);
 const SUFFIX: &str = "rest-gateway";
 /// Bytes of a request.
 const LARGEST: u64 = 64 << 10;
+/// Bytes that stand around a message's own in an answer.
+const AROUND: usize = 120;
 
 /// What is asked for.
 #[derive(Debug, PartialEq)]
@@ -82,7 +84,9 @@ pub(super) async fn batch(
         }
     }
     let pulled = pulled.ok_or_else(|| station.restless())?;
-    let bytes = memphis.ground.flight.carry(page(&pulled, &wanted), connection).map_err(refused)?;
+    let likely = items::likely(pulled.items.iter().map(|(item, _)| item), AROUND);
+    let berth = memphis.ground.flight.berth(connection);
+    let bytes = berth.carry(likely, |out| page(&pulled, &wanted, out)).map_err(refused)?;
     let gap = pulled
         .gap
         .as_ref()
@@ -181,19 +185,16 @@ impl Wanted {
         }))
     }
 }
-fn page(pulled: &Pulled, wanted: &Wanted) -> Vec<u8> {
-    let bytes: usize = pulled.items.iter().map(|(item, _)| item.message.size()).sum();
-    let mut out = Vec::with_capacity(pulled.items.len() * 120 + bytes * 9 / 8 + 2);
+fn page(pulled: &Pulled, wanted: &Wanted, out: &mut Vec<u8>) {
     out.push(b'[');
     let mut clock = Rfc3339::default();
     for (at, (item, _)) in pulled.items.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        write(item, wanted, &mut clock, &mut out);
+        write(item, wanted, &mut clock, out);
     }
     out.push(b']');
-    out
 }
 /// `{"message":…,"headers":{…}}`; what else there is comes behind, so that who asks for nothing sees what it always saw.
 fn write(item: &Received, wanted: &Wanted, clock: &mut Rfc3339, out: &mut Vec<u8>) {
