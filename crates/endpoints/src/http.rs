@@ -9,6 +9,7 @@ mod compose;
 mod connect;
 pub mod guard;
 mod lines;
+mod one;
 mod spec;
 mod tokens;
 mod trust;
@@ -22,14 +23,11 @@ pub use url::Url;
 
 use attempt::{EXCERPT, Progress};
 use base64_simd::STANDARD;
-use bytes::{Bytes, BytesMut};
 use compose::{Composed, compose};
 use connect::{Failure, Network, Peer};
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use lines::{Line, Lines, Outgoing};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use lines::{Answer, Broke, Call, Line, Lines};
 use rustls::{ClientConfig, RootCertStore};
 use std::{
     slice,
@@ -258,36 +256,35 @@ impl Target {
         let mut unseen = 0;
         loop {
             let (mut line, used) = self.line(progress).await?;
-            let request = self.request(composed, token, line.is_shared(), progress);
-            let answer = match line.send(request).await {
-                Ok(answer) => answer,
+            let call = Call {
+                method: &self.spec.method,
+                path: &self.path,
+                whole: &self.whole,
+                headers: &composed.headers,
+                authorization: token.map(|token| &token.header),
+                body: &composed.body,
+                keep: EXCERPT,
+                most: self.spec.max_response,
+            };
+            let text = match line.call(&call, progress).await {
+                Ok(answer) => {
+                    self.lines.give_back(line);
+                    return Ok(answer);
+                }
                 // It ended while it waited, and nothing was sent on it.
-                Err(error) if used && error.message().is_some() => continue,
-                Err(error) if unseen < UNSEEN && lines::is_unseen(error.error()) => {
+                Err(Broke::Unsent) if used => continue,
+                Err(Broke::Unseen(_)) if unseen < UNSEEN => {
                     unseen += 1;
                     continue;
                 }
-                Err(error) => {
-                    let text = format!("the connection broke: {}", whole_text(&error.into_error()));
-                    return Err(Failure::new(progress.step(), Code::TargetDown, text));
-                }
+                Err(Broke::Unsent) => "closed at once".to_owned(),
+                Err(Broke::Unseen(text) | Broke::Failed(text)) => text,
             };
-            let (head, body) = answer.into_parts();
-            progress.answered(head.status);
-            let (body, cut) = read(body, self.spec.max_response).await.map_err(|error| {
-                let text = format!("the target answered {}, and broke off: {}", head.status, whole_text(&error));
-                Failure::new(Step::Read, Code::TargetDown, text)
-            })?;
-            // Who answered without reading everything may never read the rest.
-            if !cut && progress.is_written() {
-                self.lines.give_back(line);
-            }
-            return Ok(Answer {
-                status: head.status,
-                headers: head.headers,
-                body,
-                cut,
-            });
+            let text = match progress.status() {
+                Some(status) => format!("the target answered {status}, and broke off: {text}"),
+                None => format!("the connection broke: {text}"),
+            };
+            return Err(Failure::new(progress.step(), Code::TargetDown, text));
         }
     }
     /// One that waits, else a new one; and whether it was used before.
@@ -298,7 +295,7 @@ impl Target {
             Version::Auto => self.peer.is_secure() && !self.old.load(Ordering::Relaxed),
         };
         if !sharing {
-            return match self.lines.idle().await {
+            return match self.lines.idle() {
                 Some(line) => Ok((line, true)),
                 // Rare, and larger than all the rest of an attempt.
                 None => Ok((Box::pin(self.open(progress)).await?, false)),
@@ -326,7 +323,7 @@ impl Target {
             return Err(Failure::new(Step::Tls, Code::TargetDown, text));
         }
         let opened = Line::on(socket, two).await;
-        opened.map_err(|error| Failure::new(Step::Connect, Code::TargetDown, whole_text(&error)))
+        opened.map_err(|error| Failure::new(Step::Connect, Code::TargetDown, lines::whole_text(&error)))
     }
     fn network(&self) -> Network<'_> {
         Network {
@@ -336,23 +333,6 @@ impl Target {
             proxy: self.proxy.as_ref(),
             refused: &self.shared.refused,
         }
-    }
-    fn request(&self, composed: &Composed, token: Option<&Arc<Token>>, two: bool, progress: &Progress) -> Request<Outgoing> {
-        let mut request = Request::new(Outgoing::new(composed.body.clone(), progress.clone()));
-        *request.method_mut() = self.spec.method.clone();
-        *request.headers_mut() = composed.headers.clone();
-        if let Some(token) = token {
-            request.headers_mut().insert(header::AUTHORIZATION, token.header.clone());
-        }
-        if two {
-            *request.uri_mut() = self.whole.clone();
-            *request.version_mut() = http::Version::HTTP_2;
-            // Its address says it.
-            request.headers_mut().remove(header::HOST);
-        } else {
-            *request.uri_mut() = self.path.clone();
-        }
-        request
     }
 }
 impl Action for Target {
@@ -393,13 +373,6 @@ impl Action for Target {
             BatchError::some(failed)
         })
     }
-}
-/// An answer that was read.
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-    cut: bool,
 }
 impl Answer {
     fn told(self, means: Do, nobody: bool) -> AttemptOutcome {
@@ -461,32 +434,6 @@ impl Drop for Note<'_> {
             }),
         });
     }
-}
-/// The beginning of an answer's body, and whether there was more than may be. What lies behind is not waited for.
-async fn read(mut body: Incoming, most: u64) -> hyper::Result<(Bytes, bool)> {
-    let mut kept = BytesMut::new();
-    let mut seen = 0_u64;
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        let room = EXCERPT.saturating_sub(kept.len()).min(data.len());
-        kept.extend_from_slice(data.get(..room).unwrap_or_default());
-        seen += data.len() as u64;
-        if seen > most {
-            return Ok((kept.freeze(), true));
-        }
-    }
-    Ok((kept.freeze(), false))
-}
-/// With its causes: hyper's own text only says where it was.
-fn whole_text(error: &hyper::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
 /// A URL as HTTP/1.1 writes it: path and query, and the host beside them.
 fn place(url: &Url) -> Option<(Uri, HeaderValue)> {

@@ -1,13 +1,15 @@
 //! The connections of one target. Over HTTP/1.1 each carries one request at a time and waits for the next; over HTTP/2 many share one.
 //! None is used for ever, so that a target that moved is found where it is now.
-use super::{attempt::Progress, connect::Socket};
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1, http2},
+use super::{
+    attempt::Progress,
+    connect::Socket,
+    one::{OLDEST, One},
 };
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
     convert::Infallible,
@@ -22,10 +24,8 @@ use std::{
 use tidegate_core::tasks::{self, Task};
 use tokio::time::Instant;
 
-/// A connection nobody used for that long is closed.
-const IDLE: Duration = Duration::from_secs(50);
-/// No new request goes out on an older one.
-const OLDEST: Duration = Duration::from_mins(5);
+/// So often those that wait are looked at: whether their time is up, or the target has closed them.
+const SWEEP: Duration = Duration::from_secs(5);
 /// What is handed to a connection at once, so that it buffers no more.
 const PIECE: usize = 64 << 10;
 /// Of what a target sends, a connection holds as much.
@@ -37,6 +37,42 @@ const SHARED: usize = 4;
 /// A quiet HTTP/2 connection is asked whether it still lives.
 const PING: Duration = Duration::from_secs(20);
 
+/// What is asked.
+pub(super) struct Call<'a> {
+    pub(super) method: &'a Method,
+    /// As HTTP/1.1 writes it, and as HTTP/2 does.
+    pub(super) path: &'a Uri,
+    pub(super) whole: &'a Uri,
+    pub(super) headers: &'a HeaderMap,
+    /// In place of what the headers say.
+    pub(super) authorization: Option<&'a HeaderValue>,
+    pub(super) body: &'a Bytes,
+    /// So many bytes of the answer's body are kept.
+    pub(super) keep: usize,
+    /// A longer one is not read to its end.
+    pub(super) most: u64,
+}
+/// An answer that was read.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// Its beginning.
+    pub(super) body: Bytes,
+    /// There was more than was asked for.
+    pub(super) cut: bool,
+}
+/// Why there is no whole answer; how far it came is known already.
+#[derive(Debug)]
+pub(super) enum Broke {
+    /// The connection had ended, and nothing of the request was sent.
+    Unsent,
+    /// The target said that it did not look at the request, so that it may be sent again as if it had not been (RFC 9113, sections 6.8 and 8.7):
+    /// it is leaving, or has enough to do. Of a request that it may have looked at it says so in no other words.
+    Unseen(String),
+    /// Anything else.
+    Failed(String),
+}
 /// A body that says when all of it was handed over.
 #[derive(Debug)]
 pub(super) struct Outgoing {
@@ -78,14 +114,6 @@ pub(super) enum Line {
     Many(Stream),
 }
 #[derive(Debug)]
-pub(super) struct One {
-    send: http1::SendRequest<Outgoing>,
-    /// Closes the connection when it goes.
-    _connection: Task,
-    born: Instant,
-    used: Instant,
-}
-#[derive(Debug)]
 pub(super) struct Many {
     send: http2::SendRequest<Outgoing>,
     _connection: Task,
@@ -125,8 +153,6 @@ impl Drop for Stream {
 impl Line {
     /// Makes a socket speak.
     pub(super) async fn on(socket: Socket, two: bool) -> hyper::Result<Self> {
-        let io = TokioIo::new(socket);
-        let now = Instant::now();
         if two {
             let (send, connection) = http2::Builder::new(Tasks)
                 .timer(TokioTimer::new())
@@ -136,40 +162,72 @@ impl Line {
                 .initial_connection_window_size(BUFFER as u32 * 4)
                 .max_send_buf_size(PIECE * 2)
                 .max_header_list_size(BUFFER as u32)
-                .handshake(io)
+                .handshake(TokioIo::new(socket))
                 .await?;
             let many = Many {
                 send,
                 // Whoever waits for an answer hears of its end.
                 _connection: tasks::spawn(async move { drop(connection.await) }),
-                born: now,
+                born: Instant::now(),
                 streams: AtomicUsize::new(0),
                 suspect: AtomicBool::new(false),
             };
             return Ok(Self::Many(Stream::on(&Arc::new(many))));
         }
-        let (send, connection) = http1::Builder::new().max_buf_size(BUFFER).handshake(io).await?;
-        Ok(Self::One(One {
-            send,
-            _connection: tasks::spawn(async move { drop(connection.await) }),
-            born: now,
-            used: now,
-        }))
+        Ok(Self::One(One::new(socket)))
     }
     pub(super) fn is_shared(&self) -> bool {
         matches!(self, Self::Many(_))
     }
-    /// The request comes back with the error if nothing of it was sent.
-    pub(super) async fn send(&mut self, request: Request<Outgoing>) -> Result<Response<Incoming>, TrySendError<Request<Outgoing>>> {
+    /// Asks, and waits for the whole answer.
+    pub(super) async fn call(&mut self, call: &Call<'_>, progress: &Progress) -> Result<Answer, Broke> {
         match self {
-            Self::One(one) => one.send.try_send_request(request).await,
-            Self::Many(stream) => stream.many.send.clone().try_send_request(request).await,
+            Self::One(one) => one.call(call, progress).await,
+            Self::Many(stream) => stream.call(call, progress).await,
         }
     }
 }
-/// Whether the target said that it did not look at the request, so that it may be sent again as if it had not been (RFC 9113, sections 6.8
-/// and 8.7): it is leaving, or has enough to do. Of a request that it may have looked at it says so in no other words.
-pub(super) fn is_unseen(error: &hyper::Error) -> bool {
+impl Stream {
+    async fn call(&mut self, call: &Call<'_>, progress: &Progress) -> Result<Answer, Broke> {
+        let mut request = Request::new(Outgoing::new(call.body.clone(), progress.clone()));
+        *request.method_mut() = call.method.clone();
+        *request.uri_mut() = call.whole.clone();
+        *request.version_mut() = http::Version::HTTP_2;
+        *request.headers_mut() = call.headers.clone();
+        // Its address says it.
+        request.headers_mut().remove(header::HOST);
+        if let Some(authorization) = call.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
+        }
+        let answer = match self.many.send.clone().try_send_request(request).await {
+            Ok(answer) => answer,
+            Err(error) if error.message().is_some() => return Err(Broke::Unsent),
+            Err(error) if is_unseen(error.error()) => return Err(Broke::Unseen(whole_text(&error.into_error()))),
+            Err(error) => return Err(Broke::Failed(whole_text(&error.into_error()))),
+        };
+        let (head, mut body) = answer.into_parts();
+        progress.answered(head.status);
+        let (mut kept, mut seen, mut cut) = (BytesMut::new(), 0_u64, false);
+        // What lies behind the most is not waited for.
+        while !cut && let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Broke::Failed(whole_text(&error)))?;
+            let Ok(data) = frame.into_data() else { continue };
+            let room = call.keep.saturating_sub(kept.len()).min(data.len());
+            kept.extend_from_slice(data.get(..room).unwrap_or_default());
+            seen += data.len() as u64;
+            cut = seen > call.most;
+        }
+        self.ended = !cut && progress.is_written();
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: kept.freeze(),
+            cut,
+        })
+    }
+}
+/// Whether the target said that it did not look at the request.
+fn is_unseen(error: &hyper::Error) -> bool {
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
         if let Some(said) = cause.downcast_ref::<h2::Error>() {
@@ -179,6 +237,18 @@ pub(super) fn is_unseen(error: &hyper::Error) -> bool {
         next = cause.source();
     }
     false
+}
+
+/// With its causes: hyper's own text only says where it was.
+pub(super) fn whole_text(error: &hyper::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }
 
 /// The connections of one target that may take another request.
@@ -200,12 +270,10 @@ impl Lines {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// One that is ready now; the youngest first, so that the others may grow old.
-    pub(super) async fn idle(&self) -> Option<Line> {
+    pub(super) fn idle(&self) -> Option<Line> {
         loop {
             let mut one = self.open().idle.pop()?;
-            let good = one.used.elapsed() < IDLE && one.born.elapsed() < OLDEST && !one.send.is_closed();
-            // The end of an answer is seen here before the connection is done with it.
-            if good && one.send.ready().await.is_ok() {
+            if one.is_good() {
                 return Some(Line::One(one));
             }
         }
@@ -226,17 +294,14 @@ impl Lines {
             self.sweep_later(&mut open);
         }
     }
-    /// Its answer was read to the end.
+    /// Its answer was read.
     pub(super) fn give_back(self: &Arc<Self>, line: Line) {
-        match line {
-            Line::One(one) if one.send.is_closed() => {}
-            Line::One(mut one) => {
-                one.used = Instant::now();
-                let mut open = self.open();
-                open.idle.push(one);
-                self.sweep_later(&mut open);
-            }
-            Line::Many(mut stream) => stream.ended = true,
+        if let Line::One(mut one) = line
+            && one.is_good()
+        {
+            let mut open = self.open();
+            open.idle.push(one);
+            self.sweep_later(&mut open);
         }
     }
     /// All of them end, those in use with their request.
@@ -254,8 +319,7 @@ impl Lines {
     /// Whether nothing is left.
     fn sweep(&self) -> bool {
         let mut open = self.open();
-        open.idle
-            .retain(|one| one.used.elapsed() < IDLE && one.born.elapsed() < OLDEST && !one.send.is_closed());
+        open.idle.retain_mut(One::is_good);
         open.shared
             .retain(|many| many.is_good() || many.streams.load(Ordering::Relaxed) > 0 && !many.send.is_closed());
         open.swept = !(open.idle.is_empty() && open.shared.is_empty());
@@ -264,7 +328,7 @@ impl Lines {
 }
 async fn sweep(lines: Weak<Lines>) {
     loop {
-        tokio::time::sleep(IDLE).await;
+        tokio::time::sleep(SWEEP).await;
         if lines.upgrade().is_none_or(|lines| lines.sweep()) {
             return;
         }

@@ -2,14 +2,13 @@
 use super::{
     attempt::{Progress, Step},
     connect::{Failure, Network, Peer},
-    lines::{Line, Outgoing},
+    lines::{Broke, Call, Line},
     spec::ClientCredentials,
 };
 use arc_swap::ArcSwapOption;
 use base64_simd::STANDARD;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Uri, header};
-use http_body_util::{BodyExt, Limited};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use rustls::ClientConfig;
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
@@ -149,25 +148,33 @@ impl Tokens {
             error: failure.error,
         })?;
         let mut line = Line::on(socket, false).await.map_err(|error| down(error.to_string()))?;
-        let mut request = Request::new(Outgoing::new(self.form.clone(), own));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
-        let headers = request.headers_mut();
+        let mut headers = HeaderMap::with_capacity(8);
         headers.insert(header::HOST, self.host.clone());
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(header::USER_AGENT, super::USER_AGENT);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        if let Some(authorization) = &self.authorization {
-            headers.insert(header::AUTHORIZATION, authorization.clone());
+        let call = Call {
+            method: &Method::POST,
+            path: &self.uri,
+            whole: &self.uri,
+            headers: &headers,
+            authorization: self.authorization.as_ref(),
+            body: &self.form,
+            keep: LONGEST,
+            most: LONGEST as u64,
+        };
+        let answered = line.call(&call, &own).await.map_err(|broke| match broke {
+            Broke::Unsent => down("closed at once".to_owned()),
+            Broke::Unseen(text) | Broke::Failed(text) => down(text),
+        })?;
+        if answered.cut {
+            return Err(down("the token server's answer is too long".to_owned()));
         }
-        let answer = line.send(request).await.map_err(|error| down(error.into_error().to_string()))?;
-        let (head, body) = answer.into_parts();
-        let body = Limited::new(body, LONGEST).collect().await;
-        let body = body.map_err(|error| down(error.to_string()))?.to_bytes();
-        if !head.status.is_success() {
+        let (status, body) = (answered.status, answered.body);
+        if !status.is_success() {
             let why = serde_json::from_slice::<Problem>(&body).map_or(String::new(), |problem| format!(" `{}`", word(&problem.error)));
-            return Err(refused(format!("the token server answered {}{why}", head.status)));
+            return Err(refused(format!("the token server answered {status}{why}")));
         }
         let answer: Answer = serde_json::from_slice(&body).map_err(|_| refused("the token server's answer has none".to_owned()))?;
         if let Some(other) = answer.token_type.filter(|kind| !kind.eq_ignore_ascii_case("bearer")) {
