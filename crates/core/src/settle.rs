@@ -150,7 +150,8 @@ impl Ack {
         let mut order: Vec<usize> = (0..acks.len()).collect();
         order.sort_unstable_by_key(|at| acks.get(*at).map(|ack| (place(ack), ack.base)));
         let mut runs: Vec<oneshot::Receiver<Result<()>>> = Vec::new();
-        let mut run_of = vec![Vec::new(); acks.len()];
+        // Of each ack, by its place, the runs it is in: nearly always one.
+        let mut parts: Vec<(usize, usize)> = Vec::with_capacity(acks.len());
         let mut open: Option<(Arc<dyn Returns>, Range<u64>)> = None;
         let mut send = |open: &mut Option<(Arc<dyn Returns>, Range<u64>)>| {
             let Some((home, seqs)) = open.take() else { return };
@@ -161,9 +162,7 @@ impl Ack {
         };
         let mut sent = 0;
         for at in order {
-            let (Some(ack), Some(runs_of)) = (acks.get_mut(at), run_of.get_mut(at)) else {
-                continue;
-            };
+            let Some(ack) = acks.get_mut(at) else { continue };
             let mut from = 0;
             while let (Some(slots), Some(home)) = (ack.next_run(from), ack.home.clone()) {
                 from = slots.end;
@@ -177,20 +176,24 @@ impl Ack {
                         open = Some((home, seqs));
                     }
                 }
-                runs_of.push(sent - 1);
+                parts.push((at, sent - 1));
             }
         }
         send(&mut open);
+        let count = acks.len();
         async move {
             let mut told = Vec::with_capacity(runs.len());
             for wait in runs {
                 told.push(wait.await.unwrap_or_else(|_| Err(lost())));
             }
-            let of = |run: &usize| match told.get(*run) {
-                Some(Ok(())) | None => Ok(()),
-                Some(Err(error)) => Err(error.again()),
-            };
-            run_of.iter().map(|runs| runs.iter().try_for_each(of)).collect()
+            let mut each: Vec<Result<()>> = Vec::new();
+            each.resize_with(count, || Ok(()));
+            for (at, run) in parts {
+                if let (Some(Err(error)), Some(one @ Ok(()))) = (told.get(run), each.get_mut(at)) {
+                    *one = Err(error.again());
+                }
+            }
+            each
         }
     }
     /// Moves one item's duty out, to be stored, sent elsewhere, settled later. `None` when it is settled or taken.

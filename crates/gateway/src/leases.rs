@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use std::{
     any::Any,
     collections::{BTreeSet, HashMap},
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -24,6 +25,8 @@ use tokio::{
 const AT_ONCE: usize = 1_024;
 /// Of a token: 64 bits of page, 16 of place in it, 112 of proof, in hexadecimal.
 const TOKEN: usize = 48;
+/// Where the place stands in it.
+const PLACE: Range<usize> = 16..20;
 /// Of one page: its places have 16 bits.
 const PAGE: usize = 1 << 16;
 
@@ -92,12 +95,12 @@ impl Leases {
     }
     /// Tokens that nobody can guess who has none of them, good at this gateway until the time is up. With too many of them the last duties
     /// come back: they stay in the list.
-    pub fn park(&self, acks: &mut Vec<Ack>, lease_for: Duration, of: &Owner) -> Vec<String> {
+    pub fn park(&self, acks: &mut Vec<Ack>, lease_for: Duration, of: &Owner) -> Tokens {
         let until = Instant::now() + lease_for;
         let mut parked = self.lock();
         let room = self.most.saturating_sub(parked.count).min(acks.len()).min(PAGE);
         if room == 0 {
-            return Vec::new();
+            return Tokens::default();
         }
         parked.issued += 1;
         parked.count += room;
@@ -108,8 +111,10 @@ impl Leases {
             self.sooner.notify_waiters();
         }
         drop(parked);
-        let proof = self.proof(number);
-        (0..room).map(|place| token(number, place, &proof)).collect()
+        Tokens {
+            first: Token::first(number, &self.proof(number)),
+            count: room,
+        }
     }
     /// How many more there may be.
     pub fn room(&self) -> usize {
@@ -181,9 +186,9 @@ impl Leases {
         }
     }
     /// Nobody got them: they go back, and no attempt is counted.
-    pub fn undo(&self, tokens: &[String]) {
+    pub fn undo(&self, tokens: &Tokens) {
         let mut known = Known { leases: self, last: None };
-        let places: Vec<_> = tokens.iter().filter_map(|token| known.place(token)).collect();
+        let places: Vec<_> = tokens.iter().filter_map(|token| known.place(token.as_str())).collect();
         let undone: Vec<_> = {
             let mut parked = self.lock();
             places.into_iter().filter_map(|place| parked.remove(place)).collect()
@@ -241,14 +246,63 @@ impl Leases {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-fn token(number: u64, place: usize, proof: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let (number, place) = (number.to_be_bytes(), (place as u16).to_be_bytes());
-    let mut token = String::with_capacity(TOKEN);
-    for byte in number.iter().chain(&place).chain(proof) {
-        token.extend([byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)])));
+/// What names one lease.
+#[derive(Clone, Copy)]
+pub struct Token([u8; TOKEN]);
+impl Token {
+    /// As clients see it.
+    pub fn as_str(&self) -> &str {
+        // Digits only.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
-    token
+    fn first(number: u64, proof: &[u8]) -> Self {
+        let mut text = [b'0'; TOKEN];
+        let bytes = number.to_be_bytes().into_iter().chain([0, 0]).chain(proof.iter().copied());
+        for (two, byte) in text.as_chunks_mut().0.iter_mut().zip(bytes) {
+            *two = hexadecimal(byte);
+        }
+        Self(text)
+    }
+    /// The same page and proof, another place in it.
+    fn at(mut self, place: u16) -> Self {
+        if let Some(text) = self.0.get_mut(PLACE) {
+            let [high, low] = place.to_be_bytes().map(hexadecimal);
+            text.copy_from_slice(&[high[0], high[1], low[0], low[1]]);
+        }
+        self
+    }
+}
+fn hexadecimal(byte: u8) -> [u8; 2] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)])
+}
+/// What names leases that were handed out together.
+#[derive(Clone)]
+pub struct Tokens {
+    first: Token,
+    count: usize,
+}
+impl Default for Tokens {
+    fn default() -> Self {
+        let first = Token([b'0'; TOKEN]);
+        Self { first, count: 0 }
+    }
+}
+impl Tokens {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+    /// In the order of what they name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Token> + use<> {
+        let first = self.first;
+        // A page has no more places.
+        (0..self.count).map(move |place| first.at(place as u16))
+    }
 }
 /// Page and place in it.
 type Place = (u64, u16);
@@ -256,21 +310,21 @@ type Place = (u64, u16);
 struct Known<'a> {
     leases: &'a Leases,
     /// The page, and the token of its first place.
-    last: Option<(u64, String)>,
+    last: Option<(u64, Token)>,
 }
 impl Known<'_> {
     fn place(&mut self, shown: &str) -> Option<Place> {
         let shown = shown.as_bytes();
         let (page, rest) = shown.split_at_checked(16).filter(|_| shown.len() == TOKEN)?;
         let (place, proof) = rest.split_at_checked(4)?;
-        let known = self.last.as_ref().filter(|(_, first)| first.as_bytes().starts_with(page));
+        let known = self.last.as_ref().filter(|(_, first)| first.0.starts_with(page));
         if known.is_none() {
             let number = digits(page)?;
-            self.last = Some((number, token(number, 0, &self.leases.proof(number))));
+            self.last = Some((number, Token::first(number, &self.leases.proof(number))));
         }
         let (number, first) = self.last.as_ref()?;
         // All of it, however early it differs.
-        let own = first.as_bytes().get(20..)?;
+        let own = first.0.get(PLACE.end..)?;
         let differs = proof.iter().zip(own).fold(0, |differs, (shown, own)| differs | (shown ^ own));
         let place = u16::try_from(digits(place)?).ok()?;
         (differs == 0).then_some((*number, place))
@@ -412,7 +466,8 @@ mod tests {
         }
     }
     fn park(leases: &Leases, ack: Ack, lease_for: Duration, of: Owner) -> Option<String> {
-        leases.park(&mut vec![ack], lease_for, &of).pop()
+        let tokens = leases.park(&mut vec![ack], lease_for, &of);
+        tokens.iter().next().map(|token| token.as_str().to_owned())
     }
     async fn settle(leases: &Leases, owner: &str, token: &str, outcome: Outcome) -> Verdict {
         leases.settle(owner, &[(token, outcome)]).await.unwrap().remove(0)
@@ -447,7 +502,7 @@ mod tests {
             changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
             bad.push(String::from_utf8(changed).unwrap());
         }
-        bad.push(super::token(1, 0, &other.proof(1)));
+        bad.push(Token::first(1, &other.proof(1)).as_str().to_owned());
         for bad in bad {
             assert_eq!(settle(&leases, "a", &bad, Outcome::Ack).await, Verdict::Unknown, "{bad}");
         }
@@ -475,6 +530,7 @@ mod tests {
         let mut acks = (0..100).map(|seq| Ack::new(home.clone(), seq, 1)).collect();
         let tokens = leases.park(&mut acks, SECONDS, &owner("a"));
         assert_eq!((tokens.len(), leases.len()), (100, 100));
+        let tokens: Vec<_> = tokens.iter().map(|token| token.as_str().to_owned()).collect();
         // Far more than half of them: the rest moves together.
         let done: Vec<_> = tokens.iter().skip(10).map(|token| (&**token, Outcome::Ack)).collect();
         assert!(
@@ -499,7 +555,13 @@ mod tests {
         assert!(leases.is_empty() && leases.lock().deadlines.is_empty());
         // What nobody was given is no lease, and what was given up with its owner is none any more.
         let mut acks = vec![Ack::new(home.clone(), 200, 1)];
-        let last = leases.park(&mut acks, SECONDS, &owner("a")).pop().unwrap();
+        let last = leases
+            .park(&mut acks, SECONDS, &owner("a"))
+            .iter()
+            .last()
+            .unwrap()
+            .as_str()
+            .to_owned();
         let beyond = format!("{}0001{}", last.split_at(16).0, last.split_at(20).1);
         assert_eq!(settle(&leases, "a", &beyond, Outcome::Ack).await, Verdict::Unknown);
         leases.give_back("a");
@@ -529,10 +591,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn their_number_is_bounded_and_undone_ones_count_no_attempt() {
         let (leases, home) = house(2, true);
-        let park = |seq| super::tests::park(&leases, Ack::new(home.clone(), seq, 1), SECONDS, owner("a"));
-        let tokens = vec![park(0).unwrap(), park(1).unwrap()];
-        assert_eq!(leases.room(), 0);
-        assert!(park(2).is_none());
+        let mut acks = (0..3).map(|seq| Ack::new(home.clone(), seq, 1)).collect();
+        let tokens = leases.park(&mut acks, SECONDS, &owner("a"));
+        assert_eq!((tokens.len(), acks.len(), leases.room()), (2, 1, 0));
+        assert!(leases.park(&mut acks, SECONDS, &owner("a")).is_empty());
+        drop(acks);
         leases.undo(&tokens);
         assert!(leases.is_empty());
         let told = home.told.lock().unwrap().clone();

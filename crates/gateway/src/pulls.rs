@@ -3,7 +3,7 @@
 use crate::{
     flow::{self, Upstream},
     handle::RouteHandle,
-    leases::{Leases, Owner},
+    leases::{Leases, Owner, Tokens},
     metrics::{Class, Offered},
     route::Route,
     world::World,
@@ -75,8 +75,10 @@ pub struct Wish {
 }
 /// What a worker gets.
 pub struct Pulled {
-    /// The messages with their tokens.
-    pub items: Vec<(Received, String)>,
+    /// The messages.
+    pub items: Vec<Received>,
+    /// What names the lease of each.
+    pub tokens: Tokens,
     /// What is missing before them.
     pub gap: Option<Gap>,
     /// They count as cut until they are written.
@@ -87,20 +89,20 @@ pub struct Pulled {
 /// Leases on their way to their worker: dropped before they were handed over, they go back and count no attempt.
 pub struct Parcel {
     leases: Arc<Leases>,
-    tokens: Vec<String>,
+    tokens: Tokens,
     owner: Arc<str>,
 }
 impl Parcel {
     /// The worker has them, and says no more: they are settled as done.
     pub fn done(mut self) {
-        let tokens = std::mem::take(&mut self.tokens);
-        let wishes: Vec<_> = tokens.iter().map(|token| (&**token, Outcome::Ack)).collect();
+        let tokens: Vec<_> = std::mem::take(&mut self.tokens).iter().collect();
+        let wishes: Vec<_> = tokens.iter().map(|token| (token.as_str(), Outcome::Ack)).collect();
         // It acts at once; nobody waits until it is durable, for what is lost with it comes again.
         drop(self.leases.settle(&self.owner, &wishes));
     }
     /// They are the worker's now.
     pub fn handed_over(mut self) {
-        self.tokens.clear();
+        self.tokens = Tokens::default();
     }
 }
 impl Drop for Parcel {
@@ -320,17 +322,18 @@ impl Taken {
             name: shared.route.name.clone(),
             keeps: shared.clone(),
         };
-        let (items, mut duties): (Vec<_>, Vec<_>) = std::mem::take(&mut self.items).into_iter().unzip();
+        let (mut items, mut duties): (Vec<_>, Vec<_>) = std::mem::take(&mut self.items).into_iter().unzip();
         let tokens = leases.park(&mut duties, lease_for, &of);
         // Others were faster.
         for mut duty in duties {
             duty.settle_all(Outcome::Hold { until: Instant::now() });
         }
-        let items: Vec<_> = items.into_iter().zip(tokens.iter().cloned()).collect();
+        items.truncate(tokens.len());
         let mut offered = self.offered.take().unwrap_or_else(|| shared.route.metrics.class("pull").offer(0));
         offered.more(items.len() as u64);
         Pulled {
             items,
+            tokens: tokens.clone(),
             gap: self.gap.take(),
             offered,
             parcel: Parcel {

@@ -8,6 +8,7 @@ use tidegate_core::{
     headers::Headers,
     position::{Cursor, Gap, Position},
 };
+use tidegate_gateway::leases::Token;
 
 /// What beside the payload is asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -120,9 +121,11 @@ pub(crate) fn members(item: &Received, parts: Parts, clock: &mut Rfc3339, out: &
     }
 }
 /// What a worker is told of a message beside that.
-pub(crate) fn leased(lease: &str, attempt: u32, out: &mut Vec<u8>) {
+pub(crate) fn leased(lease: &Token, attempt: u32, out: &mut Vec<u8>) {
     name("lease", out);
-    string(lease, out);
+    out.push(b'"');
+    out.extend_from_slice(lease.as_str().as_bytes());
+    out.push(b'"');
     name("attempt", out);
     out.extend_from_slice(itoa::Buffer::new().format(attempt).as_bytes());
 }

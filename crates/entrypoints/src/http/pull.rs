@@ -115,7 +115,7 @@ async fn pull(call: &Call<'_>, wish: &Wish, shown: items::Parts, desk: &Desk<'_>
     let mut handle = RouteHandle::new(desk.world, call.host, call.path).ok_or_else(gone)?;
     let mut drain = desk.drain.clone();
     let pulled = desk.pulls.pull(&mut handle, &x, wish, &mut drain).await?;
-    let likely = items::likely(pulled.items.iter().map(|(item, _)| item), AROUND);
+    let likely = items::likely(pulled.items.iter(), AROUND);
     let bytes = desk.flight.berth(connection).carry(likely, |out| page(&pulled, shown, out))?;
     let mut response = with_type(Body::leased(bytes, pulled.offered, pulled.parcel), JSON);
     response
@@ -127,10 +127,10 @@ async fn pull(call: &Call<'_>, wish: &Wish, shown: items::Parts, desk: &Desk<'_>
 fn page(pulled: &Pulled, shown: items::Parts, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"items\":[");
     let mut clock = Rfc3339::default();
-    for (at, (item, lease)) in pulled.items.iter().enumerate() {
+    for (at, (item, lease)) in pulled.items.iter().zip(pulled.tokens.iter()).enumerate() {
         out.extend_from_slice(if at > 0 { b",{" } else { b"{" });
         items::members(item, shown, &mut clock, out);
-        items::leased(lease, item.attempt, out);
+        items::leased(&lease, item.attempt, out);
         out.push(b'}');
     }
     out.push(b']');

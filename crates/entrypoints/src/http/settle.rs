@@ -47,7 +47,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 pub(super) fn parse(members: &Members<'_>, passed_over: &[&str]) -> Result<Vec<Settlement>, String> {
     let mut all = Vec::new();
     for (name, value) in &members.0 {
-        let word: fn(&str, Item) -> Result<Settlement, String> = match name.as_str() {
+        let word: fn(Place<'_>, Item) -> Result<Settlement, String> = match name.as_str() {
             "ack" => ack,
             "nack" => nack,
             "reject" => reject,
@@ -65,15 +65,26 @@ pub(super) fn parse(members: &Members<'_>, passed_over: &[&str]) -> Result<Vec<S
             return Err(format!("more than {MOST} leases"));
         }
         for (at, value) in list.into_iter().enumerate() {
-            let place = format!("{name}[{at}]");
+            let place = Place { name, at };
             let item = Item::parse(value).map_err(|why| format!("`{place}`: {why}"))?;
-            all.push(word(&place, item)?);
+            all.push(word(place, item)?);
         }
     }
     if all.is_empty() {
         return Err("there is nothing to settle: expected at least one lease in `ack`, `nack`, `reject` or `extend`".to_owned());
     }
     Ok(all)
+}
+/// Where in the text something stands: put into words only when there is something to say.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    name: &'a str,
+    at: usize,
+}
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.name, self.at)
+    }
 }
 /// A lease, and what is said beside it.
 #[derive(Default, Deserialize)]
@@ -94,7 +105,7 @@ impl Item {
             .map_err(|error| format!("expected a lease or `{{\"lease\":…}}`: {}", super::batch::without_place(&error)))
     }
     /// Only what its word knows.
-    fn only(&self, place: &str, known: &str) -> Result<(), String> {
+    fn only(&self, place: Place<'_>, known: &str) -> Result<(), String> {
         let said = [("delay", &self.delay), ("reason", &self.reason), ("by", &self.by)];
         match said.iter().find(|(name, value)| *name != known && value.is_some()) {
             Some((name, _)) => Err(format!("`{place}` has no `{name}`")),
@@ -102,14 +113,14 @@ impl Item {
         }
     }
 }
-fn ack(place: &str, item: Item) -> Result<Settlement, String> {
+fn ack(place: Place<'_>, item: Item) -> Result<Settlement, String> {
     item.only(place, "")?;
     Ok(Settlement {
         lease: item.lease,
         outcome: Outcome::Ack,
     })
 }
-fn nack(place: &str, item: Item) -> Result<Settlement, String> {
+fn nack(place: Place<'_>, item: Item) -> Result<Settlement, String> {
     item.only(place, "delay")?;
     let after = item
         .delay
@@ -120,7 +131,7 @@ fn nack(place: &str, item: Item) -> Result<Settlement, String> {
         outcome: Outcome::Requeue { after },
     })
 }
-fn reject(place: &str, item: Item) -> Result<Settlement, String> {
+fn reject(place: Place<'_>, item: Item) -> Result<Settlement, String> {
     item.only(place, "reason")?;
     let reason = item.reason.unwrap_or_else(|| "rejected".to_owned());
     if reason.len() > LONGEST_REASON {
@@ -134,7 +145,7 @@ fn reject(place: &str, item: Item) -> Result<Settlement, String> {
         outcome: Outcome::reject(reason),
     })
 }
-fn extend(place: &str, item: Item) -> Result<Settlement, String> {
+fn extend(place: Place<'_>, item: Item) -> Result<Settlement, String> {
     item.only(place, "by")?;
     let by = item
         .by

@@ -62,9 +62,10 @@ impl House {
         let pulled = self.ask(&Self::wish(limit, wait)).await.unwrap();
         pulled.parcel.handed_over();
         pulled.offered.written();
-        let items = pulled.items.into_iter();
+        let told = |item: &Received| (String::from_utf8_lossy(&item.message.payload).into_owned(), item.attempt);
+        let items = pulled.items.iter().map(told).zip(pulled.tokens.iter());
         items
-            .map(|(item, token)| (String::from_utf8_lossy(&item.message.payload).into_owned(), item.attempt, token))
+            .map(|((payload, attempt), token)| (payload, attempt, token.as_str().to_owned()))
             .collect()
     }
     async fn settle(&self, token: &str, outcome: Outcome) -> Verdict {

@@ -84,7 +84,7 @@ pub(super) async fn batch(
         }
     }
     let pulled = pulled.ok_or_else(|| station.restless())?;
-    let likely = items::likely(pulled.items.iter().map(|(item, _)| item), AROUND);
+    let likely = items::likely(pulled.items.iter(), AROUND);
     let berth = memphis.ground.flight.berth(connection);
     let bytes = berth.carry(likely, |out| page(&pulled, &wanted, out)).map_err(refused)?;
     let gap = pulled
@@ -188,7 +188,7 @@ impl Wanted {
 fn page(pulled: &Pulled, wanted: &Wanted, out: &mut Vec<u8>) {
     out.push(b'[');
     let mut clock = Rfc3339::default();
-    for (at, (item, _)) in pulled.items.iter().enumerate() {
+    for (at, item) in pulled.items.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }

@@ -18,7 +18,7 @@ use tidegate_core::{
 };
 use tidegate_gateway::{
     flow::{self, Upstream},
-    leases::{Leases, Owner, Verdict},
+    leases::{Leases, Owner, Token, Verdict},
     metrics::{Class, Offered, Present},
     route::Route,
 };
@@ -124,17 +124,17 @@ impl Worker {
         }
         (!out.is_empty()).then(|| (out.freeze(), self.class.offer(messages)))
     }
-    fn lease(&self, duty: Ack) -> Option<String> {
+    fn lease(&self, duty: Ack) -> Option<Token> {
         let of = Owner {
             name: self.route.name.clone(),
             keeps: Arc::new(()),
         };
         let mut duties = vec![duty];
-        let mut parked = self.leases.park(&mut duties, self.lease_for, &of);
+        let tokens = self.leases.park(&mut duties, self.lease_for, &of);
         for mut duty in duties {
             duty.settle_all(Outcome::Hold { until: Instant::now() });
         }
-        parked.pop()
+        tokens.iter().next()
     }
     /// Acts at once; tells when all is durable.
     pub(super) fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'static, Result<Vec<(String, Verdict)>>> {
