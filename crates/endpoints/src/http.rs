@@ -18,6 +18,8 @@ pub use answers::{Answers, Do, wish};
 pub use attempt::{Attempt, AttemptOutcome, Deaf, Excerpt, Journal, Sent, Step};
 pub use compose::{escaped, spelled};
 pub use guard::{Guard, Resolve};
+#[doc(hidden)]
+pub use one::framing::fuzz;
 pub use spec::{Auth, Batching, ClientCredentials, Credential, Form, Identity, Spec, Steps, Tls, Version};
 pub use url::Url;
 

@@ -1,6 +1,6 @@
 //! A connection of HTTP/1.1: one request at a time. It has no task of its own. Whoever waits for an answer reads it, so that nobody has to be
 //! woken in between.
-mod framing;
+pub(super) mod framing;
 
 use super::{
     attempt::Progress,
