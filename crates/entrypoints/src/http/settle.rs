@@ -2,7 +2,7 @@
 use super::items;
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
 use std::{fmt, time::Duration};
@@ -60,14 +60,12 @@ pub(super) fn parse(members: &Members<'_>, passed_over: &[&str]) -> Result<Vec<S
                 ));
             }
         };
-        let list: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|_| format!("`{name}`: expected a list of leases"))?;
+        let List(list) = serde_json::from_str(value.get()).or_else(|_| one_by_one(name, value))?;
         if all.len() + list.len() > MOST {
-            return Err(format!("more than {MOST} leases"));
+            return Err(too_many());
         }
-        for (at, value) in list.into_iter().enumerate() {
-            let place = Place { name, at };
-            let item = Item::parse(value).map_err(|why| format!("`{place}`: {why}"))?;
-            all.push(word(place, item)?);
+        for (at, item) in list.into_iter().enumerate() {
+            all.push(word(Place { name, at }, item)?);
         }
     }
     if all.is_empty() {
@@ -86,21 +84,90 @@ impl fmt::Display for Place<'_> {
         write!(f, "{}[{}]", self.name, self.at)
     }
 }
+/// The same list, to say which of them is wrong.
+fn one_by_one(name: &str, value: &RawValue) -> Result<List, String> {
+    let list: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|_| format!("`{name}`: expected a list of leases"))?;
+    if list.len() > MOST {
+        return Err(too_many());
+    }
+    let parsed = list.into_iter().enumerate().map(|(at, value)| {
+        let place = Place { name, at };
+        Item::parse(value).map_err(|why| format!("`{place}`: {why}"))
+    });
+    parsed.collect::<Result<_, _>>().map(List)
+}
+fn too_many() -> String {
+    format!("more than {MOST} leases")
+}
+/// No longer than may be, so that a long one takes no memory.
+struct List(Vec<Item>);
+impl<'de> Deserialize<'de> for List {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Few;
+        impl<'de> Visitor<'de> for Few {
+            type Value = List;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    if items.len() == MOST {
+                        return Err(serde::de::Error::custom(too_many()));
+                    }
+                    items.push(item);
+                }
+                Ok(List(items))
+            }
+        }
+        deserializer.deserialize_seq(Few)
+    }
+}
 /// A lease, and what is said beside it.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Default)]
 struct Item {
     lease: String,
     delay: Option<String>,
     reason: Option<String>,
     by: Option<String>,
 }
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Said {
+            lease: String,
+            delay: Option<String>,
+            reason: Option<String>,
+            by: Option<String>,
+        }
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Item;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a lease")
+            }
+            fn visit_str<E>(self, lease: &str) -> Result<Item, E> {
+                Ok(Item {
+                    lease: lease.to_owned(),
+                    ..Item::default()
+                })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item, A::Error> {
+                let said = Said::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Item {
+                    lease: said.lease,
+                    delay: said.delay,
+                    reason: said.reason,
+                    by: said.by,
+                })
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
 impl Item {
     fn parse(value: &RawValue) -> Result<Self, String> {
-        if value.get().starts_with('"') {
-            let lease = serde_json::from_str(value.get()).map_err(|_| "it is no text".to_owned())?;
-            return Ok(Self { lease, ..Self::default() });
-        }
         serde_json::from_str(value.get())
             .map_err(|error| format!("expected a lease or `{{\"lease\":…}}`: {}", super::batch::without_place(&error)))
     }
