@@ -16,6 +16,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("nodejs", &["node", "nodejs"]),
     ("npm", &["npm"]),
     ("chromium", &["chromium", "chromium-browser", "google-chrome"]),
+    ("chromium-driver", &["chromedriver"]),
     ("wrk", &["wrk"]),
     ("nghttp2-client", &["nghttp"]),
 ];
