@@ -10,6 +10,8 @@ const FIELDS: usize = 100;
 /// Bytes of the line before a chunk.
 const CHUNK_LINE: usize = 1 << 10;
 
+const TOO_LONG: Wrong = "the head of its answer is too long";
+
 /// What is wrong.
 pub(super) type Wrong = &'static str;
 
@@ -60,8 +62,10 @@ pub(super) fn head(came: &[u8], method: &Method) -> Result<Option<(Head, usize)>
         let mut fields = [httparse::EMPTY_HEADER; FIELDS];
         let mut answer = httparse::Response::new(&mut fields);
         let length = match answer.parse(rest) {
+            // However it came: in pieces it would have been refused before its end.
+            Ok(Status::Complete(length)) if skipped + length > LARGEST => return Err(TOO_LONG),
             Ok(Status::Complete(length)) => length,
-            Ok(Status::Partial) if came.len() > LARGEST => return Err("the head of its answer is too long"),
+            Ok(Status::Partial) if came.len() > LARGEST => return Err(TOO_LONG),
             Ok(Status::Partial) => return Ok(None),
             Err(httparse::Error::TooManyHeaders) => return Err("the head of its answer has too many fields"),
             Err(_) => return Err("its answer is no HTTP/1.1"),
@@ -166,6 +170,9 @@ impl Rest {
                 }
                 Self::Chunks(chunk) if rest.is_empty() && *chunk != Chunk::Data(0) => return not_yet,
                 Self::Chunks(Chunk::Line) => match httparse::parse_chunk_size(rest) {
+                    Ok(Status::Complete((line, _))) if line > CHUNK_LINE => {
+                        return Err("a chunk of its answer begins with too long a line");
+                    }
                     Ok(Status::Complete((line, 0))) => {
                         at += line;
                         *self = Self::Chunks(Chunk::Trailers(0));
@@ -203,11 +210,11 @@ impl Rest {
                     };
                     at += line + 2;
                     *seen += line + 2;
-                    if line == 0 {
-                        return Ok(Taken { bytes: at, over: true });
-                    }
                     if *seen > LARGEST {
                         return Err("the trailers of its answer are too long");
+                    }
+                    if line == 0 {
+                        return Ok(Taken { bytes: at, over: true });
                     }
                 }
             }

@@ -191,16 +191,32 @@ mod tests {
         let lines = "x: 1\r\n".repeat(FIELDS + 1);
         for text in [
             long(&format!("x: {}", "a".repeat(LARGEST))),
+            long(&format!("x: {}\r\n\r\n", "a".repeat(LARGEST))),
             long(&format!("{lines}\r\n")),
             "HTTP/1.1 103 Early\r\n\r\n".repeat(4_000),
+            format!(
+                "{}{}",
+                "HTTP/1.1 103 Early\r\n\r\n".repeat(4_000),
+                long("content-length: 0\r\n\r\n")
+            ),
             long(&format!("transfer-encoding: chunked\r\n\r\n1;{}", "a".repeat(CHUNK_LINE))),
+            long(&format!(
+                "transfer-encoding: chunked\r\n\r\n1;{}\r\n!\r\n0\r\n\r\n",
+                "a".repeat(CHUNK_LINE)
+            )),
             long(&format!(
                 "transfer-encoding: chunked\r\n\r\n0\r\n{}",
                 "x: 1\r\n".repeat(LARGEST / 6 + 1)
             )),
             long(&format!("transfer-encoding: chunked\r\n\r\n0\r\nx: {}", "a".repeat(LARGEST))),
+            long(&format!(
+                "transfer-encoding: chunked\r\n\r\n0\r\nx: {}\r\n\r\n",
+                "a".repeat(LARGEST)
+            )),
         ] {
-            assert!(read(text.as_bytes(), &Method::POST, 1 << 10).is_err(), "{text:.80}");
+            for step in [1 << 10, text.len()] {
+                assert!(read(text.as_bytes(), &Method::POST, step).is_err(), "{text:.80}");
+            }
         }
     }
     proptest! {
