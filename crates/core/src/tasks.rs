@@ -15,6 +15,11 @@ impl Task {
             std::panic::resume_unwind(error.into_panic());
         }
     }
+    /// Ends it at its next await, and waits until all it held is dropped.
+    pub async fn end(mut self) {
+        self.0.abort();
+        let _ended_by_this = (&mut self.0).await;
+    }
     /// Whether it has ended.
     pub fn is_finished(&self) -> bool {
         self.0.is_finished()

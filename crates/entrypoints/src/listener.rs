@@ -95,6 +95,10 @@ impl Pinned {
     pub fn any(&self) -> Option<&Handle> {
         self.threads.first()
     }
+    /// All of them.
+    pub fn all(&self) -> &[Handle] {
+        &self.threads
+    }
     /// Whose turn it is, and its number; `None`: whoever is idle.
     fn next(&self) -> Option<(usize, &Handle)> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.threads.len().max(1);

@@ -1,6 +1,6 @@
 //! Every pump of the node, by name. One task for each: it starts it, starts it again when its source failed, and after a change lets the
 //! old one end before the new one begins, so that order holds over changes.
-use crate::pump::{Ended, Progress, Pumping, State, pump};
+use crate::pump::{Crew, Ended, Progress, Pumping, State, pump};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -38,6 +38,7 @@ pub type OnGone = Box<dyn Fn(&str, &Error) + Send + Sync>;
 /// See the head of this file.
 pub struct Pumps {
     all: Mutex<HashMap<Arc<str>, Entry>>,
+    crew: Crew,
     drain: Watch,
     gone: Arc<OnGone>,
 }
@@ -48,9 +49,10 @@ struct Entry {
 }
 impl Pumps {
     /// None yet. They end with the drain.
-    pub fn new(drain: Watch, gone: OnGone) -> Self {
+    pub fn new(crew: Crew, drain: Watch, gone: OnGone) -> Self {
         Self {
             all: Mutex::default(),
+            crew,
             drain,
             gone: Arc::new(gone),
         }
@@ -72,6 +74,7 @@ impl Pumps {
             name: name.clone(),
             jobs,
             progress: progress.clone(),
+            crew: self.crew.clone(),
             drain: self.drain.clone(),
             gone: self.gone.clone(),
         };
@@ -111,6 +114,7 @@ struct Keeper {
     name: Arc<str>,
     jobs: watch::Receiver<Option<Arc<Job>>>,
     progress: Arc<Progress>,
+    crew: Crew,
     drain: Watch,
     gone: Arc<OnGone>,
 }
@@ -141,7 +145,7 @@ impl Keeper {
     async fn work(&mut self, job: &Arc<Job>) -> bool {
         let (drain, stop) = (Drain::new(), Drain::new());
         let watches = (drain.watch(), stop.watch());
-        let mut working = Box::pin(serve(job.clone(), self.progress.clone(), watches, self.name.clone()));
+        let mut working = Box::pin(serve(job, &self.progress, &self.crew, watches, &self.name));
         let mut all = self.drain.clone();
         let _guard = all.guard();
         let ended = tokio::select! {
@@ -164,14 +168,14 @@ impl Keeper {
     }
 }
 /// Again and again until it ends well.
-async fn serve(job: Arc<Job>, progress: Arc<Progress>, (mut drain, mut stop): (Watch, Watch), name: Arc<str>) -> Ended {
+async fn serve(job: &Job, progress: &Arc<Progress>, crew: &Crew, (mut drain, mut stop): (Watch, Watch), name: &str) -> Ended {
     let mut wait = AGAIN.0;
     loop {
         let begun = Instant::now();
-        match once(&job, &progress, drain.clone(), stop.clone()).await {
+        match once(job, progress, crew, (drain.clone(), stop.clone())).await {
             Ok(ended) => return ended,
             Err(error) => {
-                tracing::warn!(webhook = &*name, error = %error, "its source failed: it is asked again");
+                tracing::warn!(webhook = name, error = %error, "its source failed: it is asked again");
                 progress.stopped(&format!("its source failed: {error}"));
             }
         }
@@ -187,7 +191,7 @@ async fn serve(job: Arc<Job>, progress: Arc<Progress>, (mut drain, mut stop): (W
         }
     }
 }
-async fn once(job: &Job, progress: &Progress, drain: Watch, stop: Watch) -> Result<Ended> {
+async fn once(job: &Job, progress: &Arc<Progress>, crew: &Crew, watches: (Watch, Watch)) -> Result<Ended> {
     let consumer = job.endpoint.consumer(job.spec.clone()).await?;
-    pump(consumer, &*job.action, &job.how, progress, drain, stop).await
+    pump(consumer, &job.action, &job.how, progress, crew, watches).await
 }

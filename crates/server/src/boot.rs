@@ -273,6 +273,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         captures,
         metrics: metrics.clone(),
         levels,
+        crew: runtime::crew(&threads),
     };
     let plane = Plane::new(ground, access.clone(), caps.fan_out_bytes, drain.watch());
     let store = Sqlite::open(&node.data_dir.join(&node.store.sqlite), node.store.changes).await?;

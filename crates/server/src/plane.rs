@@ -37,6 +37,7 @@ use tidegate_gateway::{
     compile::{Making, Undeployable, compile},
     instances::Instances,
     metrics::Metrics,
+    pump::Crew,
     pumps::{OnGone, Pumps},
     world::{Snapshot, World},
 };
@@ -115,6 +116,7 @@ pub(crate) struct Ground {
     pub(crate) captures: Arc<Captures>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) levels: Arc<Levels>,
+    pub(crate) crew: Crew,
 }
 impl Plane {
     /// Over an open log; nothing is served yet. Readers share so many bytes of recent messages.
@@ -125,6 +127,7 @@ impl Plane {
             captures,
             metrics,
             levels,
+            crew,
         } = ground;
         let house = House::new(log.clone(), hub, captures.clone());
         let later = tasks::spawn(house.clone().run());
@@ -137,7 +140,7 @@ impl Plane {
         let world = World::new(Snapshot::default(), usize::try_from(fan_out_bytes).unwrap_or(usize::MAX));
         let (deliveries, writing) = Deliveries::new(log.clone());
         let registry = Arc::<OnceLock<Weak<Registry>>>::default();
-        let pumps = Arc::new(Pumps::new(drain, stops(registry.clone())));
+        let pumps = Arc::new(Pumps::new(crew, drain, stops(registry.clone())));
         Arc::new(Self {
             webhooks: Arc::new(Webhooks::new(pumps, log.clone(), deliveries)),
             dead_letters,

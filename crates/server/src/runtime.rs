@@ -5,7 +5,11 @@ use tidegate_core::{
     home::Home,
 };
 use tidegate_entrypoints::listener::Pinned;
-use tokio::runtime::{Builder, Runtime};
+use tidegate_gateway::pump::Crew;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// With so many calls under way a thread has enough to do.
+const ENOUGH: usize = 16;
 
 /// Work-stealing, one worker per core.
 pub(crate) fn start() -> Result<Runtime> {
@@ -17,7 +21,6 @@ pub(crate) fn start() -> Result<Runtime> {
 }
 /// One runtime per core beside it, each on a thread of its own until the process ends.
 pub(crate) fn pinned() -> Result<Pinned> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
     let one = |_| {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let handle = runtime.handle().clone();
@@ -27,7 +30,17 @@ pub(crate) fn pinned() -> Result<Pinned> {
             .map_err(failed)?;
         Ok(handle)
     };
-    Ok(Pinned::new((0..cores).map(one).collect::<Result<Vec<_>>>()?))
+    Ok(Pinned::new((0..cores()).map(one).collect::<Result<Vec<_>>>()?))
+}
+/// Where busy webhooks make their calls: on the threads of connections, or wherever a worker is idle.
+pub(crate) fn crew(threads: &Pinned) -> Crew {
+    match threads.all() {
+        [] => Crew::new(vec![Handle::current(); cores()], ENOUGH),
+        all => Crew::new(all.iter().cloned(), ENOUGH),
+    }
+}
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 fn failed(error: std::io::Error) -> Error {
     Error::new(Code::CommandFailed, Fault::Operator, format!("cannot start threads: {error}")).because(error)

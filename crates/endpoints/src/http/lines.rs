@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 use tidegate_core::tasks::{self, Task};
-use tokio::time::Instant;
+use tokio::{runtime::Handle, time::Instant};
 
 /// So often those that wait are looked at: whether their time is up, or the target has closed them.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -269,10 +269,15 @@ impl Lines {
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// One that is ready now; the youngest first, so that the others may grow old.
+    /// One that is ready now: of this runtime if there is one, and the youngest first, so that the others may grow old.
     pub(super) fn idle(&self) -> Option<Line> {
+        let here = Handle::current().id();
         loop {
-            let mut one = self.open().idle.pop()?;
+            let mut open = self.open();
+            let own = open.idle.iter().rposition(|one| one.is_from(here));
+            let at = own.or(open.idle.len().checked_sub(1))?;
+            let mut one = open.idle.remove(at);
+            drop(open);
             if one.is_good() {
                 return Some(Line::One(one));
             }

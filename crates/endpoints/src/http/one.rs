@@ -19,6 +19,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    runtime::{self, Handle},
     time::Instant,
 };
 
@@ -32,6 +33,8 @@ const ROOM: (usize, usize) = (2 << 10, 32 << 10);
 #[derive(Debug)]
 pub(super) struct One {
     socket: Socket,
+    /// Whose threads are woken when something comes.
+    runtime: runtime::Id,
     /// What came and is not read yet.
     came: BytesMut,
     room: usize,
@@ -63,6 +66,7 @@ impl One {
         let now = Instant::now();
         Self {
             socket,
+            runtime: Handle::current().id(),
             came: BytesMut::new(),
             room: ROOM.0,
             head: Vec::new(),
@@ -70,6 +74,10 @@ impl One {
             used: now,
             fit: true,
         }
+    }
+    /// Whether it was opened on this runtime, so that its answers wake nobody from another.
+    pub(super) fn is_from(&self, runtime: runtime::Id) -> bool {
+        self.runtime == runtime
     }
     /// Whether it may take a request: an end that has come is seen, and so is what nobody asked for.
     pub(super) fn is_good(&mut self) -> bool {

@@ -7,6 +7,7 @@ use super::{
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 use tidegate_core::{
@@ -29,9 +30,9 @@ const WHILE: Duration = Duration::from_secs(5);
 /// So many given back are remembered, at some 100 bytes each. With more, nothing new is read until one of them is due.
 pub(super) const MOST_AWAY: usize = 100_000;
 
-pub(super) struct Lines<'a> {
+pub(super) struct Lines {
     order: Order,
-    progress: &'a Progress,
+    progress: Arc<Progress>,
     by_key: HashMap<Key, Line>,
     /// Lines with something to send and no call under way.
     ready: VecDeque<Key>,
@@ -93,11 +94,11 @@ struct Duty {
     line: Option<(Key, u64)>,
 }
 
-impl<'a> Lines<'a> {
-    pub(super) fn new(order: Order, progress: &'a Progress) -> Self {
+impl Lines {
+    pub(super) fn new(order: Order, progress: &Arc<Progress>) -> Self {
         Self {
             order,
-            progress,
+            progress: progress.clone(),
             by_key: HashMap::new(),
             ready: VecDeque::new(),
             loose: VecDeque::new(),
@@ -307,7 +308,7 @@ impl<'a> Lines<'a> {
         self.tidied = now;
         let keyed = self.order == Order::Key;
         let (mut away, mut lost, mut failing) = (0, 0, 0);
-        let (progress, reached) = (self.progress, self.reached);
+        let (progress, reached) = (&self.progress, self.reached);
         self.by_key.retain(|_, line| {
             if let Some(until) = line.slow(now).filter(|_| keyed) {
                 for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
@@ -351,7 +352,7 @@ impl<'a> Lines<'a> {
     }
 }
 /// What was not tried counts no attempt, whatever ended the pump.
-impl Drop for Lines<'_> {
+impl Drop for Lines {
     fn drop(&mut self) {
         self.give_back(Instant::now());
     }
@@ -454,7 +455,7 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
     use tidegate_core::{
         headers::Headers,
         message::Message,
@@ -491,12 +492,12 @@ mod tests {
         bytes: 1 << 20,
     };
     const AFTER: Duration = Duration::from_secs(10);
-    struct Room<'a> {
-        lines: Lines<'a>,
+    struct Room {
+        lines: Lines,
         home: Arc<Home>,
     }
-    impl<'a> Room<'a> {
-        fn new(progress: &'a Progress) -> Self {
+    impl Room {
+        fn new(progress: &Arc<Progress>) -> Self {
             Self {
                 lines: Lines::new(Order::Key, progress),
                 home: Arc::default(),
@@ -525,7 +526,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn behind_a_failure_everything_waits_elsewhere_and_comes_back_in_order() {
-        let (progress, now) = (Progress::new(), Instant::now());
+        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
         let mut room = Room::new(&progress);
         room.take(0, now);
         room.fail(now);
@@ -556,7 +557,7 @@ mod tests {
     }
     #[tokio::test(start_paused = true)]
     async fn a_message_that_never_comes_back_holds_its_line_for_a_moment_only() {
-        let (progress, now) = (Progress::new(), Instant::now());
+        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
         let mut room = Room::new(&progress);
         room.take(0, now);
         room.fail(now);
@@ -579,7 +580,7 @@ mod tests {
     /// Where one was waited for in vain, those behind it are due at one moment, and may come in another order.
     #[tokio::test(start_paused = true)]
     async fn what_is_due_about_now_is_not_forgotten_with_what_is_late() {
-        let (progress, now) = (Progress::new(), Instant::now());
+        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
         let mut room = Room::new(&progress);
         room.take(0, now);
         room.fail(now);
@@ -605,7 +606,7 @@ mod tests {
     }
     #[tokio::test(start_paused = true)]
     async fn a_line_of_which_nothing_comes_is_forgotten() {
-        let (progress, now) = (Progress::new(), Instant::now());
+        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
         let mut room = Room::new(&progress);
         room.take(0, now);
         room.fail(now);
@@ -618,7 +619,7 @@ mod tests {
     }
     #[tokio::test(start_paused = true)]
     async fn what_waits_behind_a_slow_call_goes_back_for_a_while() {
-        let (progress, now) = (Progress::new(), Instant::now());
+        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
         let mut room = Room::new(&progress);
         room.take(0, now);
         let load = room.lines.load(ALL, now).unwrap();
@@ -636,7 +637,7 @@ mod tests {
     }
     #[tokio::test(start_paused = true)]
     async fn what_is_remembered_is_bounded() {
-        let (progress, now) = (Progress::new(), Instant::now());
+        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
         let mut room = Room::new(&progress);
         room.take(0, now);
         room.fail(now);

@@ -7,20 +7,26 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 use tidegate_core::{
+    action::BatchError,
     batch::Batch,
     clock,
+    delivery::{Delivery, Received},
     drain::Drain,
-    endpoint::{ConsumerSpec, Endpoint, Group, GroupName, Publish, Start},
-    error::{Fault, Retry},
+    endpoint::{ConsumerSpec, Endpoint, Group, GroupName, Limit, Publish, Start},
+    error::{Code, Fault, Retry},
     message::Message,
+    settle::Outcome,
     topic::Topic,
 };
 use tidegate_testkit::memory::Memory;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    runtime::Handle,
+    time::{sleep, timeout},
+};
 
 const GROUP: &str = "$webhook/crm";
 const HOW: Pumping = Pumping {
@@ -173,7 +179,8 @@ async fn consumer(memory: &Memory, window: u32) -> Box<dyn Consumer> {
 struct House {
     memory: Memory,
     target: Arc<Target>,
-    progress: Progress,
+    progress: Arc<Progress>,
+    crew: Crew,
     drain: Drain,
     stop: Drain,
 }
@@ -182,14 +189,21 @@ impl House {
         Self {
             memory: Memory::default(),
             target: Target::new(batch, in_flight),
-            progress: Progress::new(),
+            progress: Arc::new(Progress::new()),
+            crew: Crew::none(),
             drain: Drain::new(),
             stop: Drain::new(),
         }
     }
+    /// With so many threads, or what counts as one: this has but one, so that its clock may stand still.
+    fn with_hands(mut self, threads: usize) -> Self {
+        self.crew = Crew::new(vec![Handle::current(); threads], 1);
+        self
+    }
     async fn pump(&self, how: &Pumping, window: u32) -> Result<Ended> {
         let from = consumer(&self.memory, window).await;
-        pump(from, &*self.target, how, &self.progress, self.drain.watch(), self.stop.watch()).await
+        let to: Arc<dyn Action> = self.target.clone();
+        pump(from, &to, how, &self.progress, &self.crew, (self.drain.watch(), self.stop.watch())).await
     }
     /// Pumps until that holds, then drains.
     async fn until(&self, how: &Pumping, window: u32, done: impl Fn(&Self) -> bool) {
@@ -474,6 +488,46 @@ async fn a_stop_gives_up_what_hangs_at_once_and_counts_no_attempt() {
     assert_eq!(house.given_back().await, [("b".to_owned(), 1)]);
 }
 #[tokio::test(start_paused = true)]
+async fn what_follows_a_call_that_was_cut_comes_behind_it() {
+    for threads in [0, 3] {
+        let house = House::new(1, 3).with_hands(threads);
+        publish(&house.memory, &["x:1", "y:2", "k:3", "k:4"]).await;
+        for name in ["x:1", "y:2", "k:3"] {
+            house.target.of(name, [Answer::Hangs(Duration::from_hours(1))]);
+        }
+        let stopping = async {
+            // The calls are young enough to be given the time to end.
+            sleep(SOON / 2).await;
+            assert_eq!(house.target.seen().len(), 3);
+            house.stop.start();
+        };
+        let (ended, ()) = tokio::join!(house.pump(&HOW, 64), stopping);
+        assert!(matches!(ended, Ok(Ended::Draining)), "{ended:?}");
+        let back = house.given_back().await;
+        let of_k: Vec<_> = back.iter().filter(|(name, _)| name.starts_with('k')).collect();
+        assert_eq!(of_k, [&("k:3".to_owned(), 1), &("k:4".to_owned(), 1)], "with {threads} threads");
+    }
+}
+#[tokio::test(start_paused = true)]
+async fn many_calls_are_shared_with_hands_and_few_are_not() {
+    for (calls, hands) in [(1, 0), (2, 1), (4, 1), (9, 2)] {
+        let house = House::new(1, calls).with_hands(3);
+        let names: Vec<_> = (0..9).map(|i| i.to_string()).collect();
+        publish(&house.memory, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let tasks = Handle::current().metrics();
+        let (had, most) = (tasks.num_alive_tasks(), AtomicUsize::new(0));
+        house
+            .until(&HOW, 64, |house| {
+                most.fetch_max(tasks.num_alive_tasks() - had, Ordering::Relaxed);
+                house.memory.ended(GROUP).len() == 9
+            })
+            .await;
+        assert_eq!(most.load(Ordering::Relaxed), hands, "for {calls} calls");
+        assert!(house.outcomes().values().all(|outcome| *outcome == Outcome::Ack));
+        assert_eq!((house.progress.count(Count::Delivered), house.progress.in_flight()), (9, 0));
+    }
+}
+#[tokio::test(start_paused = true)]
 async fn a_hanging_key_takes_nobodys_place() {
     let house = House::new(1, 4);
     let mut names: Vec<_> = (0..30).map(|i| format!("slow:{i}")).collect();
@@ -550,8 +604,9 @@ impl Consumer for Broken {
 #[tokio::test(start_paused = true)]
 async fn a_source_that_fails_ends_it_and_says_so() {
     let house = House::new(1, 1);
-    let (drain, stop) = (house.drain.watch(), house.stop.watch());
-    let ended = pump(Box::new(Broken(false)), &*house.target, &HOW, &house.progress, drain, stop).await;
+    let watches = (house.drain.watch(), house.stop.watch());
+    let to: Arc<dyn Action> = house.target.clone();
+    let ended = pump(Box::new(Broken(false)), &to, &HOW, &house.progress, &house.crew, watches).await;
     assert_eq!(ended.unwrap_err().code(), Code::BrokerDown);
     assert!(matches!(&*house.progress.state(), State::Stopped { reason, .. } if &**reason == "the source is away"));
 }

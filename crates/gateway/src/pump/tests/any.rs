@@ -41,9 +41,10 @@ proptest! {
     #[test]
     fn whatever_the_action_answers(
         answers in answers(), how in hows(), keys in proptest::collection::vec(0..4_u8, 1..20), batch in 1..4_u32, window in 1..10_u32,
+        threads in 0..4_usize,
     ) {
         run(async move {
-            let house = House::new(batch, 8);
+            let house = House::new(batch, 8).with_hands(threads);
             // Key 3 is none.
             let name = |(i, key): (usize, &u8)| if *key == 3 { format!("{i:02}") } else { format!("{key}:{i:02}") };
             let names: Vec<_> = keys.iter().enumerate().map(name).collect();
@@ -91,15 +92,19 @@ proptest! {
     }
     /// Cut at any moment: nothing is out, and what was neither acknowledged nor rejected comes again, once.
     #[test]
-    fn cut_at_any_moment(answers in answers(), how in hows(), messages in 1..20_usize, millis in 0..20_000_u64) {
+    fn cut_at_any_moment(answers in answers(), how in hows(), messages in 1..20_usize, millis in 0..20_000_u64, threads in 0..4_usize) {
         run(async move {
-            let house = House::new(2, 8);
+            let house = House::new(2, 8).with_hands(threads);
             let names: Vec<_> = (0..messages).map(|i| format!("{}:{i:02}", i % 3)).collect();
             publish(&house.memory, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
             *house.target.all.lock().unwrap() = answers.into();
             {
                 let mut pumping = pin!(house.pump(&how, 8));
                 let _cut = timeout(Duration::from_millis(millis), pumping.as_mut()).await;
+            }
+            // Its hands let go, each on its own thread.
+            while Handle::current().metrics().num_alive_tasks() > 0 {
+                tokio::task::yield_now().await;
             }
             prop_assert_eq!((house.memory.out(GROUP), house.progress.in_flight()), (0, 0));
             let ended = house.outcomes();
