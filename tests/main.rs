@@ -33,6 +33,7 @@ mod tls;
 mod unreachable;
 mod vanish;
 mod watched;
+mod webhook_answers;
 mod webhook_log;
 mod webhooks;
 mod websocket;

@@ -2,7 +2,7 @@
 use std::{
     collections::HashMap,
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -50,6 +50,8 @@ pub enum Reply {
     Huge(usize),
     /// Success after that long.
     Slow(Duration),
+    /// These bytes, one piece after the other, and then the end of the connection.
+    Raw(Vec<Vec<u8>>),
 }
 impl Reply {
     /// Only a status.
@@ -156,6 +158,13 @@ impl Shared {
                 Reply::Hang => return self.hang(),
                 Reply::Cut => {
                     writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").ok()?;
+                    return None;
+                }
+                Reply::Raw(pieces) => {
+                    for piece in pieces {
+                        writer.write_all(&piece).ok()?;
+                    }
+                    let _gone = socket.shutdown(Shutdown::Both);
                     return None;
                 }
                 Reply::Huge(bytes) => {
