@@ -164,16 +164,17 @@ impl Ack {
         for at in order {
             let Some(ack) = acks.get_mut(at) else { continue };
             let mut from = 0;
-            while let (Some(slots), Some(home)) = (ack.next_run(from), ack.home.clone()) {
+            while let Some(slots) = ack.next_run(from) {
                 from = slots.end;
                 slots.clone().for_each(|slot| ack.close(slot));
+                let Some(home) = &ack.home else { break };
                 let seqs = ack.base + u64::from(slots.start)..ack.base + u64::from(slots.end);
                 match &mut open {
-                    Some((same, run)) if Arc::ptr_eq(same, &home) && run.end == seqs.start => run.end = seqs.end,
+                    Some((same, run)) if Arc::ptr_eq(same, home) && run.end == seqs.start => run.end = seqs.end,
                     _ => {
                         send(&mut open);
                         sent += 1;
-                        open = Some((home, seqs));
+                        open = Some((home.clone(), seqs));
                     }
                 }
                 parts.push((at, sent - 1));

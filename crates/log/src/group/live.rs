@@ -3,6 +3,7 @@ use crate::{
     progress::{Progress, Try},
     ranges::Ranges,
 };
+use smallvec::SmallVec;
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -21,8 +22,10 @@ const UNSETTLED: usize = 100_000;
 /// What one lock guards.
 pub(super) struct Live {
     parts: Vec<Part>,
-    /// Delivered, by the number the [`tidegate_core::settle::Ack`] knows.
-    out: BTreeMap<u64, Out>,
+    /// Delivered, by the first of the numbers the [`tidegate_core::settle::Ack`] knows.
+    out: BTreeMap<u64, Run>,
+    /// Messages in it.
+    open: usize,
     next: u64,
     /// Given back: when it may go, partition, offset.
     due: BTreeSet<(i64, u32, u64)>,
@@ -54,12 +57,48 @@ pub(super) struct Tally {
     pub(super) messages: AtomicU32,
     pub(super) bytes: AtomicU64,
 }
-struct Out {
+/// Handed out one after the other to one member: numbers and offsets count up together, and one attempt is true for all.
+struct Run {
     partition: u32,
+    /// Of its first message.
     offset: u64,
     attempt: u32,
-    bytes: u64,
     tally: Arc<Tally>,
+    /// Their bytes; [`HOME`]: it has come home.
+    sizes: SmallVec<[u32; 4]>,
+    /// Those that have not.
+    left: usize,
+}
+/// No message is that long.
+const HOME: u32 = u32::MAX;
+impl Run {
+    /// Whether a message would be its next.
+    fn goes_on(&self, partition: u32, offset: u64, attempt: u32, tally: &Arc<Tally>) -> bool {
+        let next = self.offset + self.sizes.len() as u64;
+        (self.partition, next, self.attempt) == (partition, offset, attempt) && Arc::ptr_eq(&self.tally, tally)
+    }
+    /// Of these places in it, the first side by side that come home now: their offsets.
+    fn come_home(&mut self, mut places: Range<usize>) -> Option<Range<u64>> {
+        let is_out = |sizes: &[u32], at: usize| sizes.get(at).is_some_and(|size| *size != HOME);
+        let start = places.find(|at| is_out(&self.sizes, *at))?;
+        let end = places.find(|at| !is_out(&self.sizes, *at)).unwrap_or(places.end);
+        let mut bytes = 0;
+        for size in self.sizes.get_mut(start..end).into_iter().flatten() {
+            bytes += u64::from(mem::replace(size, HOME));
+        }
+        self.left -= end - start;
+        self.tally.messages.fetch_sub((end - start) as u32, Relaxed);
+        self.tally.bytes.fetch_sub(bytes, Relaxed);
+        Some(self.offset + start as u64..self.offset + end as u64)
+    }
+}
+/// What has come home.
+struct Back {
+    partition: u32,
+    attempt: u32,
+    offsets: Range<u64>,
+    /// The number behind the last of them.
+    next: u64,
 }
 /// Offsets one member is about to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +187,7 @@ impl Live {
         Self {
             parts: progress.into_iter().enumerate().map(part).collect(),
             out: BTreeMap::new(),
+            open: 0,
             next: 0,
             due,
             dying: VecDeque::new(),
@@ -159,7 +199,7 @@ impl Live {
         }
     }
     pub(super) fn out(&self) -> usize {
-        self.out.len()
+        self.open
     }
     pub(super) fn waiting(&self) -> usize {
         self.due.len()
@@ -220,7 +260,7 @@ impl Live {
         })
     }
     fn fresh(&mut self, most: u64, held: impl Fn(usize) -> (u64, u64)) -> Option<Claim> {
-        if most == 0 || self.due.len() + self.out.len() >= UNSETTLED {
+        if most == 0 || self.due.len() + self.open >= UNSETTLED {
             return None;
         }
         self.take_turns(|i, part| part.fresh(most, held(i)))
@@ -267,19 +307,30 @@ impl Live {
     pub(super) fn hand_out(&mut self, partition: u32, offset: u64, attempt: u32, bytes: u64, tally: &Arc<Tally>) -> u64 {
         let seq = self.next;
         self.next += 1;
+        self.open += 1;
+        let size = u32::try_from(bytes).unwrap_or(HOME).min(HOME - 1);
         tally.messages.fetch_add(1, Relaxed);
-        tally.bytes.fetch_add(bytes, Relaxed);
+        tally.bytes.fetch_add(u64::from(size), Relaxed);
         if let Some(part) = self.part(partition) {
             part.reached(offset + 1);
         }
-        let out = Out {
+        if let Some(mut last) = self.out.last_entry()
+            && last.get().goes_on(partition, offset, attempt, tally)
+        {
+            let last = last.get_mut();
+            last.sizes.push(size);
+            last.left += 1;
+            return seq;
+        }
+        let run = Run {
             partition,
             offset,
             attempt,
-            bytes,
             tally: tally.clone(),
+            sizes: SmallVec::from_slice(&[size]),
+            left: 1,
         };
-        self.out.insert(seq, out);
+        self.out.insert(seq, run);
         seq
     }
     pub(super) fn next_seq(&self) -> u64 {
@@ -300,17 +351,16 @@ impl Live {
     }
     /// One message comes home, and is not done.
     pub(super) fn settle(&mut self, seq: u64, fate: Fate, deliveries: Option<u32>, now: i64) {
-        let Some(out) = self.out.remove(&seq) else {
+        let Some(Back {
+            partition,
+            attempt,
+            offsets,
+            ..
+        }) = self.come_home(&(seq..seq + 1))
+        else {
             return;
         };
-        out.tally.messages.fetch_sub(1, Relaxed);
-        out.tally.bytes.fetch_sub(out.bytes, Relaxed);
-        let Out {
-            partition,
-            offset,
-            attempt,
-            ..
-        } = out;
+        let offset = offsets.start;
         // In one unit with something else.
         if self.parts.get(partition as usize).is_some_and(|part| part.progress.is_done(offset)) {
             return;
@@ -324,26 +374,36 @@ impl Live {
     }
     /// Messages come home and are done: how many there were. Neighbours are noted together.
     pub(super) fn done(&mut self, seqs: Range<u64>) -> u64 {
-        let mut count = 0;
-        let mut run: Option<(u32, Range<u64>)> = None;
-        let home: Vec<_> = self.out.extract_if(seqs, |_, _| true).map(|(_, out)| out).collect();
-        for out in home {
-            count += 1;
-            out.tally.messages.fetch_sub(1, Relaxed);
-            out.tally.bytes.fetch_sub(out.bytes, Relaxed);
-            match &mut run {
-                Some((partition, offsets)) if *partition == out.partition && offsets.end == out.offset => offsets.end += 1,
-                _ => {
-                    if let Some((partition, offsets)) = run.replace((out.partition, out.offset..out.offset + 1)) {
-                        self.pass(partition, offsets);
-                    }
-                }
-            }
-        }
-        if let Some((partition, offsets)) = run {
-            self.pass(partition, offsets);
+        let (mut count, mut from) = (0, seqs.start);
+        while from < seqs.end
+            && let Some(back) = self.come_home(&(from..seqs.end))
+        {
+            count += back.offsets.end - back.offsets.start;
+            from = back.next;
+            self.pass(back.partition, back.offsets);
         }
         count
+    }
+    /// The first of them that are out, side by side in one run.
+    fn come_home(&mut self, seqs: &Range<u64>) -> Option<Back> {
+        let before = self.out.range(..=seqs.start).next_back();
+        let from = before.map_or(seqs.start, |(first, _)| *first);
+        let (first, back, is_over) = self.out.range_mut(from..seqs.end).find_map(|(first, run)| {
+            let place = |seq: u64| (seq.saturating_sub(*first) as usize).min(run.sizes.len());
+            let offsets = run.come_home(place(seqs.start)..place(seqs.end))?;
+            let back = Back {
+                partition: run.partition,
+                attempt: run.attempt,
+                next: first + (offsets.end - run.offset),
+                offsets,
+            };
+            Some((*first, back, run.left == 0))
+        })?;
+        if is_over {
+            self.out.remove(&first);
+        }
+        self.open -= (back.offsets.end - back.offsets.start) as usize;
+        Some(back)
     }
     fn again(&mut self, (partition, offset): (u32, u64), attempt: u32, (due, now): (i64, i64), tried: bool) {
         let Some(part) = self.part(partition) else {
@@ -483,6 +543,47 @@ mod tests {
         for offset in claim.range.clone() {
             let seq = live.hand_out(claim.partition, offset, 1, 1, &tally);
             assert_eq!(live.done(seq..seq + 1), 1);
+        }
+    }
+    /// Alone or together, twice, across runs: each comes home once, and its member has room again.
+    #[test]
+    fn in_whatever_order_they_come_home_each_does_once() {
+        const COUNT: u64 = 24;
+        for step in [1, 5, 7, 11, 13, 17, 19, 23] {
+            for width in 1..9 {
+                let mut live = Live::new(vec![Progress::starting(0), Progress::starting(0)]);
+                let tallies = [Arc::new(Tally::default()), Arc::new(Tally::default())];
+                let mut places = Vec::new();
+                for seq in 0..COUNT {
+                    // Runs end with their partition, their attempt, their member and a gap.
+                    let (partition, offset) = (u32::from(seq >= 6), if seq >= 20 { seq + 1 } else { seq });
+                    let (attempt, tally) = (1 + u32::from(seq >= 10), &tallies[usize::from(seq >= 15)]);
+                    assert_eq!(live.hand_out(partition, offset, attempt, 10 + seq, tally), seq);
+                    places.push((partition, offset));
+                }
+                assert_eq!(live.out.keys().copied().collect::<Vec<_>>(), [0, 6, 10, 15, 20]);
+                let mut home = BTreeSet::new();
+                for turn in 0..COUNT {
+                    let from = turn * step % COUNT;
+                    let seqs = from..(from + width).min(COUNT);
+                    let new = seqs.clone().filter(|seq| home.insert(*seq)).count();
+                    if turn % 3 == 0 && width == 1 {
+                        live.settle(from, Fate::Again { due: 1, tried: true }, None, 0);
+                        live.pass(places[from as usize].0, places[from as usize].1..places[from as usize].1 + 1);
+                    } else {
+                        assert_eq!(live.done(seqs), new as u64);
+                    }
+                    assert_eq!(live.out(), COUNT as usize - home.len());
+                    let bytes: u64 = (0..COUNT).filter(|seq| !home.contains(seq)).map(|seq| 10 + seq).sum();
+                    assert_eq!(tallies.iter().map(|tally| tally.bytes.load(Relaxed)).sum::<u64>(), bytes);
+                    let messages: u32 = tallies.iter().map(|tally| tally.messages.load(Relaxed)).sum();
+                    assert_eq!(messages as usize, live.out());
+                    for (seq, (partition, offset)) in (0..).zip(&places) {
+                        assert_eq!(live.parts[*partition as usize].progress.is_done(*offset), home.contains(&seq));
+                    }
+                }
+                assert!(live.out.is_empty() && live.out() == 0);
+            }
         }
     }
     /// The floor moves over what was done before the start, and remembers it no longer.
