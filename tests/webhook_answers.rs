@@ -62,7 +62,7 @@ fn what_is_answered_in_full_with_success_is_delivered_and_nothing_else() {
     let receiver = Receiver::new(move |got| {
         let number: usize = got.text().parse().unwrap();
         let turn = number * 7 + got.attempt() as usize * 3;
-        if got.attempt() < LAST && turn % 3 > 0 {
+        if got.attempt() < LAST && !turn.is_multiple_of(3) {
             return bad[turn % bad.len()].clone();
         }
         own.lock().unwrap().push((got.headers["tidegate-key"].clone(), number));
