@@ -315,6 +315,7 @@ impl Live {
             part.reached(offset + 1);
         }
         if let Some(mut last) = self.out.last_entry()
+            && last.key() + last.get().sizes.len() as u64 == seq
             && last.get().goes_on(partition, offset, attempt, tally)
         {
             let last = last.get_mut();
@@ -585,6 +586,19 @@ mod tests {
                 assert!(live.out.is_empty() && live.out() == 0);
             }
         }
+    }
+    /// What lies between two runs may be home, and forgotten.
+    #[test]
+    fn a_run_does_not_go_on_behind_one_that_has_come_home() {
+        let mut live = Live::new(vec![Progress::starting(0), Progress::starting(0)]);
+        let tally = Arc::new(Tally::default());
+        let mut out = |live: &mut Live, partition, offset| live.hand_out(partition, offset, 1, 1, &tally);
+        assert_eq!((out(&mut live, 0, 0), out(&mut live, 1, 0)), (0, 1));
+        assert_eq!(live.done(1..2), 1);
+        assert_eq!(out(&mut live, 0, 1), 2);
+        assert_eq!(live.done(2..3), 1);
+        let progress = &live.parts[0].progress;
+        assert_eq!((progress.is_done(0), progress.is_done(1), live.out()), (false, true, 1));
     }
     /// The floor moves over what was done before the start, and remembers it no longer.
     #[test]
