@@ -515,3 +515,30 @@ fn public_libraries_verify_what_is_signed() {
     assert_eq!(verifies(THIRD, got.text()), [false, false]);
     assert_eq!(verifies(SECRET, format!("{} ", got.text())), [false, false]);
 }
+/// What the old one had taken and not sent goes before what nobody had.
+#[test]
+fn a_change_of_a_busy_webhook_keeps_the_order_of_every_key() {
+    const KEYS: usize = 50;
+    let node = dev().start();
+    assert_eq!(node.manage("PUT", "/streams/s", &json!({})).status, 201);
+    let receiver = Receiver::new(|_| Reply::Slow(Duration::from_millis(1)));
+    for i in 0..1_500 {
+        publish(&node, &format!("k{}", i % KEYS), &i.to_string());
+    }
+    hook(&node, "w", &receiver, &json!({"parallel": 64}));
+    for turn in 1..=5 {
+        receiver.until("some", |got| got.len() >= turn * 200);
+        let document = json!({
+            "source": {"stream": "s", "from": "earliest"}, "description": format!("turn {turn}"), "parallel": 64,
+            "target": {"url": receiver.url()},
+        });
+        assert_eq!(node.manage("PUT", "/webhooks/w", &document).status, 200);
+    }
+    until(&node, "delivered", |status| status["lag"]["messages"] == 0);
+    let got = receiver.got();
+    assert_eq!(got.len(), 1_500, "nothing was sent twice");
+    for (key, texts) in taken(&got, |_| true) {
+        let numbers: Vec<usize> = texts.iter().map(|text| text.trim_matches('"').parse().unwrap()).collect();
+        assert!(numbers.is_sorted() && numbers.len() == 30, "{key}: {numbers:?}");
+    }
+}

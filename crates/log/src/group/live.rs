@@ -39,6 +39,8 @@ pub(super) struct Live {
     turn: usize,
     /// So many fresh ones go before the next that was given back.
     owed: u64,
+    /// When the last member came, microseconds since the epoch.
+    joined: i64,
 }
 struct Part {
     progress: Progress,
@@ -196,7 +198,12 @@ impl Live {
             queued: false,
             turn: 0,
             owed: 0,
+            joined: i64::MIN,
         }
+    }
+    /// A member has come. What may go by now goes before all that is fresh: only who had it before knows what it must not overtake.
+    pub(super) fn join(&mut self, now: i64) {
+        self.joined = now;
     }
     pub(super) fn out(&self) -> usize {
         self.open
@@ -234,17 +241,21 @@ impl Live {
         if let Some(claim) = self.take_turns(|_, part| part.unseen(most)) {
             return Some(claim);
         }
-        if !self.is_due(now) {
-            self.owed = 0;
-            return self.fresh(most, held);
-        }
-        if let Some(claim) = self.fresh(most.min(self.owed), held) {
-            self.owed = self.owed.saturating_sub(claim.count());
+        if let Some(claim) = self.back(now.min(self.joined), most) {
             return Some(claim);
         }
-        let claim = self.back(now, most)?;
-        self.owed = claim.count();
-        Some(claim)
+        if self.is_due(now) {
+            if let Some(claim) = self.fresh(most.min(self.owed), &held) {
+                self.owed = self.owed.saturating_sub(claim.count());
+                return Some(claim);
+            }
+            if let Some(claim) = self.back(now, most) {
+                self.owed = claim.count();
+                return Some(claim);
+            }
+        }
+        self.owed = 0;
+        self.fresh(most, held)
     }
     /// The first partition, after the one that was last, that has something.
     fn take_turns(&mut self, mut look: impl FnMut(usize, &mut Part) -> Option<Range<u64>>) -> Option<Claim> {
@@ -592,7 +603,7 @@ mod tests {
     fn a_run_does_not_go_on_behind_one_that_has_come_home() {
         let mut live = Live::new(vec![Progress::starting(0), Progress::starting(0)]);
         let tally = Arc::new(Tally::default());
-        let mut out = |live: &mut Live, partition, offset| live.hand_out(partition, offset, 1, 1, &tally);
+        let out = |live: &mut Live, partition, offset| live.hand_out(partition, offset, 1, 1, &tally);
         assert_eq!((out(&mut live, 0, 0), out(&mut live, 1, 0)), (0, 1));
         assert_eq!(live.done(1..2), 1);
         assert_eq!(out(&mut live, 0, 1), 2);
@@ -657,6 +668,27 @@ mod tests {
         assert_eq!(claim(&mut live, 20, 4), 20..23);
         assert!(!live.has_due(20));
         assert_eq!(claim(&mut live, 20, 4), 15..19);
+    }
+    /// The one that had it before knew what goes before what.
+    #[test]
+    fn what_may_go_when_a_member_comes_goes_before_what_is_fresh() {
+        let mut live = Live::new(vec![Progress::starting(0)]);
+        let tally = Arc::new(Tally::default());
+        let give_back = |live: &mut Live, offset, due, now| {
+            let seq = live.hand_out(0, offset, 1, 1, &tally);
+            live.settle(seq, Fate::Again { due, tried: false }, None, now);
+        };
+        let claim = |live: &mut Live, now: i64, most: u64| live.claim(now, most, |_| (0, 1_000)).unwrap().range;
+        assert_eq!(claim(&mut live, 1, 10), 0..10);
+        for offset in (0..10).step_by(2) {
+            live.pass(0, offset + 1..offset + 2);
+            give_back(&mut live, offset, if offset == 8 { 100 } else { 0 }, 2);
+        }
+        live.join(3);
+        // Given back since then: in its turn.
+        give_back(&mut live, 0, 0, 4);
+        let seen: Vec<_> = (0..6).map(|_| claim(&mut live, 5, 4)).collect();
+        assert_eq!(seen, [0..1, 2..3, 4..5, 6..7, 0..1, 10..14]);
     }
     #[test]
     fn what_was_settled_while_it_waited_is_not_handed_out_again() {

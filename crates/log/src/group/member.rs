@@ -71,6 +71,7 @@ impl Group {
 impl Member {
     pub(crate) fn new(shared: Arc<Shared>, group: Arc<Group>, window: Limit) -> Self {
         let reader = Reader::new(shared.clone(), group.stream.clone(), Start::Earliest);
+        group.live().join(shared.limits.now());
         Self {
             home: Arc::new(Home { shared, group }),
             reader,
