@@ -413,6 +413,14 @@ fn a_target_that_goes_down_and_dead_letters_that_grow_are_alarms() {
     node.post("/orders", &[], b"2");
     let grew = next("dead_letters_grew");
     assert_eq!((&grew["stream"], &grew["by"]), (&json!("orders.dead"), &json!(1)));
+    // Also where a stream says that they go elsewhere.
+    let elsewhere = json!({"dead_letters": {"stream": "grave"}});
+    assert_eq!(node.manage("PUT", "/streams/jobs", &elsewhere).status, 201);
+    let refuses = Target::new(&["400 Never"]);
+    hook(&node, "jobs", &refuses, &json!({"source": {"stream": "jobs", "from": "earliest"}}));
+    let told = node.manage_as(&node.token(), "POST", "/topics/jobs", &[], &json!("1"));
+    assert_eq!(told.status, 202, "{}", told.text());
+    assert_eq!(next("dead_letters_grew")["stream"], "grave");
     node.post("/orders", &[], b"3");
     let gone = next("target_down");
     assert_eq!((&gone["webhook"], &gone["state"]), (&json!("crm"), &json!("stopped")));

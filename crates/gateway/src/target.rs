@@ -85,7 +85,9 @@ fn check(topic: &str) -> Result<()> {
         return wrong("control characters are not allowed");
     }
     if topic.starts_with('$') {
-        return wrong("topics that begin with `$` belong to the gateway");
+        return wrong("topics that begin with `$` belong to the gateway").map_err(|error| {
+            error.with_hint("alarms are read at `/api/v1/alarms` of the admin listener, or from a stream that captures `$tidegate/alarms`")
+        });
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! Alarms: one message of JSON for each change somebody should look at, on a topic of our own and in the node's log.
-use crate::webhooks::Webhooks;
+use crate::plane::Plane;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
+use tidegate_control::plane::Plane as _;
 use tidegate_core::{clock, endpoint::Producer, message::Message};
 use tidegate_gateway::{
     metrics::{ApiMetrics, Metrics},
@@ -22,21 +23,23 @@ const LOOKS: Duration = Duration::from_secs(1);
 const PATIENCE_US: i64 = 60_000_000;
 
 /// Looks again and again; to be polled as long as the node runs.
-pub(crate) async fn watch(webhooks: Arc<Webhooks>, metrics: Arc<Metrics>, log: Arc<Log>, topics: Arc<dyn Producer>) {
+pub(crate) async fn watch(plane: Weak<Plane>, metrics: Arc<Metrics>, log: Arc<Log>, topics: Arc<dyn Producer>) {
     let mut looks = interval(LOOKS);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = Seen::default();
     loop {
         looks.tick().await;
+        let Some(plane) = plane.upgrade() else { return };
         let now = Now {
             at: clock::now_us(),
-            webhooks: webhooks
+            webhooks: plane
+                .webhooks()
                 .pumps()
                 .each()
                 .into_iter()
                 .map(|(name, progress)| (name, progress.state()))
                 .collect(),
-            dead: dead(&webhooks, &log),
+            dead: dead(&plane, &log),
             off: metrics
                 .all()
                 .into_iter()
@@ -44,6 +47,7 @@ pub(crate) async fn watch(webhooks: Arc<Webhooks>, metrics: Arc<Metrics>, log: A
                 .map(|(name, _)| name)
                 .collect(),
         };
+        drop(plane);
         for alarm in seen.look(&now) {
             tracing::warn!(alarm = %alarm, "alarm");
             let mut message = Message::new(TOPIC.into(), alarm.to_string());
@@ -56,12 +60,8 @@ pub(crate) async fn watch(webhooks: Arc<Webhooks>, metrics: Arc<Metrics>, log: A
     }
 }
 /// How many dead letters each stream of them has ever had.
-fn dead(webhooks: &Webhooks, log: &Log) -> BTreeMap<Arc<str>, u64> {
-    let named = webhooks.dead_letters();
-    let streams = log
-        .streams()
-        .into_iter()
-        .filter(|stream| crate::plane::is_dead(stream.name()) || named.contains(stream.name()));
+fn dead(plane: &Plane, log: &Log) -> BTreeMap<Arc<str>, u64> {
+    let streams = log.streams().into_iter().filter(|stream| plane.takes_dead_letters(stream.name()));
     let ever = |stream: &Stream| {
         (0..stream.partitions())
             .filter_map(|partition| stream.range(partition))

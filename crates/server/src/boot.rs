@@ -290,7 +290,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     // Said once, here.
     let _again = board.webhooks.set(plane.webhooks().clone());
     let _again = board.failures.set(plane.failures().clone());
-    let alarms = tasks::spawn(alarms::watch(plane.webhooks().clone(), metrics, log.clone(), plane.topics()));
+    let alarms = tasks::spawn(alarms::watch(Arc::downgrade(&plane), metrics, log.clone(), plane.topics()));
     let token = first_token(&registry, &node.data_dir).await?;
     let follow = tasks::spawn(registry.clone().follow());
 

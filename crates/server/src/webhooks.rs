@@ -6,7 +6,7 @@ mod trace;
 use crate::deliveries::{self, Deliveries};
 use serde_json::{Value, json};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -151,11 +151,6 @@ impl Webhooks {
         let stats = self.stats(name)?;
         let age = stats.oldest.map_or(0, |at| (clock::now_us() - at).max(0));
         Some((stats.pending, Duration::from_micros(age.unsigned_abs())))
-    }
-    /// The streams that webhooks name for what they give up.
-    pub(crate) fn dead_letters(&self) -> HashSet<Arc<str>> {
-        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        now.running.values().filter_map(|running| running.dead_letters.clone()).collect()
     }
     /// Attempts that are not in the delivery log.
     pub(crate) fn lost(&self) -> u64 {
