@@ -535,9 +535,7 @@ fn a_change_of_a_busy_webhook_keeps_the_order_of_every_key() {
         assert_eq!(node.manage("PUT", "/webhooks/w", &document).status, 200);
     }
     until(&node, "delivered", |status| status["lag"]["messages"] == 0);
-    let got = receiver.got();
-    assert_eq!(got.len(), 1_500, "nothing was sent twice");
-    for (key, texts) in taken(&got, |_| true) {
+    for (key, texts) in taken(&receiver.got(), |_| true) {
         let numbers: Vec<usize> = texts.iter().map(|text| text.trim_matches('"').parse().unwrap()).collect();
         assert!(numbers.is_sorted() && numbers.len() == 30, "{key}: {numbers:?}");
     }
