@@ -540,3 +540,34 @@ fn a_change_of_a_busy_webhook_keeps_the_order_of_every_key() {
         assert!(numbers.is_sorted() && numbers.len() == 30, "{key}: {numbers:?}");
     }
 }
+/// Neither the wait nor the order is lost with who kept them.
+#[test]
+fn what_a_key_waits_for_outlives_a_crash_and_a_stop() {
+    let receiver = Receiver::new(|got| match (got.text().trim_matches('"'), got.attempt()) {
+        ("a1", 1) => Reply::Status(500, vec![("retry-after", "4".into())]),
+        _ => Reply::status(200),
+    });
+    let node = node(&receiver, &json!({}));
+    publish(&node, "a", "a1");
+    until(&node, "the first attempt", |status| status["state"] == "retrying");
+    // Stored behind that attempt, and held.
+    publish(&node, "a", "a2");
+    let node = node.crash();
+    publish(&node, "a", "a3");
+    publish(&node, "b", "b1");
+    let seen = |count: usize| receiver.until("calls", |got| got.len() >= count);
+    seen(2);
+    assert_eq!(status(&node)["state"], "retrying");
+    assert_eq!(node.manage("POST", "/webhooks/w/stop", &Value::Null).status, 200);
+    publish(&node, "a", "a4");
+    assert_eq!(node.manage("POST", "/webhooks/w/start", &Value::Null).status, 200);
+    publish(&node, "b", "b2");
+    seen(7);
+    until(&node, "delivered", |status| {
+        status["lag"]["messages"] == 0 && status["state"] == "connected"
+    });
+    let got = receiver.got();
+    let texts: Vec<_> = got.iter().map(|got| got.text().trim_matches('"').to_owned()).collect();
+    assert_eq!(texts, ["a1", "b1", "b2", "a1", "a2", "a3", "a4"]);
+    assert!(got[3].at - got[0].at >= 4_000_000 && got[3].attempt() == 2, "{:?}", got[3]);
+}

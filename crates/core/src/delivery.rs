@@ -6,6 +6,7 @@ use crate::{
     settle::{Ack, Outcome},
 };
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// One message as a consumer handed it over.
 #[derive(Clone, Debug)]
@@ -30,6 +31,7 @@ pub struct Delivery {
     items: Vec<Received>,
     ack: Ack,
     all_back: bool,
+    until: Option<Instant>,
 }
 impl Delivery {
     /// A delivery with nothing missing before it. `ack` has one slot per item.
@@ -39,7 +41,17 @@ impl Delivery {
             items,
             ack,
             all_back: false,
+            until: None,
         }
+    }
+    /// The same, before its time: only a consumer of an ordered group gets it so, and must not act on it before that moment.
+    pub fn waiting_until(mut self, moment: Instant) -> Self {
+        self.until = Some(moment);
+        self
+    }
+    /// Until when none of it may be acted on; it is given back until then, or put aside. Most may be at once.
+    pub fn waits_until(&self) -> Option<Instant> {
+        self.until
     }
     /// The same, with whatever was given back and was due when it was made: in it, or handed over before it.
     pub fn with_all_back(mut self, all: bool) -> Self {

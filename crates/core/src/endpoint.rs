@@ -167,8 +167,8 @@ pub struct Group {
     pub deliveries: Option<u32>,
     /// Where dead letters go; `None`: where the endpoint puts them.
     pub dead_letters: Option<Topic>,
-    /// Its consumers keep an order. What was held back for it is forgotten with the consumer that held it, so a new one gets all that waits
-    /// at once, in its order, and no delay lets a later message overtake an earlier one.
+    /// Its consumers keep an order, one at a time. What one of them held back for it is forgotten with it, so a new one gets all that waits
+    /// before anything else, in the order of the endpoint, whether or not its time has come ([`crate::delivery::Delivery::waits_until`]).
     pub ordered: bool,
 }
 impl Group {

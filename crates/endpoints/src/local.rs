@@ -191,16 +191,14 @@ impl Local {
             return Err(Error::client(Code::Overloaded, text).with_hint("use one that is there, or `tidegate stream rm-group`"));
         }
         let group = log.group(stream, group.name.as_str(), spec.start, asked).await?;
-        if ordered {
-            group.hurry();
-        }
         let filters = if self.stream.is_some() {
             spec.topics
         } else {
             filter.into_iter().collect()
         };
-        let again = Second::new(self.house.clone(), group.clone(), spec.window).await?;
-        Ok(Box::new(FromGroup::new(log.member(&group, spec.window), again, filters)))
+        let again = Second::new(self.house.clone(), group.clone(), (spec.window, ordered)).await?;
+        let member = log.member(&group, spec.window, ordered);
+        Ok(Box::new(FromGroup::new(member, again, filters)))
     }
     /// A captured topic is read from its log; patterns and topics that nobody captures come live.
     async fn by_topic(&self, spec: ConsumerSpec) -> Result<Box<dyn Consumer>> {

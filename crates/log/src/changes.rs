@@ -89,9 +89,10 @@ impl Log {
     pub fn groups(&self, stream: &Stream) -> Vec<Arc<Group>> {
         self.shared.catalog.groups(stream)
     }
-    /// Takes part in a group: no more than `window` is out at a time.
-    pub fn member(&self, group: &Arc<Group>, window: Limit) -> Member {
-        Member::new(self.shared.clone(), group.clone(), window)
+    /// Takes part in a group: no more than `window` is out at a time. One that is `ordered`, which should be the only one, gets what waits
+    /// before anything else, in the order of the stream; what has to wait on says so ([`tidegate_core::delivery::Delivery::waits_until`]).
+    pub fn member(&self, group: &Arc<Group>, window: Limit, ordered: bool) -> Member {
+        Member::new(self.shared.clone(), group.clone(), window, ordered)
     }
     fn existing(&self, name: &str) -> Result<Arc<Stream>, Error> {
         self.stream(name).ok_or_else(|| Error::NoSuchStream(name.to_owned()))

@@ -2,6 +2,7 @@
 mod live;
 mod member;
 mod row;
+mod waiting;
 
 pub(crate) use live::{Burial, Changes, Confirm};
 pub use member::{Changed, Member};
@@ -213,11 +214,6 @@ impl Group {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What waits for its time waits no longer: it goes next, in its order. Attempts stay counted.
-    pub fn hurry(&self) {
-        self.live().hurry();
-        self.woke.notify_waiters();
-    }
     /// What the next frame has to say; the commit thread asks.
     pub(crate) fn take_changes(&self) -> Changes {
         self.live().take_changes()

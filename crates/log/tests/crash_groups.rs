@@ -69,7 +69,7 @@ async fn group(log: &Log) -> Result<Member> {
         dead_letters: None,
     };
     let group = log.group(&log.stream("a").unwrap(), "g", Start::Earliest, spec).await?;
-    Ok(log.member(&group, MANY))
+    Ok(log.member(&group, MANY, false))
 }
 impl Driver {
     fn new(options: &Options) -> Self {

@@ -74,6 +74,7 @@ pub fn cases(can: Capabilities) -> Vec<Case> {
         cases.push(case!(settle::what_is_settled_does_not_come_again));
         cases.push(case!(settle::what_is_given_back_comes_again_with_its_attempt));
         cases.push(case!(settle::what_is_held_counts_no_attempt));
+        cases.push(case!(settle::an_ordered_consumer_gets_what_waits_before_anything_else));
         cases.push(case!(settle::the_window_bounds_what_is_unsettled));
     }
     cases
@@ -108,10 +109,13 @@ impl Subject {
         self.grouped(start, None, ALL).await
     }
     async fn grouped(&self, start: Start, group: Option<&str>, window: Limit) -> Box<dyn Consumer> {
+        self.joined(start, group.and_then(GroupName::new).map(Group::new), window).await
+    }
+    async fn joined(&self, start: Start, group: Option<Group>, window: Limit) -> Box<dyn Consumer> {
         let spec = ConsumerSpec {
             topics: self.filters.clone(),
             start,
-            group: group.and_then(GroupName::new).map(Group::new),
+            group,
             window,
         };
         self.endpoint.consumer(spec).await.expect("a consumer")

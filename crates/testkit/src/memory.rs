@@ -137,7 +137,11 @@ impl Endpoint for Memory {
                 })
             };
             let group = match spec.group {
-                Some(group) => lock(&self.shared.groups).entry(group.name).or_insert_with(fresh).clone(),
+                Some(group) => {
+                    let named = lock(&self.shared.groups).entry(group.name).or_insert_with(fresh).clone();
+                    lock(&named.state).due.join(group.ordered);
+                    named
+                }
                 None => fresh(),
             };
             self.shared.consumers.fetch_add(1, Ordering::Relaxed);
@@ -251,13 +255,13 @@ impl Group {
             return None;
         }
         let log = lock(&self.shared.log);
-        let (first, count) = if let Some(seq) = state.due.pop() {
-            (seq, 1)
+        let (first, count, until) = if let Some((seq, until)) = state.due.pop() {
+            (seq, 1, until)
         } else {
             let first = state.next;
             let count = u64::from(room).min(log.messages.len() as u64 - first);
             state.next += count;
-            (first, count)
+            (first, count, None)
         };
         let item = |slot: u32| {
             let seq = first + u64::from(slot);
@@ -272,7 +276,13 @@ impl Group {
         let items: Vec<_> = (0..count as u32).map(item).collect();
         state.out += count as u32;
         let all_back = state.due.next().is_none_or(|at| at > tokio::time::Instant::now());
-        (count > 0).then(|| Delivery::new(items, Ack::new(self.clone(), first, count as u32)).with_all_back(all_back))
+        (count > 0).then(|| {
+            let delivery = Delivery::new(items, Ack::new(self.clone(), first, count as u32)).with_all_back(all_back);
+            match until {
+                Some(until) => delivery.waiting_until(until),
+                None => delivery,
+            }
+        })
     }
 }
 impl Returns for Group {

@@ -147,11 +147,12 @@ pub(super) struct Second {
     stream: String,
     group: Arc<Group>,
     window: Limit,
+    ordered: bool,
     member: Option<Member>,
 }
 impl Second {
     /// Beside the group itself, whose settings hold here too.
-    pub(super) async fn new(house: Arc<House>, group: Arc<Group>, window: Limit) -> Result<Self> {
+    pub(super) async fn new(house: Arc<House>, group: Arc<Group>, (window, ordered): (Limit, bool)) -> Result<Self> {
         let stream = name(group.stream(), &group);
         if let Some(way) = house.log.stream(&stream) {
             house.log.group(&way, group.name(), Start::Earliest, like(&group)).await?;
@@ -161,6 +162,7 @@ impl Second {
             stream,
             group,
             window,
+            ordered,
             member: None,
         })
     }
@@ -173,7 +175,7 @@ impl Second {
         if self.member.is_none() {
             let log = &self.house.log;
             let group = log.stream(&self.stream).and_then(|way| log.find_group(&way, self.group.name()))?;
-            self.member = Some(log.member(&group, self.window));
+            self.member = Some(log.member(&group, self.window, self.ordered));
         }
         self.member.as_ref().map(|member| member.group().clone())
     }

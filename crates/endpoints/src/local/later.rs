@@ -84,8 +84,8 @@ pub(super) async fn run(house: Arc<House>) {
 async fn carry(house: &Arc<House>) -> Result<()> {
     let stream = house.later.stream.get_or_try_init(|| open(house)).await?;
     let group = log_group(house, stream).await?;
-    let again = Second::new(house.clone(), group.clone(), WINDOW).await?;
-    let mut consumer = FromGroup::new(house.log.member(&group, WINDOW), again, Vec::new());
+    let again = Second::new(house.clone(), group.clone(), (WINDOW, false)).await?;
+    let mut consumer = FromGroup::new(house.log.member(&group, WINDOW, false), again, Vec::new());
     while let Some(delivery) = consumer.next(WINDOW).await? {
         let (items, mut ack) = delivery.into_parts();
         let mut moving = Vec::new();

@@ -25,6 +25,8 @@ use tokio::{sync::Notify, time::Instant};
 const AHEAD: u32 = 4;
 /// Why it is left alone from the beginning.
 const RESTING: &str = "the target asked for a pause, before this began";
+/// Why messages wait that failed before it began.
+const EARLIER: &str = "it failed before this began";
 
 /// The messages of a call that may begin.
 pub(super) type Load = (lines::Load, Pass);
@@ -206,7 +208,7 @@ impl Book {
         if let Some(gap) = delivery.gap() {
             self.progress.add(Count::Missed, gap.count());
         }
-        let all_back = delivery.has_all_back();
+        let (all_back, until) = (delivery.has_all_back(), delivery.waits_until());
         let (items, mut ack) = delivery.into_parts();
         let now = Instant::now();
         for item in items {
@@ -216,10 +218,14 @@ impl Book {
                 duty.settle_all(GivenUp::Attempts.outcome(&"the last attempt was cut short"));
                 continue;
             }
-            self.lines.take(item, duty, now);
+            self.lines.take(item, duty, (now, until));
         }
         if all_back {
             self.lines.all_back(now);
+        }
+        if let Some(until) = until.filter(|_| self.lines.is_failing(now) && !self.circuit.is_open()) {
+            self.progress
+                .retrying(until.saturating_duration_since(now), self.error.as_deref().unwrap_or(EARLIER));
         }
         if let Some(until) = self.circuit.probe_at().filter(|probe_at| *probe_at > now) {
             self.lines.give_back(until);

@@ -112,12 +112,18 @@ impl Lines {
             tidied: Instant::now(),
         }
     }
-    /// One more message: it waits for its call, or goes back because of what went back before it.
-    pub(super) fn take(&mut self, item: Received, mut ack: Ack, now: Instant) {
+    /// One more message: it waits for its call, or goes back because its time has not come, or because of what went back before it.
+    pub(super) fn take(&mut self, item: Received, mut ack: Ack, (now, waits): (Instant, Option<Instant>)) {
+        let waits = waits.filter(|until| *until > now);
+        let failed = waits.is_some() && item.attempt > 1;
         let key = match (self.order, &item.message.key) {
             (Order::All, _) => Key::All,
             (Order::Key, Some(key)) => Key::Of(key.clone()),
             (Order::Key | Order::None, _) => {
+                if let Some(until) = waits {
+                    self.latest = self.latest.max(waits.filter(|_| failed));
+                    return ack.settle_all(Outcome::Hold { until });
+                }
                 self.since.get_or_insert(now);
                 return self.loose.push_back((item, ack));
             }
@@ -148,8 +154,11 @@ impl Lines {
         self.away -= lost;
         self.failing -= tried;
         let slow = line.slow(now).filter(|_| self.order == Order::Key);
-        if let Some(until) = line.shut(ticket, self.reached, now).or(slow) {
-            self.away += line.give_back(ticket, item.position, &mut ack, until);
+        if let Some(until) = line.shut(ticket, self.reached, now).or(slow).max(waits) {
+            ack.settle_all(Outcome::Hold { until });
+            let away = line.remember(ticket, item.position, until, failed);
+            self.away += away;
+            self.failing += if failed { away } else { 0 };
             self.progress.add(Count::Held, 1);
             return;
         }
@@ -505,7 +514,7 @@ mod tests {
         }
         fn take(&mut self, offset: u64, now: Instant) {
             let (item, ack) = item(offset, "k", &self.home);
-            self.lines.take(item, ack, now);
+            self.lines.take(item, ack, (now, None));
         }
         fn sent(&mut self, now: Instant) -> Vec<u128> {
             let Some(load) = self.lines.load(ALL, now) else {

@@ -57,6 +57,7 @@ struct Seen {
     at: Instant,
     payloads: Vec<String>,
     attempts: Vec<u32>,
+    answer: Answer,
 }
 #[derive(Clone, Debug)]
 enum Answer {
@@ -129,6 +130,7 @@ impl Action for Target {
             at: Instant::now(),
             payloads,
             attempts: items.iter().map(|item| item.attempt).collect(),
+            answer: answer.clone(),
         });
         let error = |code, retry, text: &'static str| Error::new(code, Fault::Broker, text).with_retry(retry);
         async move {
@@ -165,11 +167,14 @@ async fn publish(memory: &Memory, messages: &[&str]) {
     }
     memory.producer().send(Publish::from(batch)).await.unwrap().await.unwrap();
 }
-async fn consumer(memory: &Memory, window: u32) -> Box<dyn Consumer> {
+async fn consumer(memory: &Memory, window: u32, ordered: bool) -> Box<dyn Consumer> {
     let spec = ConsumerSpec {
         topics: Vec::new(),
         start: Start::Earliest,
-        group: Some(Group::new(GroupName::internal("webhook", "crm"))),
+        group: Some(Group {
+            ordered,
+            ..Group::new(GroupName::internal("webhook", "crm"))
+        }),
         window: Limit {
             messages: window,
             bytes: 1 << 20,
@@ -202,7 +207,7 @@ impl House {
         self
     }
     async fn pump(&self, how: &Pumping, window: u32) -> Result<Ended> {
-        let from = consumer(&self.memory, window).await;
+        let from = consumer(&self.memory, window, how.order != Order::None).await;
         let to: Arc<dyn Action> = self.target.clone();
         pump(from, &to, how, &self.progress, &self.crew, (self.drain.watch(), self.stop.watch())).await
     }
@@ -230,7 +235,7 @@ impl House {
     }
     /// What the group hands out now, with its attempts.
     async fn given_back(&self) -> Vec<(String, u32)> {
-        let mut consumer = consumer(&self.memory, 1_000).await;
+        let mut consumer = consumer(&self.memory, 1_000, false).await;
         let all = Limit {
             messages: 1_000,
             bytes: 1 << 20,

@@ -1,4 +1,5 @@
 //! What a group has out, what waits, and what the journal has yet to be told.
+use super::waiting::Waiting;
 use crate::{
     progress::{Progress, Try},
     ranges::Ranges,
@@ -6,7 +7,7 @@ use crate::{
 use smallvec::SmallVec;
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     mem,
     ops::Range,
     sync::{
@@ -27,8 +28,8 @@ pub(super) struct Live {
     /// Messages in it.
     open: usize,
     next: u64,
-    /// Given back: when it may go, partition, offset.
-    due: BTreeSet<(i64, u32, u64)>,
+    /// Given back.
+    waiting: Waiting,
     dying: VecDeque<Burial>,
     /// Taken from `dying`, and on their way.
     carried: usize,
@@ -39,8 +40,6 @@ pub(super) struct Live {
     turn: usize,
     /// So many fresh ones go before the next that was given back.
     owed: u64,
-    /// When the last member came, microseconds since the epoch.
-    joined: i64,
 }
 struct Part {
     progress: Progress,
@@ -107,6 +106,8 @@ struct Back {
 pub(super) struct Claim {
     pub(super) partition: u32,
     pub(super) range: Range<u64>,
+    /// It waits for that moment, microseconds since the epoch; `None`: it may go.
+    pub(super) due: Option<i64>,
 }
 impl Claim {
     fn count(&self) -> u64 {
@@ -173,11 +174,11 @@ pub(super) enum Fate {
 
 impl Live {
     pub(super) fn new(progress: Vec<Progress>) -> Self {
-        let mut due = BTreeSet::new();
+        let mut waiting = Waiting::default();
         let part = |(partition, progress): (usize, Progress)| {
             // Whatever was given back before the start is looked at when its time comes.
             let tried = progress.tries.iter();
-            due.extend(tried.map(|(offset, tried)| (tried.due, partition as u32, *offset)));
+            tried.for_each(|(offset, tried)| waiting.insert(tried.due, partition as u32, *offset));
             Part {
                 fresh: progress.floor,
                 before: progress.mark,
@@ -191,25 +192,33 @@ impl Live {
             out: BTreeMap::new(),
             open: 0,
             next: 0,
-            due,
+            waiting,
             dying: VecDeque::new(),
             carried: 0,
             confirm: Vec::new(),
             queued: false,
             turn: 0,
             owed: 0,
-            joined: i64::MIN,
         }
     }
-    /// A member has come. What may go by now goes before all that is fresh: only who had it before knows what it must not overtake.
-    pub(super) fn join(&mut self, now: i64) {
-        self.joined = now;
+    /// A member has come. If it keeps an order, it gets all that waits before anything else, in the order of the stream, and before its time
+    /// too: only who had it before knows what must not overtake it.
+    pub(super) fn join(&mut self, ordered: bool) {
+        if !ordered {
+            return self.waiting.dismiss();
+        }
+        for (partition, part) in (0..).zip(&mut self.parts) {
+            for (from, to) in mem::take(&mut part.unseen).iter() {
+                (from..to).for_each(|offset| self.waiting.insert(0, partition, offset));
+            }
+        }
+        self.waiting.muster();
     }
     pub(super) fn out(&self) -> usize {
         self.open
     }
     pub(super) fn waiting(&self) -> usize {
-        self.due.len()
+        self.waiting.len()
     }
     pub(super) fn dying(&self) -> usize {
         self.dying.len() + self.carried
@@ -223,7 +232,7 @@ impl Live {
     }
     /// When the next one that waits may go.
     pub(super) fn next_due(&self) -> Option<i64> {
-        self.due.first().map(|(at, _, _)| *at)
+        self.waiting.next_due()
     }
 
     /// Whether something that was given back may go, or was claimed in vain.
@@ -241,7 +250,9 @@ impl Live {
         if let Some(claim) = self.take_turns(|_, part| part.unseen(most)) {
             return Some(claim);
         }
-        if let Some(claim) = self.back(now.min(self.joined), most) {
+        if self.waiting.is_mustered()
+            && let Some(claim) = self.back(now, most)
+        {
             return Some(claim);
         }
         if self.is_due(now) {
@@ -268,10 +279,11 @@ impl Live {
         Some(Claim {
             partition: i as u32,
             range,
+            due: None,
         })
     }
     fn fresh(&mut self, most: u64, held: impl Fn(usize) -> (u64, u64)) -> Option<Claim> {
-        if most == 0 || self.due.len() + self.open >= UNSETTLED {
+        if most == 0 || self.waiting.len() + self.open >= UNSETTLED {
             return None;
         }
         self.take_turns(|i, part| part.fresh(most, held(i)))
@@ -279,28 +291,30 @@ impl Live {
     /// Of what was given back and may go: the first, and those side by side with it that follow it.
     fn back(&mut self, now: i64, most: u64) -> Option<Claim> {
         let mut claim: Option<Claim> = None;
-        while let Some((at, partition, offset)) = self.due.first().copied().filter(|(at, _, _)| *at <= now) {
-            let follows = |claim: &Claim| claim.partition == partition && claim.range.end == offset && claim.count() < most;
+        while let Some((at, partition, offset)) = self.waiting.first(now) {
+            let due = Some(at).filter(|at| *at > now);
+            let follows = |claim: &Claim| (claim.partition, claim.range.end, claim.due) == (partition, offset, due) && claim.count() < most;
             if claim.as_ref().is_some_and(|claim| !follows(claim)) {
                 break;
             }
-            self.due.remove(&(at, partition, offset));
+            self.waiting.remove(at, partition, offset);
             // Somebody else may have settled it meanwhile.
             if self.parts.get(partition as usize).is_none_or(|part| part.progress.is_done(offset)) {
                 continue;
             }
             let range = claim.map_or(offset, |claim| claim.range.start)..offset + 1;
-            claim = Some(Claim { partition, range });
+            claim = Some(Claim { partition, range, due });
         }
         claim
     }
-    pub(super) fn hurry(&mut self) {
-        let due = mem::take(&mut self.due);
-        self.due = due.into_iter().map(|(_, partition, offset)| (0, partition, offset)).collect();
-    }
     /// Nobody has seen them.
     pub(super) fn unclaim(&mut self, claim: &Claim) {
-        if let Some(part) = self.part(claim.partition) {
+        if let Some(due) = claim.due {
+            claim
+                .range
+                .clone()
+                .for_each(|offset| self.waiting.put_back(due, claim.partition, offset));
+        } else if let Some(part) = self.part(claim.partition) {
             part.unseen.add(claim.range.clone());
         }
     }
@@ -430,7 +444,7 @@ impl Live {
             }
         }
         // At once is behind all that may go already.
-        self.due.insert((if due > 0 { due } else { now }, partition, offset));
+        self.waiting.insert(if due > 0 { due } else { now }, partition, offset);
     }
     pub(super) fn die(&mut self, partition: u32, offset: u64, attempts: u32, reason: Cow<'static, str>, error: Option<Box<str>>) {
         self.dying.push_back(Burial {
@@ -549,6 +563,7 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn done(live: &mut Live, claim: &Claim) {
         let tally = Arc::new(Tally::default());
@@ -660,35 +675,81 @@ mod tests {
         assert!(live.has_due(16));
         // As many as came again.
         fail(&mut live, 20..23, 0);
-        live.hurry();
-        assert_eq!(claim(&mut live, 20, 4), 0..1);
-        assert_eq!(claim(&mut live, 20, 4), 13..14);
-        assert_eq!(claim(&mut live, 20, 4), 2..3);
-        assert_eq!(claim(&mut live, 20, 4), 14..15);
         assert_eq!(claim(&mut live, 20, 4), 20..23);
+        assert_eq!(claim(&mut live, 20, 4), 13..16);
+        assert_eq!(claim(&mut live, 20, 4), 2..3);
+        assert_eq!(claim(&mut live, 20, 4), 16..17);
+        assert_eq!(claim(&mut live, 20, 4), 0..1);
         assert!(!live.has_due(20));
-        assert_eq!(claim(&mut live, 20, 4), 15..19);
+        assert_eq!(claim(&mut live, 20, 4), 17..20);
     }
-    /// The one that had it before knew what goes before what.
+    /// Only the one that had it before knew what must not overtake it.
     #[test]
-    fn what_may_go_when_a_member_comes_goes_before_what_is_fresh() {
+    fn a_member_that_keeps_an_order_gets_what_waits_first_in_the_order_of_the_stream() {
         let mut live = Live::new(vec![Progress::starting(0)]);
         let tally = Arc::new(Tally::default());
-        let give_back = |live: &mut Live, offset, due, now| {
+        let give_back = |live: &mut Live, offset, due| {
             let seq = live.hand_out(0, offset, 1, 1, &tally);
-            live.settle(seq, Fate::Again { due, tried: false }, None, now);
+            live.settle(seq, Fate::Again { due, tried: offset == 4 }, None, 2);
         };
-        let claim = |live: &mut Live, now: i64, most: u64| live.claim(now, most, |_| (0, 1_000)).unwrap().range;
-        assert_eq!(claim(&mut live, 1, 10), 0..10);
-        for offset in (0..10).step_by(2) {
-            live.pass(0, offset + 1..offset + 2);
-            give_back(&mut live, offset, if offset == 8 { 100 } else { 0 }, 2);
+        let claim = |live: &mut Live, now: i64, most: u64| live.claim(now, most, |_| (0, 1_000));
+        let next = |live: &mut Live| claim(live, 5, 4).map(|claim| (claim.range, claim.due));
+        let first = claim(&mut live, 1, 13).unwrap();
+        assert_eq!((first.range, first.due), (0..13, None));
+        for (offset, due) in [(9, 0), (4, 100), (5, 100), (2, 5), (8, 3), (1, 0), (6, 0)] {
+            give_back(&mut live, offset, due);
         }
-        live.join(3);
-        // Given back since then: in its turn.
-        give_back(&mut live, 0, 0, 4);
-        let seen: Vec<_> = (0..6).map(|_| claim(&mut live, 5, 4)).collect();
-        assert_eq!(seen, [0..1, 2..3, 4..5, 6..7, 0..1, 10..14]);
+        for done in [0, 3, 7] {
+            live.pass(0, done..done + 1);
+        }
+        let rest = |due| Claim {
+            partition: 0,
+            range: 10..12,
+            due,
+        };
+        live.unclaim(&rest(None));
+        live.join(true);
+        // Given back since then: in its turn. And somebody has settled one meanwhile.
+        give_back(&mut live, 12, 0);
+        live.pass(0, 6..7);
+        assert_eq!((live.next_due(), live.has_due(0)), (Some(0), true));
+        assert_eq!(next(&mut live), Some((1..3, None)));
+        assert_eq!(next(&mut live), Some((4..6, Some(100))));
+        // Nobody saw the second.
+        live.unclaim(&Claim {
+            partition: 0,
+            range: 5..6,
+            due: Some(100),
+        });
+        assert_eq!(next(&mut live), Some((5..6, Some(100))));
+        assert_eq!(next(&mut live), Some((8..12, None)));
+        assert_eq!(next(&mut live), Some((12..13, None)));
+        assert_eq!(next(&mut live), Some((13..17, None)));
+    }
+    #[test]
+    fn what_was_mustered_waits_for_its_time_when_no_order_is_kept_any_more() {
+        let before = Progress {
+            mark: 3,
+            tries: [(0, Try { attempts: 1, due: 100 }), (2, Try { attempts: 1, due: 50 })].into(),
+            ..Progress::default()
+        };
+        let mut live = Live::new(vec![before]);
+        live.join(true);
+        let next = |live: &mut Live, now| live.claim(now, 9, |_| (0, 3)).map(|claim| (claim.range, claim.due));
+        assert_eq!(next(&mut live, 10), Some((0..1, Some(100))));
+        live.unclaim(&Claim {
+            partition: 0,
+            range: 0..1,
+            due: Some(100),
+        });
+        live.join(false);
+        assert_eq!(live.next_due(), Some(50));
+        assert_eq!(next(&mut live, 10), Some((1..2, None)), "fresh");
+        assert_eq!(next(&mut live, 10), None);
+        assert_eq!(
+            (next(&mut live, 50), next(&mut live, 100)),
+            (Some((2..3, None)), Some((0..1, None)))
+        );
     }
     #[test]
     fn what_was_settled_while_it_waited_is_not_handed_out_again() {

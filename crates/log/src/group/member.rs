@@ -12,6 +12,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
+    time::Duration,
 };
 use tidegate_core::{
     clock,
@@ -22,7 +23,7 @@ use tidegate_core::{
     position::Position,
     settle::{Ack, Outcome, Returns, Settled},
 };
-use tokio::sync::futures::Notified;
+use tokio::{sync::futures::Notified, time::Instant};
 
 /// Takes part in a group. What it has out belongs to the duties it gave away, not to it: they may outlive it.
 pub struct Member {
@@ -69,9 +70,9 @@ impl Group {
 }
 
 impl Member {
-    pub(crate) fn new(shared: Arc<Shared>, group: Arc<Group>, window: Limit) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, group: Arc<Group>, window: Limit, ordered: bool) -> Self {
         let reader = Reader::new(shared.clone(), group.stream.clone(), Start::Earliest);
-        group.live().join(shared.limits.now());
+        group.live().join(ordered);
         Self {
             home: Arc::new(Home { shared, group }),
             reader,
@@ -93,7 +94,7 @@ impl Member {
             let Some(claimed) = Claimed::new(&self.home, u64::from(room.messages)) else {
                 return Ok(None);
             };
-            let Claim { partition, range } = claimed.claim.clone();
+            let Claim { partition, range, .. } = claimed.claim.clone();
             let part = self.reader.part(partition as usize, range, room).await?;
             if let Some(delivery) = claimed.hand_out(part, &self.tally) {
                 return Ok(Some(delivery));
@@ -121,6 +122,9 @@ impl Member {
     }
 }
 
+/// No moment is named that is further away.
+const FAR: Duration = Duration::from_hours(24 * 365);
+
 /// Given back when dropped: a call that was cancelled, or failed, claimed nothing.
 struct Claimed<'a> {
     home: &'a Arc<Home>,
@@ -141,7 +145,7 @@ impl<'a> Claimed<'a> {
     fn hand_out(mut self, part: Part, tally: &Arc<Tally>) -> Option<Delivery> {
         self.kept = true;
         let group = self.home.group.clone();
-        let Claim { partition, range } = self.claim.clone();
+        let Claim { partition, range, due } = self.claim.clone();
         let deliveries = group.spec().deliveries;
         let now = self.home.shared.limits.now();
         let mut live = group.live();
@@ -185,6 +189,7 @@ impl<'a> Claimed<'a> {
             live.unclaim(&Claim {
                 partition,
                 range: part.to..range.end,
+                due,
             });
         }
         if let Some(gap) = &part.gap {
@@ -199,7 +204,11 @@ impl<'a> Claimed<'a> {
             return None;
         }
         let ack = Ack::new(self.home.clone(), base, items.len() as u32);
-        let delivery = Delivery::new(items, ack);
+        let mut delivery = Delivery::new(items, ack);
+        if let Some(due) = due {
+            let wait = Duration::from_micros(due.saturating_sub(now).max(0) as u64).min(FAR);
+            delivery = delivery.waiting_until(Instant::from_std(clock::instant()) + wait);
+        }
         Some(match part.gap {
             Some(gap) => delivery.with_gap(gap),
             None => delivery,
@@ -250,7 +259,7 @@ impl Returns for Home {
             return;
         }
         let now = self.shared.limits.now();
-        let later = |after: std::time::Duration| now.saturating_add(i64::try_from(after.as_micros()).unwrap_or(i64::MAX)).max(1);
+        let later = |after: Duration| now.saturating_add(i64::try_from(after.as_micros()).unwrap_or(i64::MAX)).max(1);
         let deliveries = group.spec().deliveries;
         let urgent = done.is_some();
         let mut finished = false;
@@ -270,7 +279,7 @@ impl Returns for Home {
                 },
                 Outcome::Hold { until } => Fate::Again {
                     due: match until.into_std().saturating_duration_since(clock::instant()) {
-                        std::time::Duration::ZERO => 0,
+                        Duration::ZERO => 0,
                         wait => later(wait),
                     },
                     tried: false,

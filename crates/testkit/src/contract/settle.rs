@@ -2,7 +2,7 @@
 use super::{ALL, Subject, payloads, take, waits};
 use std::time::Duration;
 use tidegate_core::{
-    endpoint::{Limit, Start},
+    endpoint::{Group, GroupName, Limit, Start},
     settle::Outcome,
 };
 use tokio::time::Instant;
@@ -43,6 +43,45 @@ pub(super) async fn what_is_held_counts_no_attempt(subject: Subject) {
     });
     assert!(waits(consumer.next(ALL)).await, "not before its time");
     assert_eq!(take(&mut *consumer, 1).await[0].attempt, 1);
+}
+pub(super) async fn an_ordered_consumer_gets_what_waits_before_anything_else(subject: Subject) {
+    subject.send(&["a", "b", "c", "d"], None).await.expect("kept");
+    let name = GROUP.and_then(GroupName::new).expect("a name");
+    let ordered = || Group {
+        ordered: true,
+        ..Group::new(name.clone())
+    };
+    let begun = Instant::now();
+    let hour = Duration::from_hours(1);
+    let mut one = subject.joined(Start::Earliest, Some(ordered()), ALL).await;
+    let (_, mut ack) = one.next(ALL).await.expect("a delivery").expect("not the end").into_parts();
+    ack.settle(3, Outcome::Requeue { after: None });
+    ack.settle(2, Outcome::Requeue { after: Some(hour) });
+    ack.settle(1, Outcome::Ack);
+    ack.settle(0, Outcome::Hold { until: begun + hour * 2 });
+    drop((ack, one));
+    subject.send(&["e"], None).await.expect("kept");
+
+    let mut other = subject.joined(Start::Earliest, Some(ordered()), ALL).await;
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        let delivery = other.next(ALL).await.expect("a delivery").expect("not the end");
+        let until = delivery.waits_until();
+        let hours = until.map(|until| until.saturating_duration_since(begun).as_secs_f64() / 3_600.0);
+        let (items, mut ack) = delivery.into_parts();
+        seen.extend(
+            items
+                .iter()
+                .map(|item| (payloads(std::slice::from_ref(item)).remove(0), hours.map(f64::round), item.attempt)),
+        );
+        match until {
+            Some(until) => ack.settle_all(Outcome::Hold { until }),
+            None => ack.settle_all(Outcome::Ack),
+        }
+    }
+    let wanted = [("a", Some(2.0), 1), ("c", Some(1.0), 2), ("d", None, 2), ("e", None, 1)];
+    assert_eq!(seen, wanted.map(|(text, hours, attempt)| (text.to_owned(), hours, attempt)));
+    assert!(waits(other.next(ALL)).await, "the rest waits for its time");
 }
 pub(super) async fn the_window_bounds_what_is_unsettled(subject: Subject) {
     subject.send(&["a", "b", "c"], None).await.expect("kept");

@@ -1,11 +1,16 @@
 //! What came back and when it goes out again, with its attempts.
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    mem,
+};
 use tidegate_core::settle::Outcome;
 use tokio::time::Instant;
 
 #[derive(Debug, Default)]
 pub(super) struct Due {
     back: BTreeSet<(Instant, u64)>,
+    /// Goes first, in the order it was published: a consumer keeps one.
+    mustered: BTreeMap<u64, Instant>,
     /// Failed attempts; holding counts none.
     failed: HashMap<u64, u32>,
 }
@@ -25,16 +30,31 @@ impl Due {
         };
         self.back.insert((at, seq))
     }
-    pub(super) fn pop(&mut self) -> Option<u64> {
-        let first = *self.back.first().filter(|(at, _)| *at <= Instant::now())?;
+    /// A consumer has come.
+    pub(super) fn join(&mut self, ordered: bool) {
+        let mustered = mem::take(&mut self.mustered);
+        self.back.extend(mustered.into_iter().map(|(seq, at)| (at, seq)));
+        if ordered {
+            let back = mem::take(&mut self.back);
+            self.mustered = back.into_iter().map(|(at, seq)| (seq, at)).collect();
+        }
+    }
+    /// The next, and until when it waits.
+    pub(super) fn pop(&mut self) -> Option<(u64, Option<Instant>)> {
+        let now = Instant::now();
+        if let Some((seq, at)) = self.mustered.pop_first() {
+            return Some((seq, Some(at).filter(|at| *at > now)));
+        }
+        let first = *self.back.first().filter(|(at, _)| *at <= now)?;
         self.back.remove(&first);
-        Some(first.1)
+        Some((first.1, None))
     }
     pub(super) fn attempt(&self, seq: u64) -> u32 {
         self.failed.get(&seq).copied().unwrap_or(0) + 1
     }
     pub(super) fn next(&self) -> Option<Instant> {
-        self.back.first().map(|(at, _)| *at)
+        let mustered = (!self.mustered.is_empty()).then(Instant::now);
+        mustered.or_else(|| self.back.first().map(|(at, _)| *at))
     }
     pub(super) async fn sleep(next: Option<Instant>) {
         match next {

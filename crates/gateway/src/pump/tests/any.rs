@@ -33,6 +33,32 @@ fn run<T>(future: impl Future<Output = T>) -> T {
         .unwrap()
         .block_on(future)
 }
+/// What has an order is never sent before what goes before it has ended.
+fn order_is_kept(order: Order, seen: &[Seen]) -> Result<(), TestCaseError> {
+    let line = |payload: &str| match order {
+        Order::None => None,
+        Order::All => Some(String::new()),
+        Order::Key => payload.split_once(':').map(|(key, _)| key.to_owned()),
+    };
+    let number = |payload: &str| payload.split(':').next_back().map(str::to_owned);
+    let mut last: HashMap<String, Vec<Option<String>>> = HashMap::new();
+    for seen in seen {
+        let mut calls: HashMap<String, Vec<Option<String>>> = HashMap::new();
+        for payload in &seen.payloads {
+            if let Some(line) = line(payload) {
+                calls.entry(line).or_default().push(number(payload));
+            }
+        }
+        for (line, call) in calls {
+            prop_assert!(call.is_sorted(), "{:?}", seen);
+            let before = last.insert(line, call.clone());
+            // The same ones again, or what comes behind them.
+            let first_before = before.and_then(|before| before.first().cloned());
+            prop_assert!(first_before.is_none_or(|before| before <= call[0]), "{:?}", seen);
+        }
+    }
+    Ok(())
+}
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -65,26 +91,47 @@ proptest! {
                     prop_assert!(*count <= how.retry.attempts);
                 }
             }
-            let line = |payload: &str| match how.order {
-                Order::None => None,
-                Order::All => Some(String::new()),
-                Order::Key => payload.split_once(':').map(|(key, _)| key.to_owned()),
-            };
-            let number = |payload: &str| payload.split(':').next_back().map(str::to_owned);
-            let mut last: HashMap<String, Vec<Option<String>>> = HashMap::new();
-            for seen in &seen {
-                let mut calls: HashMap<String, Vec<Option<String>>> = HashMap::new();
-                for payload in &seen.payloads {
-                    if let Some(line) = line(payload) {
-                        calls.entry(line).or_default().push(number(payload));
-                    }
-                }
-                for (line, call) in calls {
-                    prop_assert!(call.is_sorted(), "{:?}", seen);
-                    let before = last.insert(line, call.clone());
-                    // The same ones again, or what comes behind them.
-                    let first_before = before.and_then(|before| before.first().cloned());
-                    prop_assert!(first_before.is_none_or(|before| before <= call[0]), "{:?}", seen);
+            order_is_kept(how.order, &seen)?;
+            Ok(())
+        })?;
+    }
+    /// Stopped or drained at any moments, and begun again: every message ends once, what has an order keeps it, and what the target asked to
+    /// wait with waits.
+    #[test]
+    fn stopped_at_any_moments_and_begun_again(
+        answers in answers(), how in hows(), keys in proptest::collection::vec(0..4_u8, 1..30), batch in 1..4_u32, window in 1..10_u32,
+        threads in 0..4_usize, ends in proptest::collection::vec((any::<bool>(), 0..30_000_u64), 1..6),
+    ) {
+        run(async move {
+            let mut house = House::new(batch, 8).with_hands(threads);
+            let name = |(i, key): (usize, &u8)| if *key == 3 { format!("{i:02}") } else { format!("{key}:{i:02}") };
+            let names: Vec<_> = keys.iter().enumerate().map(name).collect();
+            *house.target.all.lock().unwrap() = answers.into();
+            let mut new = names.chunks(names.len().div_ceil(ends.len() + 1));
+            for (hard, millis) in ends {
+                let some: Vec<_> = new.next().into_iter().flatten().map(String::as_str).collect();
+                publish(&house.memory, &some).await;
+                (house.drain, house.stop) = (Drain::new(), Drain::new());
+                let ending = async {
+                    sleep(Duration::from_millis(millis)).await;
+                    if hard { house.stop.start() } else { house.drain.start() }
+                };
+                let (ended, ()) = tokio::join!(house.pump(&how, window), ending);
+                prop_assert!(matches!(ended, Ok(Ended::Draining)), "{:?}", ended);
+                prop_assert_eq!((house.memory.out(GROUP), house.progress.in_flight()), (0, 0));
+            }
+            let rest: Vec<_> = new.flatten().map(String::as_str).collect();
+            publish(&house.memory, &rest).await;
+            (house.drain, house.stop) = (Drain::new(), Drain::new());
+            house.until(&how, window, |house| house.memory.ended(GROUP).len() >= names.len()).await;
+
+            prop_assert_eq!(house.outcomes().len(), names.len());
+            let seen = house.target.seen();
+            order_is_kept(how.order, &seen)?;
+            for (at, failed) in seen.iter().enumerate() {
+                let Answer::Failed(Retry::After(wait)) = failed.answer else { continue };
+                for again in seen[at + 1..].iter().filter(|again| again.payloads.iter().any(|one| failed.payloads.contains(one))) {
+                    prop_assert!(again.at >= failed.at + wait, "{:?} after {:?}", again, failed);
                 }
             }
             Ok(())

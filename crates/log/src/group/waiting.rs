@@ -1,0 +1,60 @@
+//! What was given back, and when it may go again.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
+
+/// Moments are microseconds since the epoch.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// Moment, partition, offset.
+    due: BTreeSet<(i64, u32, u64)>,
+    /// For a member that keeps an order: by partition and offset, with its moment.
+    mustered: BTreeMap<(u32, u64), i64>,
+}
+impl Waiting {
+    pub(super) fn len(&self) -> usize {
+        self.due.len() + self.mustered.len()
+    }
+    pub(super) fn insert(&mut self, at: i64, partition: u32, offset: u64) {
+        self.due.insert((at, partition, offset));
+    }
+    /// All of it goes next, in the order of the stream.
+    pub(super) fn muster(&mut self) {
+        let due = mem::take(&mut self.due);
+        self.mustered
+            .extend(due.into_iter().map(|(at, partition, offset)| ((partition, offset), at)));
+    }
+    /// Each goes at its moment.
+    pub(super) fn dismiss(&mut self) {
+        let mustered = mem::take(&mut self.mustered);
+        self.due
+            .extend(mustered.into_iter().map(|((partition, offset), at)| (at, partition, offset)));
+    }
+    /// Whether some of it goes before all else, whatever its moment.
+    pub(super) fn is_mustered(&self) -> bool {
+        !self.mustered.is_empty()
+    }
+    /// When the next may go.
+    pub(super) fn next_due(&self) -> Option<i64> {
+        if self.is_mustered() {
+            return Some(0);
+        }
+        self.due.first().map(|(at, _, _)| *at)
+    }
+    /// The next that may go now.
+    pub(super) fn first(&self, now: i64) -> Option<(i64, u32, u64)> {
+        let mustered = self.mustered.first_key_value();
+        let mustered = mustered.map(|((partition, offset), at)| (*at, *partition, *offset));
+        mustered.or_else(|| self.due.first().copied().filter(|(at, _, _)| *at <= now))
+    }
+    pub(super) fn remove(&mut self, at: i64, partition: u32, offset: u64) {
+        if self.mustered.remove(&(partition, offset)).is_none() {
+            self.due.remove(&(at, partition, offset));
+        }
+    }
+    /// It was next before its moment, and nobody has seen it.
+    pub(super) fn put_back(&mut self, at: i64, partition: u32, offset: u64) {
+        self.mustered.insert((partition, offset), at);
+    }
+}
