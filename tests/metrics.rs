@@ -9,7 +9,7 @@ type About = (String, String);
 /// Label to values; those of an open set are left out.
 type Labels = BTreeMap<String, BTreeSet<String>>;
 /// Labels whose values a user's own names, or the entrypoints they use, make up.
-const OPEN: &[&str] = &["api", "stream", "schema", "entrypoint", "webhook"];
+const OPEN: &[&str] = &["api", "stream", "group", "schema", "entrypoint", "webhook"];
 
 /// Only where there is one; `tests/tls.rs` looks at it.
 const CERTIFICATE: &str = "tidegate_certificate_not_after_seconds";

@@ -189,3 +189,43 @@ fn an_api_that_cannot_be_pulled_from_says_so() {
     }
     balance(&node);
 }
+/// What nobody needs any more is given to nobody, and counted.
+#[test]
+fn what_becomes_of_a_groups_messages_is_in_the_metrics() {
+    let node = dev().start();
+    let of = |what: &str, outcome: &str| format!("tidegate_group_{what}{{stream=\"orders\",group=\"$api/orders/-/w\"{outcome}}}");
+    let messages = |outcome: &str| of("messages_total", &format!(",outcome=\"{outcome}\""));
+    let wish = json!({ "group": "w", "wait": "0s" });
+    assert!(pull(&node, &wish).is_empty());
+    let settled = std::cell::Cell::new(0);
+    node.until(&messages("expired"), |expired| {
+        node.post("/orders", &[("tidegate-ttl", "1ms")], b"soon over");
+        // One that comes in its time is nobody's loss.
+        for item in pull(&node, &wish) {
+            settle(&node, &json!({ "ack": [item["lease"]] }));
+            settled.set(settled.get() + 1);
+        }
+        expired > 0
+    });
+    for text in ["kept", "broken", "waits"] {
+        node.post("/orders", &[], text.as_bytes());
+    }
+    let items: Vec<_> = pull(&node, &json!({ "group": "w", "limit": 10 }));
+    let (last, all) = (&items[items.len() - 1], items.len() as u64);
+    assert_eq!(
+        (node.metric(&of("pending_messages", "")), node.metric(&of("out_messages", ""))),
+        (all, all)
+    );
+    settle(
+        &node,
+        &json!({ "ack": leases(&items[..items.len() - 2]), "reject": [leases(&items)[items.len() - 2]] }),
+    );
+    node.until(&messages("dead"), |dead| dead == 1);
+    assert_eq!(node.metric(&messages("done")), settled.get() + all - 2);
+    assert_eq!(
+        (node.metric(&of("pending_messages", "")), node.metric(&of("out_messages", ""))),
+        (1, 1)
+    );
+    assert_eq!(last["payload"], "waits");
+    balance(&node);
+}

@@ -346,7 +346,13 @@ fn a_message_is_traced_from_its_place_to_each_attempt() {
     let node = dev().start();
     let target = Target::new(&["500 Oh", "400 Never"]);
     hook(&node, "crm", &target, &json!({}));
-    let position = node.post("/orders", &[("tidegate-id", "one")], b"{}").json()["position"]
+    let position = node
+        .post(
+            "/orders",
+            &[("tidegate-id", "one"), ("tidegate-key", "anna"), ("x-tier", "gold")],
+            b"{}",
+        )
+        .json()["position"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -373,10 +379,22 @@ fn a_message_is_traced_from_its_place_to_each_attempt() {
             "{told}"
         );
         assert_eq!((places.len(), &told["whole"]), (2, &json!(true)));
+        // As it was sent, wherever it lies.
+        for place in places {
+            assert_eq!(
+                (&place["key"], &place["headers"]),
+                (&json!("anna"), &json!({"x-tier": "gold"})),
+                "{told}"
+            );
+        }
     }
     let (code, out, _) = run(&node, &["trace", "one"]);
     assert!(
-        code == Some(0) && out.contains("dead letter of") && out.contains("no, thanks"),
+        code == Some(0)
+            && out.contains("dead letter of")
+            && out.contains("no, thanks")
+            && out.contains("anna")
+            && out.contains("x-tier: gold"),
         "{out}"
     );
     assert_eq!(run(&node, &["trace", "nobody"]).0, Some(1));

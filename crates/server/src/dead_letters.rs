@@ -360,16 +360,16 @@ fn shown(letter: &Letter) -> Value {
     }
     shown
 }
+/// Those it was sent with.
+pub(crate) fn headers(message: &Message) -> Map<String, Value> {
+    let own = message.headers.iter().filter(|(name, _)| !dead_letter::ALL.contains(name));
+    own.map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into()))
+        .collect()
+}
 fn whole(letter: &Letter) -> Value {
     let message = &letter.message;
     let mut shown = shown(letter);
-    let mut headers = Map::new();
-    for (name, value) in message.headers.iter() {
-        if !dead_letter::ALL.contains(&name) {
-            headers.insert(name.to_owned(), String::from_utf8_lossy(value).into());
-        }
-    }
-    shown["headers"] = headers.into();
+    shown["headers"] = headers(message).into();
     if let Ok(text) = std::str::from_utf8(&message.payload) {
         shown["payload"] = text.into();
     } else {

@@ -34,7 +34,10 @@ impl Trace {
         }
         if !places.is_empty() {
             let rows: Vec<_> = places.iter().map(place).collect();
-            say(&table(&["TIME", "STREAM", "POSITION", "TOPIC", "BYTES", "WHAT"], &rows));
+            say(&table(
+                &["TIME", "STREAM", "POSITION", "TOPIC", "KEY", "BYTES", "HEADERS", "WHAT"],
+                &rows,
+            ));
         }
         if !attempts.is_empty() {
             let head: Vec<_> = ["WEBHOOK"].iter().chain(HEAD).copied().collect();
@@ -87,12 +90,16 @@ fn place(place: &Value) -> Vec<String> {
             )
         }
     };
+    let headers = place["headers"].as_object().into_iter().flatten();
+    let headers = headers.map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or_default()));
     vec![
         part("time"),
         part("stream"),
         part("position"),
         part("topic"),
+        part("key"),
         place["bytes"].to_string(),
+        headers.collect::<Vec<_>>().join(", "),
         what,
     ]
 }

@@ -35,6 +35,7 @@ const LISTENER: &[Label] = &[Label {
     values: &["gateway", "admin", "memphis"],
 }];
 const STREAM: &[Label] = &[open("stream")];
+const GROUP: &[Label] = &[open("stream"), open("group")];
 const WEBHOOK: &[Label] = &[open("webhook")];
 const fn outcomes(values: &'static [&'static str]) -> Label {
     Label { name: "outcome", values }
@@ -98,4 +99,8 @@ families! {
     LOG_INDEX_ENTRIES: Gauge "tidegate_log_index_entries" &[], "entries of the journal's index in memory";
     STREAM_RECORDS: Gauge "tidegate_stream_records" STREAM, "records that can be read";
     STREAM_BYTES: Gauge "tidegate_stream_bytes" STREAM, "bytes of the records that can be read";
+    GROUP_MESSAGES: Counter "tidegate_group_messages" &[open("stream"), open("group"), outcomes(&["done", "dead", "expired", "missed"])],
+        "what became of the messages of a stream for a group that reads it: `expired` before they were delivered, `missed` because the stream forgot them before";
+    GROUP_PENDING: Gauge "tidegate_group_pending_messages" GROUP, "messages a group is not done with";
+    GROUP_OUT: Gauge "tidegate_group_out_messages" GROUP, "messages of a group that are delivered and not settled";
 }

@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 use tidegate_gateway::pump::{BOUNDS, Count, State};
+use tidegate_log::{DEAD, Log};
 
 /// OpenMetrics text.
 pub(super) fn text(board: &Arc<Board>) -> Result<String, fmt::Error> {
@@ -248,6 +249,30 @@ impl Numbers {
             bytes.push((vec![name], stream.bytes));
         }
         family(to, &all::STREAM_RECORDS, records)?;
-        family(to, &all::STREAM_BYTES, bytes)
+        family(to, &all::STREAM_BYTES, bytes)?;
+        groups(to, log)
     }
+}
+/// Those that read streams of users, for users.
+fn groups(to: &mut DescriptorEncoder<'_>, log: &Log) -> fmt::Result {
+    let (mut messages, mut pending, mut out) = (Vec::new(), Vec::new(), Vec::new());
+    for stream in log.streams().iter().filter(|stream| !stream.name().starts_with('$')) {
+        for group in log.groups(stream).iter().filter(|group| group.name() != DEAD) {
+            let stats = group.stats();
+            let labels = || vec![stream.name().to_owned(), group.name().to_owned()];
+            for (outcome, count) in [
+                ("done", stats.done),
+                ("dead", stats.dead),
+                ("expired", stats.expired),
+                ("missed", stats.missed),
+            ] {
+                messages.push(([labels(), vec![outcome.to_owned()]].concat(), count));
+            }
+            pending.push((labels(), stats.pending));
+            out.push((labels(), stats.out));
+        }
+    }
+    family(to, &all::GROUP_MESSAGES, messages)?;
+    family(to, &all::GROUP_PENDING, pending)?;
+    family(to, &all::GROUP_OUT, out)
 }

@@ -1,6 +1,7 @@
 //! The journey of a message: where it lies, where it lies as a dead letter, and every attempt to deliver it that the log still knows.
 use crate::{
     backwards::{Backwards, at},
+    dead_letters::headers,
     deliveries::search,
 };
 use serde_json::{Value, json};
@@ -81,7 +82,7 @@ fn shown(log: &Log, stream: &Arc<Stream>, position: Position, message: &Message)
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut told = json!({
         "stream": stream.name(), "position": position.to_string(), "time": clock::rfc3339(message.at), "topic": &*message.topic,
-        "bytes": message.payload.len(),
+        "bytes": message.payload.len(), "headers": headers(message),
     });
     if let Some(id) = &message.id {
         told["id"] = text(id).into();
