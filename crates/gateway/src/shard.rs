@@ -27,7 +27,8 @@ use tokio::{task, time};
 const FULL: usize = 1_024;
 /// So many sockets are written to before other tasks have their turn.
 const AT_ONCE: usize = 64;
-/// A pass begins no sooner after the last one than this, or half of what that took: what comes meanwhile goes out together.
+/// Whoever has worked for that long and finds more to do waits for that long: what comes meanwhile goes out together. Who is not that busy
+/// delays nothing.
 const PACE: Duration = Duration::from_millis(1);
 /// How often heartbeats and stalls are looked at: a quarter of the shortest heartbeat, within these.
 const TICKS: std::ops::RangeInclusive<Duration> = Duration::from_millis(25)..=Duration::from_secs(1);
@@ -72,6 +73,8 @@ struct Shard {
     /// The members a pass goes through.
     round: Vec<usize>,
     scratch: Box<[u8]>,
+    /// How often somebody was written to.
+    written: usize,
     tick: Duration,
     draining: bool,
 }
@@ -83,12 +86,14 @@ impl Shard {
             residents: Slab::new(),
             round: Vec::new(),
             scratch: vec![0; SCRATCH].into(),
+            written: 0,
             tick: *TICKS.end(),
             draining: false,
         }
     }
     async fn run(mut self, world: Arc<World>, mut drain: Watch) {
         let mut changes = world.changes();
+        let mut busy: Option<Instant> = None;
         let mut next_tick = time::Instant::now() + self.tick;
         loop {
             tokio::select! {
@@ -112,7 +117,12 @@ impl Shard {
                     for group in dirty {
                         self.pass(group, began).await;
                     }
-                    pace(began).await;
+                    // Lets others work, and news gather.
+                    task::yield_now().await;
+                    busy = self.desk.has_mail().then(|| busy.unwrap_or(began));
+                    if busy.is_some_and(|since| since.elapsed() >= PACE) {
+                        time::sleep(PACE).await;
+                    }
                 }
             }
         }
@@ -154,8 +164,9 @@ impl Shard {
         if let Some(feed) = self.groups.begin(group, &mut members) {
             let head = feed.head();
             let mut runs = Runs::default();
-            for (done, number) in members.iter().enumerate() {
-                if done % AT_ONCE == AT_ONCE - 1 {
+            for number in &members {
+                self.written += 1;
+                if self.written.is_multiple_of(AT_ONCE) {
                     task::yield_now().await;
                 }
                 if let Some(resident) = self.residents.get_mut(*number).filter(|resident| !resident.is_blocked()) {
@@ -196,16 +207,5 @@ impl Shard {
         self.groups.leave(number, resident.group());
         self.desk.left();
         resident.go(fate);
-    }
-}
-/// Lets others work, and news gather.
-async fn pace(began: Instant) {
-    let took = began.elapsed();
-    let until = clock::instant() + PACE.min(took / 2);
-    loop {
-        task::yield_now().await;
-        if clock::instant() >= until {
-            return;
-        }
     }
 }

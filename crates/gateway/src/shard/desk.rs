@@ -62,6 +62,10 @@ impl Desk {
         })
         .await
     }
+    /// Whether there is any now.
+    pub(super) fn has_mail(&self) -> bool {
+        !self.lock().is_empty()
+    }
     /// The waker of a socket.
     pub(super) fn bell(self: &Arc<Self>, number: usize) -> Arc<Bell> {
         Arc::new(Bell {
