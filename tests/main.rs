@@ -35,6 +35,7 @@ mod vanish;
 mod watched;
 mod webhook_answers;
 mod webhook_log;
+mod webhook_places;
 mod webhooks;
 mod websocket;
 mod websocket_http2;

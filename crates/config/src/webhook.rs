@@ -258,7 +258,7 @@ static BATCH: Table = Table {
                 max: GIB,
                 off: false,
             },
-            "At most; one message always fits.",
+            "Of the request's body, at most; one message always fits.",
         )
         .default("1MiB"),
         key(

@@ -12,6 +12,10 @@ use futures::future::BoxFuture;
 pub trait Action: Send + Sync {
     /// What one call may carry, and how many calls may run at once. Constant for the life of the action.
     fn limits(&self) -> Limits;
+    /// What a message adds to a call, in bytes, as the bound of [`Limits::batch`] counts them.
+    fn weight(&self, item: &Received) -> usize {
+        item.message.size()
+    }
     /// Resolves when the target confirmed. Borrowed: the caller settles by the answer, or tries the same ones again.
     /// Cancelled at a shutdown deadline: the target may have got it, so it may get it twice.
     fn perform<'a>(&'a self, items: &'a [Received]) -> BoxFuture<'a, Result<(), BatchError>>;

@@ -170,6 +170,9 @@ pub struct Group {
     /// Its consumers keep an order, one at a time. What one of them held back for it is forgotten with it, so a new one gets all that waits
     /// before anything else, in the order of the endpoint, whether or not its time has come ([`crate::delivery::Delivery::waits_until`]).
     pub ordered: bool,
+    /// Its consumers read ahead of what they do: what was handed out was not tried before it is given back as tried. A crash then forgets the
+    /// attempt that was under way, and counts none that never was.
+    pub ahead: bool,
 }
 impl Group {
     /// The endpoint's own limit and place.
@@ -179,6 +182,7 @@ impl Group {
             deliveries: None,
             dead_letters: None,
             ordered: false,
+            ahead: false,
         }
     }
 }

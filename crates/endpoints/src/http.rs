@@ -355,6 +355,13 @@ impl Action for Target {
     fn stopped(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
+    fn weight(&self, item: &Received) -> usize {
+        if self.spec.batch.is_some() {
+            compose::weight(item)
+        } else {
+            item.message.size()
+        }
+    }
     fn perform<'a>(&'a self, items: &'a [Received]) -> BoxFuture<'a, Result<(), BatchError>> {
         Box::pin(async move {
             if self.spec.batch.is_some() || items.len() == 1 {

@@ -31,7 +31,7 @@ use tidegate_core::{
     receipt::Level,
 };
 use tidegate_hub::{Bound, Hub};
-use tidegate_log::{Committed, GroupSpec, Log, Stream};
+use tidegate_log::{Committed, GroupSpec, Log, Manner, Stream};
 
 /// What the local endpoints of a realm share.
 pub struct House {
@@ -178,7 +178,10 @@ impl Local {
             deliveries: Some(group.deliveries.or(rules.deliveries).unwrap_or(DELIVERIES)),
             dead_letters: group.dead_letters.map(|topic| topic.to_string()).or(rules.dead_letters),
         };
-        let ordered = group.ordered;
+        let manner = Manner {
+            ordered: group.ordered,
+            ahead: group.ahead,
+        };
         let name = group.name.as_str();
         if CLIENTS.iter().any(|begin| name.starts_with(begin))
             && log.find_group(stream, name).is_none()
@@ -196,8 +199,8 @@ impl Local {
         } else {
             filter.into_iter().collect()
         };
-        let again = Second::new(self.house.clone(), group.clone(), (spec.window, ordered)).await?;
-        let member = log.member(&group, spec.window, ordered);
+        let again = Second::new(self.house.clone(), group.clone(), (spec.window, manner)).await?;
+        let member = log.member(&group, spec.window, manner);
         Ok(Box::new(FromGroup::new(member, again, filters)))
     }
     /// A captured topic is read from its log; patterns and topics that nobody captures come live.

@@ -1,6 +1,6 @@
 //! Changes of what there is: streams and groups. One at a time: looked at, written, and durable when the call resolves.
 use crate::{
-    Group, GroupSpec, Log, Member,
+    Group, GroupSpec, Log, Manner, Member,
     error::Error,
     intake::{Change, Submission},
     reader::Reader,
@@ -89,10 +89,9 @@ impl Log {
     pub fn groups(&self, stream: &Stream) -> Vec<Arc<Group>> {
         self.shared.catalog.groups(stream)
     }
-    /// Takes part in a group: no more than `window` is out at a time. One that is `ordered`, which should be the only one, gets what waits
-    /// before anything else, in the order of the stream; what has to wait on says so ([`tidegate_core::delivery::Delivery::waits_until`]).
-    pub fn member(&self, group: &Arc<Group>, window: Limit, ordered: bool) -> Member {
-        Member::new(self.shared.clone(), group.clone(), window, ordered)
+    /// Takes part in a group: no more than `window` is out at a time.
+    pub fn member(&self, group: &Arc<Group>, window: Limit, manner: Manner) -> Member {
+        Member::new(self.shared.clone(), group.clone(), window, manner)
     }
     fn existing(&self, name: &str) -> Result<Arc<Stream>, Error> {
         self.stream(name).ok_or_else(|| Error::NoSuchStream(name.to_owned()))

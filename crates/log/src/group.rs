@@ -28,6 +28,15 @@ pub struct GroupSpec {
     /// The stream that takes dead letters, made at need; `None`: `<stream>.dead`.
     pub dead_letters: Option<String>,
 }
+/// How somebody takes part in a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// It keeps an order, alone: it gets what waits before anything else, in the order of the stream; what has to wait on says so
+    /// ([`tidegate_core::delivery::Delivery::waits_until`]).
+    pub ordered: bool,
+    /// It reads ahead: that a message was handed out is no attempt, neither now nor after a start.
+    pub ahead: bool,
+}
 /// Numbers of one group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupStats {

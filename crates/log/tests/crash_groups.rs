@@ -21,7 +21,7 @@ use tidegate_core::{
     settle::Outcome,
 };
 use tidegate_log::{
-    GroupSpec, Log, Member, Options, Sabotage, StreamSpec, dead_letter,
+    GroupSpec, Log, Manner, Member, Options, Sabotage, StreamSpec, dead_letter,
     disk::{Image, Recorded},
     steps::Steps,
 };
@@ -69,7 +69,7 @@ async fn group(log: &Log) -> Result<Member> {
         dead_letters: None,
     };
     let group = log.group(&log.stream("a").unwrap(), "g", Start::Earliest, spec).await?;
-    Ok(log.member(&group, MANY, false))
+    Ok(log.member(&group, MANY, Manner::default()))
 }
 impl Driver {
     fn new(options: &Options) -> Self {

@@ -1,9 +1,9 @@
 //! The delivery log: the last attempts of every webhook, as JSON in a stream of their own. Bounded on disk as that stream is; what comes
 //! faster than it can be written is counted, not waited for.
-mod rests;
+mod past;
 mod search;
 
-pub(crate) use rests::{Circuit, rests};
+pub(crate) use past::{Circuit, Past};
 pub(crate) use search::search;
 
 use base64_simd::STANDARD;

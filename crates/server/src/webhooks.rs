@@ -3,10 +3,11 @@ mod asked;
 mod job;
 mod trace;
 
-use crate::deliveries::{self, Deliveries};
+use crate::deliveries::{self, Deliveries, Past};
+use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +18,7 @@ use tidegate_config::{Checked, Id, Outgoing, ResourceKind, Webhook, webhook::Web
 use tidegate_core::{
     check::Problem,
     clock,
-    endpoint::Endpoint,
+    endpoint::{ConsumerSpec, Endpoint},
     error::{Code, Error, Result},
     filter::Filter,
 };
@@ -71,7 +72,14 @@ impl Running {
     }
 }
 /// The next ones, ready to be begun.
-pub(crate) struct Next(Vec<(Arc<str>, Running, Option<Job>)>);
+pub(crate) struct Next {
+    each: Vec<(Arc<str>, Running, Option<Job>)>,
+    /// Where each has its place, also those that stand still.
+    places: Vec<(Arc<str>, WebhookSource, Arc<dyn Endpoint>, ConsumerSpec)>,
+    stops: HashMap<Arc<str>, (i64, String)>,
+}
+/// Places that are made at a time.
+const AT_ONCE: usize = 64;
 
 impl Webhooks {
     pub(crate) fn new(pumps: Arc<Pumps>, log: Arc<Log>, deliveries: Arc<Deliveries>) -> Self {
@@ -188,6 +196,11 @@ impl Webhooks {
         let outgoing = &checked.node.outgoing;
         let shared = self.shared(outgoing);
         let (mut next, mut problems) = (Vec::new(), Vec::new());
+        let (mut places, mut still) = (Vec::new(), HashSet::new());
+        let mut place = |webhook: &Webhook, endpoint: &Arc<dyn Endpoint>, topics: &[Filter]| {
+            let spec = job::reads(webhook, topics.to_vec());
+            places.push((webhook.name.clone(), webhook.source.clone(), endpoint.clone(), spec));
+        };
         let (mut ready, mut circuits) = (Vec::new(), HashMap::new());
         for webhook in &checked.webhooks {
             let id = || Id::new(ResourceKind::Webhook, webhook.name.clone());
@@ -200,6 +213,11 @@ impl Webhooks {
                 topics: Vec::new(),
             };
             if !webhook.enabled {
+                // It has its place from the beginning: what comes before it is started waits. Without a source it has none yet.
+                if let Ok(Ok((endpoint, topics))) = source(webhook, &self.log, instances, world, captured).await {
+                    place(webhook, &endpoint, &topics);
+                }
+                still.insert(webhook.name.clone());
                 next.push((webhook.name.clone(), running, None));
                 continue;
             }
@@ -216,6 +234,7 @@ impl Webhooks {
                 Ok(target) => {
                     let target = Arc::new(target);
                     running.target = Some(target.clone());
+                    place(webhook, &endpoint, &topics);
                     running.topics.clone_from(&topics);
                     circuits.insert(webhook.name.clone(), job::circuit(webhook, &target));
                     ready.push((webhook, running, target));
@@ -230,40 +249,62 @@ impl Webhooks {
                 )),
             }
         }
-        let rests = if self.begun.load(Ordering::Relaxed) {
-            HashMap::new()
+        let Past { rests, stops } = if self.begun.load(Ordering::Relaxed) {
+            Past::default()
         } else {
-            deliveries::rests(&self.log, &circuits).await?
+            Past::look(&self.log, &circuits, still).await?
         };
         for (webhook, running, target) in ready {
             let Some(endpoint) = running.endpoint.clone() else { continue };
             let (topics, rest) = (running.topics.clone(), rests.get(&webhook.name).copied());
-            let job = job::job(webhook, endpoint, topics, target, running.dead_letters.as_deref(), rest);
+            let job = job::job(webhook, endpoint, topics, target, rest);
             next.push((webhook.name.clone(), running, Some(job)));
         }
-        Ok(if problems.is_empty() { Ok(Next(next)) } else { Err(problems) })
+        let each = next;
+        Ok(if problems.is_empty() {
+            Ok(Next { each, places, stops })
+        } else {
+            Err(problems)
+        })
     }
     /// Those that changed begin anew where they were, those that are no more end, and their places are forgotten.
     pub(crate) async fn begin(&self, next: Next) {
         self.begun.store(true, Ordering::Relaxed);
+        self.make(next.places).await;
         {
             let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
             now.running.retain(|name, _| {
-                let stays = next.0.iter().any(|(next, ..)| next == name);
+                let stays = next.each.iter().any(|(next, ..)| next == name);
                 if !stays {
                     self.pumps.remove(name);
                 }
                 stays
             });
-            for (name, running, job) in next.0 {
+            for (name, running, job) in next.each {
                 // An equal one goes on with the target it has.
                 if now.running.get(&name).is_none_or(|was| !was.is_like(&running)) {
                     self.pumps.set(&name, job);
+                    if let Some((since, reason)) = next.stops.get(&name)
+                        && let Some(progress) = self.pumps.progress(&name)
+                    {
+                        progress.stopped_since(*since, reason);
+                    }
                     now.running.insert(name, running);
                 }
             }
         }
         self.forget().await;
+    }
+    /// Whoever hears that a webhook is there may publish at once: what comes from then on is in its place. Failing leaves it to the pump, which
+    /// tries until it can.
+    async fn make(&self, places: Vec<(Arc<str>, WebhookSource, Arc<dyn Endpoint>, ConsumerSpec)>) {
+        let is_new = |name: &Arc<str>, source: &WebhookSource| {
+            let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+            now.running.get(name).is_none_or(|was| was.webhook.source != *source)
+        };
+        let new = places.into_iter().filter(|(name, source, ..)| is_new(name, source));
+        let made: Vec<_> = new.map(|(name, _, endpoint, spec)| made(name, endpoint, spec)).collect();
+        stream::iter(made).buffer_unordered(AT_ONCE).collect::<()>().await;
     }
     /// Of a webhook that is gone no group keeps messages, nor that of one that reads elsewhere now.
     async fn forget(&self) {
@@ -294,6 +335,11 @@ impl Webhooks {
         let shared = Arc::new(Shared::new(guard(outgoing), self.deliveries.clone()));
         now.shared = Some((outgoing.clone(), shared.clone()));
         shared
+    }
+}
+async fn made(name: Arc<str>, endpoint: Arc<dyn Endpoint>, spec: ConsumerSpec) {
+    if let Err(error) = endpoint.consumer(spec).await {
+        tracing::warn!(webhook = &*name, error = %error, "it has no place in its source yet");
     }
 }
 fn guard(outgoing: &Outgoing) -> Guard {

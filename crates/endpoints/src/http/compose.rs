@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
+use std::{borrow::Cow, io};
 use tidegate_core::{clock, delivery::Received, message::Message, template::Template};
 use tidegate_wire::webhook;
 
@@ -191,6 +191,28 @@ fn mark<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let hash: [u8; 32] = hasher.finalize().into();
     let first = hash.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
     format!("{first:016x}")
+}
+/// What a message adds to the body of a batch, at most.
+pub(super) fn weight(item: &Received) -> usize {
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let sent = Sent {
+        id: identity(item),
+        position: item.position,
+        attempt: item.attempt,
+    };
+    // What stands before and behind it.
+    let mut count = Count(2);
+    let _never = serde_json::to_writer(&mut count, &shown(item, &sent));
+    count.0
 }
 fn written(items: &[Received], sent: &[Sent], form: Form) -> Bytes {
     let bytes: usize = items.iter().map(|item| item.message.size()).sum();

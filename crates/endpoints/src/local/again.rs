@@ -13,7 +13,7 @@ use tidegate_core::{
     receipt::{Level, Receipt},
     topic::Topic,
 };
-use tidegate_log::{AGAIN, Append, Entry, Group, GroupSpec, Keep, Member, Retention, Stream, StreamSpec, dead_letter};
+use tidegate_log::{AGAIN, Append, Entry, Group, GroupSpec, Keep, Manner, Member, Retention, Stream, StreamSpec, dead_letter};
 use tokio::sync::{Notify, futures::Notified};
 
 /// What the name of a stream may take, in bytes.
@@ -147,12 +147,12 @@ pub(super) struct Second {
     stream: String,
     group: Arc<Group>,
     window: Limit,
-    ordered: bool,
+    manner: Manner,
     member: Option<Member>,
 }
 impl Second {
     /// Beside the group itself, whose settings hold here too.
-    pub(super) async fn new(house: Arc<House>, group: Arc<Group>, (window, ordered): (Limit, bool)) -> Result<Self> {
+    pub(super) async fn new(house: Arc<House>, group: Arc<Group>, (window, manner): (Limit, Manner)) -> Result<Self> {
         let stream = name(group.stream(), &group);
         if let Some(way) = house.log.stream(&stream) {
             house.log.group(&way, group.name(), Start::Earliest, like(&group)).await?;
@@ -162,7 +162,7 @@ impl Second {
             stream,
             group,
             window,
-            ordered,
+            manner,
             member: None,
         })
     }
@@ -175,7 +175,7 @@ impl Second {
         if self.member.is_none() {
             let log = &self.house.log;
             let group = log.stream(&self.stream).and_then(|way| log.find_group(&way, self.group.name()))?;
-            self.member = Some(log.member(&group, self.window, self.ordered));
+            self.member = Some(log.member(&group, self.window, self.manner));
         }
         self.member.as_ref().map(|member| member.group().clone())
     }

@@ -11,7 +11,7 @@ use tidegate_core::{
     receipt::{Level, Receipt},
     settle::{Ack, Outcome},
 };
-use tidegate_log::{Append, Entry, GroupSpec, Keep, Retention, Stream, StreamSpec};
+use tidegate_log::{Append, Entry, GroupSpec, Keep, Manner, Retention, Stream, StreamSpec};
 use tokio::{
     sync::{Notify, OnceCell},
     time::Instant,
@@ -84,8 +84,8 @@ pub(super) async fn run(house: Arc<House>) {
 async fn carry(house: &Arc<House>) -> Result<()> {
     let stream = house.later.stream.get_or_try_init(|| open(house)).await?;
     let group = log_group(house, stream).await?;
-    let again = Second::new(house.clone(), group.clone(), (WINDOW, false)).await?;
-    let mut consumer = FromGroup::new(house.log.member(&group, WINDOW, false), again, Vec::new());
+    let again = Second::new(house.clone(), group.clone(), (WINDOW, Manner::default())).await?;
+    let mut consumer = FromGroup::new(house.log.member(&group, WINDOW, Manner::default()), again, Vec::new());
     while let Some(delivery) = consumer.next(WINDOW).await? {
         let (items, mut ack) = delivery.into_parts();
         let mut moving = Vec::new();

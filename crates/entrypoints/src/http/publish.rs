@@ -101,6 +101,8 @@ impl Wish {
                 "content-type" => wish.kind = kind(text()?),
                 "content-encoding" => identity(text()?)?,
                 "prefer" => wish.minimal |= value.as_bytes() == b"return=minimal",
+                // What another Tidegate says of a message that it sends here.
+                "tidegate-attempt" | "tidegate-count" | "tidegate-position" | "tidegate-topic" => {}
                 other if other.starts_with("tidegate-") => return Err(unknown(other)),
                 _ => {}
             }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use tidegate_core::{
-    action::{Action, BatchError, Limits, is_targets},
+    action::{Action, BatchError, is_targets},
     delivery::{Delivery, Received},
     endpoint::Limit,
     error::{Code, Error, Result},
@@ -55,7 +55,7 @@ impl Shared {
         Arc::new(Self {
             to: to.clone(),
             progress: progress.clone(),
-            book: Mutex::new(Book::new(to.limits(), how, progress)),
+            book: Mutex::new(Book::new(to, how, progress)),
             look: Notify::new(),
             stopped: AtomicBool::new(false),
         })
@@ -66,6 +66,7 @@ impl Shared {
 }
 /// What waits, what is under way, and what the target is like.
 pub(super) struct Book {
+    to: Arc<dyn Action>,
     how: Pumping,
     batch: Limit,
     most: usize,
@@ -83,14 +84,15 @@ pub(super) struct Book {
     given_up: Option<String>,
 }
 impl Book {
-    fn new(limits: Limits, how: &Pumping, progress: &Arc<Progress>) -> Self {
-        let now = Instant::now();
+    fn new(to: &Arc<dyn Action>, how: &Pumping, progress: &Arc<Progress>) -> Self {
+        let (now, limits) = (Instant::now(), to.limits());
         let circuit = Circuit::new(how.breaker, how.rest_until.filter(|until| *until > now));
         match circuit.probe_at() {
             Some(probe_at) => progress.open(probe_at - now, Some(RESTING)),
             None => progress.connected(),
         }
         Self {
+            to: to.clone(),
             how: *how,
             batch: limits.batch,
             most: limits.in_flight.min(how.parallel).max(1) as usize,
@@ -124,7 +126,10 @@ impl Book {
                 Some(_) if new.len() >= room => return Next::Now,
                 _ => {}
             }
-            let Some(load) = self.lines.load(batch, now) else { break };
+            let to = &self.to;
+            let Some(load) = self.lines.load(batch, &|item| to.weight(item), now) else {
+                break;
+            };
             self.circuit.begin(pass);
             self.begun = now;
             self.under_way += 1;
@@ -248,6 +253,7 @@ impl Book {
             outcome
         });
         if told.delivered > 0 {
+            self.lines.took(now.saturating_duration_since(began), told.delivered as usize);
             progress.succeeded(told.delivered);
             self.given_up = None;
         } else if told.given_up {
@@ -288,6 +294,8 @@ struct Told {
     given_up: bool,
     /// The next attempt of what failed.
     next: Option<Duration>,
+    /// One for all of it: what failed together is tried together again, as far as nothing comes between.
+    chance: Option<u64>,
     error: Option<String>,
     gone: Option<Error>,
 }
@@ -311,7 +319,8 @@ impl Told {
             progress.add(Count::Held, 1);
             return Outcome::Hold { until: now };
         }
-        match how.retry.after(error, item.attempt, since, chance()) {
+        let chance = *self.chance.get_or_insert_with(chance);
+        match how.retry.after(error, item.attempt, since, chance) {
             Ok(after) => {
                 progress.add(Count::Retried, 1);
                 self.next = Some(self.next.map_or(after, |next| next.min(after)));

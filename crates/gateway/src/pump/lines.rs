@@ -27,6 +27,8 @@ const FORGET: Duration = Duration::from_mins(1);
 const SLOW: Duration = Duration::from_secs(1);
 /// The longest such while.
 const WHILE: Duration = Duration::from_secs(5);
+/// The farthest that the moments of those that wait for each other are apart.
+const APART: Duration = Duration::from_millis(10);
 /// So many given back are remembered, at some 100 bytes each. With more, nothing new is read until one of them is due.
 pub(super) const MOST_AWAY: usize = 100_000;
 
@@ -42,6 +44,9 @@ pub(super) struct Lines {
     /// Since when something is ready.
     since: Option<Instant>,
     tickets: u64,
+    /// How far the moments of those that wait for each other are apart: half as long as a call took lately for each of its messages. When they
+    /// may go they come as fast as they can be sent, and when the first of them fails again few have come in vain.
+    apart: Duration,
     away: usize,
     /// Those of them that were tried.
     failing: usize,
@@ -105,6 +110,7 @@ impl Lines {
             loose_goes_first: false,
             since: None,
             tickets: 0,
+            apart: Duration::ZERO,
             away: 0,
             failing: 0,
             latest: None,
@@ -149,14 +155,15 @@ impl Lines {
             self.away -= 1;
             self.failing -= usize::from(back.tried);
             self.reached = self.reached.max(back.due);
+            // It has come. If it goes away again it is waited for anew.
+            line.doubt.take_if(|(doubted, _)| *doubted == ticket);
         }
         let (lost, tried) = line.forget_before(ticket, self.reached, now);
         self.away -= lost;
         self.failing -= tried;
         let slow = line.slow(now).filter(|_| self.order == Order::Key);
         if let Some(until) = line.shut(ticket, self.reached, now).or(slow).max(waits) {
-            ack.settle_all(Outcome::Hold { until });
-            let away = line.remember(ticket, item.position, until, failed);
+            let away = line.give_back(ticket, item.position, &mut ack, (until, self.apart), failed);
             self.away += away;
             self.failing += if failed { away } else { 0 };
             self.progress.add(Count::Held, 1);
@@ -199,7 +206,7 @@ impl Lines {
         self.since.map(|since| since + linger)
     }
     /// As much of what is ready as one call takes. Lines take turns, and so do those with an order and those without.
-    pub(super) fn load(&mut self, limit: Limit, now: Instant) -> Option<Load> {
+    pub(super) fn load(&mut self, limit: Limit, weight: &dyn Fn(&Received) -> usize, now: Instant) -> Option<Load> {
         let mut load = Load {
             items: Vec::new(),
             duties: Vec::new(),
@@ -208,6 +215,7 @@ impl Lines {
             messages: limit.messages.max(1),
             bytes: limit.bytes as usize,
             any: false,
+            weight,
         };
         self.loose_goes_first = !self.loose_goes_first;
         if self.loose_goes_first {
@@ -220,7 +228,7 @@ impl Lines {
         self.since = self.is_ready().then_some(now);
         (!load.items.is_empty()).then_some(load)
     }
-    fn load_loose(&mut self, load: &mut Load, room: &mut Room) {
+    fn load_loose(&mut self, load: &mut Load, room: &mut Room<'_>) {
         while self.loose.front().is_some_and(|(item, _)| room.takes(item))
             && let Some((item, ack)) = self.loose.pop_front()
         {
@@ -228,7 +236,7 @@ impl Lines {
             load.duties.push(Duty { ack, line: None });
         }
     }
-    fn load_lines(&mut self, load: &mut Load, room: &mut Room, now: Instant) {
+    fn load_lines(&mut self, load: &mut Load, room: &mut Room<'_>, now: Instant) {
         while let Some(key) = self.ready.front()
             && let Some(line) = self.by_key.get_mut(key)
         {
@@ -275,7 +283,7 @@ impl Lines {
             for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
                 match line.shut(ticket, self.reached, now) {
                     Some(until) => {
-                        self.away += line.give_back(ticket, item.position, &mut ack, until);
+                        self.away += line.give_back(ticket, item.position, &mut ack, (until, self.apart), false);
                         self.progress.add(Count::Held, 1);
                     }
                     None => line.waiting.push_back((ticket, item, ack)),
@@ -297,7 +305,7 @@ impl Lines {
         }
         for line in self.by_key.values_mut() {
             for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
-                self.away += line.give_back(ticket, item.position, &mut ack, until);
+                self.away += line.give_back(ticket, item.position, &mut ack, (until, self.apart), false);
                 self.progress.add(Count::Held, 1);
             }
         }
@@ -317,11 +325,11 @@ impl Lines {
         self.tidied = now;
         let keyed = self.order == Order::Key;
         let (mut away, mut lost, mut failing) = (0, 0, 0);
-        let (progress, reached) = (&self.progress, self.reached);
+        let (progress, reached, apart) = (&self.progress, self.reached, self.apart);
         self.by_key.retain(|_, line| {
             if let Some(until) = line.slow(now).filter(|_| keyed) {
                 for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
-                    away += line.give_back(ticket, item.position, &mut ack, until);
+                    away += line.give_back(ticket, item.position, &mut ack, (until, apart), false);
                     progress.add(Count::Held, 1);
                 }
             }
@@ -339,9 +347,15 @@ impl Lines {
         self.away = (self.away + away).saturating_sub(lost);
         self.failing = self.failing.saturating_sub(failing);
     }
-    /// When more may be read: what was given back is remembered, and memory is bounded.
+    /// A call that was taken: how long, and for how many messages.
+    pub(super) fn took(&mut self, time: Duration, messages: usize) {
+        let each = time / u32::try_from(messages.max(1)).unwrap_or(u32::MAX);
+        self.apart = (self.apart * 7 + each / 2) / 8;
+        self.apart = self.apart.min(APART);
+    }
+    /// When more may be read: what was given back is remembered, and memory is bounded. In one line nothing goes before what is away.
     pub(super) fn room_at(&self, now: Instant) -> Instant {
-        if self.away < MOST_AWAY {
+        if self.away < MOST_AWAY && (self.order != Order::All || self.away == 0) {
             return now;
         }
         let firsts = self.by_key.values().filter_map(|line| line.away.first_key_value());
@@ -407,10 +421,20 @@ impl Line {
         let took = now.saturating_duration_since(self.calling?);
         (took >= SLOW).then(|| now + (took / 2).clamp(SLOW, WHILE))
     }
-    /// How many more are away.
-    fn give_back(&mut self, ticket: u64, position: Option<Position>, ack: &mut Ack, until: Instant) -> usize {
+    /// Until then, and behind those that go before it, so far apart. How many more are away.
+    fn give_back(
+        &mut self,
+        ticket: u64,
+        position: Option<Position>,
+        ack: &mut Ack,
+        (until, apart): (Instant, Duration),
+        tried: bool,
+    ) -> usize {
+        let before = self.away.range(..ticket).next_back().map(|(_, away)| away.due);
+        // What is calculated from slow calls must not hold up what has become fast.
+        let until = before.map_or(until, |before| until.max(before).max((before + apart).min(until + WHILE)));
         ack.settle_all(Outcome::Hold { until });
-        self.remember(ticket, position, until, false)
+        self.remember(ticket, position, until, tried)
     }
     fn remember(&mut self, ticket: u64, position: Option<Position>, due: Instant, tried: bool) -> usize {
         let Some(position) = position else {
@@ -434,7 +458,7 @@ impl Line {
                 let away = self.remember(ticket, position, Instant::now() + after, true);
                 (away, away)
             }
-            Outcome::Hold { until } => (self.give_back(ticket, position, ack, until), 0),
+            Outcome::Hold { until } => (self.give_back(ticket, position, ack, (until, Duration::ZERO), false), 0),
             outcome @ (Outcome::Ack | Outcome::Reject { .. } | Outcome::Extend(_)) => {
                 ack.settle_all(outcome);
                 (0, 0)
@@ -443,15 +467,19 @@ impl Line {
     }
 }
 /// What a call may still take. One message always fits.
-struct Room {
+struct Room<'a> {
     messages: u32,
     bytes: usize,
     any: bool,
+    weight: &'a dyn Fn(&Received) -> usize,
 }
-impl Room {
+impl Room<'_> {
     fn takes(&mut self, item: &Received) -> bool {
-        let size = item.message.size();
-        if self.messages == 0 || self.any && size > self.bytes {
+        if self.messages == 0 {
+            return false;
+        }
+        let size = (self.weight)(item);
+        if self.any && size > self.bytes {
             return false;
         }
         self.any = true;
@@ -517,7 +545,7 @@ mod tests {
             self.lines.take(item, ack, (now, None));
         }
         fn sent(&mut self, now: Instant) -> Vec<u128> {
-            let Some(load) = self.lines.load(ALL, now) else {
+            let Some(load) = self.lines.load(ALL, &|item| item.message.size(), now) else {
                 return Vec::new();
             };
             let offsets = load.items.iter().map(|item| item.position.unwrap().offset).collect();
@@ -525,7 +553,7 @@ mod tests {
             offsets
         }
         fn fail(&mut self, now: Instant) {
-            let load = self.lines.load(ALL, now).unwrap();
+            let load = self.lines.load(ALL, &|item| item.message.size(), now).unwrap();
             self.lines.unload(load, now, |_, _| Outcome::Requeue { after: Some(AFTER) });
         }
         fn last(&self) -> (u64, Outcome) {
@@ -586,6 +614,48 @@ mod tests {
         assert_eq!(room.sent(late), [1, 2]);
         assert!(!room.lines.is_failing(late));
     }
+    /// It was late once, and that it may be late again is no reason to pass it.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_late_and_came_is_waited_for_anew() {
+        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
+        let mut room = Room::new(&progress);
+        room.take(0, now);
+        room.fail(now);
+        let late = now + AFTER + Duration::from_millis(1);
+        room.lines.all_back(late);
+        room.take(1, late);
+        assert_eq!(room.last(), (1, Outcome::Hold { until: late + GRACE }));
+        room.take(0, late);
+        room.fail(late);
+        let again = late + AFTER + Duration::from_millis(1);
+        room.lines.all_back(again);
+        room.take(1, again);
+        assert!(room.sent(again).is_empty(), "0 may come the very next moment");
+        room.take(0, again);
+        room.take(1, again);
+        assert_eq!(room.sent(again), [0, 1]);
+    }
+    /// When the first fails again, few have come in vain.
+    #[tokio::test(start_paused = true)]
+    async fn those_that_wait_for_each_other_come_one_after_the_other() {
+        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
+        let mut room = Room::new(&progress);
+        let apart = Duration::from_millis(2);
+        (0..100).for_each(|_| room.lines.took(apart * 8, 4));
+        assert!(room.lines.apart > apart * 9 / 10 && room.lines.apart <= apart / 2 * 2);
+        room.lines.apart = apart;
+        room.take(0, now);
+        room.fail(now);
+        for offset in 1..10_000 {
+            room.take(offset, now);
+        }
+        let due = |offset: usize| match room.home.0.lock().unwrap()[offset].1 {
+            Outcome::Hold { until } => until - now,
+            _ => Duration::ZERO,
+        };
+        assert_eq!((due(1), due(2), due(100)), (AFTER + apart, AFTER + apart * 2, AFTER + apart * 100));
+        assert_eq!(due(9_999), AFTER + WHILE, "but not for ever");
+    }
     /// Where one was waited for in vain, those behind it are due at one moment, and may come in another order.
     #[tokio::test(start_paused = true)]
     async fn what_is_due_about_now_is_not_forgotten_with_what_is_late() {
@@ -631,7 +701,7 @@ mod tests {
         let (progress, now) = (Arc::new(Progress::new()), Instant::now());
         let mut room = Room::new(&progress);
         room.take(0, now);
-        let load = room.lines.load(ALL, now).unwrap();
+        let load = room.lines.load(ALL, &|item| item.message.size(), now).unwrap();
         room.take(1, now);
         assert!(room.home.0.lock().unwrap().is_empty());
         let late = now + SLOW;

@@ -230,10 +230,12 @@ impl Progress {
         }));
     }
     pub(crate) fn stopped(&self, reason: &str) {
-        self.state.store(Arc::new(State::Stopped {
-            since: clock::now_us(),
-            reason: reason.into(),
-        }));
+        self.stopped_since(clock::now_us(), reason);
+    }
+    /// It was stopped before this process began.
+    pub fn stopped_since(&self, since: i64, reason: &str) {
+        let reason = reason.into();
+        self.state.store(Arc::new(State::Stopped { since, reason }));
     }
 }
 impl Default for Progress {

@@ -1,5 +1,5 @@
 //! What a group has out, what waits, and what the journal has yet to be told.
-use super::waiting::Waiting;
+use super::{Manner, waiting::Waiting};
 use crate::{
     progress::{Progress, Try},
     ranges::Ranges,
@@ -40,6 +40,8 @@ pub(super) struct Live {
     turn: usize,
     /// So many fresh ones go before the next that was given back.
     owed: u64,
+    /// Handing out is no attempt.
+    ahead: bool,
 }
 struct Part {
     progress: Progress,
@@ -199,12 +201,14 @@ impl Live {
             queued: false,
             turn: 0,
             owed: 0,
+            ahead: false,
         }
     }
     /// A member has come. If it keeps an order, it gets all that waits before anything else, in the order of the stream, and before its time
     /// too: only who had it before knows what must not overtake it.
-    pub(super) fn join(&mut self, ordered: bool) {
-        if !ordered {
+    pub(super) fn join(&mut self, manner: Manner) {
+        self.ahead = manner.ahead;
+        if !manner.ordered {
             return self.waiting.dismiss();
         }
         for (partition, part) in (0..).zip(&mut self.parts) {
@@ -325,7 +329,7 @@ impl Live {
         };
         match part.progress.tries.get(&offset) {
             Some(tried) => tried.attempts.saturating_add(1),
-            None => 1 + u32::from(offset < part.before),
+            None => 1 + u32::from(offset < part.before && !self.ahead),
         }
     }
     /// Goes out; the number it is known by from now on. Numbers follow each other as long as nobody else calls.
@@ -432,6 +436,7 @@ impl Live {
         Some(back)
     }
     fn again(&mut self, (partition, offset): (u32, u64), attempt: u32, (due, now): (i64, i64), tried: bool) {
+        let ahead = self.ahead;
         let Some(part) = self.part(partition) else {
             return;
         };
@@ -439,7 +444,7 @@ impl Live {
             let tried = Try { attempts: attempt, due };
             part.progress.tries.insert(offset, tried);
             // That it was delivered once the mark says already.
-            if attempt > 1 || due > 0 {
+            if attempt > 1 || due > 0 || ahead {
                 part.change.tries.insert(offset, tried);
             }
         }
@@ -564,6 +569,11 @@ impl Part {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    const ORDERED: Manner = Manner {
+        ordered: true,
+        ahead: false,
+    };
 
     fn done(live: &mut Live, claim: &Claim) {
         let tally = Arc::new(Tally::default());
@@ -708,7 +718,7 @@ mod tests {
             due,
         };
         live.unclaim(&rest(None));
-        live.join(true);
+        live.join(ORDERED);
         // Given back since then: in its turn. And somebody has settled one meanwhile.
         give_back(&mut live, 12, 0);
         live.pass(0, 6..7);
@@ -726,6 +736,25 @@ mod tests {
         assert_eq!(next(&mut live), Some((12..13, None)));
         assert_eq!(next(&mut live), Some((13..17, None)));
     }
+    /// What lies below the mark may have been behind one that was tried.
+    #[test]
+    fn who_reads_ahead_counts_only_what_was_given_back_as_tried() {
+        let before = Progress {
+            mark: 3,
+            tries: [(1, Try { attempts: 2, due: 0 })].into(),
+            ..Progress::default()
+        };
+        let mut live = Live::new(vec![before]);
+        let attempts = |live: &Live| [0, 1, 2, 3].map(|offset| live.attempt(0, offset));
+        assert_eq!(attempts(&live), [2, 3, 2, 1]);
+        live.join(Manner { ahead: true, ..ORDERED });
+        assert_eq!(attempts(&live), [1, 3, 1, 1]);
+        let seq = live.hand_out(0, 0, 1, 1, &Arc::new(Tally::default()));
+        live.settle(seq, Fate::Again { due: 0, tried: true }, None, 2);
+        let changes = live.take_changes();
+        assert_eq!(changes.parts[0].1.tries[&0].attempts, 1, "no mark says it");
+        assert_eq!(attempts(&live), [2, 3, 1, 1]);
+    }
     #[test]
     fn what_was_mustered_waits_for_its_time_when_no_order_is_kept_any_more() {
         let before = Progress {
@@ -734,7 +763,7 @@ mod tests {
             ..Progress::default()
         };
         let mut live = Live::new(vec![before]);
-        live.join(true);
+        live.join(ORDERED);
         let next = |live: &mut Live, now| live.claim(now, 9, |_| (0, 3)).map(|claim| (claim.range, claim.due));
         assert_eq!(next(&mut live, 10), Some((0..1, Some(100))));
         live.unclaim(&Claim {
@@ -742,7 +771,7 @@ mod tests {
             range: 0..1,
             due: Some(100),
         });
-        live.join(false);
+        live.join(Manner::default());
         assert_eq!(live.next_due(), Some(50));
         assert_eq!(next(&mut live, 10), Some((1..2, None)), "fresh");
         assert_eq!(next(&mut live, 10), None);

@@ -1,6 +1,6 @@
 //! One consumer of a group: claims offsets, reads them, hands them out with the duty to settle.
 use super::{
-    Group,
+    Group, Manner,
     live::{Claim, Fate, Live, Tally},
 };
 use crate::{
@@ -70,9 +70,9 @@ impl Group {
 }
 
 impl Member {
-    pub(crate) fn new(shared: Arc<Shared>, group: Arc<Group>, window: Limit, ordered: bool) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, group: Arc<Group>, window: Limit, manner: Manner) -> Self {
         let reader = Reader::new(shared.clone(), group.stream.clone(), Start::Earliest);
-        group.live().join(ordered);
+        group.live().join(manner);
         Self {
             home: Arc::new(Home { shared, group }),
             reader,

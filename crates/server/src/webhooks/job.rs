@@ -119,27 +119,7 @@ fn certificates(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
         .ok()?;
     (!all.is_empty()).then_some(all)
 }
-pub(super) fn job(
-    webhook: &Webhook,
-    endpoint: Arc<dyn Endpoint>,
-    topics: Vec<Filter>,
-    target: Arc<Target>,
-    dead_letters: Option<&str>,
-    rest: Option<i64>,
-) -> Job {
-    let start = match webhook.from {
-        From::Earliest => Start::Earliest,
-        From::Latest => Start::Latest,
-        From::Last(count) => Start::Last(count),
-        From::Ago(ago) => Start::Since(clock::now_us().saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX))),
-        From::Since(at) => Start::Since(at),
-    };
-    let group = Group {
-        name: GroupName::internal("webhook", &webhook.name),
-        deliveries: Some(webhook.retry.attempts),
-        dead_letters: dead_letters.map(Topic::from),
-        ordered: webhook.order != Order::None,
-    };
+pub(super) fn job(webhook: &Webhook, endpoint: Arc<dyn Endpoint>, topics: Vec<Filter>, target: Arc<Target>, rest: Option<i64>) -> Job {
     Job {
         how: Pumping {
             order: match webhook.order {
@@ -167,12 +147,30 @@ pub(super) fn job(
             }),
         },
         endpoint,
-        spec: ConsumerSpec {
-            topics,
-            start,
-            group: Some(group),
-            window: WINDOW,
-        },
+        spec: reads(webhook, topics),
         action: target,
+    }
+}
+/// What it reads of its source, and from where on the first time.
+pub(super) fn reads(webhook: &Webhook, topics: Vec<Filter>) -> ConsumerSpec {
+    let start = match webhook.from {
+        From::Earliest => Start::Earliest,
+        From::Latest => Start::Latest,
+        From::Last(count) => Start::Last(count),
+        From::Ago(ago) => Start::Since(clock::now_us().saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX))),
+        From::Since(at) => Start::Since(at),
+    };
+    let group = Group {
+        name: GroupName::internal("webhook", &webhook.name),
+        deliveries: Some(webhook.retry.attempts),
+        dead_letters: webhook.dead_letters.as_deref().map(Topic::from),
+        ordered: webhook.order != Order::None,
+        ahead: true,
+    };
+    ConsumerSpec {
+        topics,
+        start,
+        group: Some(group),
+        window: WINDOW,
     }
 }

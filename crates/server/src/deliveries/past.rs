@@ -1,10 +1,14 @@
-//! Which targets asked to be left alone before this node started, as the delivery log has it: a circuit that was open stays open. Where the log
-//! knows nothing the target is asked, as after a first start.
+//! What the delivery log knows of the time before this node started. A circuit that was open stays open; where the log knows nothing the target is
+//! asked, as after a first start. And who was stopped by its target still says so.
 use super::DELIVERIES;
 use crate::backwards::Backwards;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 use tidegate_core::{clock, error::Result};
 use tidegate_endpoints::http::wish;
 use tidegate_log::Log;
@@ -29,39 +33,65 @@ struct Seen<'a> {
     failed: u32,
     until: Option<i64>,
 }
-/// Until when each is left alone, in microseconds since the epoch; those that are not are not there.
-pub(crate) async fn rests(log: &Log, circuits: &HashMap<Arc<str>, Circuit>) -> Result<HashMap<Arc<str>, i64>> {
-    let mut rests = HashMap::new();
-    let Some(stream) = log.stream(DELIVERIES) else { return Ok(rests) };
-    let now = clock::now_us();
-    let of = |circuit| Seen {
-        circuit,
-        failed: 0,
-        until: None,
-    };
-    let some = circuits.iter().filter(|(_, circuit)| circuit.failures > 0);
-    let mut open: HashMap<&str, Seen<'_>> = some.map(|(name, circuit)| (&**name, of(circuit))).collect();
-    let mut back = Backwards::new(log, &stream, 0, None);
-    let (mut looked_at, mut bytes) = (0, 0);
-    while !open.is_empty() && !back.is_over() && looked_at < LOOKED_AT && bytes < BYTES {
-        for (_, message) in back.step().await? {
-            looked_at += 1;
-            bytes += message.payload.len();
-            let name = &*message.topic;
-            let Some(seen) = open.get_mut(name) else { continue };
-            let Ok(attempt) = serde_json::from_slice(&message.payload) else {
-                continue;
-            };
-            if seen.goes_on(&attempt) {
-                continue;
+/// By webhook; times are microseconds since the epoch.
+#[derive(Default)]
+pub(crate) struct Past {
+    /// Until when its target is left alone, if it is.
+    pub(crate) rests: HashMap<Arc<str>, i64>,
+    /// When its target stopped it, and what it said.
+    pub(crate) stops: HashMap<Arc<str>, (i64, String)>,
+}
+impl Past {
+    /// Of those whose circuit is to be known, and of those that stand still.
+    pub(crate) async fn look(log: &Log, circuits: &HashMap<Arc<str>, Circuit>, mut still: HashSet<Arc<str>>) -> Result<Self> {
+        let (mut rests, mut stops) = (HashMap::new(), HashMap::new());
+        let Some(stream) = log.stream(DELIVERIES) else {
+            return Ok(Self::default());
+        };
+        let now = clock::now_us();
+        let of = |circuit| Seen {
+            circuit,
+            failed: 0,
+            until: None,
+        };
+        let some = circuits.iter().filter(|(_, circuit)| circuit.failures > 0);
+        let mut open: HashMap<&str, Seen<'_>> = some.map(|(name, circuit)| (&**name, of(circuit))).collect();
+        let mut back = Backwards::new(log, &stream, 0, None);
+        let (mut looked_at, mut bytes) = (0, 0);
+        while !(open.is_empty() && still.is_empty()) && !back.is_over() && looked_at < LOOKED_AT && bytes < BYTES {
+            for (_, message) in back.step().await? {
+                looked_at += 1;
+                bytes += message.payload.len();
+                let name = &*message.topic;
+                if !open.contains_key(name) && !still.contains(name) {
+                    continue;
+                }
+                let Ok(attempt) = serde_json::from_slice::<Value>(&message.payload) else {
+                    continue;
+                };
+                if still.contains(name) && attempt["outcome"] != "abandoned" {
+                    still.remove(name);
+                    stops.extend(stopped(&attempt).map(|stop| (name.into(), stop)));
+                }
+                let Some(seen) = open.get_mut(name) else { continue };
+                if seen.goes_on(&attempt) {
+                    continue;
+                }
+                if let Some(until) = seen.until.filter(|until| *until > now && seen.failed >= seen.circuit.failures) {
+                    rests.insert(name.into(), until);
+                }
+                open.remove(name);
             }
-            if let Some(until) = seen.until.filter(|until| *until > now && seen.failed >= seen.circuit.failures) {
-                rests.insert(name.into(), until);
-            }
-            open.remove(name);
         }
+        Ok(Self { rests, stops })
     }
-    Ok(rests)
+}
+/// When a target wanted nothing more, and what it said.
+fn stopped(attempt: &Value) -> Option<(i64, String)> {
+    let status = attempt["status"].as_u64().filter(|_| attempt["outcome"] == "stopped")?;
+    let status = StatusCode::from_u16(u16::try_from(status).ok()?).ok()?;
+    let at = attempt["at"].as_str().and_then(clock::parse_rfc3339)?;
+    Some((at, format!("the target answered {status}")))
 }
 impl Seen<'_> {
     /// One more attempt; `false`: all is known.
@@ -123,6 +153,16 @@ mod tests {
         (until, seen.failed >= failures)
     }
 
+    #[test]
+    fn who_was_stopped_by_its_target_is_known() {
+        let mut gone = attempt("stopped", None);
+        assert_eq!(stopped(&gone), None, "by somebody");
+        gone["status"] = json!(410);
+        let at = clock::parse_rfc3339("2026-11-22T10:00:00Z").unwrap();
+        assert_eq!(stopped(&gone), Some((at, "the target answered 410 Gone".to_owned())));
+        gone["outcome"] = json!("refused");
+        assert_eq!(stopped(&gone), None);
+    }
     #[test]
     fn a_circuit_was_open_if_enough_failed_in_a_row() {
         let ill = || attempt("answered", Some("30"));

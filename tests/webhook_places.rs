@@ -1,0 +1,165 @@
+//! Where a webhook stands in its source: from the moment it is there, over stops and crashes, and why it stands still.
+use crate::dev;
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, time::Duration};
+use tidegate_testkit::{Node, Receiver, Reply, receiver::Got};
+
+fn put(node: &Node, name: &str, document: &Value) {
+    let made = node.manage("PUT", &format!("/webhooks/{name}"), document);
+    assert_eq!(made.status, 201, "{}", made.text());
+}
+fn publish(node: &Node, text: &str) {
+    let answer = node.manage("POST", "/topics/s", &json!(text));
+    assert_eq!(answer.status, 202, "{}", answer.text());
+}
+fn status(node: &Node, name: &str) -> Value {
+    node.manage("GET", &format!("/webhooks/{name}"), &Value::Null).json()["status"].clone()
+}
+fn until(node: &Node, name: &str, good: impl Fn(&Value) -> bool) -> Value {
+    let began = tidegate_core::clock::instant();
+    loop {
+        let now = status(node, name);
+        if good(&now) {
+            return now;
+        }
+        assert!(began.elapsed() < Duration::from_mins(1), "{now}");
+    }
+}
+fn texts(got: &[Got]) -> Vec<String> {
+    got.iter().map(|got| got.text().trim_matches('"').to_owned()).collect()
+}
+
+/// The streams and webhooks are new, and nobody waits.
+#[test]
+fn what_comes_after_a_webhook_was_made_is_sent() {
+    const HOOKS: usize = 20;
+    let node = dev().start();
+    let receiver = Receiver::new(|_| Reply::status(200));
+    for round in 0..4 {
+        let stream = format!("s{round}");
+        let mut resources = vec![json!({"kind": "stream", "name": stream})];
+        resources.extend((0..HOOKS).map(|i| {
+            json!({"kind": "webhook", "name": format!("w{round}-{i}"), "source": {"stream": stream}, "target": {"url": receiver.url()}})
+        }));
+        let made = node.manage("POST", "/apply", &json!({ "resources": resources }));
+        assert_eq!(made.status, 200, "{}", made.text());
+        let sent = node.manage("POST", &format!("/topics/{stream}"), &json!("first"));
+        assert_eq!(sent.status, 202, "{}", sent.text());
+        receiver.until("all", |got| got.len() >= HOOKS * (round + 1));
+    }
+}
+#[test]
+fn one_that_was_never_started_keeps_what_comes_for_it() {
+    let node = dev().start();
+    let receiver = Receiver::new(|_| Reply::status(200));
+    assert_eq!(node.manage("PUT", "/streams/s", &json!({})).status, 201);
+    publish(&node, "before");
+    put(
+        &node,
+        "w",
+        &json!({"source": {"stream": "s"}, "target": {"url": receiver.url()}, "enabled": false}),
+    );
+    publish(&node, "meanwhile");
+    assert_eq!(status(&node, "w")["lag"]["messages"], 1);
+    let node = node.crash();
+    assert_eq!(node.manage("POST", "/webhooks/w/start", &Value::Null).status, 200);
+    publish(&node, "after");
+    receiver.until("both", |got| got.len() >= 2);
+    until(&node, "w", |status| status["lag"]["messages"] == 0);
+    assert_eq!(texts(&receiver.got()), ["meanwhile", "after"]);
+}
+#[test]
+fn what_its_target_said_is_known_after_a_restart() {
+    let node = dev().start();
+    let receiver = Receiver::new(|_| Reply::status(410));
+    assert_eq!(node.manage("PUT", "/streams/s", &json!({})).status, 201);
+    put(&node, "w", &json!({"source": {"stream": "s"}, "target": {"url": receiver.url()}}));
+    put(
+        &node,
+        "still",
+        &json!({"source": {"stream": "s"}, "target": {"url": receiver.url()}, "enabled": false}),
+    );
+    publish(&node, "x");
+    let before = until(&node, "w", |status| status["state"] == "stopped");
+    assert_eq!(before["reason"], "the target answered 410 Gone");
+    let disabled = || node.manage("GET", "/webhooks/w", &Value::Null).json()["enabled"] == false;
+    while !disabled() {}
+    let node = node.restart();
+    let after = status(&node, "w");
+    assert_eq!(
+        (&after["reason"], &after["state"]),
+        (&before["reason"], &before["state"]),
+        "{after}"
+    );
+    assert!(after["since"].as_str() <= before["since"].as_str(), "{after} {before}");
+    assert_eq!(status(&node, "still")["reason"], "stopped");
+    receiver.script(|_| Reply::status(200));
+    assert_eq!(node.manage("POST", "/webhooks/w/start", &Value::Null).status, 200);
+    until(&node, "w", |status| status["lag"]["messages"] == 0);
+}
+/// One attempt is all there is: nothing of what was read ahead may lose it.
+#[test]
+fn what_was_read_ahead_and_never_sent_has_its_attempt_after_a_crash() {
+    const MESSAGES: usize = 200;
+    for order in ["none", "key", "all"] {
+        let node = dev().start();
+        assert_eq!(node.manage("PUT", "/streams/s", &json!({})).status, 201);
+        let receiver = Receiver::new(|_| Reply::Hang);
+        put(
+            &node,
+            "w",
+            &json!({
+                "source": {"stream": "s"}, "target": {"url": receiver.url(), "timeout": "1m"}, "order": order, "parallel": 4,
+                "retry": {"attempts": 1},
+            }),
+        );
+        for i in 0..MESSAGES {
+            let sent = node.manage_as(
+                &node.token(),
+                "POST",
+                "/topics/s",
+                &[("tidegate-key", &format!("k{}", i % 20))],
+                &json!(i.to_string()),
+            );
+            assert_eq!(sent.status, 202);
+        }
+        let calls = if order == "all" { 1 } else { 4 };
+        receiver.until("calls", |got| got.len() >= calls);
+        // Stored behind whatever was handed out by now.
+        publish(&node, "last");
+        // All calls there may be hang.
+        receiver.script(|_| Reply::status(200));
+        let node = node.crash();
+        until(&node, "w", |status| status["lag"]["messages"] == 0);
+        assert_eq!(status(&node, "w")["given_up"], 0, "{order}");
+        let seen: BTreeSet<_> = texts(&receiver.got()).into_iter().collect();
+        assert_eq!(seen.len(), MESSAGES + 1, "{order}");
+        assert!(receiver.got().iter().all(|got| got.attempt() == 1), "{order}");
+    }
+}
+/// Its requests say where a message comes from, in headers that are not the other's.
+#[test]
+fn a_webhook_may_send_to_another_tidegate() {
+    let (node, other) = (dev().start(), dev().start());
+    assert_eq!(node.manage("PUT", "/streams/s", &json!({})).status, 201);
+    let url = format!("http://{}/orders", other.gateway);
+    put(&node, "one", &json!({"source": {"stream": "s"}, "target": {"url": url}}));
+    put(
+        &node,
+        "many",
+        &json!({"source": {"stream": "s"}, "target": {"url": url}, "batch": {"messages": 2, "wait": "10ms"}}),
+    );
+    let sent = node.manage_as(&node.token(), "POST", "/topics/s", &[("tidegate-key", "anna")], &json!("hello"));
+    assert_eq!(sent.status, 202);
+    for name in ["one", "many"] {
+        let now = until(&node, name, |status| status["lag"]["messages"] == 0);
+        assert_eq!((&now["delivered"], &now["given_up"]), (&json!(1), &json!(0)), "{now}");
+    }
+    let page = other.get("/orders").json();
+    let single = page["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|item| item["payload"] == "hello" || item["payload"] == "\"hello\"");
+    assert_eq!(single.map(|item| &item["key"]), Some(&json!("anna")), "{page}");
+}
