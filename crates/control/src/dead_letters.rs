@@ -39,7 +39,7 @@ impl Wanted {
             "id" => self.id = Some(text.to_owned()),
             "topic" => match Filter::new(text) {
                 Some(filter) => self.topic = Some(filter),
-                None => return Some(Err("a topic or a filter: `orders/#`")),
+                None => return Some(Err("a topic or a filter such as `orders/#`")),
             },
             "since" | "until" => match moment(text) {
                 Some(at) if name == "since" => self.since = Some(at),

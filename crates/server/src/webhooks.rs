@@ -75,8 +75,23 @@ impl Running {
 pub(crate) struct Next {
     each: Vec<(Arc<str>, Running, Option<Job>)>,
     /// Where each has its place, also those that stand still.
-    places: Vec<(Arc<str>, WebhookSource, Arc<dyn Endpoint>, ConsumerSpec)>,
+    places: Vec<Place>,
     stops: HashMap<Arc<str>, (i64, String)>,
+}
+/// What one webhook reads, and how far it is.
+struct Place {
+    webhook: Arc<str>,
+    source: WebhookSource,
+    endpoint: Arc<dyn Endpoint>,
+    spec: ConsumerSpec,
+}
+impl Place {
+    /// It is there from then on. Failing leaves it to the pump, which tries until it can.
+    async fn make(self) {
+        if let Err(error) = self.endpoint.consumer(self.spec).await {
+            tracing::warn!(webhook = &*self.webhook, error = %error, "it has no place in its source yet");
+        }
+    }
 }
 /// Places that are made at a time.
 const AT_ONCE: usize = 64;
@@ -198,8 +213,12 @@ impl Webhooks {
         let (mut next, mut problems) = (Vec::new(), Vec::new());
         let (mut places, mut still) = (Vec::new(), HashSet::new());
         let mut place = |webhook: &Webhook, endpoint: &Arc<dyn Endpoint>, topics: &[Filter]| {
-            let spec = job::reads(webhook, topics.to_vec());
-            places.push((webhook.name.clone(), webhook.source.clone(), endpoint.clone(), spec));
+            places.push(Place {
+                webhook: webhook.name.clone(),
+                source: webhook.source.clone(),
+                endpoint: endpoint.clone(),
+                spec: job::reads(webhook, topics.to_vec()),
+            });
         };
         let (mut ready, mut circuits) = (Vec::new(), HashMap::new());
         for webhook in &checked.webhooks {
@@ -295,15 +314,14 @@ impl Webhooks {
         }
         self.forget().await;
     }
-    /// Whoever hears that a webhook is there may publish at once: what comes from then on is in its place. Failing leaves it to the pump, which
-    /// tries until it can.
-    async fn make(&self, places: Vec<(Arc<str>, WebhookSource, Arc<dyn Endpoint>, ConsumerSpec)>) {
-        let is_new = |name: &Arc<str>, source: &WebhookSource| {
+    /// Whoever hears that a webhook is there may publish at once: what comes from then on waits in its place.
+    async fn make(&self, places: Vec<Place>) {
+        let is_new = |place: &Place| {
             let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-            now.running.get(name).is_none_or(|was| was.webhook.source != *source)
+            let was = now.running.get(&place.webhook);
+            was.is_none_or(|was| was.webhook.source != place.source)
         };
-        let new = places.into_iter().filter(|(name, source, ..)| is_new(name, source));
-        let made: Vec<_> = new.map(|(name, _, endpoint, spec)| made(name, endpoint, spec)).collect();
+        let made: Vec<_> = places.into_iter().filter(is_new).map(Place::make).collect();
         stream::iter(made).buffer_unordered(AT_ONCE).collect::<()>().await;
     }
     /// Of a webhook that is gone no group keeps messages, nor that of one that reads elsewhere now.
@@ -335,11 +353,6 @@ impl Webhooks {
         let shared = Arc::new(Shared::new(guard(outgoing), self.deliveries.clone()));
         now.shared = Some((outgoing.clone(), shared.clone()));
         shared
-    }
-}
-async fn made(name: Arc<str>, endpoint: Arc<dyn Endpoint>, spec: ConsumerSpec) {
-    if let Err(error) = endpoint.consumer(spec).await {
-        tracing::warn!(webhook = &*name, error = %error, "it has no place in its source yet");
     }
 }
 fn guard(outgoing: &Outgoing) -> Guard {

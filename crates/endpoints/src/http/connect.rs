@@ -130,13 +130,16 @@ impl Peer {
         for address in &*addresses {
             // A name with one bad address among good ones is not trusted with the good ones either.
             if let Some(kind) = network.guard.refuses(address.ip()) {
-                let text = format!(
-                    "`{}` is at `{}` ({kind}), where no outgoing call may go unless `outgoing.allow` has it",
-                    self.host,
-                    address.ip()
-                );
+                let address = address.ip();
+                let what = match &self.host {
+                    Host::Domain(name) => format!("`{name}` is at `{address}` ({kind})"),
+                    Host::Ipv4(_) | Host::Ipv6(_) => format!("`{address}` is no public address ({kind})"),
+                };
+                let text = format!("{what}, where no outgoing call may go unless `outgoing.allow` has it");
                 let mut refused = Failure::new(Step::Guard, Code::AddressForbidden, text);
-                refused.error = refused.error.with_hint("if it is yours, allow its network in `outgoing.allow`");
+                refused.error = refused.error.with_hint(format!(
+                    "if it is yours, allow it or its network: `outgoing.allow: [{address}]`; what stands there replaces the default"
+                ));
                 network.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 return Err(refused);
             }

@@ -29,6 +29,10 @@ const SLOW: Duration = Duration::from_secs(1);
 const WHILE: Duration = Duration::from_secs(5);
 /// The farthest that the moments of those that wait for each other are apart.
 const APART: Duration = Duration::from_millis(10);
+/// How far before anything is known.
+const APART_AT_FIRST: Duration = Duration::from_millis(1);
+/// The last of them is that far behind the first, at most: what is calculated from slow calls must not hold up what has become fast.
+const SPREAD: Duration = Duration::from_secs(30);
 /// So many given back are remembered, at some 100 bytes each. With more, nothing new is read until one of them is due.
 pub(super) const MOST_AWAY: usize = 100_000;
 
@@ -110,7 +114,7 @@ impl Lines {
             loose_goes_first: false,
             since: None,
             tickets: 0,
-            apart: Duration::ZERO,
+            apart: APART_AT_FIRST,
             away: 0,
             failing: 0,
             latest: None,
@@ -431,8 +435,7 @@ impl Line {
         tried: bool,
     ) -> usize {
         let before = self.away.range(..ticket).next_back().map(|(_, away)| away.due);
-        // What is calculated from slow calls must not hold up what has become fast.
-        let until = before.map_or(until, |before| until.max(before).max((before + apart).min(until + WHILE)));
+        let until = before.map_or(until, |before| until.max(before).max((before + apart).min(until + SPREAD)));
         ack.settle_all(Outcome::Hold { until });
         self.remember(ticket, position, until, tried)
     }
@@ -535,8 +538,10 @@ mod tests {
     }
     impl Room {
         fn new(progress: &Arc<Progress>) -> Self {
+            let mut lines = Lines::new(Order::Key, progress);
+            lines.apart = Duration::ZERO;
             Self {
-                lines: Lines::new(Order::Key, progress),
+                lines,
                 home: Arc::default(),
             }
         }
@@ -646,7 +651,7 @@ mod tests {
         room.lines.apart = apart;
         room.take(0, now);
         room.fail(now);
-        for offset in 1..10_000 {
+        for offset in 1..20_000 {
             room.take(offset, now);
         }
         let due = |offset: usize| match room.home.0.lock().unwrap()[offset].1 {
@@ -654,7 +659,7 @@ mod tests {
             _ => Duration::ZERO,
         };
         assert_eq!((due(1), due(2), due(100)), (AFTER + apart, AFTER + apart * 2, AFTER + apart * 100));
-        assert_eq!(due(9_999), AFTER + WHILE, "but not for ever");
+        assert_eq!(due(19_999), AFTER + SPREAD, "but not for ever");
     }
     /// Where one was waited for in vain, those behind it are due at one moment, and may come in another order.
     #[tokio::test(start_paused = true)]

@@ -277,6 +277,7 @@ pub(super) fn attempt(attempt: &Value) -> Vec<String> {
         matches!(&*part("outcome"), "answered" | "refused" | "stopped")
             .then(|| text(&attempt["response"], "body"))
             .flatten()
+            .map(|said| format!("it said: {said}"))
     };
     let why: String = text(attempt, "error")
         .or_else(answered)

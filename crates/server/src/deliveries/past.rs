@@ -58,7 +58,7 @@ impl Past {
         let mut open: HashMap<&str, Seen<'_>> = some.map(|(name, circuit)| (&**name, of(circuit))).collect();
         let mut back = Backwards::new(log, &stream, 0, None);
         let (mut looked_at, mut bytes) = (0, 0);
-        while !(open.is_empty() && still.is_empty()) && !back.is_over() && looked_at < LOOKED_AT && bytes < BYTES {
+        while !(back.is_over() || open.is_empty() && still.is_empty()) && looked_at < LOOKED_AT && bytes < BYTES {
             for (_, message) in back.step().await? {
                 looked_at += 1;
                 bytes += message.payload.len();

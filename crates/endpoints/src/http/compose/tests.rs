@@ -209,6 +209,19 @@ proptest! {
         }
     }
     #[test]
+    fn no_body_is_longer_than_its_messages_weigh(payloads in vec(prop_oneof!["[a-z\"\\x01]{0,30}", ".{0,30}"], 1..9), binary in vec(any::<u8>(), 0..30)) {
+        let mut messages: Vec<_> = payloads.iter().map(|text| message(text)).collect();
+        messages.push(Message::new(Topic::from_static("t"), binary));
+        let items: Vec<_> = (0..).zip(messages).map(|(offset, message)| received(message, offset)).collect();
+        let weight: usize = items.iter().map(weight).sum();
+        for form in [Form::Json, Form::Ndjson] {
+            let mut spec = spec();
+            spec.batch = Some(Batching { messages: 10, bytes: 1_000, wait: Duration::ZERO, form });
+            let body = compose(&spec, &HeaderMap::new(), &items, 0).unwrap().body.len();
+            prop_assert!(body <= weight && weight <= body + 2 * items.len(), "{} of {}", body, weight);
+        }
+    }
+    #[test]
     fn no_value_ends_a_line(key in vec(any::<u8>(), 0..40)) {
         let mut keyed = message("x");
         keyed.key = Some(key.clone().into());
