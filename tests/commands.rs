@@ -474,6 +474,22 @@ fn each_message_is_posted_where_it_was_asked_to() {
     seen.out(&[&["pub", "orders", "{\"id\":1}", "--key", "k", "--id", "first"], &typed[..]].concat());
     seen.out(&["pub", "orders", "{\"id\":2}"]);
     seen.out(&["pub", "orders", "text"]);
+    // It waits, and is not there yet; as an item of a batch, too.
+    seen.out(&["pub", "orders", "later", "--delay", "1h"]);
+    seen.out(&["pub", "orders", "later", "--delay", "1h", "--ttl", "2h", "--header", "x-team=a"]);
+    for wish in ["--ttl", "--delay"] {
+        for more in [&[][..], &["--header", "x-team=a"]] {
+            let refused = seen
+                .command(&[&["pub", "orders", "x", wish, "soon"], more].concat())
+                .output()
+                .unwrap();
+            let why = text(&refused.stderr).to_lowercase();
+            assert!(
+                refused.status.code() == Some(1) && why.contains(&wish[2..]) && why.contains("soon"),
+                "{why}"
+            );
+        }
+    }
     let to = format!("http://{target}/hook");
     seen.run(&["sub", "orders", "--from", "earliest", "--limit", "3", "--to", &to]);
     let asked: Vec<_> = asked.iter().take(3).collect();

@@ -113,6 +113,8 @@ impl Webhooks {
         };
         let state = progress.state();
         let time = |at: i64| clock::rfc3339(at);
+        // What lies behind us is tried with the next message.
+        let ahead = |at: i64| Some(at).filter(|at| *at > clock::now_us()).map(clock::rfc3339);
         let given_up: u64 = [Count::Attempts, Count::Refused, Count::Time]
             .map(|what| progress.count(what))
             .iter()
@@ -127,7 +129,7 @@ impl Webhooks {
             State::Connected { since } => told["since"] = time(*since).into(),
             State::Retrying { since, next, error } => {
                 told["since"] = time(*since).into();
-                told["next_attempt"] = time(*next).into();
+                told["next_attempt"] = ahead(*next).into();
                 told["error"] = (&**error).into();
             }
             State::Failing { since, error } => {
@@ -136,7 +138,7 @@ impl Webhooks {
             }
             State::Open { since, probe_at, error } => {
                 told["since"] = time(*since).into();
-                told["next_attempt"] = time(*probe_at).into();
+                told["next_attempt"] = ahead(*probe_at).into();
                 told["error"] = (&**error).into();
             }
             State::Stopped { since, reason } => {

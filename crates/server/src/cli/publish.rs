@@ -39,6 +39,12 @@ pub(super) struct Publish {
     /// A header of the message. May be given several times.
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = super::setting)]
     headers: Vec<(String, String)>,
+    /// How long anybody needs it, like 10s.
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<String>,
+    /// How long it waits before anybody gets it, like 5m.
+    #[arg(long, value_name = "DURATION")]
+    delay: Option<String>,
     /// When to answer. Without it, at the strongest level the topic has.
     #[arg(long, value_enum, value_name = "LEVEL")]
     ack: Option<Level>,
@@ -73,7 +79,13 @@ impl Publish {
                 body: payload,
                 ..Ask::default()
             };
-            for (name, value) in [("tidegate-key", &self.key), ("tidegate-id", &self.id)] {
+            let wishes = [
+                ("tidegate-key", &self.key),
+                ("tidegate-id", &self.id),
+                ("tidegate-ttl", &self.ttl),
+                ("tidegate-delay", &self.delay),
+            ];
+            for (name, value) in wishes {
                 if let Some(value) = value {
                     ask = ask.header(name, value)?;
                 }
@@ -197,7 +209,9 @@ impl Publish {
                 item.insert("payload".to_owned(), base64_simd::STANDARD.encode_to_string(payload).into())
             }
         };
-        item.extend(self.key.as_deref().map(|key| ("key".to_owned(), key.into())));
+        for (name, value) in [("key", &self.key), ("ttl", &self.ttl), ("delay", &self.delay)] {
+            item.extend(value.as_deref().map(|value| (name.to_owned(), value.into())));
+        }
         item.extend(id.map(|id| ("id".to_owned(), id.into())));
         if !self.headers.is_empty() {
             let headers: Map<_, _> = self
