@@ -477,15 +477,16 @@ fn each_message_is_posted_where_it_was_asked_to() {
     // It waits, and is not there yet; as an item of a batch, too.
     seen.out(&["pub", "orders", "later", "--delay", "1h"]);
     seen.out(&["pub", "orders", "later", "--delay", "1h", "--ttl", "2h", "--header", "x-team=a"]);
-    for wish in ["--ttl", "--delay"] {
+    for wish in ["ttl", "delay"] {
+        let flag = format!("--{wish}");
         for more in [&[][..], &["--header", "x-team=a"]] {
             let refused = seen
-                .command(&[&["pub", "orders", "x", wish, "soon"], more].concat())
+                .command(&[&["pub", "orders", "x", &flag, "soon"], more].concat())
                 .output()
                 .unwrap();
             let why = text(&refused.stderr).to_lowercase();
             assert!(
-                refused.status.code() == Some(1) && why.contains(&wish[2..]) && why.contains("soon"),
+                refused.status.code() == Some(1) && why.contains(wish) && why.contains("soon"),
                 "{why}"
             );
         }
