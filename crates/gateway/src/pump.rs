@@ -152,11 +152,11 @@ async fn run(mut from: Box<dyn Consumer>, shared: &Arc<Shared>, crew: &Crew, (dr
             () = ended(&mut calls, &mut done) => {}
             () = shared.look.notified() => {}
             next = from.next(reads), if fetch => match next {
-                Ok(Some(delivery)) => shared.book().take(delivery),
+                Ok(Some(delivery)) => shared.book().take(delivery, now),
                 Ok(None) => shared.book().end(Ok(Ended::SourceEnded)),
                 Err(error) => shared.book().end(Err(error)),
             },
-            () = waking => shared.book().tidy(fetch),
+            () = waking => shared.book().tidy(fetch.then_some(now)),
         }
     }
 }

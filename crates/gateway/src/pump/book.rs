@@ -162,11 +162,11 @@ impl Book {
     pub(super) fn tidy_at(&self) -> Option<Instant> {
         self.lines.tidy_at()
     }
-    /// Some time has passed. `asked`: meanwhile the source was, and had nothing.
-    pub(super) fn tidy(&mut self, asked: bool) {
+    /// Some time has passed. `asked`: since then the source was, and had nothing.
+    pub(super) fn tidy(&mut self, asked: Option<Instant>) {
         let now = Instant::now();
-        if asked && self.under_way == 0 && !self.lines.is_ready() {
-            self.lines.all_back(now);
+        if let Some(asked) = asked.filter(|_| self.under_way == 0 && !self.lines.is_ready()) {
+            self.lines.all_back(asked);
         }
         self.lines.tidy(now);
     }
@@ -208,8 +208,8 @@ impl Book {
             bytes: batch.bytes.saturating_mul(calls).clamp(batch.bytes, batch.bytes.max(1 << 20)),
         }
     }
-    /// Messages have come.
-    pub(super) fn take(&mut self, delivery: Delivery) {
+    /// Messages have come that were asked for at that moment.
+    pub(super) fn take(&mut self, delivery: Delivery, asked: Instant) {
         if let Some(gap) = delivery.gap() {
             self.progress.add(Count::Missed, gap.count());
         }
@@ -226,7 +226,8 @@ impl Book {
             self.lines.take(item, duty, (now, until));
         }
         if all_back {
-            self.lines.all_back(now);
+            // Its maker looked at the clock after it was asked; how long ago that was nobody knows.
+            self.lines.all_back(asked);
         }
         if let Some(until) = until.filter(|_| self.lines.is_failing(now) && !self.circuit.is_open()) {
             self.progress

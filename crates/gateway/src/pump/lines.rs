@@ -18,8 +18,8 @@ use tidegate_core::{
 };
 use tokio::time::Instant;
 
-/// What is given back comes again about in the order of its moments. What has not come this long after something of a later moment has, comes
-/// no more: it expired, or another member of the group has it.
+/// What is given back comes again in the order of its moments, give or take what clocks differ. What has not come when something has whose moment
+/// is that much later comes no more: it expired, or another member of the group has it.
 const GRACE: Duration = Duration::from_secs(1);
 /// A line of which nothing came for this long behind its last moment is forgotten.
 const FORGET: Duration = Duration::from_mins(1);
@@ -74,8 +74,6 @@ struct Line {
     /// Given back, by ticket: only the first may pass.
     away: BTreeMap<u64, Away>,
     tickets: HashMap<Position, u64>,
-    /// The first that is away should have come by then, says something that came.
-    doubt: Option<(u64, Instant)>,
     /// What has no position is not known again: until then nothing passes.
     shut_until: Option<Instant>,
 }
@@ -159,10 +157,8 @@ impl Lines {
             self.away -= 1;
             self.failing -= usize::from(back.tried);
             self.reached = self.reached.max(back.due);
-            // It has come. If it goes away again it is waited for anew.
-            line.doubt.take_if(|(doubted, _)| *doubted == ticket);
         }
-        let (lost, tried) = line.forget_before(ticket, self.reached, now);
+        let (lost, tried) = line.forget_before(ticket, self.reached);
         self.away -= lost;
         self.failing -= tried;
         let slow = line.slow(now).filter(|_| self.order == Order::Key);
@@ -316,9 +312,9 @@ impl Lines {
         self.ready.clear();
         self.since = None;
     }
-    /// All that was due has come.
-    pub(super) fn all_back(&mut self, now: Instant) {
-        self.reached = self.reached.max(now);
+    /// All that was due by then has come.
+    pub(super) fn all_back(&mut self, then: Instant) {
+        self.reached = self.reached.max(then);
     }
     /// When [`Lines::tidy`] has something to do.
     pub(super) fn tidy_at(&self) -> Option<Instant> {
@@ -386,32 +382,21 @@ impl Drop for Lines {
 }
 impl Line {
     /// Until when nothing with that ticket may pass.
-    fn shut(&mut self, ticket: u64, reached: Instant, now: Instant) -> Option<Instant> {
+    fn shut(&self, ticket: u64, reached: Instant, now: Instant) -> Option<Instant> {
         let before = self.away.first_key_value().filter(|(first, _)| **first < ticket);
-        let before = before.map(|(first, away)| (*first, away.due));
-        let before = before.and_then(|(first, due)| {
-            if due >= reached {
-                // It comes behind what is due before it, now or later.
-                return Some(due.max(now));
-            }
-            let since = self.doubt.filter(|(doubted, _)| *doubted == first).map_or(now, |(_, since)| since);
-            self.doubt = Some((first, since));
-            Some(since + GRACE).filter(|until| now < *until)
+        let before = before.map(|(_, away)| {
+            // It comes behind what is due before it, now or later; and what should have come may be a moment late.
+            let until = if away.due >= reached { away.due } else { away.due + GRACE };
+            until.max(now)
         });
         before.or(self.shut_until.filter(|until| now < *until))
     }
-    /// Forgets what should have come before that ticket and did not, and all that is as late: how many, and how many of them were tried. What
-    /// is due about now may come the very next moment, however much else has come already.
-    fn forget_before(&mut self, ticket: u64, reached: Instant, now: Instant) -> (usize, usize) {
+    /// Forgets what goes before that ticket and comes no more: how many, and how many of them were tried.
+    fn forget_before(&mut self, ticket: u64, reached: Instant) -> (usize, usize) {
         let (mut lost, mut tried) = (0, 0);
-        let doubted = self.doubt.filter(|(_, since)| *since + GRACE <= now).map(|(first, _)| first);
-        if doubted.is_none() || doubted != self.away.first_key_value().map(|(first, _)| *first) {
-            return (lost, tried);
-        }
         while let Some(entry) = self.away.first_entry()
             && *entry.key() < ticket
-            && entry.get().due < reached
-            && entry.get().due + GRACE <= now
+            && entry.get().due + GRACE <= reached
         {
             let away = entry.remove();
             self.tickets.remove(&away.position);
@@ -583,7 +568,15 @@ mod tests {
         let due = due + Duration::from_millis(1);
         room.lines.all_back(due);
         room.take(2, due);
-        assert_eq!(room.last(), (2, Outcome::Hold { until: due + GRACE }));
+        assert_eq!(
+            room.last(),
+            (
+                2,
+                Outcome::Hold {
+                    until: now + AFTER + GRACE
+                }
+            )
+        );
         room.take(0, due);
         room.take(1, due);
         assert_eq!(room.sent(due), [0, 1]);
@@ -604,20 +597,47 @@ mod tests {
         room.take(0, now);
         room.fail(now);
         room.take(1, now);
-        let doubted = now + AFTER + Duration::from_secs(30);
-        room.take(1, now + AFTER);
-        room.lines.all_back(doubted);
-        room.take(1, doubted);
-        assert!(room.sent(doubted).is_empty(), "however late it is, it may come behind this one");
-        let late = doubted + GRACE;
-        room.take(1, late - Duration::from_millis(1));
-        assert!(room.sent(late).is_empty());
+        let due = now + AFTER + Duration::from_millis(1);
+        room.lines.all_back(due);
+        room.take(1, due);
+        let late = now + AFTER + GRACE;
+        assert_eq!(room.last(), (1, Outcome::Hold { until: late }), "it may be a moment late");
         room.take(2, late);
         assert!(room.sent(late).is_empty(), "1 goes before it");
         room.take(1, late);
         room.take(2, late);
         assert_eq!(room.sent(late), [1, 2]);
         assert!(!room.lines.is_failing(late));
+    }
+    /// However many there are, and wherever they lie.
+    #[tokio::test(start_paused = true)]
+    async fn those_that_never_come_back_hold_their_line_for_one_moment_together() {
+        const ALL: u64 = 1_000;
+        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
+        let mut room = Room::new(&progress);
+        room.lines.apart = Duration::from_millis(2);
+        room.take(0, now);
+        room.fail(now);
+        (1..=ALL).for_each(|offset| room.take(offset, now));
+        // As the source does, but that every second one is gone.
+        let given_back = |room: &Room| std::mem::take(&mut *room.home.0.lock().unwrap());
+        let mut waiting = std::collections::BTreeSet::new();
+        let mut sent = Vec::new();
+        let mut at = now;
+        loop {
+            for (offset, outcome) in given_back(&room) {
+                if let Outcome::Hold { until } = outcome {
+                    waiting.extend((offset % 2 == 1).then_some((until, offset)));
+                }
+            }
+            let Some((due, offset)) = waiting.pop_first() else { break };
+            at = at.max(due);
+            room.take(offset, at);
+            sent.extend(room.sent(at));
+        }
+        assert!(sent.iter().copied().eq((1..=u128::from(ALL)).step_by(2)), "{sent:?}");
+        let spread = room.lines.apart * ALL as u32;
+        assert!(at <= now + AFTER + spread + GRACE * 2, "{:?}", at - now);
     }
     /// It was late once, and that it may be late again is no reason to pass it.
     #[tokio::test(start_paused = true)]
@@ -629,7 +649,16 @@ mod tests {
         let late = now + AFTER + Duration::from_millis(1);
         room.lines.all_back(late);
         room.take(1, late);
-        assert_eq!(room.last(), (1, Outcome::Hold { until: late + GRACE }));
+        assert_eq!(
+            room.last(),
+            (
+                1,
+                Outcome::Hold {
+                    until: now + AFTER + GRACE
+                }
+            )
+        );
+        tokio::time::advance(late - now).await;
         room.take(0, late);
         room.fail(late);
         let again = late + AFTER + Duration::from_millis(1);
@@ -660,33 +689,6 @@ mod tests {
         };
         assert_eq!((due(1), due(2), due(100)), (AFTER + apart, AFTER + apart * 2, AFTER + apart * 100));
         assert_eq!(due(19_999), AFTER + SPREAD, "but not for ever");
-    }
-    /// Where one was waited for in vain, those behind it are due at one moment, and may come in another order.
-    #[tokio::test(start_paused = true)]
-    async fn what_is_due_about_now_is_not_forgotten_with_what_is_late() {
-        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
-        let mut room = Room::new(&progress);
-        room.take(0, now);
-        room.fail(now);
-        let doubted = now + AFTER + Duration::from_secs(30);
-        for offset in 1..4 {
-            room.take(offset, now);
-        }
-        room.lines.all_back(doubted);
-        for offset in 1..4 {
-            room.take(offset, doubted);
-            assert_eq!(room.last(), (offset, Outcome::Hold { until: doubted + GRACE }));
-        }
-        // Another line is further by now.
-        let late = doubted + GRACE + Duration::from_millis(2);
-        room.lines.all_back(late);
-        room.take(3, late);
-        assert!(room.sent(late).is_empty(), "1 and 2 go before it");
-        room.take(1, late);
-        room.take(2, late);
-        assert_eq!(room.sent(late), [1, 2]);
-        room.take(3, late + GRACE);
-        assert_eq!(room.sent(late + GRACE), [3]);
     }
     #[tokio::test(start_paused = true)]
     async fn a_line_of_which_nothing_comes_is_forgotten() {
