@@ -111,6 +111,9 @@ impl Webhooks {
         let Some(progress) = self.pumps.progress(name) else {
             return json!({"state": "stopped"});
         };
+        // First what is not done and then what is, so that what left the one is seen in the other.
+        let expired = self.group(name).map_or(0, |group| group.stats().expired);
+        let stats = self.stats(name);
         let state = progress.state();
         let time = |at: i64| clock::rfc3339(at);
         // What lies behind us is tried with the next message.
@@ -122,9 +125,8 @@ impl Webhooks {
         let mut told = json!({
             "state": state.as_str(), "in_flight": progress.in_flight(), "last_success": progress.last_success().map(time),
             "delivered": progress.count(Count::Delivered), "retried": progress.count(Count::Retried),
-            "given_up": given_up,
+            "given_up": given_up, "expired": expired,
         });
-        told["expired"] = self.group(name).map_or(0, |group| group.stats().expired).into();
         match &*state {
             State::Connected { since } => told["since"] = time(*since).into(),
             State::Retrying { since, next, error } => {
@@ -146,7 +148,7 @@ impl Webhooks {
                 told["reason"] = (&**reason).into();
             }
         }
-        if let Some(stats) = self.stats(name) {
+        if let Some(stats) = stats {
             told["lag"] = json!({
                 "messages": stats.pending, "waiting": stats.waiting,
                 "age_ms": stats.oldest.map(|at| (clock::now_us() - at).max(0) / 1_000),

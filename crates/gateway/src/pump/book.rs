@@ -255,7 +255,6 @@ impl Book {
         });
         if told.delivered > 0 {
             self.lines.took(now.saturating_duration_since(began), told.delivered as usize);
-            progress.succeeded(told.delivered);
             self.given_up = None;
         } else if told.given_up {
             self.given_up.clone_from(&told.error);
@@ -311,7 +310,11 @@ impl Told {
         (now, since): (Instant, Duration),
     ) -> Outcome {
         let Some(error) = error else {
+            if self.delivered == 0 {
+                progress.succeeded();
+            }
             self.delivered += 1;
+            progress.add(Count::Delivered, 1);
             return Outcome::Ack;
         };
         self.error.get_or_insert_with(|| error.to_string());

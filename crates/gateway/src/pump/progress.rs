@@ -183,8 +183,7 @@ impl Progress {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.took_micros.fetch_add(micros, Ordering::Relaxed);
     }
-    pub(super) fn succeeded(&self, messages: u64) {
-        self.add(Count::Delivered, messages);
+    pub(super) fn succeeded(&self) {
         self.last_success.store(clock::now_us(), Ordering::Relaxed);
     }
     pub(super) fn connected(&self) {
