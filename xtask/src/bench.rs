@@ -11,6 +11,7 @@ mod server;
 mod sink;
 mod stations;
 mod streams;
+mod turns;
 mod webhooks;
 
 use crate::repository::Repository;

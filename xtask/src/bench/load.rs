@@ -1,8 +1,8 @@
 //! One round of load with wrk, and whether it counts.
 use super::{
-    Bench,
-    machine::{self, Reading},
+    Bench, machine,
     sink::stamped,
+    turns::{median, turns},
 };
 use std::{
     io::{Read as _, Write as _},
@@ -34,8 +34,6 @@ pub(super) struct Round {
     pub(super) p99: f64,
     /// CPU of the server per answer, microseconds.
     pub(super) cpu: f64,
-    /// Cores that others used meanwhile.
-    pub(super) foreign: f64,
 }
 pub(super) fn round(bench: &Bench, port: u16, pid: u32, load: &Load) -> Result<Round, String> {
     let threads = if load.connections > 64 { 2 } else { 1 };
@@ -55,11 +53,11 @@ pub(super) fn round(bench: &Bench, port: u16, pid: u32, load: &Load) -> Result<R
     command.envs(load.variables.iter().cloned());
     let scheme = if load.tls { "https" } else { "http" };
     command.arg(format!("{scheme}://127.0.0.1:{port}{}", load.path));
-    let before = (Reading::take(&[pid]), machine::cpu(pid));
+    let before = machine::cpu(pid);
     let output = command
         .output()
         .map_err(|error| format!("wrk: {error} (cargo xtask tools installs it)"))?;
-    let after = (Reading::take(&[pid]), machine::cpu(pid));
+    let after = machine::cpu(pid);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if let Some(errors) = text.lines().find(|line| line.contains("Non-2xx") || line.contains("Socket errors")) {
         return Err(format!("{}: {}", load.path, errors.trim()));
@@ -76,8 +74,7 @@ pub(super) fn round(bench: &Bench, port: u16, pid: u32, load: &Load) -> Result<R
         rate,
         p50: word("50%").map_or(0.0, |text| millis(&text)),
         p99: word("99%").map_or(0.0, |text| millis(&text)),
-        cpu: (after.1 - before.1) * 1e6 / (rate * f64::from(bench.seconds)),
-        foreign: after.0.since(&before.0).0,
+        cpu: (after - before) * 1e6 / (rate * f64::from(bench.seconds)),
     })
 }
 /// `1.25ms`, `87.00us`, `1.01s`.
@@ -92,37 +89,21 @@ fn millis(text: &str) -> f64 {
 }
 /// Medians of interleaved rounds: of each contender its rounds that count, and how many did not.
 pub(super) fn interleave(bench: &Bench, contenders: &[(u16, u32, Load)]) -> Result<(Vec<Round>, usize), String> {
-    let mut rounds: Vec<Vec<Round>> = vec![Vec::new(); contenders.len()];
-    let mut refused = 0;
-    while rounds.iter().any(|own| own.len() < bench.rounds) {
-        let mut turn = Vec::new();
-        for (port, pid, load) in contenders {
-            turn.push(round(bench, *port, *pid, load)?);
-        }
-        // All or none of a turn: it is the ratio within that counts.
-        if turn.iter().any(|round| round.foreign > machine::MOST_FOREIGN) && refused < bench.rounds * 3 {
-            refused += 1;
-            continue;
-        }
-        for (own, round) in rounds.iter_mut().zip(turn) {
-            own.push(round);
-        }
-    }
-    let median = |own: Vec<Round>| {
-        let of = |pick: fn(&Round) -> f64| {
-            let mut values: Vec<f64> = own.iter().map(pick).collect();
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied().unwrap_or_default()
-        };
+    let pids: Vec<u32> = contenders.iter().map(|(_, pid, _)| *pid).collect();
+    // All or none of a turn: it is the ratio within that counts.
+    let (counted, thrown) = turns(bench, &pids, || -> Result<Vec<Round>, String> {
+        contenders.iter().map(|(port, pid, load)| round(bench, *port, *pid, load)).collect()
+    })?;
+    let medians = |at: usize| {
+        let of = |pick: fn(&Round) -> f64| median(counted.iter().filter_map(|turn| turn.get(at)).map(pick).collect());
         Round {
             rate: of(|round| round.rate),
             p50: of(|round| round.p50),
             p99: of(|round| round.p99),
             cpu: of(|round| round.cpu),
-            foreign: of(|round| round.foreign),
         }
     };
-    Ok((rounds.into_iter().map(median).collect(), refused))
+    Ok(((0..contenders.len()).map(medians).collect(), thrown))
 }
 
 /// Whether these are a head and as many bytes of body as it names.

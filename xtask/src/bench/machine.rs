@@ -1,8 +1,5 @@
-//! Who else uses the machine: a round with strangers on it does not count.
+//! Who uses the machine, and how much of it.
 use std::{fs, time::Instant};
-
-/// Of one core.
-pub(super) const MOST_FOREIGN: f64 = 0.15;
 
 /// A reading of the clocks, in ticks of a hundredth of a second.
 pub(super) struct Reading {
@@ -20,8 +17,8 @@ impl Reading {
         };
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
         let cpu = numbers(stat.lines().next().unwrap_or_default(), 1);
-        // user, nice, system, irq, softirq.
-        let busy = [0, 1, 2, 5, 6].iter().filter_map(|at| cpu.get(*at)).sum();
+        // user, nice, system, irq, softirq, and what other machines on the same cores took from this one.
+        let busy = [0, 1, 2, 5, 6, 7].iter().filter_map(|at| cpu.get(*at)).sum();
         let process = |pid: &str, fields: &[usize]| {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             // The name in brackets may hold spaces.
@@ -36,11 +33,10 @@ impl Reading {
             at: Instant::now(),
         }
     }
-    /// Cores that others used since, and cores that the servers and the load used.
-    pub(super) fn since(&self, before: &Self) -> (f64, f64) {
+    /// Cores that others used since.
+    pub(super) fn since(&self, before: &Self) -> f64 {
         let ticks = self.at.duration_since(before.at).as_secs_f64() * 100.0;
-        let own = (self.own - before.own) / ticks;
-        ((self.busy - before.busy) / ticks - own, own)
+        ((self.busy - before.busy) - (self.own - before.own)) / ticks
     }
 }
 /// CPU seconds a process has used.

@@ -2,10 +2,11 @@
 use super::{
     Bench,
     load::{Load, round},
-    machine::{self, Reading},
+    machine,
     report::Row,
     scenarios::one_stream,
     server::{Server, What},
+    turns::{median, thrown_away, turns},
 };
 use std::{
     io::{Read as _, Write as _},
@@ -26,43 +27,28 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, String> {
             ..What::default()
         },
     )?;
-    let (mut reads, mut pulls) = (Vec::new(), Vec::new());
-    let (mut of_reads, mut of_pulls) = (Vec::new(), Vec::new());
-    let mut refused = 0;
-    while pulls.len() < bench.rounds {
-        // More than a round takes.
-        let fill = Load {
-            path: "/topics/t".into(),
-            connections: 16,
-            script: Some("batch.lua"),
-            ..Load::default()
-        };
+    // More than a round takes.
+    let fill = Load {
+        path: "/topics/t".into(),
+        connections: 16,
+        script: Some("batch.lua"),
+        ..Load::default()
+    };
+    let (counted, thrown) = turns(bench, &[server.pid()], || {
         round(bench, server.port, server.pid(), &fill)?;
-        let before = Reading::take(&[server.pid()]);
-        let read = at_once(bench, &server, read)?;
-        let pull = at_once(bench, &server, pull)?;
-        if Reading::take(&[server.pid()]).since(&before).0 > machine::MOST_FOREIGN && refused < bench.rounds * 3 {
-            refused += 1;
-            continue;
-        }
-        reads.push(read.0);
-        of_reads.push(read.1);
-        pulls.push(pull.0);
-        of_pulls.push(pull.1);
-    }
+        Ok((at_once(bench, &server, read)?, at_once(bench, &server, pull)?))
+    })?;
+    let (reads, pulls): (Vec<_>, Vec<_>) = counted.into_iter().unzip();
+    let ((reads, of_reads), (pulls, of_pulls)) = (reads.into_iter().unzip(), pulls.into_iter().unzip());
     let (read, pull) = (median(reads), median(pulls));
     Ok(vec![Row {
         name: format!("{WORKERS} workers pull {PAGE} and settle {PAGE}, against GET of {PAGE}, messages a second"),
         control: format!("{read:.0}/s, {:.2} us", median(of_reads)),
         own: format!("{pull:.0}/s, {:.2} us", median(of_pulls)),
-        figure: format!("{:.2}", pull / read),
+        figure: format!("{:.2}{}", pull / read, thrown_away(thrown)),
         wanted: "0.50".into(),
         met: pull / read >= 0.5,
     }])
-}
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all.get(all.len() / 2).copied().unwrap_or_default()
 }
 /// Messages a second of so many workers, and what each message cost the server in microseconds.
 fn at_once(

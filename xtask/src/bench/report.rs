@@ -38,7 +38,7 @@ const HEAD: &str = "\
 
 Written by `cargo xtask bench [SCENARIO]`; the machine of the last run is named below, and rows it did not
 measure are as an earlier run left them, some of another machine. Absolute figures of a shared machine move by a third within an hour: only ratios within one run count. Rounds of control and Tidegate take turns, 5 of 4 seconds each by default; a turn
-during which other processes used more than 0.15 of a core is thrown away. Figures are medians. The load (wrk) runs beside the server.
+during which other processes, or other machines on the same cores, used more than 0.15 of a core is thrown away. Figures are medians. The load (wrk) runs beside the server.
 
 The control is `benches/controls`: a bare hyper server that answers 30 bytes; with a log it appends the body, groups commits and syncs a
 preallocated file before it answers.

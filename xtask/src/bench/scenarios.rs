@@ -5,7 +5,9 @@ use super::{
     machine, pulls,
     report::Row,
     server::{Server, What},
-    stations, streams, webhooks,
+    stations, streams,
+    turns::{median, thrown_away, turns},
+    webhooks,
 };
 use std::{fmt::Write as _, fs, time::Duration};
 
@@ -167,21 +169,16 @@ fn ratio(bench: &Bench, name: &str, servers: &[Server; 2], loads: [Load; 2], wan
     compare(bench, name, &contenders, wanted)
 }
 pub(super) fn compare(bench: &Bench, name: &str, contenders: &[(u16, u32, Load)], wanted: f64) -> Result<Row, String> {
-    let (rounds, refused) = interleave(bench, contenders)?;
+    let (rounds, thrown) = interleave(bench, contenders)?;
     let [control, own] = rounds.as_slice() else {
         return Err("two contenders".into());
     };
     let ratio = own.rate / control.rate;
-    let more = if refused > 0 {
-        format!(", {refused} turns thrown away")
-    } else {
-        String::new()
-    };
     Ok(Row {
         name: name.to_owned(),
         control: told(control),
         own: told(own),
-        figure: format!("{ratio:.2}{more}"),
+        figure: format!("{ratio:.2}{}", thrown_away(thrown)),
         wanted: format!("{wanted:.2}"),
         met: ratio >= wanted,
     })
@@ -410,22 +407,16 @@ fn latency(bench: &Bench) -> Result<Vec<Row>, String> {
     let servers = [Server::start(bench, &control)?, Server::start(bench, &own)?];
     let (rounds, _) = interleave(bench, &[(servers[1].port, servers[1].pid(), post(64))])?;
     let rate = rounds.first().map_or(0.0, |round| round.rate) / 2.0;
-    let mut tails = [Vec::new(), Vec::new()];
-    for _ in 0..bench.rounds {
-        for (server, tail) in servers.iter().zip(&mut tails) {
-            tail.push(open_loop(server.port, &["/topics/t".to_owned()], rate, bench.seconds)?);
-        }
-    }
-    let median = |tail: &mut Vec<f64>| {
-        tail.sort_by(f64::total_cmp);
-        tail.get(tail.len() / 2).copied().unwrap_or_default()
-    };
-    let [control, own] = tails.each_mut().map(median);
+    let tail = |server: &Server| open_loop(server.port, &["/topics/t".to_owned()], rate, bench.seconds);
+    let [control, own] = &servers;
+    let (counted, thrown) = turns(bench, &[control.pid(), own.pid()], || Ok((tail(control)?, tail(own)?)))?;
+    let (controls, owns): (Vec<_>, Vec<_>) = counted.into_iter().unzip();
+    let (control, own) = (median(controls), median(owns));
     Ok(vec![Row {
         name: "stored, open loop at half of its maximum, p99".into(),
         control: format!("{control:.2} ms"),
         own: format!("{own:.2} ms at {rate:.0}/s"),
-        figure: format!("{:+.2} ms", own - control),
+        figure: format!("{:+.2} ms{}", own - control, thrown_away(thrown)),
         wanted: "+2 ms at most".into(),
         met: own - control < 2.0,
     }])
