@@ -163,3 +163,37 @@ fn a_webhook_may_send_to_another_tidegate() {
         .find(|item| item["payload"] == "hello" || item["payload"] == "\"hello\"");
     assert_eq!(single.map(|item| &item["key"]), Some(&json!("anna")), "{page}");
 }
+/// Nobody waits for what is over, and nobody is told that it is tried again.
+#[test]
+fn what_expires_before_its_next_attempt_holds_nothing_up() {
+    for order in ["none", "key", "all"] {
+        let node = dev().start();
+        assert_eq!(node.manage("PUT", "/streams/s", &json!({})).status, 201);
+        let receiver = Receiver::new(|got| match got.text().trim_matches('"') {
+            "short" => Reply::status(500),
+            _ => Reply::status(200),
+        });
+        put(
+            &node,
+            "w",
+            &json!({
+                "source": {"stream": "s"}, "target": {"url": receiver.url()}, "order": order,
+                "retry": {"first": "10m", "max": "1h"},
+            }),
+        );
+        let send = |text: &str, headers: &[(&str, &str)]| {
+            let headers = [&[("tidegate-key", "k")], headers].concat();
+            let sent = node.manage_as(&node.token(), "POST", "/topics/s", &headers, &json!(text));
+            assert_eq!(sent.status, 202);
+        };
+        send("short", &[("tidegate-ttl", "2s")]);
+        until(&node, "w", |status| status["state"] == "retrying");
+        let now = until(&node, "w", |status| status["state"] == "failing");
+        assert_eq!(now["given_up"], 0, "{order}: {now}");
+        send("short", &[("tidegate-ttl", "2s")]);
+        until(&node, "w", |status| status["state"] == "retrying");
+        send("long", &[]);
+        receiver.until("behind it", |got| got.iter().any(|got| got.text().contains("long")));
+        until(&node, "w", |status| status["state"] == "connected");
+    }
+}

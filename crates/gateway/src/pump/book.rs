@@ -165,10 +165,14 @@ impl Book {
     /// Some time has passed. `asked`: since then the source was, and had nothing.
     pub(super) fn tidy(&mut self, asked: Option<Instant>) {
         let now = Instant::now();
-        if let Some(asked) = asked.filter(|_| self.under_way == 0 && !self.lines.is_ready()) {
+        let idle = asked.filter(|_| self.under_way == 0 && !self.lines.is_ready());
+        if let Some(asked) = idle {
             self.lines.all_back(asked);
         }
         self.lines.tidy(now);
+        if idle.is_some() && !self.lines.is_failing(now) && !self.circuit.is_open() {
+            self.progress.nothing_waits();
+        }
     }
     /// Nothing more is read or sent. What waits goes back when the last call has ended: its followers are not to come before it.
     pub(super) fn end(&mut self, why: Result<Ended>) {

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 use tidegate_core::{
+    clock,
     delivery::Received,
     endpoint::Limit,
     position::Position,
@@ -129,7 +130,7 @@ impl Lines {
             (Order::Key, Some(key)) => Key::Of(key.clone()),
             (Order::Key | Order::None, _) => {
                 if let Some(until) = waits {
-                    self.latest = self.latest.max(waits.filter(|_| failed));
+                    self.latest = self.latest.max(Some(comes_by(&item, until)).filter(|_| failed));
                     return ack.settle_all(Outcome::Hold { until });
                 }
                 self.since.get_or_insert(now);
@@ -163,7 +164,7 @@ impl Lines {
         self.failing -= tried;
         let slow = line.slow(now).filter(|_| self.order == Order::Key);
         if let Some(until) = line.shut(ticket, self.reached, now).or(slow).max(waits) {
-            let away = line.give_back(ticket, item.position, &mut ack, (until, self.apart), failed);
+            let away = line.give_back(ticket, &item, &mut ack, (until, self.apart), failed);
             self.away += away;
             self.failing += if failed { away } else { 0 };
             self.progress.add(Count::Held, 1);
@@ -263,13 +264,13 @@ impl Lines {
             let outcome = decide(at, item);
             let Some((key, ticket)) = duty.line else {
                 if let Outcome::Requeue { after } = outcome {
-                    self.latest = self.latest.max(Some(now + after.unwrap_or_default()));
+                    self.latest = self.latest.max(Some(comes_by(item, now + after.unwrap_or_default())));
                 }
                 duty.ack.settle_all(outcome);
                 continue;
             };
             if let Some(line) = self.by_key.get_mut(&key) {
-                let (away, failing) = line.settle(ticket, item.position, &mut duty.ack, outcome, now);
+                let (away, failing) = line.settle(ticket, item, &mut duty.ack, outcome, now);
                 self.away += away;
                 self.failing += failing;
             }
@@ -283,7 +284,7 @@ impl Lines {
             for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
                 match line.shut(ticket, self.reached, now) {
                     Some(until) => {
-                        self.away += line.give_back(ticket, item.position, &mut ack, (until, self.apart), false);
+                        self.away += line.give_back(ticket, &item, &mut ack, (until, self.apart), false);
                         self.progress.add(Count::Held, 1);
                     }
                     None => line.waiting.push_back((ticket, item, ack)),
@@ -305,7 +306,7 @@ impl Lines {
         }
         for line in self.by_key.values_mut() {
             for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
-                self.away += line.give_back(ticket, item.position, &mut ack, (until, self.apart), false);
+                self.away += line.give_back(ticket, &item, &mut ack, (until, self.apart), false);
                 self.progress.add(Count::Held, 1);
             }
         }
@@ -318,20 +319,27 @@ impl Lines {
     }
     /// When [`Lines::tidy`] has something to do.
     pub(super) fn tidy_at(&self) -> Option<Instant> {
-        (!self.by_key.is_empty()).then(|| self.tidied + SLOW)
+        let lines = (!self.by_key.is_empty()).then(|| self.tidied + SLOW);
+        lines.into_iter().chain(self.latest.map(|latest| latest + GRACE)).min()
     }
     /// What waits behind a slow call goes back for a while; lines of which nothing will come are forgotten.
     pub(super) fn tidy(&mut self, now: Instant) {
         self.tidied = now;
+        self.latest = self.latest.filter(|latest| *latest + GRACE > now);
         let keyed = self.order == Order::Key;
         let (mut away, mut lost, mut failing) = (0, 0, 0);
         let (progress, reached, apart) = (&self.progress, self.reached, self.apart);
         self.by_key.retain(|_, line| {
             if let Some(until) = line.slow(now).filter(|_| keyed) {
                 for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
-                    away += line.give_back(ticket, item.position, &mut ack, (until, apart), false);
+                    away += line.give_back(ticket, &item, &mut ack, (until, apart), false);
                     progress.add(Count::Held, 1);
                 }
+            }
+            for back in line.away.values_mut().filter(|back| back.tried && back.due + GRACE <= reached) {
+                // It is not tried again, or not by us; its followers know it for some time.
+                back.tried = false;
+                failing += 1;
             }
             let over = |due: Instant| due + FORGET <= reached;
             let stale = line.calling.is_none()
@@ -340,7 +348,6 @@ impl Lines {
                 && line.shut_until.is_none_or(over);
             if stale {
                 lost += line.away.len();
-                failing += line.away.values().filter(|away| away.tried).count();
             }
             !stale
         });
@@ -411,21 +418,15 @@ impl Line {
         (took >= SLOW).then(|| now + (took / 2).clamp(SLOW, WHILE))
     }
     /// Until then, and behind those that go before it, so far apart. How many more are away.
-    fn give_back(
-        &mut self,
-        ticket: u64,
-        position: Option<Position>,
-        ack: &mut Ack,
-        (until, apart): (Instant, Duration),
-        tried: bool,
-    ) -> usize {
+    fn give_back(&mut self, ticket: u64, item: &Received, ack: &mut Ack, (until, apart): (Instant, Duration), tried: bool) -> usize {
         let before = self.away.range(..ticket).next_back().map(|(_, away)| away.due);
         let until = before.map_or(until, |before| until.max(before).max((before + apart).min(until + SPREAD)));
         ack.settle_all(Outcome::Hold { until });
-        self.remember(ticket, position, until, tried)
+        self.remember(ticket, item, until, tried)
     }
-    fn remember(&mut self, ticket: u64, position: Option<Position>, due: Instant, tried: bool) -> usize {
-        let Some(position) = position else {
+    fn remember(&mut self, ticket: u64, item: &Received, due: Instant, tried: bool) -> usize {
+        let due = comes_by(item, due);
+        let Some(position) = item.position else {
             self.shut_until = self.shut_until.max(Some(due));
             return 0;
         };
@@ -434,7 +435,7 @@ impl Line {
         1
     }
     /// How many more are away, and how many of them were tried.
-    fn settle(&mut self, ticket: u64, position: Option<Position>, ack: &mut Ack, outcome: Outcome, now: Instant) -> (usize, usize) {
+    fn settle(&mut self, ticket: u64, item: &Received, ack: &mut Ack, outcome: Outcome, now: Instant) -> (usize, usize) {
         match outcome {
             Outcome::Requeue { after } => {
                 // Not before what failed before it.
@@ -443,16 +444,25 @@ impl Line {
                 let after = after.unwrap_or_default().max(before.unwrap_or_default());
                 ack.settle_all(Outcome::Requeue { after: Some(after) });
                 // The source has looked at the clock by now: what is held until this moment comes behind.
-                let away = self.remember(ticket, position, Instant::now() + after, true);
+                let away = self.remember(ticket, item, Instant::now() + after, true);
                 (away, away)
             }
-            Outcome::Hold { until } => (self.give_back(ticket, position, ack, (until, Duration::ZERO), false), 0),
+            Outcome::Hold { until } => (self.give_back(ticket, item, ack, (until, Duration::ZERO), false), 0),
             outcome @ (Outcome::Ack | Outcome::Reject { .. } | Outcome::Extend(_)) => {
                 ack.settle_all(outcome);
                 (0, 0)
             }
         }
     }
+}
+/// Until then it comes, or not at all: its time to live may be over before it is due. Clocks may be a moment apart.
+fn comes_by(item: &Received, due: Instant) -> Instant {
+    let Some(expires) = item.message.timing.as_ref().and_then(|timing| timing.expires) else {
+        return due;
+    };
+    let left = u64::try_from(expires.saturating_sub(clock::now_us())).unwrap_or(0);
+    let over = Instant::now().checked_add(Duration::from_micros(left).saturating_add(GRACE));
+    over.map_or(due, |over| due.min(over))
 }
 /// What a call may still take. One message always fits.
 struct Room<'a> {
@@ -589,6 +599,32 @@ mod tests {
         room.take(4, later);
         assert_eq!(room.sent(later), [4]);
         assert!(room.lines.by_key.is_empty() && !room.lines.is_failing(later));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn what_expires_before_it_is_due_holds_its_line_no_longer_than_that() {
+        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
+        let mut room = Room::new(&progress);
+        let (mut first, ack) = item(0, "k", &room.home);
+        let mut message = (*first.message).clone();
+        message.timing = Some(Box::new(tidegate_core::message::Timing {
+            expires: Some(clock::now_us() + 2_000_000),
+            due: None,
+        }));
+        first.message = Arc::new(message);
+        room.lines.take(first, ack, (now, None));
+        room.fail(now);
+        room.take(1, now);
+        let (_, Outcome::Hold { until }) = room.last() else {
+            panic!("{:?}", room.last())
+        };
+        let over = now + Duration::from_secs(2) + GRACE;
+        assert!(until <= over && over - until < Duration::from_secs(1), "{:?}", over - until);
+        assert!(room.lines.is_failing(until));
+        room.lines.all_back(until + GRACE);
+        room.lines.tidy(until + GRACE);
+        assert!(!room.lines.is_failing(until + GRACE));
+        room.take(1, until + GRACE);
+        assert_eq!(room.sent(until + GRACE), [1]);
     }
     #[tokio::test(start_paused = true)]
     async fn a_message_that_never_comes_back_holds_its_line_for_a_moment_only() {

@@ -204,6 +204,15 @@ impl Progress {
         let error = error.into();
         self.state.store(Arc::new(State::Retrying { since, next, error }));
     }
+    /// What was to be tried again comes no more: it expired, or another had it.
+    pub(super) fn nothing_waits(&self) {
+        if let State::Retrying { since, error, .. } = &**self.state.load() {
+            match self.last_success() {
+                Some(at) if at >= *since => self.connected(),
+                _ => self.failing(error),
+            }
+        }
+    }
     pub(super) fn failing(&self, error: &str) {
         let was = self.state.load();
         let since = match &**was {

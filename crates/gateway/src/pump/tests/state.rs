@@ -68,3 +68,38 @@ async fn a_target_for_which_everything_is_given_up_is_failing_until_it_takes_som
     };
     tokio::join!(house.until(&how, 64, |_| seen.load(Ordering::Relaxed)), watching);
 }
+/// Another member of the group has it, or nobody.
+#[tokio::test(start_paused = true)]
+async fn when_what_failed_comes_no_more_its_target_is_what_it_was_last() {
+    for (order, key) in [(Order::None, ""), (Order::Key, "k:"), (Order::All, "")] {
+        let house = House::new(1, 1);
+        let lost = format!("{key}lost");
+        house.target.of(&lost, [Answer::Failed(Retry::Now)]);
+        let mut how = HOW;
+        how.order = order;
+        let how_much = Limit {
+            messages: 64,
+            bytes: 1 << 20,
+        };
+        let becomes = async |word: &str| {
+            let word = word.to_owned();
+            while house.progress.state().as_str() != word {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let seen = AtomicBool::new(false);
+        let watching = async {
+            publish(&house.memory, &[&lost]).await;
+            becomes("retrying").await;
+            let mut other = consumer(&house.memory, 64, true).await;
+            let (_, mut ack) = other.next(how_much).await.unwrap().unwrap().into_parts();
+            ack.settle_all(Outcome::Ack);
+            drop((ack, other));
+            becomes("failing").await;
+            publish(&house.memory, &["good"]).await;
+            becomes("connected").await;
+            seen.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(house.until(&how, 64, |_| seen.load(Ordering::Relaxed)), watching);
+    }
+}
