@@ -52,8 +52,12 @@ pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Ca
             let group = &*call.group;
             let gone = registry.delete_group(&stream.name, group, call.author()).await?;
             let text = || format!("the stream `{}` has no group `{}`", stream.name, group.escape_debug());
+            let hint = format!(
+                "`tidegate stream groups {}` lists them, each with its api before its name",
+                stream.name
+            );
             gone.then(Answer::nothing)
-                .ok_or_else(|| Error::client(Code::NoSuchResource, text()).into())
+                .ok_or_else(|| Error::client(Code::NoSuchResource, text()).with_hint(hint).into())
         }
         Act::DeadLetters(ask) => dead_letters::act(registry, ask, call).await,
         Act::Apply => apply(registry, call).await,
