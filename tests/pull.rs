@@ -231,3 +231,19 @@ fn what_becomes_of_a_groups_messages_is_in_the_metrics() {
     assert_eq!(last["payload"], "waits");
     balance(&node);
 }
+/// Its leases are nobody's any more; those of others in the same request are settled.
+#[test]
+fn a_removed_group_takes_only_its_own_leases_along() {
+    let node = dev().start();
+    for i in 0..2 {
+        node.post("/orders", &[], i.to_string().as_bytes());
+    }
+    let (here, gone) = (pull(&node, &json!({"group": "here"})), pull(&node, &json!({"group": "gone"})));
+    let removed = node.manage("DELETE", "/streams/orders/groups/$api%2Forders%2F-%2Fgone", &Value::Null);
+    assert_eq!(removed.status, 204, "{}", removed.text());
+    let (here, gone) = (leases(&here), leases(&gone));
+    let results = settle(&node, &json!({"ack": [here[0], gone[0], here[1]]}));
+    let words: Vec<_> = results.as_array().unwrap().iter().map(|one| one["result"].clone()).collect();
+    assert_eq!(words, ["ok", "expired", "ok"]);
+    balance(&node);
+}

@@ -197,3 +197,39 @@ fn what_expires_before_its_next_attempt_holds_nothing_up() {
         until(&node, "w", |status| status["state"] == "connected");
     }
 }
+/// Each message that was lost while it waited is counted once, however many waited.
+#[test]
+fn what_the_stream_forgot_while_it_waited_is_counted_once() {
+    const KEPT: u64 = 10;
+    const ALL: u64 = 40;
+    let node = dev().start();
+    let made = node.manage("PUT", "/streams/s", &json!({"retention": {"messages": KEPT}}));
+    assert_eq!(made.status, 201, "{}", made.text());
+    let receiver = Receiver::new(|_| Reply::status(500));
+    let webhook = |first: &str| {
+        json!({
+            "source": {"stream": "s"}, "target": {"url": receiver.url()}, "retry": {"first": first, "max": "3s", "attempts": 100},
+        })
+    };
+    put(&node, "w", &webhook("3s"));
+    for i in 0..ALL {
+        let key = [("tidegate-key", "k")];
+        let sent = node.manage_as(&node.token(), "POST", "/topics/s", &key, &json!(i.to_string()));
+        assert_eq!(sent.status, 202);
+        if i == 0 {
+            until(&node, "w", |status| status["state"] == "retrying");
+        }
+    }
+    receiver.script(|_| Reply::status(200));
+    let changed = node.manage("PUT", "/webhooks/w", &webhook("100ms"));
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    let now = until(&node, "w", |status| status["lag"]["messages"] == 0);
+    let delivered = now["delivered"].as_u64().unwrap();
+    assert!((KEPT..ALL).contains(&delivered), "{now}");
+    let group = "tidegate_group_messages_total{stream=\"s\",group=\"$webhook/w\",outcome=\"missed\"}";
+    assert_eq!(node.metric(group), ALL - delivered);
+    assert_eq!(
+        node.metric("tidegate_webhook_missed_messages_total{webhook=\"w\"}"),
+        ALL - delivered
+    );
+}

@@ -121,6 +121,10 @@ pub trait Consumer: Send {
     fn cursor(&self) -> Option<Cursor> {
         None
     }
+    /// Whether all that was given back and is due by now was handed out. `false` says nothing.
+    fn has_all_back(&self) -> bool {
+        false
+    }
 }
 /// What a consumer is to read.
 #[derive(Clone, Debug)]

@@ -156,7 +156,12 @@ async fn run(mut from: Box<dyn Consumer>, shared: &Arc<Shared>, crew: &Crew, (dr
                 Ok(None) => shared.book().end(Ok(Ended::SourceEnded)),
                 Err(error) => shared.book().end(Err(error)),
             },
-            () = waking => shared.book().tidy(fetch.then_some(now)),
+            () = waking => {
+                // Nobody asks it any more: what it was about to hand out is due again.
+                let now = Instant::now();
+                let all_back = from.has_all_back();
+                shared.book().tidy(all_back.then_some(now));
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
-use tidegate_core::settle::Done;
+use tidegate_core::{clock, settle::Done};
 use tokio::sync::Notify;
 
 /// What a group is asked to be. The one that makes it decides; who comes later with another wish changes it.
@@ -198,7 +198,7 @@ impl Group {
         let live = self.live();
         let mut stats = GroupStats {
             out: live.out() as u64,
-            waiting: live.waiting() as u64,
+            waiting: live.waiting(clock::now_us()) as u64,
             dying: live.dying() as u64,
             done: self.counters.done.load(Relaxed),
             dead: self.counters.dead.load(Relaxed),

@@ -68,6 +68,11 @@ struct State {
     due: Due,
     ended: Vec<(u64, Outcome)>,
 }
+impl State {
+    fn has_all_back(&self) -> bool {
+        self.due.next().is_none_or(|at| at > tokio::time::Instant::now())
+    }
+}
 struct MemoryConsumer {
     group: Arc<Group>,
     window: Limit,
@@ -234,6 +239,9 @@ impl Consumer for MemoryConsumer {
     fn drain(&mut self) {
         self.draining = true;
     }
+    fn has_all_back(&self) -> bool {
+        lock(&self.group.state).has_all_back()
+    }
     fn cursor(&self) -> Option<Cursor> {
         let seen = lock(&self.group.state).next.checked_sub(1);
         Some(seen.map(position).into_iter().collect())
@@ -275,7 +283,7 @@ impl Group {
         };
         let items: Vec<_> = (0..count as u32).map(item).collect();
         state.out += count as u32;
-        let all_back = state.due.next().is_none_or(|at| at > tokio::time::Instant::now());
+        let all_back = state.has_all_back();
         (count > 0).then(|| {
             let delivery = Delivery::new(items, Ack::new(self.clone(), first, count as u32)).with_all_back(all_back);
             match until {

@@ -65,8 +65,7 @@ impl FromGroup {
         Ok(None)
     }
     fn told(&self, delivery: Delivery) -> Delivery {
-        let now = clock::now_us();
-        let all_back = !self.member.group().has_due(now) && !self.again.has_due(now);
+        let all_back = self.has_all_back();
         delivery.with_all_back(all_back)
     }
 }
@@ -110,6 +109,10 @@ impl Consumer for FromGroup {
     }
     fn drain(&mut self) {
         self.draining = true;
+    }
+    fn has_all_back(&self) -> bool {
+        let now = clock::now_us();
+        !self.member.group().has_due(now) && !self.again.has_due(now)
     }
 }
 /// How long it waits without looking.

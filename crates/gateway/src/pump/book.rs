@@ -121,13 +121,14 @@ impl Book {
         {
             let batch = if pass.probe { one(self.batch) } else { self.batch };
             let linger = if pass.probe { Duration::ZERO } else { self.how.linger };
-            match self.lines.ripe_at(batch, linger, now) {
+            let to = self.to.clone();
+            let weight = |item: &Received| to.weight(item);
+            match self.lines.ripe_at((batch, &weight), linger, now) {
                 Some(at) if at > now => return Next::At(at),
                 Some(_) if new.len() >= room => return Next::Now,
                 _ => {}
             }
-            let to = &self.to;
-            let Some(load) = self.lines.load(batch, &|item| to.weight(item), now) else {
+            let Some(load) = self.lines.load(batch, &weight, now) else {
                 break;
             };
             self.circuit.begin(pass);
@@ -162,15 +163,15 @@ impl Book {
     pub(super) fn tidy_at(&self) -> Option<Instant> {
         self.lines.tidy_at()
     }
-    /// Some time has passed. `asked`: since then the source was, and had nothing.
-    pub(super) fn tidy(&mut self, asked: Option<Instant>) {
+    /// Some time has passed. `all_back`: what was due by then was handed out.
+    pub(super) fn tidy(&mut self, all_back: Option<Instant>) {
         let now = Instant::now();
-        let idle = asked.filter(|_| self.under_way == 0 && !self.lines.is_ready());
-        if let Some(asked) = idle {
-            self.lines.all_back(asked);
+        if let Some(then) = all_back {
+            self.lines.all_back(then);
         }
         self.lines.tidy(now);
-        if idle.is_some() && !self.lines.is_failing(now) && !self.circuit.is_open() {
+        let idle = all_back.is_some() && self.under_way == 0 && !self.lines.is_ready();
+        if idle && !self.lines.is_failing(now) && !self.circuit.is_open() {
             self.progress.nothing_waits();
         }
     }

@@ -34,6 +34,8 @@ const APART: Duration = Duration::from_millis(10);
 const APART_AT_FIRST: Duration = Duration::from_millis(1);
 /// The last of them is that far behind the first, at most: what is calculated from slow calls must not hold up what has become fast.
 const SPREAD: Duration = Duration::from_secs(30);
+/// Of what waits for others so much is looked at in a second, more or less: the more there is, the longer it stays away each time.
+const LOOKS: usize = 5_000;
 /// So many given back are remembered, at some 100 bytes each. With more, nothing new is read until one of them is due.
 pub(super) const MOST_AWAY: usize = 100_000;
 
@@ -163,7 +165,8 @@ impl Lines {
         self.away -= lost;
         self.failing -= tried;
         let slow = line.slow(now).filter(|_| self.order == Order::Key);
-        if let Some(until) = line.shut(ticket, self.reached, now).or(slow).max(waits) {
+        let shut = line.shut(ticket, self.reached, (now, self.away));
+        if let Some(until) = shut.or(slow).max(waits) {
             let away = line.give_back(ticket, &item, &mut ack, (until, self.apart), failed);
             self.away += away;
             self.failing += if failed { away } else { 0 };
@@ -181,23 +184,19 @@ impl Lines {
         !self.loose.is_empty() || !self.ready.is_empty()
     }
     /// When what is ready has waited long enough for more; `None`: nothing is ready.
-    pub(super) fn ripe_at(&self, limit: Limit, linger: Duration, now: Instant) -> Option<Instant> {
+    pub(super) fn ripe_at(&self, (limit, weight): (Limit, &dyn Fn(&Received) -> usize), linger: Duration, now: Instant) -> Option<Instant> {
         if !self.is_ready() {
             return None;
         }
         let full = || {
-            let mut messages = self.loose.len();
-            let mut bytes: usize = self
-                .loose
-                .iter()
-                .take(limit.messages as usize)
-                .map(|(item, _)| item.message.size())
-                .sum();
-            let mut lines = self.ready.iter().filter_map(|key| self.by_key.get(key));
-            while messages < limit.messages as usize && bytes < limit.bytes as usize {
-                let Some(line) = lines.next() else { return false };
-                messages += line.waiting.len();
-                bytes += line.waiting.iter().map(|(_, item, _)| item.message.size()).sum::<usize>();
+            let of_lines = self.ready.iter().filter_map(|key| self.by_key.get(key));
+            let in_lines = of_lines.flat_map(|line| line.waiting.iter().map(|(_, item, _)| item));
+            let mut waiting = self.loose.iter().map(|(item, _)| item).chain(in_lines);
+            let (mut messages, mut bytes) = (0, 0);
+            while messages < limit.messages && bytes < limit.bytes as usize {
+                let Some(item) = waiting.next() else { return false };
+                messages += 1;
+                bytes += weight(item);
             }
             true
         };
@@ -282,7 +281,7 @@ impl Lines {
             let Some(line) = self.by_key.get_mut(&key) else { continue };
             line.calling = None;
             for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
-                match line.shut(ticket, self.reached, now) {
+                match line.shut(ticket, self.reached, (now, self.away)) {
                     Some(until) => {
                         self.away += line.give_back(ticket, &item, &mut ack, (until, self.apart), false);
                         self.progress.add(Count::Held, 1);
@@ -388,13 +387,15 @@ impl Drop for Lines {
     }
 }
 impl Line {
-    /// Until when nothing with that ticket may pass.
-    fn shut(&self, ticket: u64, reached: Instant, now: Instant) -> Option<Instant> {
+    /// Until when nothing with that ticket may pass, where so many are away in all.
+    fn shut(&self, ticket: u64, reached: Instant, (now, all): (Instant, usize)) -> Option<Instant> {
         let before = self.away.first_key_value().filter(|(first, _)| **first < ticket);
         let before = before.map(|(_, away)| {
             // It comes behind what is due before it, now or later; and what should have come may be a moment late.
             let until = if away.due >= reached { away.due } else { away.due + GRACE };
-            until.max(now)
+            // What fails may fail again. What only waits is followed on its heels.
+            let rest = if away.tried { (all / LOOKS) as u64 } else { 0 };
+            until.max(now + Duration::from_secs(rest))
         });
         before.or(self.shut_until.filter(|until| now < *until))
     }
@@ -625,6 +626,24 @@ mod tests {
         assert!(!room.lines.is_failing(until + GRACE));
         room.take(1, until + GRACE);
         assert_eq!(room.sent(until + GRACE), [1]);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn the_more_waits_behind_failures_the_longer_it_stays_away() {
+        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
+        let mut room = Room::new(&progress);
+        room.take(0, now);
+        room.fail(now);
+        let many = LOOKS as u64 * 15;
+        for offset in 1..=many {
+            room.take(offset, now);
+        }
+        let rest = Duration::from_secs(15);
+        assert_eq!(room.last(), (many, Outcome::Hold { until: now + rest }));
+        let due = now + AFTER;
+        room.take(0, due);
+        assert_eq!(room.sent(due), [0]);
+        room.take(2, due);
+        assert_eq!(room.last(), (2, Outcome::Hold { until: due }), "on the heels of the first");
     }
     #[tokio::test(start_paused = true)]
     async fn a_message_that_never_comes_back_holds_its_line_for_a_moment_only() {

@@ -500,6 +500,22 @@ async fn a_call_waits_for_more_until_it_is_full_or_late() {
     assert!(seen[0].at - began < Duration::from_millis(100));
     assert!(seen[1].at - seen[0].at >= Duration::from_secs(2));
 }
+/// What its bytes fill goes at once, too, however few messages that are.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_its_bytes_fill_waits_for_no_more() {
+    let mut house = House::new(100, 1);
+    let each = Message::new(Topic::from("t"), "a").size() as u32;
+    Arc::get_mut(&mut house.target).unwrap().batch.bytes = each * 3;
+    publish(&house.memory, &["a", "b", "c", "d", "e", "f", "g"]).await;
+    let how = Pumping {
+        linger: Duration::from_secs(2),
+        ..HOW
+    };
+    house.all(&how, 7).await;
+    let seen = house.target.seen();
+    assert_eq!(seen.iter().map(|seen| seen.payloads.len()).collect::<Vec<_>>(), [3, 3, 1]);
+    assert!(seen[1].at - seen[0].at < Duration::from_millis(100));
+}
 #[tokio::test(start_paused = true)]
 async fn of_a_call_that_failed_in_part_only_that_part_comes_again() {
     let house = House::new(4, 1);

@@ -221,8 +221,9 @@ impl Live {
     pub(super) fn out(&self) -> usize {
         self.open
     }
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// Those whose time has not come.
+    pub(super) fn waiting(&self, now: i64) -> usize {
+        self.waiting.later(now)
     }
     pub(super) fn dying(&self) -> usize {
         self.dying.len() + self.carried
@@ -372,12 +373,20 @@ impl Live {
             part.finish(range);
         }
     }
-    /// Nothing lies up to there, as reading a claim that ends at `from` has shown; unless somebody has claimed more meanwhile.
-    pub(super) fn pass_fresh(&mut self, partition: u32, from: u64, to: u64) {
-        if let Some(part) = self.part(partition).filter(|part| part.fresh == from) {
-            part.fresh = to;
-            part.finish(from..to);
-        }
+    /// How many of them are not done.
+    pub(super) fn open_in(&self, partition: u32, range: Range<u64>) -> u64 {
+        let part = self.parts.get(partition as usize);
+        part.map_or(0, |part| range.filter(|offset| !part.progress.is_done(*offset)).count() as u64)
+    }
+    /// Nothing lies up to there, as reading a claim that ends at `from` has shown; unless somebody has claimed more meanwhile. How many
+    /// that were.
+    pub(super) fn pass_fresh(&mut self, partition: u32, from: u64, to: u64) -> u64 {
+        let Some(part) = self.part(partition).filter(|part| part.fresh == from) else {
+            return 0;
+        };
+        part.fresh = to;
+        part.finish(from..to);
+        to.saturating_sub(from)
     }
     /// One message comes home, and is not done.
     pub(super) fn settle(&mut self, seq: u64, fate: Fate, deliveries: Option<u32>, now: i64) {

@@ -20,7 +20,7 @@ use tidegate_core::{
     endpoint::{Limit, Start},
     error::{Code, Error, Fault, Result},
     headers::Headers,
-    position::Position,
+    position::{Gap, Position},
     settle::{Ack, Outcome, Returns, Settled},
 };
 use tokio::{sync::futures::Notified, time::Instant};
@@ -152,6 +152,14 @@ impl<'a> Claimed<'a> {
         let (base, mut dead) = (live.next_seq(), false);
         let mut items = Vec::with_capacity(part.items.len());
         let mut at = range.start;
+        let mut missed = 0;
+        if let Some(gap) = &part.gap {
+            // It may reach further than what was asked for: what waits there finds it again.
+            let behind = gap.to.iter().next().map_or(0, |place| place.offset as u64 + 1);
+            at = behind.clamp(range.start, range.end);
+            missed = live.open_in(partition, range.start..at);
+            live.pass(partition, range.start..at);
+        }
         for (position, message) in part.items {
             let offset = position.offset as u64;
             live.pass(partition, at..offset);
@@ -183,7 +191,7 @@ impl<'a> Claimed<'a> {
         }
         live.pass(partition, at..part.to.min(range.end));
         if part.to > range.end {
-            live.pass_fresh(partition, range.end, part.to);
+            missed += live.pass_fresh(partition, range.end, part.to);
         }
         if part.to < range.end {
             live.unclaim(&Claim {
@@ -192,13 +200,7 @@ impl<'a> Claimed<'a> {
                 due,
             });
         }
-        if let Some(gap) = &part.gap {
-            let behind = |places: &tidegate_core::position::Cursor| places.iter().next().map_or(0, |p| p.offset as u64 + 1);
-            group
-                .counters
-                .missed
-                .fetch_add(behind(&gap.to).saturating_sub(behind(&gap.from)), Relaxed);
-        }
+        group.counters.missed.fetch_add(missed, Relaxed);
         self.home.tell(live, dead, false);
         if items.is_empty() && part.gap.is_none() {
             return None;
@@ -210,7 +212,10 @@ impl<'a> Claimed<'a> {
             delivery = delivery.waiting_until(Instant::from_std(clock::instant()) + wait);
         }
         Some(match part.gap {
-            Some(gap) => delivery.with_gap(gap),
+            Some(gap) => delivery.with_gap(Gap {
+                missed: Some(missed),
+                ..gap
+            }),
             None => delivery,
         })
     }
@@ -252,9 +257,14 @@ impl Returns for Home {
             }
             return;
         }
-        if group.is_deleted() || self.shared.herald.is_closed() {
+        let over = if self.shared.herald.is_closed() {
+            Some((Code::Draining, "the log is closed"))
+        } else {
+            group.is_deleted().then_some((Code::LeaseLost, "the group was removed"))
+        };
+        if let Some((code, text)) = over {
             if let Some(done) = done {
-                done.resolve(Err(Error::new(Code::Draining, Fault::Gateway, "the group has come to an end")));
+                done.resolve(Err(Error::new(code, Fault::Gateway, text)));
             }
             return;
         }

@@ -16,6 +16,10 @@ impl Waiting {
     pub(super) fn len(&self) -> usize {
         self.due.len() + self.mustered.len()
     }
+    /// How many may not go yet, or go before all else.
+    pub(super) fn later(&self, now: i64) -> usize {
+        self.len() - self.due.range(..=(now, u32::MAX, u64::MAX)).count()
+    }
     pub(super) fn insert(&mut self, at: i64, partition: u32, offset: u64) {
         self.due.insert((at, partition, offset));
     }

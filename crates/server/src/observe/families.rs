@@ -68,7 +68,7 @@ families! {
     WEBHOOK_HELD: Counter "tidegate_webhook_held_messages" WEBHOOK, "messages given back without an attempt: they waited for others of their key";
     WEBHOOK_MISSED: Counter "tidegate_webhook_missed_messages" WEBHOOK, "messages that left the source before they were read";
     WEBHOOK_IN_FLIGHT: Gauge "tidegate_webhook_in_flight_messages" WEBHOOK, "messages that are with the target now";
-    WEBHOOK_LAG: Gauge "tidegate_webhook_lag_messages" WEBHOOK, "messages of the source that are not done";
+    WEBHOOK_LAG: Gauge "tidegate_webhook_lag_messages" WEBHOOK, "messages of the source that are not done, also those its filter leaves out until it has passed over them";
     WEBHOOK_LAG_AGE: Gauge "tidegate_webhook_lag_milliseconds" WEBHOOK, "how long ago the oldest message came that is not done";
     WEBHOOK_STATE: Gauge "tidegate_webhook_state"
         &[open("webhook"), Label { name: "state", values: &["connected", "retrying", "failing", "open", "stopped"] }],
