@@ -342,6 +342,24 @@ fn a_target_that_is_down_is_seen_in_status_and_metrics() {
     assert!(out.contains("webhook crm") && out.contains("refused"), "{out}");
 }
 #[test]
+fn what_has_expired_is_still_traced() {
+    let node = dev().start();
+    let sent = node.post("/orders", &[("tidegate-id", "short"), ("tidegate-ttl", "1s")], b"{}").json();
+    let began = tidegate_core::clock::instant();
+    let expired = loop {
+        let told = node.manage("GET", "/trace?id=short", &Value::Null).json();
+        let place = told["places"][0].clone();
+        assert_eq!(place["position"], sent["position"], "{told}");
+        if place["expired"].is_string() {
+            break place["expired"].as_str().unwrap().to_owned();
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{told}");
+    };
+    assert_eq!(node.get("/orders").json()["items"], json!([]));
+    let (code, out, _) = run(&node, &["trace", "short"]);
+    assert!(code == Some(0) && out.contains(&format!("expired at {expired}")), "{out}");
+}
+#[test]
 fn a_message_is_traced_from_its_place_to_each_attempt() {
     let node = dev().start();
     let target = Target::new(&["500 Oh", "400 Never"]);

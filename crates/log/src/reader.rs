@@ -37,6 +37,7 @@ pub struct Reader {
     since: i64,
     /// Of the last look, microseconds: what expired before is passed over. Groups count it instead.
     now: Option<i64>,
+    shows_expired: bool,
     /// To be told first.
     gap: Option<Gap>,
     /// Where the last chunk ended: the next one begins behind it.
@@ -79,6 +80,7 @@ impl Reader {
             next: vec![0; stream.homes.len()],
             since: i64::MIN,
             now: None,
+            shows_expired: false,
             gap: None,
             // A reader of single pages begins elsewhere each time, so that no partition waits behind a busy one for ever.
             turn: stream.turn(),
@@ -209,6 +211,11 @@ impl Reader {
             }
         }
     }
+    /// Reads what has expired, too, as long as it is there.
+    pub fn with_expired(mut self) -> Self {
+        self.shows_expired = true;
+        self
+    }
     /// What there is now; empty at the end. Waits for the disk, never for new records. `None`: the stream was deleted. Cancel-safe.
     pub async fn ready(&mut self, limit: Limit) -> Result<Option<Chunk>> {
         if self.stream.is_deleted() {
@@ -226,7 +233,7 @@ impl Reader {
             window: self.window,
             hints: self.hints.clone(),
         };
-        self.now = Some(self.shared.limits.now());
+        self.now = (!self.shows_expired).then(|| self.shared.limits.now());
         let partitions = self.next.len();
         let mut turn = self.turn;
         for i in 0..partitions {

@@ -1,5 +1,5 @@
 //! One partition of a stream from its end: the newest first, a few at a time.
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 use tidegate_core::{
     endpoint::{Limit, Start},
     error::Result,
@@ -23,6 +23,7 @@ pub(crate) struct Backwards<'a> {
     /// All from here on was read.
     end: u64,
     step: u64,
+    expired: bool,
 }
 impl<'a> Backwards<'a> {
     /// `before`: only records with a lower offset.
@@ -34,7 +35,13 @@ impl<'a> Backwards<'a> {
             partition,
             end: before.map_or(end, |before| before.min(end)),
             step: *STEPS.start(),
+            expired: false,
         }
+    }
+    /// And what has expired.
+    pub(crate) fn with_expired(mut self) -> Self {
+        self.expired = true;
+        self
     }
     /// Where the next step ends; all from there on was read.
     pub(crate) fn end(&self) -> u64 {
@@ -54,7 +61,7 @@ impl<'a> Backwards<'a> {
             return Ok(Vec::new());
         }
         let from = end.saturating_sub(self.step).max(floor);
-        let mut records = between(self.log, self.stream, self.partition, from..end).await?;
+        let mut records = read(self.log, self.stream, (self.partition, from..end), self.expired).await?;
         let bytes: usize = records.iter().map(|(_, message)| message.size()).sum();
         self.step = if bytes > LARGE {
             (self.step / 2).max(1)
@@ -67,7 +74,10 @@ impl<'a> Backwards<'a> {
     }
 }
 /// What there is of one partition between two offsets, oldest first.
-pub(crate) async fn between(log: &Log, stream: &Arc<Stream>, partition: u32, range: std::ops::Range<u64>) -> Result<Vec<Record>> {
+pub(crate) async fn between(log: &Log, stream: &Arc<Stream>, partition: u32, range: Range<u64>) -> Result<Vec<Record>> {
+    read(log, stream, (partition, range), false).await
+}
+async fn read(log: &Log, stream: &Arc<Stream>, (partition, range): (u32, Range<u64>), expired: bool) -> Result<Vec<Record>> {
     let position = |partition, offset: u64| Position {
         source: stream.number(),
         partition,
@@ -79,6 +89,9 @@ pub(crate) async fn between(log: &Log, stream: &Arc<Stream>, partition: u32, ran
         Some(position(one, next.checked_sub(1)?))
     });
     let mut reader = log.reader(stream, Start::After(places.collect::<Cursor>()))?;
+    if expired {
+        reader = reader.with_expired();
+    }
     let mut records = Vec::new();
     let (last, limit) = (
         u128::from(range.end),
@@ -104,7 +117,7 @@ pub(crate) async fn between(log: &Log, stream: &Arc<Stream>, partition: u32, ran
     }
     Ok(records)
 }
-/// What lies there, if it still does.
+/// What lies there, if it still does, expired or not.
 pub(crate) async fn at(log: &Log, stream: &Arc<Stream>, position: Position) -> Result<Option<Arc<Message>>> {
     let Ok(offset) = u64::try_from(position.offset) else {
         return Ok(None);
@@ -116,6 +129,6 @@ pub(crate) async fn at(log: &Log, stream: &Arc<Stream>, position: Position) -> R
     {
         return Ok(None);
     }
-    let found = between(log, stream, position.partition, offset..offset + 1).await?;
+    let found = read(log, stream, (position.partition, offset..offset + 1), true).await?;
     Ok(found.into_iter().next().map(|(_, message)| message))
 }

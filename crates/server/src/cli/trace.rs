@@ -73,7 +73,10 @@ fn place(place: &Value) -> Vec<String> {
     let what = match text(dead, "of") {
         None => match text(place, "due") {
             Some(due) => format!("waits until {due}"),
-            None => stored(place),
+            None => match text(place, "expired") {
+                Some(at) => format!("{}; expired at {at}", stored(place)),
+                None => stored(place),
+            },
         },
         Some(of) => {
             let told = |member: &str| text(dead, member).unwrap_or_default();

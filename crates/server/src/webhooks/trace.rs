@@ -47,7 +47,7 @@ pub(super) async fn trace(log: &Log, id: &str) -> Result<Value> {
     let own = |stream: &&Arc<Stream>| !stream.name().starts_with('$') || stream.name() == LATER;
     for stream in log.streams().iter().filter(own) {
         for partition in 0..stream.partitions() {
-            let mut behind = Backwards::new(log, stream, partition, None);
+            let mut behind = Backwards::new(log, stream, partition, None).with_expired();
             let most = looked_at + LOOKED_AT;
             while !behind.is_over() && looked_at < most.min(IN_ALL) {
                 for (position, message) in behind.step().await? {
@@ -103,6 +103,10 @@ fn shown(log: &Log, stream: &Arc<Stream>, position: Position, message: &Message)
     // Of its own stream: sent again, or dropped.
     let handled = groups.remove(DEAD).is_some_and(|word| word == "done");
     told["groups"] = groups.into();
+    let expires = message.timing.as_ref().and_then(|timing| timing.expires);
+    if let Some(expires) = expires.filter(|expires| *expires <= clock::now_us()) {
+        told["expired"] = clock::rfc3339(expires).into();
+    }
     if stream.name() == LATER {
         told["due"] = due(message).map(clock::rfc3339).into();
     }
