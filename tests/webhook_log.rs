@@ -344,7 +344,9 @@ fn a_target_that_is_down_is_seen_in_status_and_metrics() {
 #[test]
 fn what_has_expired_is_still_traced() {
     let node = dev().start();
-    let sent = node.post("/orders", &[("tidegate-id", "short"), ("tidegate-ttl", "1s")], b"{}").json();
+    let sent = node
+        .post("/orders", &[("tidegate-id", "short"), ("tidegate-ttl", "1s")], b"{}")
+        .json();
     let began = tidegate_core::clock::instant();
     let expired = loop {
         let told = node.manage("GET", "/trace?id=short", &Value::Null).json();

@@ -17,7 +17,7 @@ mod tests;
 pub use backoff::Backoff;
 pub use breaker::Breaker;
 pub use hands::Crew;
-pub use progress::{BOUNDS, Count, Progress, State};
+pub use progress::{BOUNDS, Before, Count, Progress, State};
 
 use book::{Next, Shared};
 use call::{call, ended};

@@ -1,6 +1,6 @@
 //! Every pump of the node, by name. One task for each: it starts it, starts it again when its source failed, and after a change lets the
 //! old one end before the new one begins, so that order holds over changes.
-use crate::pump::{Crew, Ended, Progress, Pumping, State, pump};
+use crate::pump::{Before, Crew, Ended, Progress, Pumping, State, pump};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -31,6 +31,8 @@ pub struct Job {
     pub action: Arc<dyn Action>,
     /// How.
     pub how: Pumping,
+    /// What was met at its target before this process began.
+    pub before: Option<Before>,
 }
 /// Hears that a target wants nothing more: by name, and why.
 pub type OnGone = Box<dyn Fn(&str, &Error) + Send + Sync>;
@@ -67,8 +69,9 @@ impl Pumps {
         }
         let (job, jobs) = watch::channel(job);
         let progress = Arc::new(Progress::new());
-        if job.borrow().is_none() {
-            progress.stopped("stopped");
+        match &*job.borrow() {
+            Some(job) => job.before.iter().cloned().for_each(|before| progress.was_ill(before)),
+            None => progress.stopped("stopped"),
         }
         let keeper = Keeper {
             name: name.clone(),

@@ -272,7 +272,7 @@ impl Webhooks {
                 )),
             }
         }
-        let Past { rests, stops } = if self.begun.load(Ordering::Relaxed) {
+        let Past { rests, stops, mut ills } = if self.begun.load(Ordering::Relaxed) {
             Past::default()
         } else {
             Past::look(&self.log, &circuits, still).await?
@@ -280,7 +280,7 @@ impl Webhooks {
         for (webhook, running, target) in ready {
             let Some(endpoint) = running.endpoint.clone() else { continue };
             let (topics, rest) = (running.topics.clone(), rests.get(&webhook.name).copied());
-            let job = job::job(webhook, endpoint, topics, target, rest);
+            let job = job::job(webhook, endpoint, topics, target, (rest, ills.remove(&webhook.name)));
             next.push((webhook.name.clone(), running, Some(job)));
         }
         let each = next;

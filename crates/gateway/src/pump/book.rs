@@ -23,10 +23,6 @@ use tokio::{sync::Notify, time::Instant};
 
 /// Messages of so many calls are read for each that may be under way.
 const AHEAD: u32 = 4;
-/// Why it is left alone from the beginning.
-const RESTING: &str = "the target asked for a pause, before this began";
-/// Why messages wait that failed before it began.
-const EARLIER: &str = "it failed before this began";
 
 /// The messages of a call that may begin.
 pub(super) type Load = (lines::Load, Pass);
@@ -88,7 +84,7 @@ impl Book {
         let (now, limits) = (Instant::now(), to.limits());
         let circuit = Circuit::new(how.breaker, how.rest_until.filter(|until| *until > now));
         match circuit.probe_at() {
-            Some(probe_at) => progress.open(probe_at - now, Some(RESTING)),
+            Some(probe_at) => progress.open(probe_at - now, None),
             None => progress.connected(),
         }
         Self {
@@ -235,8 +231,7 @@ impl Book {
             self.lines.all_back(asked);
         }
         if let Some(until) = until.filter(|_| self.lines.is_failing(now) && !self.circuit.is_open()) {
-            self.progress
-                .retrying(until.saturating_duration_since(now), self.error.as_deref().unwrap_or(EARLIER));
+            self.progress.retrying(until.saturating_duration_since(now), self.error.as_deref());
         }
         if let Some(until) = self.circuit.probe_at().filter(|probe_at| *probe_at > now) {
             self.lines.give_back(until);
@@ -280,14 +275,14 @@ impl Book {
         } else if self.circuit.is_open() {
             // A probe is under way, and this was another call.
         } else if let Some(next) = told.next {
-            progress.retrying(next, self.error.as_deref().unwrap_or_default());
+            progress.retrying(next, self.error.as_deref());
         } else if !self.lines.is_failing(now) {
             match &self.given_up {
                 Some(error) => progress.failing(error),
                 None => progress.connected(),
             }
         } else if was_open {
-            progress.retrying(Duration::ZERO, self.error.as_deref().unwrap_or_default());
+            progress.retrying(Duration::ZERO, self.error.as_deref());
         }
     }
 }

@@ -1,5 +1,5 @@
 //! How a pump is doing, for whoever looks: nobody who reads it holds the pump up.
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::{
     sync::{
         Arc,
@@ -13,11 +13,21 @@ use tidegate_core::clock;
 #[derive(Debug)]
 pub struct Progress {
     state: ArcSwap<State>,
+    /// Of another process, until the target takes something from this one.
+    before: ArcSwapOption<Before>,
     counts: [AtomicU64; Count::ALL.len()],
     in_flight: AtomicU64,
     last_success: AtomicI64,
     took: [AtomicU64; BOUNDS.len() + 1],
     took_micros: AtomicU64,
+}
+/// What was met before this process began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// Nothing was taken since then.
+    pub since: i64,
+    /// The last failure.
+    pub error: Arc<str>,
 }
 /// What the target is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,12 +140,17 @@ impl Progress {
     pub fn new() -> Self {
         Self {
             state: ArcSwap::from_pointee(State::Connected { since: clock::now_us() }),
+            before: ArcSwapOption::empty(),
             counts: Default::default(),
             in_flight: AtomicU64::new(0),
             last_success: AtomicI64::new(0),
             took: Default::default(),
             took_micros: AtomicU64::new(0),
         }
+    }
+    /// Its target was ill before.
+    pub fn was_ill(&self, before: Before) {
+        self.before.store(Some(Arc::new(before)));
     }
     /// What the target is like.
     pub fn state(&self) -> Arc<State> {
@@ -184,6 +199,9 @@ impl Progress {
         self.took_micros.fetch_add(micros, Ordering::Relaxed);
     }
     pub(super) fn succeeded(&self) {
+        if self.before.load().is_some() {
+            self.before.store(None);
+        }
         self.last_success.store(clock::now_us(), Ordering::Relaxed);
     }
     pub(super) fn connected(&self) {
@@ -191,17 +209,20 @@ impl Progress {
             self.state.store(Arc::new(State::Connected { since: clock::now_us() }));
         }
     }
-    pub(super) fn retrying(&self, next: Duration, error: &str) {
+    /// `error`: what was met now; without it, what was known.
+    pub(super) fn retrying(&self, next: Duration, error: Option<&str>) {
         let now = clock::now_us();
+        let before = self.before.load();
         let next = now.saturating_add(micros(next));
         let was = self.state.load();
         let (since, next) = match &**was {
             State::Retrying { since, next: was, .. } => (*since, if *was > now { next.min(*was) } else { next }),
             // It has been ill for as long as that.
             State::Open { since, .. } | State::Failing { since, .. } => (*since, next),
-            State::Connected { .. } | State::Stopped { .. } => (now, next),
+            State::Connected { .. } | State::Stopped { .. } => (before.as_ref().map_or(now, |before| before.since), next),
         };
-        let error = error.into();
+        let known = || before.as_ref().map_or_else(|| EARLIER.into(), |before| before.error.clone());
+        let error = error.map_or_else(known, Into::into);
         self.state.store(Arc::new(State::Retrying { since, next, error }));
     }
     /// What was to be tried again comes no more: it expired, or another had it.
@@ -217,7 +238,10 @@ impl Progress {
         let was = self.state.load();
         let since = match &**was {
             State::Retrying { since, .. } | State::Open { since, .. } | State::Failing { since, .. } => *since,
-            State::Connected { .. } | State::Stopped { .. } => clock::now_us(),
+            State::Connected { .. } | State::Stopped { .. } => {
+                let before = self.before.load();
+                before.as_ref().map_or_else(clock::now_us, |before| before.since)
+            }
         };
         let error = error.into();
         self.state.store(Arc::new(State::Failing { since, error }));
@@ -229,7 +253,11 @@ impl Progress {
         let (since, known) = match &**was {
             State::Open { since, error, .. } => (*since, error.clone()),
             State::Retrying { error, .. } | State::Failing { error, .. } => (now, error.clone()),
-            State::Connected { .. } | State::Stopped { .. } => (now, "".into()),
+            State::Connected { .. } | State::Stopped { .. } => {
+                let before = self.before.load();
+                let known = before.as_ref().map(|before| (before.since, before.error.clone()));
+                known.unwrap_or_else(|| (now, RESTING.into()))
+            }
         };
         self.state.store(Arc::new(State::Open {
             since,
@@ -251,6 +279,10 @@ impl Default for Progress {
         Self::new()
     }
 }
+/// Why messages wait that failed before it began.
+const EARLIER: &str = "it failed before this began";
+/// Why it is left alone from the beginning.
+const RESTING: &str = "the target asked for a pause, before this began";
 fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }

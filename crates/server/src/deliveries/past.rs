@@ -11,6 +11,7 @@ use std::{
 };
 use tidegate_core::{clock, error::Result};
 use tidegate_endpoints::http::wish;
+use tidegate_gateway::pump::Before;
 use tidegate_log::Log;
 
 /// Attempts that are looked at.
@@ -32,6 +33,8 @@ struct Seen<'a> {
     circuit: &'a Circuit,
     failed: u32,
     until: Option<i64>,
+    /// As far back as its attempts failed.
+    ill: Option<Before>,
 }
 /// By webhook; times are microseconds since the epoch.
 #[derive(Default)]
@@ -40,11 +43,13 @@ pub(crate) struct Past {
     pub(crate) rests: HashMap<Arc<str>, i64>,
     /// When its target stopped it, and what it said.
     pub(crate) stops: HashMap<Arc<str>, (i64, String)>,
+    /// Whose last attempts all failed.
+    pub(crate) ills: HashMap<Arc<str>, Before>,
 }
 impl Past {
     /// Of those whose circuit is to be known, and of those that stand still.
     pub(crate) async fn look(log: &Log, circuits: &HashMap<Arc<str>, Circuit>, mut still: HashSet<Arc<str>>) -> Result<Self> {
-        let (mut rests, mut stops) = (HashMap::new(), HashMap::new());
+        let mut stops = HashMap::new();
         let Some(stream) = log.stream(DELIVERIES) else {
             return Ok(Self::default());
         };
@@ -53,9 +58,10 @@ impl Past {
             circuit,
             failed: 0,
             until: None,
+            ill: None,
         };
-        let some = circuits.iter().filter(|(_, circuit)| circuit.failures > 0);
-        let mut open: HashMap<&str, Seen<'_>> = some.map(|(name, circuit)| (&**name, of(circuit))).collect();
+        let mut open: HashMap<&str, Seen<'_>> = circuits.iter().map(|(name, circuit)| (&**name, of(circuit))).collect();
+        let mut known: Vec<(&str, Seen<'_>)> = Vec::new();
         let mut back = Backwards::new(log, &stream, 0, None);
         let (mut looked_at, mut bytes) = (0, 0);
         while !(back.is_over() || open.is_empty() && still.is_empty()) && looked_at < LOOKED_AT && bytes < BYTES {
@@ -73,17 +79,21 @@ impl Past {
                     still.remove(name);
                     stops.extend(stopped(&attempt).map(|stop| (name.into(), stop)));
                 }
-                let Some(seen) = open.get_mut(name) else { continue };
-                if seen.goes_on(&attempt) {
-                    continue;
+                let over = open.get_mut(name).is_some_and(|seen| !seen.goes_on(&attempt));
+                if over {
+                    known.extend(open.remove_entry(name));
                 }
-                if let Some(until) = seen.until.filter(|until| *until > now && seen.failed >= seen.circuit.failures) {
-                    rests.insert(name.into(), until);
-                }
-                open.remove(name);
             }
         }
-        Ok(Self { rests, stops })
+        known.extend(open);
+        let (mut rests, mut ills) = (HashMap::new(), HashMap::new());
+        for (name, seen) in known {
+            if let Some(until) = seen.rests_until().filter(|until| *until > now) {
+                rests.insert(name.into(), until);
+            }
+            ills.extend(seen.ill.map(|ill| (name.into(), ill)));
+        }
+        Ok(Self { rests, stops, ills })
     }
 }
 /// When a target wanted nothing more, and what it said.
@@ -94,13 +104,23 @@ fn stopped(attempt: &Value) -> Option<(i64, String)> {
     Some((at, format!("the target answered {status}")))
 }
 impl Seen<'_> {
+    /// Until when its target wanted to be left alone, if its circuit was open.
+    fn rests_until(&self) -> Option<i64> {
+        self.until
+            .filter(|_| self.circuit.failures > 0 && self.failed >= self.circuit.failures)
+    }
     /// One more attempt; `false`: all is known.
     fn goes_on(&mut self, attempt: &Value) -> bool {
         match attempt["outcome"].as_str() {
             Some("answered" | "failed") if attempt["request"]["url"] == *self.circuit.url => {
                 self.failed += 1;
-                self.until = self.until.max(asked(attempt, self.circuit.obey));
-                self.failed < self.circuit.failures
+                if self.failed <= self.circuit.failures {
+                    self.until = self.until.max(asked(attempt, self.circuit.obey));
+                }
+                if let Some(since) = attempt["at"].as_str().and_then(clock::parse_rfc3339) {
+                    self.ill.get_or_insert_with(|| met(attempt, since)).since = since;
+                }
+                true
             }
             // Nobody heard what it would have said.
             Some("abandoned") => true,
@@ -108,6 +128,17 @@ impl Seen<'_> {
             _ => false,
         }
     }
+}
+/// What was met, in the words of the pump.
+fn met(attempt: &Value, since: i64) -> Before {
+    let status = attempt["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    let error = match (attempt["error"].as_str(), status) {
+        (Some(error), _) => error.into(),
+        (None, Some(status)) => format!("the target answered {status}").into(),
+        (None, None) => "".into(),
+    };
+    Before { since, error }
 }
 /// Until when.
 fn asked(attempt: &Value, obey: Duration) -> Option<i64> {
@@ -146,6 +177,7 @@ mod tests {
             circuit: &circuit,
             failed: 0,
             until: None,
+            ill: None,
         };
         let _rest: Vec<_> = attempts.iter().take_while(|attempt| seen.goes_on(attempt)).collect();
         let began = clock::parse_rfc3339("2026-11-22T10:00:00Z").unwrap();
@@ -162,6 +194,33 @@ mod tests {
         assert_eq!(stopped(&gone), Some((at, "the target answered 410 Gone".to_owned())));
         gone["outcome"] = json!("refused");
         assert_eq!(stopped(&gone), None);
+    }
+    #[test]
+    fn who_was_ill_is_known_with_what_was_met_and_since_when() {
+        let mut failed = attempt("failed", None);
+        (failed["error"], failed["at"]) = (json!("connection refused"), json!("2026-11-22T10:00:09Z"));
+        let mut first = attempt("answered", None);
+        first["status"] = json!(500);
+        let mut seen = Seen {
+            circuit: &Circuit {
+                failures: 1,
+                obey: Duration::ZERO,
+                url: URL.to_owned(),
+            },
+            failed: 0,
+            until: None,
+            ill: None,
+        };
+        assert!(seen.goes_on(&failed) && seen.goes_on(&first) && !seen.goes_on(&attempt("delivered", None)));
+        let since = clock::parse_rfc3339("2026-11-22T10:00:00Z").unwrap();
+        assert_eq!(
+            seen.ill,
+            Some(Before {
+                since,
+                error: "connection refused".into()
+            })
+        );
+        assert_eq!(&*met(&first, since).error, "the target answered 500 Internal Server Error");
     }
     #[test]
     fn a_circuit_was_open_if_enough_failed_in_a_row() {

@@ -15,7 +15,7 @@ use tidegate_core::{
 };
 use tidegate_endpoints::http::{self, Answers, Batching, ClientCredentials, Credential, Do, Form, Identity, Spec, Target, Url, Version};
 use tidegate_gateway::{
-    pump::{self, Backoff, Pumping},
+    pump::{self, Backoff, Before, Pumping},
     pumps::Job,
 };
 use tokio::time::Instant;
@@ -119,7 +119,13 @@ fn certificates(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
         .ok()?;
     (!all.is_empty()).then_some(all)
 }
-pub(super) fn job(webhook: &Webhook, endpoint: Arc<dyn Endpoint>, topics: Vec<Filter>, target: Arc<Target>, rest: Option<i64>) -> Job {
+pub(super) fn job(
+    webhook: &Webhook,
+    endpoint: Arc<dyn Endpoint>,
+    topics: Vec<Filter>,
+    target: Arc<Target>,
+    (rest, before): (Option<i64>, Option<Before>),
+) -> Job {
     Job {
         how: Pumping {
             order: match webhook.order {
@@ -149,6 +155,7 @@ pub(super) fn job(webhook: &Webhook, endpoint: Arc<dyn Endpoint>, topics: Vec<Fi
         endpoint,
         spec: reads(webhook, topics),
         action: target,
+        before,
     }
 }
 /// What it reads of its source, and from where on the first time.
