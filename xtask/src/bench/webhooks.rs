@@ -288,7 +288,8 @@ pub(super) fn hanging(bench: &Bench) -> Result<Vec<Row>, String> {
     };
     let [control, own] = &servers;
     // The second has not sent anything so far, and both are to have their connections.
-    (tail(control)?, tail(own)?);
+    tail(control)?;
+    tail(own)?;
     let (counted, thrown) = turns(bench, &[control.pid(), own.pid()], || Ok((tail(control)?, tail(own)?)))?;
     let (controls, owns): (Vec<_>, Vec<_>) = counted.into_iter().unzip();
     let (control, own) = (median(controls), median(owns));

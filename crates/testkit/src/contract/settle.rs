@@ -64,6 +64,7 @@ pub(super) async fn an_ordered_consumer_gets_what_waits_before_anything_else(sub
 
     let mut other = subject.joined(Start::Earliest, Some(ordered()), ALL).await;
     let mut seen = Vec::new();
+    assert!(!other.has_all_back(), "one of them is due");
     while seen.len() < 4 {
         let delivery = other.next(ALL).await.expect("a delivery").expect("not the end");
         let until = delivery.waits_until();
@@ -82,6 +83,7 @@ pub(super) async fn an_ordered_consumer_gets_what_waits_before_anything_else(sub
     let wanted = [("a", Some(2.0), 1), ("c", Some(1.0), 2), ("d", None, 2), ("e", None, 1)];
     assert_eq!(seen, wanted.map(|(text, hours, attempt)| (text.to_owned(), hours, attempt)));
     assert!(waits(other.next(ALL)).await, "the rest waits for its time");
+    assert!(other.has_all_back());
 }
 pub(super) async fn the_window_bounds_what_is_unsettled(subject: Subject) {
     subject.send(&["a", "b", "c"], None).await.expect("kept");
