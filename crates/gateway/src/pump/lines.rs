@@ -132,7 +132,8 @@ impl Lines {
             (Order::Key, Some(key)) => Key::Of(key.clone()),
             (Order::Key | Order::None, _) => {
                 if let Some(until) = waits {
-                    self.latest = self.latest.max(Some(comes_by(&item, until)).filter(|_| failed));
+                    let until = comes_by(&item, until);
+                    self.latest = self.latest.max(Some(until).filter(|_| failed));
                     return ack.settle_all(Outcome::Hold { until });
                 }
                 self.since.get_or_insert(now);
@@ -260,10 +261,14 @@ impl Lines {
     pub(super) fn unload(&mut self, load: Load, now: Instant, mut decide: impl FnMut(usize, &Received) -> Outcome) {
         let mut touched: Vec<Key> = Vec::new();
         for (at, (item, mut duty)) in load.items.iter().zip(load.duties).enumerate() {
-            let outcome = decide(at, item);
+            let mut outcome = decide(at, item);
+            if let Outcome::Requeue { after } = &mut outcome {
+                let due = comes_by(item, now + after.unwrap_or_default());
+                *after = Some(due.saturating_duration_since(now));
+            }
             let Some((key, ticket)) = duty.line else {
                 if let Outcome::Requeue { after } = outcome {
-                    self.latest = self.latest.max(Some(comes_by(item, now + after.unwrap_or_default())));
+                    self.latest = self.latest.max(Some(now + after.unwrap_or_default()));
                 }
                 duty.ack.settle_all(outcome);
                 continue;
@@ -422,11 +427,11 @@ impl Line {
     fn give_back(&mut self, ticket: u64, item: &Received, ack: &mut Ack, (until, apart): (Instant, Duration), tried: bool) -> usize {
         let before = self.away.range(..ticket).next_back().map(|(_, away)| away.due);
         let until = before.map_or(until, |before| until.max(before).max((before + apart).min(until + SPREAD)));
+        let until = comes_by(item, until);
         ack.settle_all(Outcome::Hold { until });
         self.remember(ticket, item, until, tried)
     }
     fn remember(&mut self, ticket: u64, item: &Received, due: Instant, tried: bool) -> usize {
-        let due = comes_by(item, due);
         let Some(position) = item.position else {
             self.shut_until = self.shut_until.max(Some(due));
             return 0;
@@ -456,7 +461,8 @@ impl Line {
         }
     }
 }
-/// Until then it comes, or not at all: its time to live may be over before it is due. Clocks may be a moment apart.
+/// When it is to come again: when its time to live is over, if that is sooner, so that it is counted, and nobody waits for it any longer. Clocks
+/// may be a moment apart.
 fn comes_by(item: &Received, due: Instant) -> Instant {
     let Some(expires) = item.message.timing.as_ref().and_then(|timing| timing.expires) else {
         return due;
