@@ -69,6 +69,8 @@ fn the_reference_names_what_is_exposed() {
         let end = if *kind == "counter" { "_total" } else { "" };
         exposed.insert(format!("{name}{end}"), ((*kind).to_owned(), help[name].to_owned()));
     }
+    // Without it nobody can tell a quantile.
+    assert!(text.contains("tidegate_webhook_duration_seconds_bucket{le=\"+Inf\""), "{text}");
     let (mut named, mut labels) = page();
     assert!(named.remove(CERTIFICATE).is_some() && labels.remove(CERTIFICATE).is_some());
     assert_eq!(named, exposed, "docs/reference/metrics.md against /metrics");

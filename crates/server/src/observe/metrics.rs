@@ -61,7 +61,7 @@ fn durations(to: &mut DescriptorEncoder<'_>, family: &Family, rows: Vec<(Vec<Str
     let mut metric = to.encode_descriptor(family.name, family.help, None, MetricType::Histogram)?;
     for (values, (classes, all)) in rows {
         let labels: Vec<_> = family.labels.iter().map(|label| label.name).zip(values).collect();
-        let bounds = BOUNDS.iter().map(|millis| *millis as f64 / 1_000.0).chain([f64::MAX]);
+        let bounds = BOUNDS.iter().map(|millis| *millis as f64 / 1_000.0).chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(classes).collect();
         let count = classes.iter().sum();
         let mut encoder = metric.encode_family(&labels)?;
