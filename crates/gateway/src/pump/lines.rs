@@ -34,7 +34,7 @@ const APART: Duration = Duration::from_millis(10);
 const APART_AT_FIRST: Duration = Duration::from_millis(1);
 /// The last of them is that far behind the first, at most: what is calculated from slow calls must not hold up what has become fast.
 const SPREAD: Duration = Duration::from_secs(30);
-/// Of what waits for others so much is looked at in a second, more or less: the more there is, the longer it stays away each time.
+/// Of what waits for failures so much is looked at in a second, more or less: the more failures there are, the farther apart it comes.
 const LOOKS: usize = 5_000;
 /// So many given back are remembered, at some 100 bytes each. With more, nothing new is read until one of them is due.
 pub(super) const MOST_AWAY: usize = 100_000;
@@ -165,10 +165,11 @@ impl Lines {
         let (lost, tried) = line.forget_before(ticket, self.reached);
         self.away -= lost;
         self.failing -= tried;
+        let apart = apart(self.apart, self.failing);
         let slow = line.slow(now).filter(|_| self.order == Order::Key);
-        let shut = line.shut(ticket, self.reached, (now, self.away));
+        let shut = line.shut(ticket, self.reached, now);
         if let Some(until) = shut.or(slow).max(waits) {
-            let away = line.give_back(ticket, &item, &mut ack, (until, self.apart), failed);
+            let away = line.give_back(ticket, &item, &mut ack, (until, apart), failed);
             self.away += away;
             self.failing += if failed { away } else { 0 };
             self.progress.add(Count::Held, 1);
@@ -285,10 +286,11 @@ impl Lines {
         for key in touched {
             let Some(line) = self.by_key.get_mut(&key) else { continue };
             line.calling = None;
+            let apart = apart(self.apart, self.failing);
             for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
-                match line.shut(ticket, self.reached, (now, self.away)) {
+                match line.shut(ticket, self.reached, now) {
                     Some(until) => {
-                        self.away += line.give_back(ticket, &item, &mut ack, (until, self.apart), false);
+                        self.away += line.give_back(ticket, &item, &mut ack, (until, apart), false);
                         self.progress.add(Count::Held, 1);
                     }
                     None => line.waiting.push_back((ticket, item, ack)),
@@ -308,9 +310,10 @@ impl Lines {
             ack.settle_all(Outcome::Hold { until });
             self.progress.add(Count::Held, 1);
         }
+        let apart = apart(self.apart, self.failing);
         for line in self.by_key.values_mut() {
             for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
-                self.away += line.give_back(ticket, &item, &mut ack, (until, self.apart), false);
+                self.away += line.give_back(ticket, &item, &mut ack, (until, apart), false);
                 self.progress.add(Count::Held, 1);
             }
         }
@@ -332,7 +335,7 @@ impl Lines {
         self.latest = self.latest.filter(|latest| *latest + GRACE > now);
         let keyed = self.order == Order::Key;
         let (mut away, mut lost, mut failing) = (0, 0, 0);
-        let (progress, reached, apart) = (&self.progress, self.reached, self.apart);
+        let (progress, reached, apart) = (&self.progress, self.reached, apart(self.apart, self.failing));
         self.by_key.retain(|_, line| {
             if let Some(until) = line.slow(now).filter(|_| keyed) {
                 for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
@@ -392,15 +395,13 @@ impl Drop for Lines {
     }
 }
 impl Line {
-    /// Until when nothing with that ticket may pass, where so many are away in all.
-    fn shut(&self, ticket: u64, reached: Instant, (now, all): (Instant, usize)) -> Option<Instant> {
+    /// Until when nothing with that ticket may pass.
+    fn shut(&self, ticket: u64, reached: Instant, now: Instant) -> Option<Instant> {
         let before = self.away.first_key_value().filter(|(first, _)| **first < ticket);
         let before = before.map(|(_, away)| {
             // It comes behind what is due before it, now or later; and what should have come may be a moment late.
             let until = if away.due >= reached { away.due } else { away.due + GRACE };
-            // What fails may fail again. What only waits is followed on its heels.
-            let rest = if away.tried { (all / LOOKS) as u64 } else { 0 };
-            until.max(now + Duration::from_secs(rest))
+            until.max(now)
         });
         before.or(self.shut_until.filter(|until| now < *until))
     }
@@ -460,6 +461,10 @@ impl Line {
             }
         }
     }
+}
+/// How far apart what waits for others comes, if so many have failed.
+fn apart(apart: Duration, failing: usize) -> Duration {
+    apart.max(Duration::from_millis((failing * 1_000 / LOOKS) as u64))
 }
 /// When it is to come again: when its time to live is over, if that is sooner, so that it is counted, and nobody waits for it any longer. Clocks
 /// may be a moment apart.
@@ -634,22 +639,32 @@ mod tests {
         assert_eq!(room.sent(until + GRACE), [1]);
     }
     #[tokio::test(start_paused = true)]
-    async fn the_more_waits_behind_failures_the_longer_it_stays_away() {
+    async fn the_more_fails_the_farther_apart_comes_what_waits_for_it() {
         let (progress, now) = (Arc::new(Progress::new()), Instant::now());
         let mut room = Room::new(&progress);
         room.take(0, now);
         room.fail(now);
-        let many = LOOKS as u64 * 15;
-        for offset in 1..=many {
+        room.take(1, now);
+        assert_eq!(room.last(), (1, Outcome::Hold { until: now + AFTER }));
+        // In other lines.
+        room.lines.failing = LOOKS;
+        for offset in 2..4 {
             room.take(offset, now);
+            let behind = Duration::from_secs(offset - 1);
+            assert_eq!(
+                room.last(),
+                (
+                    offset,
+                    Outcome::Hold {
+                        until: now + AFTER + behind
+                    }
+                )
+            );
         }
-        let rest = Duration::from_secs(15);
-        assert_eq!(room.last(), (many, Outcome::Hold { until: now + rest }));
         let due = now + AFTER;
         room.take(0, due);
-        assert_eq!(room.sent(due), [0]);
-        room.take(2, due);
-        assert_eq!(room.last(), (2, Outcome::Hold { until: due }), "on the heels of the first");
+        room.take(1, due);
+        assert_eq!(room.sent(due), [0, 1]);
     }
     #[tokio::test(start_paused = true)]
     async fn a_message_that_never_comes_back_holds_its_line_for_a_moment_only() {
