@@ -125,6 +125,9 @@ pub trait Consumer: Send {
     fn has_all_back(&self) -> bool {
         false
     }
+    /// What was given back until a later moment comes as soon as it can, in this order. Passes over what it does not hold. Whoever can be given
+    /// something back can do this.
+    fn recall(&mut self, _positions: &[Position]) {}
 }
 /// What a consumer is to read.
 #[derive(Clone, Debug)]

@@ -24,7 +24,7 @@ async fn memory_keeps_the_contract() {
         house: Box::new(()),
         levels: None,
     };
-    assert_eq!(hold(make).await, 13);
+    assert_eq!(hold(make).await, 14);
 }
 #[tokio::test(start_paused = true)]
 async fn mock_keeps_the_contract() {
@@ -71,7 +71,7 @@ async fn local(bound: bool) -> Subject {
 }
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn local_stream_keeps_the_contract() {
-    assert_eq!(hold(async || local(true).await).await, 13);
+    assert_eq!(hold(async || local(true).await).await, 14);
 }
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn local_live_topic_keeps_the_contract() {

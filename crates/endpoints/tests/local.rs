@@ -314,6 +314,30 @@ async fn a_dead_letter_goes_back_to_its_own_group_only_and_may_die_again() {
     let home = Home::open(folder.path(), StreamSpec::default()).await;
     assert!(letters(&home.log).await.is_empty(), "it was on disk");
 }
+/// It lies elsewhere than its position says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_again_is_called_back_like_the_rest() {
+    let folder = TempDir::new().expect("a folder");
+    let home = Home::open(folder.path(), StreamSpec::default()).await;
+    home.send(message("a", None, None)).await.expect("kept");
+    let mut consumer = home.group(None).await;
+    reject(&mut *consumer).await;
+    let dead = letters(&home.log).await;
+    let of = home
+        .log
+        .find_group(&home.log.stream("s.dead").expect("there"), DEAD)
+        .expect("there");
+    let receipt = home.house.again(&of, dead[0].0, &dead[0].1).await.expect("taken");
+    receipt.await.expect("kept");
+    let (items, mut ack) = consumer.next(ALL).await.expect("a delivery").expect("not the end").into_parts();
+    ack.settle_all(Outcome::Hold {
+        until: tokio::time::Instant::now() + Duration::from_hours(1),
+    });
+    assert!(consumer.ready(ALL).await.expect("read").is_none());
+    consumer.recall(&[items[0].position.expect("a place")]);
+    assert_eq!(next(&mut *consumer).await, "a");
+    home.close().await;
+}
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_to_come_again_goes_with_its_group() {
     let folder = TempDir::new().expect("a folder");

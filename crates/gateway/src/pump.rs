@@ -1,8 +1,9 @@
 //! The one loop from a consumer to an action: webhooks now, rule actions and bridges later. It retries, keeps order where that is asked,
 //! and leaves a target alone that is ill.
 //!
-//! It relies on its source for two things beside the contract of a consumer: what is given back comes again about in the order of its moments,
-//! and a delivery says when nothing of it is due any more ([`Delivery::has_all_back`]). Fresh messages come in turns with those: what fails
+//! It relies on its source for three things beside the contract of a consumer: what is given back comes again about in the order of its moments,
+//! or when it is called back ([`Consumer::recall`]), and a delivery says when nothing of it is due any more ([`Delivery::has_all_back`]).
+//! Fresh messages come in turns with those: what fails
 //! and fails again does not keep a target from the rest.
 mod backoff;
 mod book;
@@ -107,12 +108,24 @@ async fn run(mut from: Box<dyn Consumer>, shared: &Arc<Shared>, crew: &Crew, (dr
     let mut cut_at = None;
     loop {
         let now = Instant::now();
-        let (over, calling, next, reads, fetch_at, tidy_at) = {
+        let (over, calling, next, recalled, reads, fetch_at, tidy_at) = {
             let mut book = shared.book();
             let next = book.turn(&mut done, hands.share().saturating_sub(calls.len()), &mut new);
+            let recalled = book.recall(now);
             let fetch_at = book.fetch_at(now);
-            (book.is_over(), book.is_calling(), next, book.reads(), fetch_at, book.tidy_at())
+            (
+                book.is_over(),
+                book.is_calling(),
+                next,
+                recalled,
+                book.reads(),
+                fetch_at,
+                book.tidy_at(),
+            )
         };
+        if !recalled.is_empty() {
+            from.recall(&recalled);
+        }
         calls.extend(new.drain(..).map(|load| call(shared, load)));
         if over && (!calling || cut_at.is_some_and(|at| at <= now)) {
             if calling {
@@ -121,7 +134,9 @@ async fn run(mut from: Box<dyn Consumer>, shared: &Arc<Shared>, crew: &Crew, (dr
             }
             calls.clear();
             hands.leave().await;
-            return shared.book().close();
+            let (ended, waiting) = shared.book().close();
+            from.recall(&waiting);
+            return ended;
         }
         let mut ripe_at = None;
         match next {

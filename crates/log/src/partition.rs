@@ -1,5 +1,11 @@
 //! Where the offsets of one partition lie: in memory, in the journal, or missing for a known reason.
-use crate::{draft::Placed, journal::JournalFile, record::Missing, segment::Segment, tail::Recent};
+use crate::{
+    draft::Placed,
+    journal::JournalFile,
+    record::Missing,
+    segment::{Mark, Segment},
+    tail::Recent,
+};
 use std::{
     collections::{HashSet, VecDeque},
     fmt,
@@ -272,7 +278,7 @@ impl Places {
         }
         let i = self.runs.partition_point(|run| run.end() <= offset);
         match self.runs.get(i) {
-            Some(run) if run.first <= offset => self.stretch(i, window),
+            Some(run) if run.first <= offset => self.stretch(i, offset.saturating_add(most as u64), window),
             next => {
                 let known = self.skips.iter().map(|skip| skip.from).find(|from| *from > offset);
                 let to = next.map_or(self.end, |run| run.first).min(known.unwrap_or(self.end));
@@ -310,16 +316,18 @@ impl Places {
     fn in_segments(&self, offset: u64) -> Where {
         let i = self.segments.partition_point(|segment| segment.end <= offset);
         match self.segments.get(i) {
-            Some(segment) if segment.base <= offset => {
-                let marked = segment.marks.partition_point(|mark| mark.offset <= offset);
-                let mark = marked.checked_sub(1).and_then(|i| segment.marks.get(i));
-                let start = (!segment.sealed).then_some(crate::segment::HEADER);
-                Where::Segment {
-                    from: mark.map(|mark| mark.at).or(start),
-                    segment: segment.clone_head(),
-                }
-            }
+            Some(segment) if segment.base <= offset => Where::Segment {
+                from: segment.known(offset),
+                segment: segment.clone_head(),
+            },
             next => Where::Gap(next.map_or(self.moved_to, |segment| segment.base), Reason::Damaged),
+        }
+    }
+    /// The marks of a segment that grows: after a start it has none.
+    pub(crate) fn remark(&mut self, base: u64, marks: &[Mark]) {
+        let grows = |segment: &&mut Segment| segment.base == base && !segment.sealed && segment.marks.is_empty();
+        if let Some(segment) = self.segments.iter_mut().find(grows) {
+            segment.marks = marks.to_vec();
         }
     }
     /// A move is durable: what it copied is read from segments from now on.
@@ -366,13 +374,15 @@ impl Places {
         }
         (!found.is_empty()).then_some(found)
     }
-    /// As many adjacent runs as fit into the window, the first one whole.
-    fn stretch(&self, mut i: usize, window: usize) -> Where {
+    /// As many adjacent runs as fit into the window and reach up to an offset, the first one whole.
+    fn stretch(&self, mut i: usize, to: u64, window: usize) -> Where {
         let Some(first) = self.runs.get(i) else {
             return Where::End;
         };
         let mut last = first;
-        while let Some(next) = self.runs.get(i + 1) {
+        while last.end() < to
+            && let Some(next) = self.runs.get(i + 1)
+        {
             let gap = next.at.saturating_sub(last.at + u64::from(last.bytes));
             let adjacent = Arc::ptr_eq(&next.file, &last.file) && next.first == last.end() && gap <= crate::frame::HEADER as u64;
             if !adjacent || next.at + u64::from(next.bytes) - first.at > window as u64 {

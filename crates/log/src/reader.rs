@@ -1,18 +1,23 @@
 //! From a cursor to messages and gaps.
+mod bookmarks;
+mod draft;
+
 use crate::{
     disk::{DiskFile, Open, read_at_hand, read_range},
     error::Error,
     frame::{self, Met},
     partition::{Partition, Where},
     record::{self, Missing},
-    segment::{Folder, Segment},
+    segment::{self, Folder, Mark, Segment},
     shared::Shared,
     stream::Stream,
     tail::Recent,
 };
+use bookmarks::Bookmarks;
 use bytes::Bytes;
+use draft::Draft;
 use std::{
-    collections::HashMap,
+    mem,
     ops::Range,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -43,13 +48,19 @@ pub struct Reader {
     /// Where the last chunk ended: the next one begins behind it.
     turn: usize,
     window: usize,
-    /// Per partition: where in which segment the last read ended.
-    hints: HashMap<usize, Hint>,
+    bookmarks: Bookmarks,
 }
 /// How bytes of a file are read: file, place, length.
 type ReadRange = fn(&dyn DiskFile, u64, usize) -> std::io::Result<Option<Vec<u8>>>;
-/// Base of the segment, next offset, its place.
-type Hint = (u64, u64, u64);
+/// Some of a segment.
+struct Stretch {
+    at: u64,
+    bytes: Vec<u8>,
+    /// Nothing follows.
+    last: bool,
+    /// The index, if it was read on the way.
+    marks: Option<Vec<Mark>>,
+}
 /// Some messages in order, and what is missing before them.
 #[derive(Debug, Default)]
 pub struct Chunk {
@@ -64,6 +75,17 @@ pub(crate) struct Part {
     pub(crate) items: Vec<(Position, Arc<Message>)>,
     /// All below was looked at.
     pub(crate) to: u64,
+}
+impl Stretch {
+    /// Nothing lies behind that.
+    fn none(at: u64) -> Self {
+        Self {
+            at,
+            bytes: Vec::new(),
+            last: true,
+            marks: None,
+        }
+    }
 }
 impl Chunk {
     /// Neither a gap nor messages.
@@ -85,7 +107,7 @@ impl Reader {
             // A reader of single pages begins elsewhere each time, so that no partition waits behind a busy one for ever.
             turn: stream.turn(),
             window: *WINDOWS.start(),
-            hints: HashMap::new(),
+            bookmarks: Bookmarks::default(),
             shared,
             stream: stream.clone(),
         };
@@ -231,7 +253,7 @@ impl Reader {
             limit,
             cold: false,
             window: self.window,
-            hints: self.hints.clone(),
+            bookmarks: mem::take(&mut self.bookmarks),
         };
         self.now = (!self.shows_expired).then(|| self.shared.limits.now());
         let partitions = self.next.len();
@@ -244,7 +266,7 @@ impl Reader {
         }
         // From here on nothing waits: what was read is handed out.
         self.next = draft.next;
-        self.hints = draft.hints;
+        self.bookmarks = draft.bookmarks;
         self.gap = None;
         self.turn = (turn + 1) % partitions;
         self.window = if draft.cold { draft.window } else { *WINDOWS.start() };
@@ -263,11 +285,11 @@ impl Reader {
             },
             cold: false,
             window: self.window,
-            hints: self.hints.clone(),
+            bookmarks: mem::take(&mut self.bookmarks),
         };
         draft.set(partition, range.start);
         self.fill(partition, &mut draft).await?;
-        self.hints = draft.hints;
+        self.bookmarks = draft.bookmarks;
         self.window = if draft.cold { draft.window } else { *WINDOWS.start() };
         let mut to = draft.next.get(partition).copied().unwrap_or(range.end).max(range.start);
         let Chunk { gap, mut items } = draft.chunk;
@@ -329,23 +351,34 @@ impl Reader {
                     self.parse(partition, &Bytes::from(read?), &wanted)
                 }
                 Where::Segment { segment, from } => {
-                    let hint = draft.hint(number, segment.base, next).or(from);
-                    let (at, read, last) = match self.read_segment(number, &segment, next, hint, draft.window, most).await? {
-                        Some(read) => read,
+                    let ended = draft.bookmarks.ended(number, segment.base, next);
+                    // Where the record lies, or where it lies not far behind.
+                    let known = ended.is_some();
+                    let from = ended.or(from).or_else(|| draft.bookmarks.before(number, segment.base, next));
+                    let likely = segment.likely(most as u64, known) as usize;
+                    let window = if known { draft.window.min(likely) } else { likely };
+                    let window = window.clamp(*WINDOWS.start(), *WINDOWS.end());
+                    let stretch = match self.read_segment(number, &segment, next, from, window).await? {
+                        Some(stretch) => stretch,
                         // It was removed meanwhile, and the floor is behind it.
                         None if partition.range().0 > next => continue,
-                        None => (segment.len, Vec::new(), true),
+                        None => Stretch::none(segment.len),
                     };
                     draft.cold();
+                    if let Some(marks) = stretch.marks {
+                        partition.places().remark(segment.base, &marks);
+                        draft.bookmarks.learn(number, segment.base, marks);
+                    }
                     let wanted = Wanted {
                         next,
                         until: segment.end,
                         most,
                         bytes: draft.room(),
-                        last,
+                        last: stretch.last,
                     };
-                    let parsed = self.parse(partition, &Bytes::from(read), &wanted);
-                    draft.hints.insert(number, (segment.base, parsed.next, at + parsed.consumed as u64));
+                    let parsed = self.parse(partition, &Bytes::from(stretch.bytes), &wanted);
+                    let end = stretch.at + parsed.consumed as u64;
+                    draft.bookmarks.end(number, segment.base, parsed.next, end);
                     parsed
                 }
             };
@@ -383,8 +416,7 @@ impl Reader {
         let read = wait.await.map_err(|_| Error::Closing)?;
         Ok(read.map_err(Error::disk("read"))?)
     }
-    /// One window of a segment, where it begins and whether nothing follows; `None`: there is no such file. Messages are slices of what is
-    /// read: who wants few is not to keep much.
+    /// One window of a segment, from there or from where its index says; `None`: there is no such file.
     async fn read_segment(
         &self,
         partition: usize,
@@ -392,35 +424,31 @@ impl Reader {
         next: u64,
         from: Option<u64>,
         window: usize,
-        most: usize,
-    ) -> Result<Option<(u64, Vec<u8>, bool)>> {
+    ) -> Result<Option<Stretch>> {
         let (disk, salt) = (self.shared.disk.clone(), self.shared.salt);
-        let window = (window as u64).min(segment.likely(most as u64, from.is_some()).max(*WINDOWS.start() as u64));
         let path = Folder::of(&self.stream, partition as u32).segment(segment.base);
         let segment = segment.clone();
         // `None` where `range` gives none.
-        let read = move |range: ReadRange| -> std::io::Result<Option<(u64, Vec<u8>, bool)>> {
+        let read = move |range: ReadRange| -> std::io::Result<Option<Stretch>> {
             let file = disk.open(&path, Open::Existing)?;
-            let at = match from {
-                Some(at) => at,
-                None => segment.find(&*file, next)?,
-            };
+            let marks = from.is_none().then(|| segment.index(&*file, salt)).transpose()?;
+            let at = from.unwrap_or_else(|| segment::before(marks.as_deref().unwrap_or_default(), next));
             let rest = segment.len.saturating_sub(at);
-            let mut want = rest.min(window);
-            let Some(mut read) = range(&*file, at, want as usize)? else {
+            let mut want = rest.min(window as u64);
+            let Some(mut bytes) = range(&*file, at, want as usize)? else {
                 return Ok(None);
             };
             // One record at least; its length counts only if it checks.
-            if let Some(header) = record::Header::read(&read, salt).filter(|header| header.stored() > read.len()) {
+            if let Some(header) = record::Header::read(&bytes, salt).filter(|header| header.stored() > bytes.len()) {
                 want = rest.min(header.stored() as u64);
                 let Some(whole) = range(&*file, at, want as usize)? else {
                     return Ok(None);
                 };
-                read = whole;
+                bytes = whole;
             }
             // A file that was cut ends early.
-            let last = want == rest || (read.len() as u64) < want;
-            Ok(Some((at, read, last)))
+            let last = want == rest || (bytes.len() as u64) < want;
+            Ok(Some(Stretch { at, bytes, last, marks }))
         };
         // Whoever reads on where the last read ended finds it at hand, as a rule.
         if from.is_some()
@@ -468,7 +496,12 @@ impl Reader {
                 found.next = end.min(wanted.until);
                 return true;
             }
-            let record = bytes.slice(at..at + header.stored().min(bytes.len() - at));
+            let stored = header.stored().min(bytes.len() - at);
+            let mut record = bytes.slice(at..at + stored);
+            if stored.saturating_mul(wanted.most) < bytes.len() / 2 {
+                // Few keep much in memory if they are slices of what was read.
+                record = Bytes::copy_from_slice(&record);
+            }
             if let Some(message) = header.message(&record, self.stream.topic()) {
                 size += message.size();
                 if size > wanted.bytes && !found.items.is_empty() {
@@ -526,62 +559,5 @@ impl Parsed {
             items,
             ..Self::default()
         }
-    }
-}
-
-/// A chunk being filled; dropped with the call, so that nothing is lost.
-struct Draft {
-    next: Vec<u64>,
-    chunk: Chunk,
-    bytes: usize,
-    limit: Limit,
-    cold: bool,
-    window: usize,
-    hints: HashMap<usize, Hint>,
-}
-impl Draft {
-    /// Where the next record lies in the segment, if the last read ended there.
-    fn hint(&self, partition: usize, base: u64, next: u64) -> Option<u64> {
-        let (of, offset, at) = self.hints.get(&partition)?;
-        (*of == base && *offset == next).then_some(*at)
-    }
-    /// A read that waits for the disk: the next one is larger.
-    fn cold(&mut self) {
-        self.cold = true;
-        self.window = (self.window * 2).min(*WINDOWS.end());
-    }
-    fn room(&self) -> usize {
-        (self.limit.bytes as usize).saturating_sub(self.bytes).max(1)
-    }
-    fn set(&mut self, partition: usize, next: u64) {
-        if let Some(slot) = self.next.get_mut(partition) {
-            *slot = next;
-        }
-    }
-    /// Whether it still fits.
-    fn push(&mut self, position: Position, message: Arc<Message>) -> bool {
-        let size = message.size();
-        let full = self.chunk.items.len() >= (self.limit.messages as usize).max(1) || self.bytes + size > self.limit.bytes as usize;
-        if full && !self.chunk.items.is_empty() {
-            return false;
-        }
-        self.bytes += size;
-        self.chunk.items.push((position, message));
-        true
-    }
-    /// Whether the gap could still be put before the items.
-    fn gap(&mut self, reader: &Reader, partition: usize, from: u64, to: u64, reason: Reason) -> bool {
-        if !self.chunk.items.is_empty() || self.chunk.gap.is_some() {
-            return false;
-        }
-        let place = |next: u64| next.checked_sub(1).map(|offset| reader.position(partition, offset));
-        self.chunk.gap = Some(Gap {
-            from: place(from).into_iter().collect(),
-            to: place(to).into_iter().collect(),
-            reason,
-            missed: None,
-        });
-        self.set(partition, to);
-        true
     }
 }

@@ -14,6 +14,8 @@ pub(crate) const HEADER: u64 = 64;
 /// Bytes between two entries of the index.
 const STEP: u64 = 32 << 10;
 const ENTRY: usize = 12;
+/// So much of a segment is read at once to find its marks.
+const WINDOW: u64 = 1 << 20;
 /// Count, crc and magic at the end of a sealed segment.
 const END: usize = 12;
 
@@ -71,9 +73,13 @@ impl Segment {
     }
     /// Where the records at or above the floor begin, as far as its marks tell.
     pub(crate) fn start(&self, floor: u64) -> u64 {
-        let i = self.marks.partition_point(|mark| mark.offset <= floor);
-        let mark = i.checked_sub(1).and_then(|i| self.marks.get(i));
-        mark.map_or(HEADER, |mark| mark.at)
+        before(&self.marks, floor)
+    }
+    /// Where reading for an offset begins, if that is known without its index.
+    pub(crate) fn known(&self, offset: u64) -> Option<u64> {
+        let has = self.marks.first().is_some_and(|mark| mark.offset <= offset);
+        let is_near = offset <= self.base || self.len <= HEADER + STEP;
+        (has || is_near).then(|| self.start(offset))
     }
     /// Counts one more record.
     pub(crate) fn grow(&mut self, offset: u64, end: u64, time: i64, bytes: usize, records: u64) {
@@ -90,23 +96,35 @@ impl Segment {
         self.records += records;
         self.len += bytes as u64;
     }
-    /// The marks, from the records; an error leaves none.
+    /// The marks, from the records; an error leaves them as they were.
     pub(crate) fn remark(&mut self, file: &dyn DiskFile, salt: Salt) -> io::Result<()> {
-        let bytes = read_range(file, HEADER, self.len.saturating_sub(HEADER) as usize)?;
         let mut marks: Vec<Mark> = Vec::new();
-        frame::walk(&bytes, salt, |met| {
-            let Met::Record(at, header, _) = met else {
-                return;
-            };
-            let at = HEADER + at as u64;
-            if marks.last().is_none_or(|mark| mark.at + STEP <= at) {
-                marks.push(Mark {
-                    offset: header.offset,
-                    at,
-                    time: header.time,
-                });
+        let (mut at, mut window) = (HEADER, WINDOW);
+        while at < self.len {
+            let want = (self.len - at).min(window);
+            let bytes = read_range(file, at, want as usize)?;
+            // A file that was cut ends early.
+            let last = at + want == self.len || (bytes.len() as u64) < want;
+            let consumed = frame::walk_part(&bytes, salt, last, |met| {
+                if let Met::Record(behind, header, _) = met {
+                    let at = at + behind as u64;
+                    if marks.last().is_none_or(|mark| mark.at + STEP <= at) {
+                        marks.push(Mark {
+                            offset: header.offset,
+                            at,
+                            time: header.time,
+                        });
+                    }
+                }
+                true
+            });
+            if last {
+                break;
             }
-        });
+            at += consumed as u64;
+            // One record larger than the window.
+            window = if consumed == 0 { window * 2 } else { WINDOW };
+        }
         self.marks = marks;
         Ok(())
     }
@@ -139,11 +157,16 @@ impl Segment {
         out.put_slice(b"TGx1");
         out
     }
-    /// Where reading for an offset begins, by the index of a sealed segment. A damaged index costs time, nothing else.
-    pub(crate) fn find(&self, file: &dyn DiskFile, offset: u64) -> io::Result<u64> {
-        let marks = self.load(file)?.unwrap_or_default();
-        let i = marks.partition_point(|mark| mark.offset <= offset);
-        Ok(i.checked_sub(1).and_then(|i| marks.get(i)).map_or(HEADER, |mark| mark.at))
+    /// The index that ends a sealed segment, or the one that it will have. A damaged index costs time, nothing else.
+    pub(crate) fn index(&self, file: &dyn DiskFile, salt: Salt) -> io::Result<Vec<Mark>> {
+        if self.sealed
+            && let Some(marks) = self.load(file)?
+        {
+            return Ok(marks);
+        }
+        let mut whole = self.clone_head();
+        whole.remark(file, salt)?;
+        Ok(whole.marks)
     }
     fn load(&self, file: &dyn DiskFile) -> io::Result<Option<Vec<Mark>>> {
         let most = (self.len / STEP + 2) as usize * ENTRY + END;
@@ -216,6 +239,11 @@ impl Segment {
         };
         Some((le::u32_at(key, 0)?, segment))
     }
+}
+/// Where reading for an offset begins, by an index.
+pub(crate) fn before(marks: &[Mark], offset: u64) -> u64 {
+    let i = marks.partition_point(|mark| mark.offset <= offset);
+    i.checked_sub(1).and_then(|i| marks.get(i)).map_or(HEADER, |mark| mark.at)
 }
 /// Home, stream and base, if these bytes begin a segment.
 pub(crate) fn read_header(bytes: &[u8], salt: Salt) -> Option<(u32, u32, u64)> {

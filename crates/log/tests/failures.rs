@@ -13,10 +13,12 @@ use support::{drain, entries, one, small, store, try_open, try_open_on};
 use tidegate_core::{
     endpoint::Start,
     error::{Code, Retry},
+    settle::Outcome,
 };
 use tidegate_log::{
-    Error, Internal, Log, Options, Retention, Status, Stream, StreamSpec,
+    Error, GroupSpec, Internal, Log, Manner, Options, Retention, Status, Stream, StreamSpec,
     disk::{Disk, Failing, Open, Real},
+    steps::Steps,
 };
 
 async fn payloads(log: &Log) -> Vec<String> {
@@ -276,6 +278,62 @@ async fn a_read_error_is_told_and_the_next_read_goes_on() {
     assert_eq!(failed.code(), Code::StorageFailed);
     assert_eq!(drain(&mut reader).await.len(), 3);
     log.close().await;
+}
+/// After a start nothing in memory says where in a segment a message lies, be it one that grows or one that is full.
+#[tokio::test]
+async fn what_waits_in_a_segment_is_found_without_reading_what_lies_before_it() {
+    const MESSAGES: usize = 20_000;
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Failing::new(Arc::new(Real::new(folder.path())));
+    let options = || Options {
+        journal_file: Some(1 << 20),
+        tail_cache: 0,
+        ..Options::default()
+    };
+    let (log, _) = try_open_on(Arc::new(disk.clone()), options()).unwrap();
+    let stream = one(&log).await;
+    // Takes two thirds of each journal file, so that segments end elsewhere.
+    let other = log.create_stream("other", StreamSpec::default()).await.unwrap();
+    for from in (0..MESSAGES).step_by(1_000) {
+        let texts = || (from..from + 1_000).map(|i| format!("{i} {}", "x".repeat(150)));
+        for stream in [&stream, &other, &other] {
+            store(&log, entries(stream, texts())).await.unwrap();
+        }
+    }
+    while log.stats().moved_records < MESSAGES as u64 * 2 {
+        support::turn().await;
+    }
+    log.group(&stream, "g", Start::Earliest, GroupSpec::default()).await.unwrap();
+    log.close().await;
+    drop((log, stream, other));
+
+    // Nobody moves anything any more: who does has to look where the segment ends.
+    let (log, _steps, _) = Steps::open(Arc::new(disk.clone()), &options(), support::hooks()).unwrap();
+    let stream = log.stream("orders").unwrap();
+    let group = log.find_group(&stream, "g").unwrap();
+    let mut member = log.member(&group, support::MANY, Manner::default());
+    let mut held = Vec::new();
+    let until = tokio::time::Instant::now() + Duration::from_hours(1);
+    while let Some(delivery) = member.ready(support::MANY).await.unwrap() {
+        let (items, mut ack) = delivery.into_parts();
+        held.extend(items.iter().filter_map(|item| item.position));
+        ack.settle_all(Outcome::Hold { until });
+    }
+    assert_eq!(held.len(), MESSAGES);
+    let mut costs = Vec::new();
+    for at in (0..MESSAGES).rev().step_by(197) {
+        let before = disk.bytes_read();
+        member.recall(&[held[at]]);
+        let delivery = member.ready(support::MANY).await.unwrap().unwrap();
+        assert_eq!(delivery.items().len(), 1);
+        assert!(delivery.items()[0].message.payload.starts_with(format!("{at} ").as_bytes()));
+        delivery.accept();
+        costs.push(disk.bytes_read() - before);
+    }
+    // What lies between two marks, and, of the one that grows, once all of it.
+    costs.sort_unstable();
+    let (most, all) = (costs[costs.len() - 2], costs.iter().sum::<u64>());
+    assert!(most <= 96 << 10 && all <= 64 * costs.len() as u64 * 1_024, "{costs:?}");
 }
 #[tokio::test]
 async fn p09_the_intake_holds_no_more_than_its_budget() {

@@ -75,6 +75,7 @@ pub fn cases(can: Capabilities) -> Vec<Case> {
         cases.push(case!(settle::what_is_given_back_comes_again_with_its_attempt));
         cases.push(case!(settle::what_is_held_counts_no_attempt));
         cases.push(case!(settle::an_ordered_consumer_gets_what_waits_before_anything_else));
+        cases.push(case!(settle::what_is_called_back_waits_for_its_moment_no_longer));
         cases.push(case!(settle::the_window_bounds_what_is_unsettled));
     }
     cases

@@ -242,6 +242,12 @@ impl Consumer for MemoryConsumer {
     fn has_all_back(&self) -> bool {
         lock(&self.group.state).has_all_back()
     }
+    fn recall(&mut self, positions: &[Position]) {
+        lock(&self.group.state)
+            .due
+            .recall(positions.iter().map(|position| position.offset as u64));
+        self.group.shared.woke.notify_waiters();
+    }
     fn cursor(&self) -> Option<Cursor> {
         let seen = lock(&self.group.state).next.checked_sub(1);
         Some(seen.map(position).into_iter().collect())

@@ -1,7 +1,7 @@
 //! Dead letters that are sent again. To the group that gave them up they go through a stream of its own, which nobody else reads: the move and
 //! the mark that it was made are durable together. Elsewhere they are published like anything else, and marked then: at least once.
 use super::{House, producer::Sender};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 use tidegate_core::{
     batch::Batch,
     delivery::{Delivery, Received},
@@ -141,6 +141,9 @@ fn stripped(headers: &Headers) -> Headers {
     kept.build()
 }
 
+/// Places that are remembered without asking whether they still matter.
+const FEW: usize = 1_024;
+
 /// One consumer's part in what its group gets again.
 pub(super) struct Second {
     house: Arc<House>,
@@ -149,6 +152,10 @@ pub(super) struct Second {
     window: Limit,
     manner: Manner,
     member: Option<Member>,
+    /// Where those lie that were handed out, by the place they had before. Some are done.
+    places: HashMap<Position, Position>,
+    /// Of so many it is worth finding out.
+    many: usize,
 }
 impl Second {
     /// Beside the group itself, whose settings hold here too.
@@ -164,6 +171,8 @@ impl Second {
             window,
             manner,
             member: None,
+            places: HashMap::new(),
+            many: FEW,
         })
     }
     pub(super) fn house(&self) -> &Arc<House> {
@@ -197,8 +206,24 @@ impl Second {
         let Some(mut delivery) = member.ready(limit).await? else {
             return Ok(None);
         };
-        delivery.items_mut().iter_mut().for_each(restore);
+        for received in delivery.items_mut() {
+            let own = received.position;
+            restore(received);
+            self.places.extend(received.position.zip(own));
+        }
+        if self.places.len() >= self.many {
+            let group = member.group();
+            self.places.retain(|_, own| !group.is_done(own.partition, own.offset as u64));
+            self.many = FEW.max(2 * self.places.len());
+        }
         Ok(Some(delivery))
+    }
+    /// What was given back until a later moment may go at once, in this order.
+    pub(super) fn recall(&mut self, positions: &[Position]) {
+        let own: Vec<_> = positions.iter().filter_map(|position| self.places.get(position).copied()).collect();
+        if let Some(member) = self.member.as_ref().filter(|_| !own.is_empty()) {
+            member.recall(&own);
+        }
     }
 }
 fn restore(received: &mut Received) {

@@ -12,6 +12,7 @@ use tidegate_core::{
     endpoint::{Consumer, Limit},
     error::Result,
     filter::Filter,
+    position::Position,
 };
 use tidegate_log::Member;
 use tokio::time::{Duration, sleep};
@@ -109,6 +110,10 @@ impl Consumer for FromGroup {
     }
     fn drain(&mut self) {
         self.draining = true;
+    }
+    fn recall(&mut self, positions: &[Position]) {
+        let others = self.member.recall(positions);
+        self.again.recall(&others);
     }
     fn has_all_back(&self) -> bool {
         let now = clock::now_us();

@@ -17,6 +17,7 @@ use tidegate_core::{
     delivery::{Delivery, Received},
     endpoint::Limit,
     error::{Code, Error, Result},
+    position::{Position, Reason},
     settle::Outcome,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -136,7 +137,11 @@ impl Book {
     }
     /// Whether whoever reads the source has nothing to do before the next call ends.
     pub(super) fn is_calm(&self) -> bool {
-        self.ended.is_none() && self.has_enough() && !self.circuit.is_open() && !self.lines.is_failing(Instant::now())
+        self.ended.is_none()
+            && self.has_enough()
+            && !self.circuit.is_open()
+            && !self.lines.goes_on()
+            && !self.lines.is_failing(Instant::now())
     }
     /// Whether a call is under way.
     pub(super) fn is_calling(&self) -> bool {
@@ -150,10 +155,10 @@ impl Book {
     pub(super) fn is_over(&self) -> bool {
         self.ended.is_some()
     }
-    /// Why it ended. What waits goes back.
-    pub(super) fn close(&mut self) -> Result<Ended> {
-        self.lines.give_back(Instant::now());
-        self.ended.take().unwrap_or(Ok(Ended::SourceEnded))
+    /// Why it ended. What waits goes back, and what the source is to call back for whoever comes next.
+    pub(super) fn close(&mut self) -> (Result<Ended>, Vec<Position>) {
+        let waiting = self.lines.let_go();
+        (self.ended.take().unwrap_or(Ok(Ended::SourceEnded)), waiting)
     }
     /// When [`Book::tidy`] has something to do.
     pub(super) fn tidy_at(&self) -> Option<Instant> {
@@ -175,6 +180,13 @@ impl Book {
     pub(super) fn end(&mut self, why: Result<Ended>) {
         // What happened first is why.
         self.ended.get_or_insert(why);
+    }
+    /// What the source is to call back, in this order.
+    pub(super) fn recall(&mut self, now: Instant) -> Vec<Position> {
+        if self.ended.is_some() || self.circuit.is_open() {
+            return Vec::new();
+        }
+        self.lines.recall(now)
     }
     /// When the source may be asked; `None`: something else has to happen first.
     pub(super) fn fetch_at(&self, now: Instant) -> Option<Instant> {
@@ -213,10 +225,14 @@ impl Book {
     pub(super) fn take(&mut self, delivery: Delivery, asked: Instant) {
         if let Some(gap) = delivery.gap() {
             self.progress.add(Count::Missed, gap.count());
+            if gap.reason == Reason::Retention {
+                self.lines.lost(&gap.to);
+            }
         }
         let (all_back, until) = (delivery.has_all_back(), delivery.waits_until());
         let (items, mut ack) = delivery.into_parts();
         let now = Instant::now();
+        let failed = items.iter().any(|item| item.attempt > 1);
         for item in items {
             let Some(mut duty) = ack.take(item.slot) else { continue };
             if item.attempt > self.how.retry.attempts.max(1) {
@@ -230,7 +246,7 @@ impl Book {
             // Its maker looked at the clock after it was asked; how long ago that was nobody knows.
             self.lines.all_back(asked);
         }
-        if let Some(until) = until.filter(|_| self.lines.is_failing(now) && !self.circuit.is_open()) {
+        if let Some(until) = until.filter(|_| failed && self.lines.is_failing(now) && !self.circuit.is_open()) {
             self.progress.retrying(until.saturating_duration_since(now), self.error.as_deref());
         }
         if let Some(until) = self.circuit.probe_at().filter(|probe_at| *probe_at > now) {
@@ -254,7 +270,6 @@ impl Book {
             outcome
         });
         if told.delivered > 0 {
-            self.lines.took(now.saturating_duration_since(began), told.delivered as usize);
             self.given_up = None;
         } else if told.given_up {
             self.given_up.clone_from(&told.error);

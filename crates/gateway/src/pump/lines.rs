@@ -1,5 +1,6 @@
 //! What waits for its call, in the order it must go: a line per key, or one for all. Behind a message that is to be tried again everything
-//! of its line goes back to where it came from, so that a failing line takes nobody's place.
+//! of its line goes back to where it came from, so that a failing line takes nobody's place. There it stays until the line goes on, and is
+//! called back then, few at first: nobody looks at it while it can only wait.
 use super::{
     Order,
     progress::{Count, Progress},
@@ -14,7 +15,7 @@ use tidegate_core::{
     clock,
     delivery::Received,
     endpoint::Limit,
-    position::Position,
+    position::{Cursor, Position},
     settle::{Ack, Outcome},
 };
 use tokio::time::Instant;
@@ -22,20 +23,12 @@ use tokio::time::Instant;
 /// What is given back comes again in the order of its moments, give or take what clocks differ. What has not come when something has whose moment
 /// is that much later comes no more: it expired, or another member of the group has it.
 const GRACE: Duration = Duration::from_secs(1);
-/// A line of which nothing came for this long behind its last moment is forgotten.
-const FORGET: Duration = Duration::from_mins(1);
-/// A call that takes longer holds nobody up but its own line: what waits behind it goes back for a while.
+/// A call that takes longer holds nobody up but its own line: what waits behind it goes back.
 const SLOW: Duration = Duration::from_secs(1);
-/// The longest such while.
-const WHILE: Duration = Duration::from_secs(5);
-/// The farthest that the moments of those that wait for each other are apart.
-const APART: Duration = Duration::from_millis(10);
-/// How far before anything is known.
-const APART_AT_FIRST: Duration = Duration::from_millis(1);
-/// The last of them is that far behind the first, at most: what is calculated from slow calls must not hold up what has become fast.
-const SPREAD: Duration = Duration::from_secs(30);
-/// Of what waits for failures so much is looked at in a second, more or less: the more failures there are, the farther apart it comes.
-const LOOKS: usize = 5_000;
+/// What waits for others is called back. It comes by itself that much later than it could, should nobody call.
+const LATER: Duration = Duration::from_secs(30);
+/// So much of a line is called back at once, at most.
+const MOST_CALLED: usize = 256;
 /// So many given back are remembered, at some 100 bytes each. With more, nothing new is read until one of them is due.
 pub(super) const MOST_AWAY: usize = 100_000;
 
@@ -50,10 +43,8 @@ pub(super) struct Lines {
     loose_goes_first: bool,
     /// Since when something is ready.
     since: Option<Instant>,
-    tickets: u64,
-    /// How far the moments of those that wait for each other are apart: half as long as a call took lately for each of its messages. When they
-    /// may go they come as fast as they can be sent, and when the first of them fails again few have come in vain.
-    apart: Duration,
+    /// Lines that may go on, and of which too little is here.
+    going_on: Vec<Key>,
     away: usize,
     /// Those of them that were tried.
     failing: usize,
@@ -69,14 +60,18 @@ enum Key {
     Of(Bytes),
 }
 /// What must go one after the other. Tickets say in which order its messages came for the first time.
-#[derive(Default)]
 struct Line {
+    last_ticket: u64,
     waiting: VecDeque<(u64, Received, Ack)>,
     /// A call is under way, since then.
     calling: Option<Instant>,
     /// Given back, by ticket: only the first may pass.
     away: BTreeMap<u64, Away>,
     tickets: HashMap<Position, u64>,
+    /// Those of them that were called back.
+    called: usize,
+    /// So many may be here or called: one after a failure, and twice as many with each that goes well, so that few come in vain.
+    window: usize,
     /// What has no position is not known again: until then nothing passes.
     shut_until: Option<Instant>,
 }
@@ -84,6 +79,7 @@ struct Away {
     position: Position,
     due: Instant,
     tried: bool,
+    called: bool,
 }
 /// One call's worth.
 #[derive(Default)]
@@ -114,8 +110,7 @@ impl Lines {
             loose: VecDeque::new(),
             loose_goes_first: false,
             since: None,
-            tickets: 0,
-            apart: APART_AT_FIRST,
+            going_on: Vec::new(),
             away: 0,
             failing: 0,
             latest: None,
@@ -125,8 +120,9 @@ impl Lines {
     }
     /// One more message: it waits for its call, or goes back because its time has not come, or because of what went back before it.
     pub(super) fn take(&mut self, item: Received, mut ack: Ack, (now, waits): (Instant, Option<Instant>)) {
-        let waits = waits.filter(|until| *until > now);
-        let failed = waits.is_some() && item.attempt > 1;
+        // What was not tried waited for others, or for the target.
+        let waits = waits.filter(|until| *until > now && item.attempt > 1);
+        let failed = waits.is_some();
         let key = match (self.order, &item.message.key) {
             (Order::All, _) => Key::All,
             (Order::Key, Some(key)) => Key::Of(key.clone()),
@@ -149,27 +145,27 @@ impl Lines {
             if self.by_key.is_empty() {
                 self.tidied = now;
             }
-            self.by_key.insert(own, Line::default());
+            self.by_key.insert(own, Line::new());
         }
         let Some(line) = self.by_key.get_mut(&key) else { return };
         let known = item.position.and_then(|position| line.tickets.remove(&position));
         let ticket = known.unwrap_or_else(|| {
-            self.tickets += 1;
-            self.tickets
+            line.last_ticket += 1;
+            line.last_ticket
         });
         if let Some(back) = line.away.remove(&ticket) {
             self.away -= 1;
             self.failing -= usize::from(back.tried);
-            self.reached = self.reached.max(back.due);
+            line.called -= usize::from(back.called);
+            self.reached = self.reached.max(back.due.min(now));
         }
         let (lost, tried) = line.forget_before(ticket, self.reached);
         self.away -= lost;
         self.failing -= tried;
-        let apart = apart(self.apart, self.failing);
         let slow = line.slow(now).filter(|_| self.order == Order::Key);
         let shut = line.shut(ticket, self.reached, now);
         if let Some(until) = shut.or(slow).max(waits) {
-            let away = line.give_back(ticket, &item, &mut ack, (until, apart), failed);
+            let away = line.give_back(ticket, &item, &mut ack, until, failed);
             self.away += away;
             self.failing += if failed { away } else { 0 };
             self.progress.add(Count::Held, 1);
@@ -286,15 +282,17 @@ impl Lines {
         for key in touched {
             let Some(line) = self.by_key.get_mut(&key) else { continue };
             line.calling = None;
-            let apart = apart(self.apart, self.failing);
             for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
                 match line.shut(ticket, self.reached, now) {
                     Some(until) => {
-                        self.away += line.give_back(ticket, &item, &mut ack, (until, apart), false);
+                        self.away += line.give_back(ticket, &item, &mut ack, until, false);
                         self.progress.add(Count::Held, 1);
                     }
                     None => line.waiting.push_back((ticket, item, ack)),
                 }
+            }
+            if line.lacks(now) > 0 {
+                self.going_on.push(key.clone());
             }
             if !line.waiting.is_empty() {
                 self.since.get_or_insert(now);
@@ -310,15 +308,46 @@ impl Lines {
             ack.settle_all(Outcome::Hold { until });
             self.progress.add(Count::Held, 1);
         }
-        let apart = apart(self.apart, self.failing);
         for line in self.by_key.values_mut() {
+            line.window = 1;
             for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
-                self.away += line.give_back(ticket, &item, &mut ack, (until, apart), false);
+                self.away += line.give_back(ticket, &item, &mut ack, until, false);
                 self.progress.add(Count::Held, 1);
             }
         }
         self.ready.clear();
         self.since = None;
+    }
+    /// Nothing more is sent: what waits goes back, and what waits elsewhere for others is to be called back, for whoever comes next.
+    pub(super) fn let_go(&mut self) -> Vec<Position> {
+        let mut positions = Vec::new();
+        for line in self.by_key.values_mut() {
+            line.calling = None;
+            positions.extend(line.away.values().filter(|away| !away.tried).map(|away| away.position));
+            // Nobody goes before anybody here any longer.
+            line.away.clear();
+        }
+        self.give_back(Instant::now());
+        positions.sort_unstable();
+        positions
+    }
+    /// Whether something is to be called back.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.going_on.is_empty()
+    }
+    /// What comes next in the lines that go on: the source is to call it back, in this order.
+    pub(super) fn recall(&mut self, now: Instant) -> Vec<Position> {
+        let mut positions = Vec::new();
+        for key in self.going_on.drain(..) {
+            if let Some(line) = self.by_key.get_mut(&key) {
+                line.call_back(now, &mut positions);
+            }
+        }
+        if self.order == Order::Key {
+            // Side by side they are read at once; a key has one partition, and its offsets rise.
+            positions.sort_unstable();
+        }
+        positions
     }
     /// All that was due by then has come.
     pub(super) fn all_back(&mut self, then: Instant) {
@@ -335,37 +364,42 @@ impl Lines {
         self.latest = self.latest.filter(|latest| *latest + GRACE > now);
         let keyed = self.order == Order::Key;
         let (mut away, mut lost, mut failing) = (0, 0, 0);
-        let (progress, reached, apart) = (&self.progress, self.reached, apart(self.apart, self.failing));
-        self.by_key.retain(|_, line| {
+        let (progress, reached, going_on) = (&self.progress, self.reached, &mut self.going_on);
+        // Each is looked at.
+        going_on.clear();
+        self.by_key.retain(|key, line| {
             if let Some(until) = line.slow(now).filter(|_| keyed) {
                 for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
-                    away += line.give_back(ticket, &item, &mut ack, (until, apart), false);
+                    away += line.give_back(ticket, &item, &mut ack, until, false);
                     progress.add(Count::Held, 1);
                 }
             }
-            for back in line.away.values_mut().filter(|back| back.tried && back.due + GRACE <= reached) {
-                // It is not tried again, or not by us; its followers know it for some time.
-                back.tried = false;
-                failing += 1;
+            let (gone, tried) = line.forget(|away| away.due + GRACE <= reached);
+            lost += gone;
+            failing += tried;
+            if gone > 0 {
+                // What is lost is not lost alone, as a rule.
+                line.window = MOST_CALLED;
             }
-            let over = |due: Instant| due + FORGET <= reached;
-            let stale = line.calling.is_none()
-                && line.waiting.is_empty()
-                && line.away.values().all(|away| over(away.due))
-                && line.shut_until.is_none_or(over);
-            if stale {
-                lost += line.away.len();
+            let is_empty = line.away.is_empty() && line.waiting.is_empty() && line.calling.is_none();
+            if line.lacks(now) > 0 {
+                going_on.push(key.clone());
             }
-            !stale
+            !is_empty || line.shut_until.is_some_and(|until| until > now)
         });
         self.away = (self.away + away).saturating_sub(lost);
         self.failing = self.failing.saturating_sub(failing);
     }
-    /// A call that was taken: how long, and for how many messages.
-    pub(super) fn took(&mut self, time: Duration, messages: usize) {
-        let each = time / u32::try_from(messages.max(1)).unwrap_or(u32::MAX);
-        self.apart = (self.apart * 7 + each / 2) / 8;
-        self.apart = self.apart.min(APART);
+    /// What lay there, or before it, comes no more.
+    pub(super) fn lost(&mut self, to: &Cursor) {
+        for (key, line) in &mut self.by_key {
+            let (lost, tried) = line.forget(|away| to.covers(away.position));
+            self.away -= lost;
+            self.failing -= tried;
+            if lost > 0 {
+                self.going_on.push(key.clone());
+            }
+        }
     }
     /// When more may be read: what was given back is remembered, and memory is bounded. In one line nothing goes before what is away.
     pub(super) fn room_at(&self, now: Instant) -> Instant {
@@ -391,19 +425,72 @@ impl Lines {
 /// What was not tried counts no attempt, whatever ended the pump.
 impl Drop for Lines {
     fn drop(&mut self) {
-        self.give_back(Instant::now());
+        self.let_go();
     }
 }
 impl Line {
+    fn new() -> Self {
+        Self {
+            last_ticket: 0,
+            waiting: VecDeque::new(),
+            calling: None,
+            away: BTreeMap::new(),
+            tickets: HashMap::new(),
+            called: 0,
+            window: 1,
+            shut_until: None,
+        }
+    }
+    /// Whether the first that is away was tried, and may not be tried again yet.
+    fn is_failing(&self, now: Instant) -> bool {
+        self.away.first_key_value().is_some_and(|(_, first)| first.tried && first.due > now)
+    }
+    /// How many more may be called back; none while half of what may be is here.
+    fn lacks(&self, now: Instant) -> usize {
+        let here = self.waiting.len() + self.called;
+        if here > self.window / 2 || self.away.len() == self.called || self.slow(now).is_some() || self.is_failing(now) {
+            return 0;
+        }
+        self.window.saturating_sub(here)
+    }
+    /// The first of those that are away come back.
+    fn call_back(&mut self, now: Instant, positions: &mut Vec<Position>) {
+        let lacks = self.lacks(now);
+        let mut called = 0;
+        for away in self.away.values_mut() {
+            if called == lacks || (away.tried && away.due > now) {
+                break;
+            }
+            if !std::mem::replace(&mut away.called, true) {
+                // What is due comes when it was: others that are due, too, may come before it.
+                away.due = away.due.min(now);
+                called += 1;
+                positions.push(away.position);
+            }
+        }
+        self.called += called;
+    }
     /// Until when nothing with that ticket may pass.
     fn shut(&self, ticket: u64, reached: Instant, now: Instant) -> Option<Instant> {
         let before = self.away.first_key_value().filter(|(first, _)| **first < ticket);
         let before = before.map(|(_, away)| {
             // It comes behind what is due before it, now or later; and what should have come may be a moment late.
             let until = if away.due >= reached { away.due } else { away.due + GRACE };
-            until.max(now)
+            // What waits for others itself says nothing.
+            if away.tried { until.max(now) } else { now }
         });
         before.or(self.shut_until.filter(|until| now < *until))
+    }
+    /// Forgets what comes no more: how many, and how many of them were tried.
+    fn forget(&mut self, is_lost: impl Fn(&Away) -> bool) -> (usize, usize) {
+        let (mut lost, mut tried) = (0, 0);
+        for (_, away) in self.away.extract_if(.., |_, away| is_lost(away)) {
+            self.tickets.remove(&away.position);
+            self.called -= usize::from(away.called);
+            lost += 1;
+            tried += usize::from(away.tried);
+        }
+        (lost, tried)
     }
     /// Forgets what goes before that ticket and comes no more: how many, and how many of them were tried.
     fn forget_before(&mut self, ticket: u64, reached: Instant) -> (usize, usize) {
@@ -414,20 +501,22 @@ impl Line {
         {
             let away = entry.remove();
             self.tickets.remove(&away.position);
+            self.called -= usize::from(away.called);
             lost += 1;
             tried += usize::from(away.tried);
         }
         (lost, tried)
     }
-    /// Until when what waits behind a slow call is better off elsewhere.
+    /// Until when what waits behind a slow call is better off elsewhere, if nobody calls it back.
     fn slow(&self, now: Instant) -> Option<Instant> {
         let took = now.saturating_duration_since(self.calling?);
-        (took >= SLOW).then(|| now + (took / 2).clamp(SLOW, WHILE))
+        (took >= SLOW).then_some(now)
     }
-    /// Until then, and behind those that go before it, so far apart. How many more are away.
-    fn give_back(&mut self, ticket: u64, item: &Received, ack: &mut Ack, (until, apart): (Instant, Duration), tried: bool) -> usize {
-        let before = self.away.range(..ticket).next_back().map(|(_, away)| away.due);
-        let until = before.map_or(until, |before| until.max(before).max((before + apart).min(until + SPREAD)));
+    /// Until then, or until it is called back if others go before it. How many more are away.
+    fn give_back(&mut self, ticket: u64, item: &Received, ack: &mut Ack, until: Instant, tried: bool) -> usize {
+        let first = self.away.first_key_value().is_none_or(|(first, _)| ticket < *first);
+        let alone = first && self.calling.is_none();
+        let until = if alone || item.position.is_none() { until } else { until + LATER };
         let until = comes_by(item, until);
         ack.settle_all(Outcome::Hold { until });
         self.remember(ticket, item, until, tried)
@@ -438,7 +527,13 @@ impl Line {
             return 0;
         };
         self.tickets.insert(position, ticket);
-        self.away.insert(ticket, Away { position, due, tried });
+        let away = Away {
+            position,
+            due,
+            tried,
+            called: false,
+        };
+        self.away.insert(ticket, away);
         1
     }
     /// How many more are away, and how many of them were tried.
@@ -452,19 +547,19 @@ impl Line {
                 ack.settle_all(Outcome::Requeue { after: Some(after) });
                 // The source has looked at the clock by now: what is held until this moment comes behind.
                 let away = self.remember(ticket, item, Instant::now() + after, true);
+                self.window = 1;
                 (away, away)
             }
-            Outcome::Hold { until } => (self.give_back(ticket, item, ack, (until, Duration::ZERO), false), 0),
+            Outcome::Hold { until } => (self.give_back(ticket, item, ack, until, false), 0),
             outcome @ (Outcome::Ack | Outcome::Reject { .. } | Outcome::Extend(_)) => {
+                if matches!(outcome, Outcome::Ack) {
+                    self.window = (self.window * 2).min(MOST_CALLED);
+                }
                 ack.settle_all(outcome);
                 (0, 0)
             }
         }
     }
-}
-/// How far apart what waits for others comes, if so many have failed.
-fn apart(apart: Duration, failing: usize) -> Duration {
-    apart.max(Duration::from_millis((failing * 1_000 / LOOKS) as u64))
 }
 /// When it is to come again: when its time to live is over, if that is sooner, so that it is counted, and nobody waits for it any longer. Clocks
 /// may be a moment apart.
@@ -520,6 +615,9 @@ mod tests {
                 .extend(settled.seqs.map(|seq| (seq, settled.outcome.clone())));
         }
     }
+    fn position(offset: u64) -> Position {
+        offset.to_string().parse().unwrap()
+    }
     fn item(offset: u64, key: &'static str, home: &Arc<Home>) -> (Received, Ack) {
         let message = Message {
             key: Some(key.into()),
@@ -527,7 +625,7 @@ mod tests {
         };
         let received = Received {
             message: Arc::new(message),
-            position: Some(offset.to_string().parse().unwrap()),
+            position: Some(position(offset)),
             attempt: 1,
             slot: 0,
             metadata: Headers::EMPTY,
@@ -544,23 +642,29 @@ mod tests {
         home: Arc<Home>,
     }
     impl Room {
-        fn new(progress: &Arc<Progress>) -> Self {
-            let mut lines = Lines::new(Order::Key, progress);
-            lines.apart = Duration::ZERO;
+        fn new() -> Self {
             Self {
-                lines,
+                lines: Lines::new(Order::Key, &Arc::new(Progress::new())),
                 home: Arc::default(),
             }
+        }
+        /// The first of these fails now, and the others come behind it.
+        fn failing(offsets: std::ops::Range<u64>, now: Instant) -> Self {
+            let mut room = Self::new();
+            room.take(offsets.start, now);
+            room.fail(now);
+            (offsets.start + 1..offsets.end).for_each(|offset| room.take(offset, now));
+            room
         }
         fn take(&mut self, offset: u64, now: Instant) {
             let (item, ack) = item(offset, "k", &self.home);
             self.lines.take(item, ack, (now, None));
         }
-        fn sent(&mut self, now: Instant) -> Vec<u128> {
+        fn sent(&mut self, now: Instant) -> Vec<u64> {
             let Some(load) = self.lines.load(ALL, &|item| item.message.size(), now) else {
                 return Vec::new();
             };
-            let offsets = load.items.iter().map(|item| item.position.unwrap().offset).collect();
+            let offsets = load.items.iter().map(|item| item.position.unwrap().offset as u64).collect();
             self.lines.unload(load, now, |_, _| Outcome::Ack);
             offsets
         }
@@ -568,54 +672,95 @@ mod tests {
             let load = self.lines.load(ALL, &|item| item.message.size(), now).unwrap();
             self.lines.unload(load, now, |_, _| Outcome::Requeue { after: Some(AFTER) });
         }
-        fn last(&self) -> (u64, Outcome) {
-            self.home.0.lock().unwrap().last().cloned().unwrap()
+        fn recalled(&mut self, now: Instant) -> Vec<u64> {
+            self.lines.recall(now).iter().map(|position| position.offset as u64).collect()
+        }
+        /// What is called back comes at once, but for what is gone; until nothing more is. What was sent, in order, and when it was over.
+        fn drain(&mut self, mut now: Instant, is_gone: impl Fn(u64) -> bool) -> (Vec<u64>, Instant) {
+            let mut sent = Vec::new();
+            while self.lines.away > 0 || self.lines.is_ready() {
+                let recalled = self.recalled(now);
+                recalled
+                    .iter()
+                    .filter(|offset| !is_gone(**offset))
+                    .for_each(|offset| self.take(*offset, now));
+                let new = self.sent(now);
+                if recalled.is_empty() && new.is_empty() {
+                    now += SLOW;
+                    self.lines.all_back(now);
+                    self.lines.tidy(now);
+                }
+                sent.extend(new);
+            }
+            (sent, now)
+        }
+        fn held_until(&self, offset: u64) -> Instant {
+            match self.home.0.lock().unwrap().last() {
+                Some((last, Outcome::Hold { until })) if *last == offset => *until,
+                last => panic!("{last:?}"),
+            }
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn behind_a_failure_everything_waits_elsewhere_and_comes_back_in_order() {
-        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
-        let mut room = Room::new(&progress);
-        room.take(0, now);
-        room.fail(now);
-        for offset in 1..4 {
-            room.take(offset, now);
-            assert_eq!(room.last(), (offset, Outcome::Hold { until: now + AFTER }));
-        }
+    async fn behind_a_failure_everything_waits_elsewhere_and_is_called_back_in_order() {
+        let now = Instant::now();
+        let mut room = Room::failing(0..4, now);
         let due = now + AFTER;
-        // Not the first: it goes behind it.
+        assert_eq!(room.held_until(3), due + LATER);
+        room.lines.tidy(now);
+        assert!(!room.lines.goes_on() && room.recalled(now).is_empty(), "only the first can go on");
+        // By itself, too early.
         room.take(2, due);
-        assert_eq!(room.last(), (2, Outcome::Hold { until: due }));
-        let due = due + Duration::from_millis(1);
-        room.lines.all_back(due);
-        room.take(2, due);
-        assert_eq!(
-            room.last(),
-            (
-                2,
-                Outcome::Hold {
-                    until: now + AFTER + GRACE
-                }
-            )
-        );
+        assert_eq!(room.held_until(2), due + LATER);
         room.take(0, due);
+        assert_eq!(room.sent(due), [0]);
+        assert!(room.lines.goes_on());
+        assert_eq!(room.recalled(due), [1, 2]);
+        assert!(room.recalled(due).is_empty(), "once");
+        // In whatever order they come.
+        room.take(2, due);
+        assert!(room.sent(due).is_empty());
         room.take(1, due);
-        assert_eq!(room.sent(due), [0, 1]);
         room.take(4, due);
-        assert!(room.sent(due).is_empty(), "2 and 3 go before it");
-        let later = due + GRACE;
-        room.take(2, later);
-        room.take(3, later);
-        assert_eq!(room.sent(later), [2, 3]);
-        room.take(4, later);
-        assert_eq!(room.sent(later), [4]);
-        assert!(room.lines.by_key.is_empty() && !room.lines.is_failing(later));
+        assert_eq!(room.sent(due), [1], "2 and 3 go before it");
+        assert_eq!(room.drain(due, |_| false), (vec![2, 3, 4], due));
+        assert!(room.lines.by_key.is_empty() && !room.lines.is_failing(due));
+    }
+    /// When it fails again, few have come in vain.
+    #[tokio::test(start_paused = true)]
+    async fn the_better_a_line_goes_the_more_of_it_is_called_back_at_once() {
+        let now = Instant::now();
+        let mut room = Room::failing(0..1_000, now);
+        let due = now + AFTER;
+        room.take(0, due);
+        room.sent(due);
+        let mut many = Vec::new();
+        for _ in 0..3 {
+            let recalled = room.recalled(due);
+            many.push(recalled.len());
+            for offset in recalled {
+                room.take(offset, due);
+            }
+            while !room.sent(due).is_empty() {}
+        }
+        assert_eq!(many, [2, 8, MOST_CALLED]);
+        let next = room.recalled(due);
+        room.take(next[0], due);
+        room.fail(due);
+        for offset in &next[1..] {
+            room.take(*offset, due);
+        }
+        assert!(room.recalled(due).is_empty());
+        let due = due + AFTER;
+        room.take(next[0], due);
+        room.sent(due);
+        assert_eq!(room.recalled(due), next[1..3]);
     }
     #[tokio::test(start_paused = true)]
     async fn what_expires_before_it_is_due_holds_its_line_no_longer_than_that() {
-        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
-        let mut room = Room::new(&progress);
+        let now = Instant::now();
+        let mut room = Room::new();
         let (mut first, ack) = item(0, "k", &room.home);
         let mut message = (*first.message).clone();
         message.timing = Some(Box::new(tidegate_core::message::Timing {
@@ -626,153 +771,82 @@ mod tests {
         room.lines.take(first, ack, (now, None));
         room.fail(now);
         room.take(1, now);
-        let (_, Outcome::Hold { until }) = room.last() else {
-            panic!("{:?}", room.last())
-        };
+        let until = room.held_until(1).checked_sub(LATER).unwrap();
         let over = now + Duration::from_secs(2) + GRACE;
         assert!(until <= over && over - until < Duration::from_secs(1), "{:?}", over - until);
         assert!(room.lines.is_failing(until));
         room.lines.all_back(until + GRACE);
         room.lines.tidy(until + GRACE);
         assert!(!room.lines.is_failing(until + GRACE));
+        assert_eq!(room.recalled(until + GRACE), [1]);
         room.take(1, until + GRACE);
         assert_eq!(room.sent(until + GRACE), [1]);
     }
     #[tokio::test(start_paused = true)]
-    async fn the_more_fails_the_farther_apart_comes_what_waits_for_it() {
-        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
-        let mut room = Room::new(&progress);
-        room.take(0, now);
-        room.fail(now);
-        room.take(1, now);
-        assert_eq!(room.last(), (1, Outcome::Hold { until: now + AFTER }));
-        // In other lines.
-        room.lines.failing = LOOKS;
-        for offset in 2..4 {
-            room.take(offset, now);
-            let behind = Duration::from_secs(offset - 1);
-            assert_eq!(
-                room.last(),
-                (
-                    offset,
-                    Outcome::Hold {
-                        until: now + AFTER + behind
-                    }
-                )
-            );
-        }
-        let due = now + AFTER;
-        room.take(0, due);
-        room.take(1, due);
-        assert_eq!(room.sent(due), [0, 1]);
-    }
-    #[tokio::test(start_paused = true)]
     async fn a_message_that_never_comes_back_holds_its_line_for_a_moment_only() {
-        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
-        let mut room = Room::new(&progress);
-        room.take(0, now);
-        room.fail(now);
-        room.take(1, now);
+        let now = Instant::now();
+        let mut room = Room::failing(0..2, now);
         let due = now + AFTER + Duration::from_millis(1);
         room.lines.all_back(due);
         room.take(1, due);
+        assert!(room.sent(due).is_empty(), "it may be a moment late");
         let late = now + AFTER + GRACE;
-        assert_eq!(room.last(), (1, Outcome::Hold { until: late }), "it may be a moment late");
+        room.lines.all_back(late);
+        room.lines.tidy(late);
+        assert_eq!(room.recalled(late), [1]);
         room.take(2, late);
         assert!(room.sent(late).is_empty(), "1 goes before it");
         room.take(1, late);
-        room.take(2, late);
-        assert_eq!(room.sent(late), [1, 2]);
+        assert_eq!(room.sent(late), [1]);
+        assert_eq!(room.drain(late, |_| false).0, [2]);
         assert!(!room.lines.is_failing(late));
     }
     /// However many there are, and wherever they lie.
     #[tokio::test(start_paused = true)]
-    async fn those_that_never_come_back_hold_their_line_for_one_moment_together() {
+    async fn those_that_never_come_back_hold_their_line_for_a_moment_together() {
         const ALL: u64 = 1_000;
-        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
-        let mut room = Room::new(&progress);
-        room.lines.apart = Duration::from_millis(2);
-        room.take(0, now);
-        room.fail(now);
-        (1..=ALL).for_each(|offset| room.take(offset, now));
-        // As the source does, but that every second one is gone.
-        let given_back = |room: &Room| std::mem::take(&mut *room.home.0.lock().unwrap());
-        let mut waiting = std::collections::BTreeSet::new();
-        let mut sent = Vec::new();
-        let mut at = now;
-        loop {
-            for (offset, outcome) in given_back(&room) {
-                if let Outcome::Hold { until } = outcome {
-                    waiting.extend((offset % 2 == 1).then_some((until, offset)));
-                }
-            }
-            let Some((due, offset)) = waiting.pop_first() else { break };
-            at = at.max(due);
-            room.take(offset, at);
-            sent.extend(room.sent(at));
-        }
-        assert!(sent.iter().copied().eq((1..=u128::from(ALL)).step_by(2)), "{sent:?}");
-        let spread = room.lines.apart * ALL as u32;
-        assert!(at <= now + AFTER + spread + GRACE * 2, "{:?}", at - now);
+        let now = Instant::now();
+        let mut room = Room::failing(0..ALL, now);
+        let (sent, at) = room.drain(now, |offset| offset % 2 == 0);
+        assert!(sent.iter().copied().eq((1..ALL).step_by(2)), "{sent:?}");
+        let moments = ALL as u32 / MOST_CALLED as u32 + 3;
+        assert!(at <= now + AFTER + GRACE * 2 * moments, "{:?}", at - now);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn what_the_source_has_lost_is_not_waited_for() {
+        let now = Instant::now();
+        let mut room = Room::failing(0..10, now);
+        let to = [position(6)].into_iter().collect();
+        room.lines.lost(&to);
+        assert!(!room.lines.is_failing(now), "it was among them");
+        assert_eq!((room.lines.away, room.drain(now, |_| false)), (3, (vec![7, 8, 9], now)));
     }
     /// It was late once, and that it may be late again is no reason to pass it.
     #[tokio::test(start_paused = true)]
     async fn what_was_late_and_came_is_waited_for_anew() {
-        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
-        let mut room = Room::new(&progress);
-        room.take(0, now);
-        room.fail(now);
+        let now = Instant::now();
+        let mut room = Room::failing(0..1, now);
         let late = now + AFTER + Duration::from_millis(1);
         room.lines.all_back(late);
         room.take(1, late);
-        assert_eq!(
-            room.last(),
-            (
-                1,
-                Outcome::Hold {
-                    until: now + AFTER + GRACE
-                }
-            )
-        );
+        assert!(room.sent(late).is_empty());
         tokio::time::advance(late - now).await;
         room.take(0, late);
         room.fail(late);
         let again = late + AFTER + Duration::from_millis(1);
         room.lines.all_back(again);
+        room.lines.tidy(again);
         room.take(1, again);
         assert!(room.sent(again).is_empty(), "0 may come the very next moment");
         room.take(0, again);
-        room.take(1, again);
-        assert_eq!(room.sent(again), [0, 1]);
-    }
-    /// When the first fails again, few have come in vain.
-    #[tokio::test(start_paused = true)]
-    async fn those_that_wait_for_each_other_come_one_after_the_other() {
-        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
-        let mut room = Room::new(&progress);
-        let apart = Duration::from_millis(2);
-        (0..100).for_each(|_| room.lines.took(apart * 8, 4));
-        assert!(room.lines.apart > apart * 9 / 10 && room.lines.apart <= apart / 2 * 2);
-        room.lines.apart = apart;
-        room.take(0, now);
-        room.fail(now);
-        for offset in 1..20_000 {
-            room.take(offset, now);
-        }
-        let due = |offset: usize| match room.home.0.lock().unwrap()[offset].1 {
-            Outcome::Hold { until } => until - now,
-            _ => Duration::ZERO,
-        };
-        assert_eq!((due(1), due(2), due(100)), (AFTER + apart, AFTER + apart * 2, AFTER + apart * 100));
-        assert_eq!(due(19_999), AFTER + SPREAD, "but not for ever");
+        assert_eq!(room.sent(again), [0]);
+        assert_eq!(room.drain(again, |_| false).0, [1]);
     }
     #[tokio::test(start_paused = true)]
     async fn a_line_of_which_nothing_comes_is_forgotten() {
-        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
-        let mut room = Room::new(&progress);
-        room.take(0, now);
-        room.fail(now);
-        let over = now + AFTER + FORGET;
+        let now = Instant::now();
+        let mut room = Room::failing(0..1, now);
+        let over = now + AFTER + GRACE;
         room.lines.tidy(over);
         assert_eq!((room.lines.by_key.len(), room.lines.away), (1, 1), "nobody has looked");
         room.lines.all_back(over);
@@ -780,29 +854,26 @@ mod tests {
         assert_eq!((room.lines.by_key.len(), room.lines.away, room.lines.failing), (0, 0, 0));
     }
     #[tokio::test(start_paused = true)]
-    async fn what_waits_behind_a_slow_call_goes_back_for_a_while() {
-        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
-        let mut room = Room::new(&progress);
+    async fn what_waits_behind_a_slow_call_goes_back_until_that_ends() {
+        let now = Instant::now();
+        let mut room = Room::new();
         room.take(0, now);
         let load = room.lines.load(ALL, &|item| item.message.size(), now).unwrap();
         room.take(1, now);
         assert!(room.home.0.lock().unwrap().is_empty());
         let late = now + SLOW;
         room.lines.tidy(late);
-        assert_eq!(room.last(), (1, Outcome::Hold { until: late + SLOW }));
+        assert_eq!(room.held_until(1), late + LATER);
         room.take(2, late);
-        assert_eq!(room.last().0, 2);
+        assert_eq!(room.held_until(2), late + LATER);
+        assert!(room.recalled(late).is_empty());
         room.lines.unload(load, late, |_, _| Outcome::Ack);
-        room.take(1, late + SLOW);
-        room.take(2, late + SLOW);
-        assert_eq!(room.sent(late + SLOW), [1, 2]);
+        assert_eq!(room.drain(late, |_| false), (vec![1, 2], late));
     }
     #[tokio::test(start_paused = true)]
     async fn what_is_remembered_is_bounded() {
-        let (progress, now) = (Arc::new(Progress::new()), Instant::now());
-        let mut room = Room::new(&progress);
-        room.take(0, now);
-        room.fail(now);
+        let now = Instant::now();
+        let mut room = Room::failing(0..1, now);
         assert_eq!(room.lines.room_at(now), now);
         for offset in 1..MOST_AWAY as u64 {
             room.take(offset, now);

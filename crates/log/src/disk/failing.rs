@@ -7,7 +7,7 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{
-            AtomicBool, AtomicI64,
+            AtomicBool, AtomicI64, AtomicU64,
             Ordering::{Relaxed, SeqCst},
         },
     },
@@ -24,6 +24,7 @@ struct Told {
     full: AtomicBool,
     failing_syncs: AtomicI64,
     failing_reads: AtomicI64,
+    bytes_read: AtomicU64,
     /// Syncs wait as long as this holds.
     held: Mutex<bool>,
     let_go: Condvar,
@@ -52,6 +53,10 @@ impl Failing {
     /// How many of the next reads fail with an input/output error.
     pub fn fail_reads(&self, count: i64) {
         self.told.failing_reads.store(count, SeqCst);
+    }
+    /// How much was read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.told.bytes_read.load(SeqCst)
     }
 }
 impl Told {
@@ -108,14 +113,18 @@ struct File {
 impl DiskFile for File {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
         count_down(&self.told.failing_reads)?;
-        self.inner.read_at(buf, at)
+        let read = self.inner.read_at(buf, at)?;
+        self.told.bytes_read.fetch_add(read as u64, SeqCst);
+        Ok(read)
     }
     fn read_cached(&self, buf: &mut [u8], at: u64) -> io::Result<Option<usize>> {
         // What fails when it is read from the disk is not at hand.
         if self.told.failing_reads.load(Relaxed) > 0 {
             return Ok(None);
         }
-        self.inner.read_cached(buf, at)
+        let read = self.inner.read_cached(buf, at)?;
+        self.told.bytes_read.fetch_add(read.unwrap_or(0) as u64, SeqCst);
+        Ok(read)
     }
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<()> {
         if let Err(full) = self.told.room() {

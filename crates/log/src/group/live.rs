@@ -15,7 +15,7 @@ use std::{
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
-use tidegate_core::{error::Error, settle::Done};
+use tidegate_core::{error::Error, position::Position, settle::Done};
 
 /// What may be given back and not done at a time: then no fresh ones are taken.
 const UNSETTLED: usize = 100_000;
@@ -311,6 +311,23 @@ impl Live {
             claim = Some(Claim { partition, range, due });
         }
         claim
+    }
+    /// They wait for their moment no longer, and go in this order. Those that do not wait here.
+    pub(super) fn recall(&mut self, now: i64, positions: &[Position]) -> Vec<Position> {
+        let (mut at, mut next) = (now, None);
+        let mut others = Vec::new();
+        for position in positions.iter().rev() {
+            if next.is_some_and(|next| next < position) {
+                // Of one moment the lower goes first.
+                at -= 1;
+            }
+            next = Some(position);
+            if !self.waiting.recall(at, position.partition, position.offset as u64) {
+                others.push(*position);
+            }
+        }
+        others.reverse();
+        others
     }
     /// Nobody has seen them.
     pub(super) fn unclaim(&mut self, claim: &Claim) {

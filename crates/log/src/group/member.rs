@@ -101,6 +101,15 @@ impl Member {
             }
         }
     }
+    /// What was given back and waits for a later moment may go at once, in this order. Those that do not wait here.
+    pub fn recall(&self, positions: &[Position]) -> Vec<Position> {
+        let Home { shared, group } = &*self.home;
+        let number = group.stream.number();
+        let (ours, mut others) = positions.iter().partition::<Vec<_>, _>(|position| position.source == number);
+        others.extend(group.live().recall(shared.limits.now(), &ours));
+        group.woke.notify_waiters();
+        others
+    }
     /// Whether the group, its stream or the log has come to an end.
     pub fn is_over(&self) -> bool {
         self.home.group.is_deleted() || self.home.shared.herald.is_closed()

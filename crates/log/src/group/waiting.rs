@@ -1,6 +1,6 @@
 //! What was given back, and when it may go again.
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     mem,
 };
 
@@ -9,6 +9,8 @@ use std::{
 pub(super) struct Waiting {
     /// Moment, partition, offset.
     due: BTreeSet<(i64, u32, u64)>,
+    /// The moment of each of them, by partition and offset.
+    moments: HashMap<(u32, u64), i64>,
     /// For a member that keeps an order: by partition and offset, with its moment.
     mustered: BTreeMap<(u32, u64), i64>,
 }
@@ -22,18 +24,30 @@ impl Waiting {
     }
     pub(super) fn insert(&mut self, at: i64, partition: u32, offset: u64) {
         self.due.insert((at, partition, offset));
+        if let Some(before) = self.moments.insert((partition, offset), at).filter(|before| *before != at) {
+            self.due.remove(&(before, partition, offset));
+        }
+    }
+    /// Moved to another moment, if it waits for a later one.
+    pub(super) fn recall(&mut self, at: i64, partition: u32, offset: u64) -> bool {
+        let held = self.moments.get(&(partition, offset)).copied();
+        if held.is_some_and(|held| held > at) {
+            self.insert(at, partition, offset);
+        }
+        held.is_some() || self.mustered.contains_key(&(partition, offset))
     }
     /// All of it goes next, in the order of the stream.
     pub(super) fn muster(&mut self) {
+        self.moments = HashMap::new();
         let due = mem::take(&mut self.due);
         self.mustered
             .extend(due.into_iter().map(|(at, partition, offset)| ((partition, offset), at)));
     }
     /// Each goes at its moment.
     pub(super) fn dismiss(&mut self) {
-        let mustered = mem::take(&mut self.mustered);
-        self.due
-            .extend(mustered.into_iter().map(|((partition, offset), at)| (at, partition, offset)));
+        for ((partition, offset), at) in mem::take(&mut self.mustered) {
+            self.insert(at, partition, offset);
+        }
     }
     /// Whether some of it goes before all else, whatever its moment.
     pub(super) fn is_mustered(&self) -> bool {
@@ -55,6 +69,7 @@ impl Waiting {
     pub(super) fn remove(&mut self, at: i64, partition: u32, offset: u64) {
         if self.mustered.remove(&(partition, offset)).is_none() {
             self.due.remove(&(at, partition, offset));
+            self.moments.remove(&(partition, offset));
         }
     }
     /// It was next before its moment, and nobody has seen it.

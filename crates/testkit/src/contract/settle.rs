@@ -85,6 +85,33 @@ pub(super) async fn an_ordered_consumer_gets_what_waits_before_anything_else(sub
     assert!(waits(other.next(ALL)).await, "the rest waits for its time");
     assert!(other.has_all_back());
 }
+pub(super) async fn what_is_called_back_waits_for_its_moment_no_longer(subject: Subject) {
+    subject.send(&["a", "b", "c", "d"], None).await.expect("kept");
+    let mut consumer = subject.grouped(Start::Earliest, GROUP, ALL).await;
+    let (items, mut ack) = consumer.next(ALL).await.expect("a delivery").expect("not the end").into_parts();
+    let places: Vec<_> = items.iter().filter_map(|item| item.position).collect();
+    let [a, b, c, _] = places.as_slice() else {
+        panic!("a position each: {places:?}")
+    };
+    let hour = Instant::now() + Duration::from_hours(1);
+    ack.settle(0, Outcome::Ack);
+    for slot in 1..4 {
+        ack.settle(slot, Outcome::Hold { until: hour });
+    }
+    assert!(waits(consumer.next(ALL)).await, "all of them wait");
+    // Nobody knows the first any more, and nothing comes twice.
+    consumer.recall(&[*a, *c, *b, *b]);
+    assert!(!consumer.has_all_back());
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let items = take(&mut *consumer, 1).await;
+        seen.extend(items.iter().map(|item| item.attempt));
+        assert_eq!(payloads(&items), [["c", "b"][seen.len() - 1]]);
+    }
+    assert_eq!(seen, [1, 1]);
+    assert!(waits(consumer.next(ALL)).await, "the last waits on");
+    assert!(consumer.has_all_back());
+}
 pub(super) async fn the_window_bounds_what_is_unsettled(subject: Subject) {
     subject.send(&["a", "b", "c"], None).await.expect("kept");
     let window = Limit {

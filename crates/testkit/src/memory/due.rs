@@ -2,6 +2,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     mem,
+    time::Duration,
 };
 use tidegate_core::settle::Outcome;
 use tokio::time::Instant;
@@ -48,6 +49,23 @@ impl Due {
         let first = *self.back.first().filter(|(at, _)| *at <= now)?;
         self.back.remove(&first);
         Some((first.1, None))
+    }
+    /// Nobody waits for its moment any longer.
+    pub(super) fn recall(&mut self, seqs: impl DoubleEndedIterator<Item = u64>) {
+        let now = Instant::now();
+        let (mut at, mut next) = (now, u64::MAX);
+        for seq in seqs.rev() {
+            if next < seq {
+                // Of one moment the lower goes first.
+                at = at.checked_sub(Duration::from_nanos(1)).unwrap_or(at);
+            }
+            next = seq;
+            let Some(held) = self.back.iter().find(|(at, held)| *held == seq && *at > now).copied() else {
+                continue;
+            };
+            self.back.remove(&held);
+            self.back.insert((at, seq));
+        }
     }
     pub(super) fn attempt(&self, seq: u64) -> u32 {
         self.failed.get(&seq).copied().unwrap_or(0) + 1
