@@ -159,6 +159,24 @@ fn what_is_rejected_is_listed_with_its_reason_and_goes_back_to_its_own_group_onl
         refused(404, "TG1054")
     );
 
+    // It is on its way, and whoever asks learns that.
+    let traced = node.manage("GET", "/trace?id=m-1", &Value::Null).json();
+    let again = traced["places"].as_array().unwrap().iter().find(|place| place["again"].is_object());
+    let again = again.unwrap_or_else(|| panic!("{traced}"));
+    assert_eq!(
+        (&again["again"]["of"], &again["groups"][group]),
+        (&mine[0]["position"], &json!("not done"))
+    );
+    let groups = node.manage("GET", "/streams/s/groups", &Value::Null).json();
+    let shown = groups["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|shown| shown["name"] == group)
+        .unwrap();
+    assert_eq!(shown["pending"], 1, "{groups}");
+    assert_eq!(node.metric(&format!("tidegate_group_pending_messages{{stream=\"s\",group=\"{group}\"}}")), 1);
+
     assert!(pull(&node, "other", 10).is_empty(), "another group does not see it again");
     let page = node.get("/s?wait=0").json();
     assert_eq!(page["items"].as_array().unwrap().len(), 2, "nor does a plain reader");

@@ -168,11 +168,15 @@ fn every_attempt_is_in_the_delivery_log_and_is_found_there() {
     let position = all[2]["messages"][0]["position"].as_str().unwrap();
     assert_eq!(log(&node, &format!("?id={position}"), 2), all[1..]);
     assert_eq!(log(&node, "?status=500", 1), all[2..]);
+    assert_eq!(log(&node, "?status=5xx", 1), all[2..]);
+    assert_eq!(log(&node, "?status=4xx", 0).len(), 0);
     assert_eq!(log(&node, "?outcome=delivered", 2), all[..2]);
     assert_eq!(log(&node, &format!("?target=%3A{}", target.address.port()), 3), all);
     assert_eq!(log(&node, "?target=elsewhere", 0).len(), 0);
     assert_eq!(log(&node, "?since=1h", 3), all);
     assert_eq!(log(&node, "?since=2100-01-01T00:00:00Z", 0).len(), 0);
+    assert_eq!(log(&node, "?since=1h&until=2100-01-01T00:00:00Z", 3), all);
+    assert_eq!(log(&node, "?until=1h", 0).len(), 0);
     // Page by page.
     let page = node.manage("GET", "/webhooks/crm/deliveries?limit=2", &Value::Null).json();
     let next = format!("/webhooks/crm/deliveries?limit=2&cursor={}", page["next_cursor"].as_str().unwrap());
@@ -182,12 +186,21 @@ fn every_attempt_is_in_the_delivery_log_and_is_found_there() {
         (&all[1], &json!([all[2]]), &Value::Null)
     );
 
-    let (code, out, _) = run(&node, &["webhook", "log", "crm", "--status", "500"]);
+    let (code, out, _) = run(
+        &node,
+        &["webhook", "log", "crm", "--status", "5xx", "--until", "2100-01-01T00:00:00Z"],
+    );
     assert!(
         code == Some(0) && out.contains("a%2E1") && out.contains("no, thanks") && out.lines().count() == 2,
         "{out}"
     );
-    for (query, status) in [("?outcome=good", 400), ("?status=x", 400), ("?since=soon", 400), ("?cursor=x", 400)] {
+    for (query, status) in [
+        ("?outcome=good", 400),
+        ("?status=x", 400),
+        ("?status=6xx", 400),
+        ("?since=soon", 400),
+        ("?cursor=x", 400),
+    ] {
         assert_eq!(
             node.manage("GET", &format!("/webhooks/crm/deliveries{query}"), &Value::Null).status,
             status,

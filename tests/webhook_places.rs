@@ -236,27 +236,29 @@ fn what_the_stream_forgot_while_it_waited_is_counted_once() {
 /// Who looks after a crash sees since when a target is ill, and of what.
 #[test]
 fn what_was_met_before_is_known_after_a_crash() {
-    let node = dev().start();
-    assert_eq!(node.manage("PUT", "/streams/s", &json!({})).status, 201);
-    let receiver = Receiver::new(|_| Reply::status(503));
-    put(
-        &node,
-        "w",
-        &json!({"source": {"stream": "s"}, "target": {"url": receiver.url()}, "retry": {"first": "10m", "max": "1h"}}),
-    );
-    publish(&node, "x");
-    let before = until(&node, "w", |status| status["state"] == "retrying");
-    // The delivery log is written a moment later.
-    let noted = || node.manage("GET", "/webhooks/w/deliveries", &Value::Null).json()["items"][0].clone();
-    let began = tidegate_core::clock::instant();
-    while noted().is_null() {
-        assert!(began.elapsed() < Duration::from_mins(1));
+    for (status, state) in [(503, "retrying"), (400, "failing")] {
+        let node = dev().start();
+        assert_eq!(node.manage("PUT", "/streams/s", &json!({})).status, 201);
+        let receiver = Receiver::new(move |_| Reply::status(status));
+        put(
+            &node,
+            "w",
+            &json!({"source": {"stream": "s"}, "target": {"url": receiver.url()}, "retry": {"first": "10m", "max": "1h"}}),
+        );
+        publish(&node, "x");
+        let before = until(&node, "w", |status| status["state"] == state);
+        // The delivery log is written a moment later.
+        let noted = || node.manage("GET", "/webhooks/w/deliveries", &Value::Null).json()["items"][0].clone();
+        let began = tidegate_core::clock::instant();
+        while noted().is_null() {
+            assert!(began.elapsed() < Duration::from_mins(1));
+        }
+        let node = node.crash();
+        let after = until(&node, "w", |status| status["state"] == state);
+        assert_eq!(after["error"], before["error"]);
+        assert!(after["since"].as_str() <= before["since"].as_str(), "{after} {before}");
+        receiver.script(|_| Reply::status(200));
+        publish(&node, "y");
+        until(&node, "w", |status| !status["last_success"].is_null());
     }
-    let node = node.crash();
-    let after = until(&node, "w", |status| status["state"] == "retrying");
-    assert_eq!(after["error"], before["error"]);
-    assert!(after["since"].as_str() <= before["since"].as_str(), "{after} {before}");
-    receiver.script(|_| Reply::status(200));
-    publish(&node, "y");
-    until(&node, "w", |status| !status["last_success"].is_null());
 }

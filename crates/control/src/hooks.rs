@@ -1,6 +1,7 @@
 //! What webhooks did, and what they can be asked to do at once. Implemented by `server`, which knows their targets and the log.
 use futures::future::BoxFuture;
 use serde_json::Value;
+use std::ops::RangeInclusive;
 use tidegate_core::{error::Result, position::Position};
 
 /// Beside what is declared of webhooks. None of it changes a webhook's own place.
@@ -21,12 +22,14 @@ pub struct Wanted {
     pub id: Option<String>,
     /// One word: how it ended.
     pub outcome: Option<String>,
-    /// What the target answered.
-    pub status: Option<u16>,
+    /// What the target answered: one status, or a class of them.
+    pub status: Option<RangeInclusive<u16>>,
     /// Stands in the URL.
     pub target: Option<String>,
     /// Not before: microseconds since the epoch.
     pub since: Option<i64>,
+    /// Before that: microseconds since the epoch.
+    pub until: Option<i64>,
     /// Behind what a page before has shown.
     pub before: Option<u64>,
     /// How many at most.

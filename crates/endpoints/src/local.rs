@@ -7,6 +7,7 @@ mod later;
 mod producer;
 mod required;
 
+pub use again::again;
 pub use captures::Captures;
 pub use later::LATER;
 pub use required::{Failures, Letter, Need, REASON};

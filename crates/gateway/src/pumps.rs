@@ -156,6 +156,7 @@ impl Keeper {
             _changed = self.jobs.changed() => {
                 stop.start();
                 working.await;
+                self.progress.begins_anew();
                 return false;
             }
             () = all.started() => {

@@ -59,6 +59,23 @@ pub struct GroupStats {
     /// Rejected, and not yet in the stream of dead letters.
     pub dying: u64,
 }
+impl GroupStats {
+    /// Of both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            pending: self.pending + other.pending,
+            out: self.out + other.out,
+            waiting: self.waiting + other.waiting,
+            oldest: self.oldest.into_iter().chain(other.oldest).min(),
+            done: self.done + other.done,
+            dead: self.dead + other.dead,
+            expired: self.expired + other.expired,
+            missed: self.missed + other.missed,
+            dying: self.dying + other.dying,
+        }
+    }
+}
 
 /// `<stream>.dead`; of a name that leaves no room for it the beginning, and what tells it from others that begin so.
 fn of_its_own(stream: &str) -> String {

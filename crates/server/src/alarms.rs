@@ -21,6 +21,8 @@ pub(crate) const TOPIC: &str = "$tidegate/alarms";
 const LOOKS: Duration = Duration::from_secs(1);
 /// A target that failed for so long is down, also where too little is sent to open its circuit.
 const PATIENCE_US: i64 = 60_000_000;
+/// Dead letters of a stream are told so often at most, and counted meanwhile.
+const QUIET_US: i64 = 60_000_000;
 
 /// Looks again and again; to be polled as long as the node runs.
 pub(crate) async fn watch(plane: Weak<Plane>, metrics: Arc<Metrics>, log: Arc<Log>, topics: Arc<dyn Producer>) {
@@ -92,8 +94,14 @@ struct Now {
 struct Seen {
     down: BTreeSet<Arc<str>>,
     /// `None` before the first look: what was there at the start is no news.
-    dead: Option<BTreeMap<Arc<str>, u64>>,
+    dead: Option<BTreeMap<Arc<str>, Dead>>,
     off: BTreeSet<Arc<str>>,
+}
+/// Of one stream: how many there had ever been when it was told last, and when that was.
+#[derive(Clone, Copy, Default)]
+struct Dead {
+    ever: u64,
+    told: Option<i64>,
 }
 impl Seen {
     /// What changed since the last look.
@@ -113,15 +121,33 @@ impl Seen {
                 alarms.push(json!({"alarm": "target_up", "at": at, "webhook": &**name}));
             }
         }
-        if let Some(was) = &self.dead {
-            for (stream, ever) in &now.dead {
-                let by = ever.saturating_sub(was.get(stream).copied().unwrap_or_default());
-                if by > 0 {
-                    alarms.push(json!({"alarm": "dead_letters_grew", "at": at, "stream": &**stream, "by": by}));
+        let dead = match &self.dead {
+            None => now
+                .dead
+                .iter()
+                .map(|(stream, ever)| (stream.clone(), Dead { ever: *ever, told: None }))
+                .collect(),
+            Some(was) => {
+                let was = |stream| was.get(stream).copied().unwrap_or_default();
+                let mut next = BTreeMap::new();
+                for (stream, ever) in &now.dead {
+                    let mut dead = was(stream);
+                    let by = ever.saturating_sub(dead.ever);
+                    if by > 0 && dead.told.is_none_or(|told| now.at - told >= QUIET_US) {
+                        alarms.push(json!({"alarm": "dead_letters_grew", "at": at, "stream": &**stream, "by": by}));
+                        dead = Dead {
+                            ever: *ever,
+                            told: Some(now.at),
+                        };
+                    }
+                    // One that was made anew begins anew.
+                    dead.ever = dead.ever.min(*ever);
+                    next.insert(stream.clone(), dead);
                 }
+                next
             }
-        }
-        self.dead = Some(now.dead.clone());
+        };
+        self.dead = Some(dead);
         for api in now.off.difference(&self.off) {
             alarms.push(json!({"alarm": "balance_off", "at": at, "api": &**api}));
         }
@@ -189,6 +215,20 @@ mod tests {
         assert_eq!(told(&mut seen, &now(CONNECTED, 7, false)), ["target_up", "dead_letters_grew"]);
         assert_eq!(told(&mut seen, &now(CONNECTED, 7, true)), ["balance_off"]);
         assert!(told(&mut seen, &now(CONNECTED, 7, true)).is_empty());
+    }
+    #[test]
+    fn dead_letters_are_told_once_a_minute_and_all_of_them() {
+        let mut seen = Seen::default();
+        let mut at = |seconds: i64, dead: u64| {
+            let mut now = now(CONNECTED, dead, false);
+            now.at += seconds * 1_000_000;
+            seen.look(&now).first().map(|alarm| alarm["by"].as_u64().unwrap())
+        };
+        assert_eq!(
+            (at(0, 5), at(1, 6), at(2, 8), at(59, 9), at(61, 10)),
+            (None, Some(1), None, None, Some(4))
+        );
+        assert_eq!((at(130, 10), at(131, 2), at(132, 3)), (None, None, Some(1)), "made anew");
     }
     #[test]
     fn down_is_what_fails_for_long_or_ended_by_itself() {

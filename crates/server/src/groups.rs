@@ -4,14 +4,20 @@ use tidegate_core::{
     clock,
     error::{Code, Error, Result},
 };
-use tidegate_log::Group;
+use tidegate_endpoints::local::again;
+use tidegate_log::{Group, GroupStats, Log};
 
 /// Whose groups these are, by how their names begin, and what that is called.
 const KINDS: [(&str, &str); 3] = [("$api/", "pull"), ("$memphis/", "station"), ("$webhook/", "webhook")];
 
+/// How it is doing, with what is sent to it again.
+pub(crate) fn stats(log: &Log, group: &Group) -> GroupStats {
+    let again = again(log, group).map(|again| again.stats());
+    group.stats().and(again.unwrap_or_default())
+}
 /// One, with its numbers.
-pub(crate) fn shown(group: &Group) -> Value {
-    let stats = group.stats();
+pub(crate) fn shown(log: &Log, group: &Group) -> Value {
+    let stats = stats(log, group);
     let kind = KINDS
         .iter()
         .find(|(begin, _)| group.name().starts_with(begin))

@@ -371,7 +371,7 @@ impl plane::Plane for Plane {
             .groups(&stream)
             .into_iter()
             .filter(|group| group.name() != tidegate_log::DEAD);
-        Some(groups.map(|group| groups::shown(&group)).collect())
+        Some(groups.map(|group| groups::shown(&self.log, &group)).collect())
     }
     fn delete_group<'a>(&'a self, stream: &'a str, group: &'a str) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {

@@ -3,7 +3,10 @@ mod asked;
 mod job;
 mod trace;
 
-use crate::deliveries::{self, Deliveries, Past};
+use crate::{
+    deliveries::{self, Deliveries, Past},
+    groups,
+};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::{
@@ -158,13 +161,7 @@ impl Webhooks {
     }
     /// Of its place in the log, once it has one, with what was given up and is sent again: that waits, too.
     fn stats(&self, name: &str) -> Option<GroupStats> {
-        let mut stats = self.group(name)?.stats();
-        if let Some(again) = self.again(name).map(|again| again.stats()) {
-            stats.pending += again.pending;
-            stats.waiting += again.waiting;
-            stats.oldest = stats.oldest.into_iter().chain(again.oldest).min();
-        }
-        Some(stats)
+        Some(groups::stats(&self.log, &*self.group(name)?))
     }
     /// Its place in the log, once it has one.
     fn group(&self, name: &str) -> Option<Arc<Group>> {
@@ -182,13 +179,6 @@ impl Webhooks {
     /// Attempts that are not in the delivery log.
     pub(crate) fn lost(&self) -> u64 {
         self.deliveries.lost()
-    }
-    /// What brings it dead letters that are sent again.
-    fn again(&self, name: &str) -> Option<Arc<Group>> {
-        let called = format!("{GROUP}{name}");
-        let mut ways = self.log.streams();
-        ways.retain(|stream| stream.name().starts_with(AGAIN));
-        ways.iter().find_map(|stream| self.log.find_group(stream, &called))
     }
     /// How each is doing.
     pub(crate) fn pumps(&self) -> &Arc<Pumps> {

@@ -5,7 +5,7 @@ use crate::{
     registry::{Refused, Registry, missing},
 };
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 use tidegate_config::{Id, ResourceKind};
 use tidegate_core::{
     clock,
@@ -27,15 +27,21 @@ pub(super) async fn deliveries(registry: &Registry, call: &Call<'_>) -> Result<A
     if let Some(other) = text("outcome").filter(|outcome| !OUTCOMES.contains(&outcome.as_str())) {
         return Err(bad_query("outcome", &other, &format!("one of {}", OUTCOMES.join(", "))).into());
     }
-    let status = number("status", "a status from 100 to 599")?;
+    let status = text("status").map(|text| {
+        let expected = "a status from 100 to 599, or a class of them such as `5xx`";
+        statuses(&text).ok_or_else(|| bad_query("status", &text, expected))
+    });
+    let time = |name: &'static str| {
+        let parsed = text(name).map(|text| moment(&text).ok_or_else(|| bad_query(name, &text, "a time, or a duration such as `10m`")));
+        parsed.transpose()
+    };
     let wanted = Wanted {
         id: text("id"),
         outcome: text("outcome"),
-        status: status.map(|status| u16::try_from(status).unwrap_or(u16::MAX)),
+        status: status.transpose()?,
         target: text("target"),
-        since: text("since")
-            .map(|text| moment(&text).ok_or_else(|| bad_query("since", &text, "a time, or a duration such as `10m`")))
-            .transpose()?,
+        since: time("since")?,
+        until: time("until")?,
         before: number("cursor", "the `next_cursor` of the page before")?,
         limit: call.limit()?,
     };
@@ -67,6 +73,18 @@ fn there(registry: &Registry, call: &Call<'_>) -> Result<Id> {
     let id = call.id(ResourceKind::Webhook);
     let known = registry.now().resources.contains_key(&id);
     known.then_some(id.clone()).ok_or_else(|| missing(&id))
+}
+/// `503`, or all that begin like `5xx`.
+fn statuses(text: &str) -> Option<RangeInclusive<u16>> {
+    let statuses = match text.strip_suffix("xx") {
+        Some(class) => class
+            .parse::<u16>()
+            .ok()
+            .filter(|class| *class < 10)
+            .map(|class| class * 100..=class * 100 + 99)?,
+        None => text.parse().map(|status| status..=status).ok()?,
+    };
+    (100..600).contains(statuses.start()).then_some(statuses)
 }
 /// A time, or how long ago.
 fn moment(text: &str) -> Option<i64> {

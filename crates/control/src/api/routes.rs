@@ -113,8 +113,8 @@ const DELIVERIES: &[Query] = &[
     ),
     query(
         "status",
-        r#"{"type":"integer","minimum":100,"maximum":599}"#,
-        "Only those that the target answered so.",
+        r#"{"type":"string","pattern":"^[1-5]([0-9][0-9]|xx)$"}"#,
+        "Only those that the target answered so: a status, or a class of them, such as `5xx`.",
     ),
     query("target", r#"{"type":"string"}"#, "Only those with this text in their URL."),
     query(
@@ -122,6 +122,7 @@ const DELIVERIES: &[Query] = &[
         r#"{"type":"string"}"#,
         "Only later ones: a time, or a duration such as `10m`.",
     ),
+    query("until", r#"{"type":"string"}"#, "Only earlier ones: a time, or how long ago."),
 ];
 const TRACE: &[Query] = &[query(
     "id",

@@ -13,7 +13,7 @@ use tidegate_core::{
     receipt::{Level, Receipt},
     topic::Topic,
 };
-use tidegate_log::{AGAIN, Append, Entry, Group, GroupSpec, Keep, Manner, Member, Retention, Stream, StreamSpec, dead_letter};
+use tidegate_log::{AGAIN, Append, Entry, Group, GroupSpec, Keep, Log, Manner, Member, Retention, Stream, StreamSpec, dead_letter};
 use tokio::sync::{Notify, futures::Notified};
 
 /// What the name of a stream may take, in bytes.
@@ -40,6 +40,11 @@ fn name(stream: &Stream, group: &Group) -> String {
     }
     // Numbers name both as well, and are never used twice.
     format!("{AGAIN}{}/{}", stream.number(), group.number())
+}
+/// What brings a group the dead letters that are sent to it again, if any ever were.
+pub fn again(log: &Log, group: &Group) -> Option<Arc<Group>> {
+    let way = log.stream(&name(group.stream(), group))?;
+    log.find_group(&way, group.name())
 }
 impl House {
     /// Sends a dead letter to the group that gave it up, and to nobody else. Once the receipt resolved, both hold: that group will get it, and

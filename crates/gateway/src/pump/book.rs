@@ -86,7 +86,7 @@ impl Book {
         let circuit = Circuit::new(how.breaker, how.rest_until.filter(|until| *until > now));
         match circuit.probe_at() {
             Some(probe_at) => progress.open(probe_at - now, None),
-            None => progress.connected(),
+            None => progress.begins(),
         }
         Self {
             to: to.clone(),

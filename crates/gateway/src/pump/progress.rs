@@ -204,6 +204,17 @@ impl Progress {
         }
         self.last_success.store(clock::now_us(), Ordering::Relaxed);
     }
+    /// Nobody has asked the target yet.
+    pub(super) fn begins(&self) {
+        match &*self.before.load() {
+            Some(before) => self.failing(&before.error),
+            None => self.connected(),
+        }
+    }
+    /// What was known of the target is known of another one.
+    pub(crate) fn begins_anew(&self) {
+        self.before.store(None);
+    }
     pub(super) fn connected(&self) {
         if !matches!(**self.state.load(), State::Connected { .. }) {
             self.state.store(Arc::new(State::Connected { since: clock::now_us() }));

@@ -61,10 +61,11 @@ fn stored(place: &Value) -> String {
     let words: Vec<_> = groups
         .map(|(name, word)| format!("{} {name}", word.as_str().unwrap_or_default()))
         .collect();
+    let what = if place["again"].is_object() { "sent again" } else { "stored" };
     if words.is_empty() {
-        "stored".to_owned()
+        what.to_owned()
     } else {
-        format!("stored; {}", words.join(", "))
+        format!("{what}; {}", words.join(", "))
     }
 }
 fn place(place: &Value) -> Vec<String> {

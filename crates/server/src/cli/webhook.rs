@@ -95,15 +95,18 @@ pub(super) struct Log {
     /// Only those that ended so: delivered, answered (it is sent again), refused (given up), stopped, failed (no answer) or abandoned.
     #[arg(long, value_name = "WORD")]
     outcome: Option<String>,
-    /// Only those that were answered so.
+    /// Only those that were answered so: a status, or a class of them like 5xx.
     #[arg(long, value_name = "STATUS")]
-    status: Option<u16>,
+    status: Option<String>,
     /// Only those with this text in their URL.
     #[arg(long, value_name = "TEXT")]
     target: Option<String>,
     /// Only later ones: a time, or a duration like 10m.
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
+    /// Only earlier ones: a time, or how long ago.
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
     /// How many at most.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     limit: u32,
@@ -225,9 +228,10 @@ async fn log(kind: &Kind, wanted: &Log) -> Result<u8, Failure> {
     let said = [
         ("id", wanted.id.clone()),
         ("outcome", wanted.outcome.clone()),
-        ("status", wanted.status.map(|status| status.to_string())),
+        ("status", wanted.status.clone()),
         ("target", wanted.target.clone()),
         ("since", wanted.since.clone()),
+        ("until", wanted.until.clone()),
     ];
     let mut query = String::new();
     for (name, value) in said {
@@ -277,6 +281,7 @@ pub(super) fn attempt(attempt: &Value) -> Vec<String> {
         matches!(&*part("outcome"), "answered" | "refused" | "stopped")
             .then(|| text(&attempt["response"], "body"))
             .flatten()
+            .filter(|said| !said.trim().is_empty())
             .map(|said| format!("it said: {said}"))
     };
     let why: String = text(attempt, "error")

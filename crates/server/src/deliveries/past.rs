@@ -32,6 +32,8 @@ pub(crate) struct Circuit {
 struct Seen<'a> {
     circuit: &'a Circuit,
     failed: u32,
+    /// It refused a message since, and so was well enough to answer.
+    answered: bool,
     until: Option<i64>,
     /// As far back as its attempts failed.
     ill: Option<Before>,
@@ -57,6 +59,7 @@ impl Past {
         let of = |circuit| Seen {
             circuit,
             failed: 0,
+            answered: false,
             until: None,
             ill: None,
         };
@@ -109,17 +112,25 @@ impl Seen<'_> {
         self.until
             .filter(|_| self.circuit.failures > 0 && self.failed >= self.circuit.failures)
     }
+    fn was_ill(&mut self, attempt: &Value) {
+        if let Some(since) = attempt["at"].as_str().and_then(clock::parse_rfc3339) {
+            self.ill.get_or_insert_with(|| met(attempt, since)).since = since;
+        }
+    }
     /// One more attempt; `false`: all is known.
     fn goes_on(&mut self, attempt: &Value) -> bool {
         match attempt["outcome"].as_str() {
             Some("answered" | "failed") if attempt["request"]["url"] == *self.circuit.url => {
-                self.failed += 1;
-                if self.failed <= self.circuit.failures {
+                self.failed += u32::from(!self.answered);
+                if !self.answered && self.failed <= self.circuit.failures {
                     self.until = self.until.max(asked(attempt, self.circuit.obey));
                 }
-                if let Some(since) = attempt["at"].as_str().and_then(clock::parse_rfc3339) {
-                    self.ill.get_or_insert_with(|| met(attempt, since)).since = since;
-                }
+                self.was_ill(attempt);
+                true
+            }
+            Some("refused") if attempt["request"]["url"] == *self.circuit.url => {
+                self.answered = true;
+                self.was_ill(attempt);
                 true
             }
             // Nobody heard what it would have said.
@@ -176,6 +187,7 @@ mod tests {
         let mut seen = Seen {
             circuit: &circuit,
             failed: 0,
+            answered: false,
             until: None,
             ill: None,
         };
@@ -208,10 +220,16 @@ mod tests {
                 url: URL.to_owned(),
             },
             failed: 0,
+            answered: false,
             until: None,
             ill: None,
         };
-        assert!(seen.goes_on(&failed) && seen.goes_on(&first) && !seen.goes_on(&attempt("delivered", None)));
+        assert!(
+            seen.goes_on(&failed)
+                && seen.goes_on(&attempt("refused", None))
+                && seen.goes_on(&first)
+                && !seen.goes_on(&attempt("delivered", None))
+        );
         let since = clock::parse_rfc3339("2026-11-22T10:00:00Z").unwrap();
         assert_eq!(
             seen.ill,
@@ -220,6 +238,7 @@ mod tests {
                 error: "connection refused".into()
             })
         );
+        assert_eq!(seen.failed, 1, "who refuses is well");
         assert_eq!(&*met(&first, since).error, "the target answered 500 Internal Server Error");
     }
     #[test]

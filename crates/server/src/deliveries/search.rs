@@ -25,6 +25,9 @@ pub(crate) async fn search(log: &Log, webhook: Option<&str>, wanted: &Wanted) ->
             if wanted.since.is_some_and(|since| message.at < since) {
                 return Ok(found);
             }
+            if wanted.until.is_some_and(|until| message.at >= until) {
+                continue;
+            }
             if webhook.is_some_and(|webhook| *message.topic != *webhook) {
                 continue;
             }
@@ -50,7 +53,10 @@ pub(crate) async fn search(log: &Log, webhook: Option<&str>, wanted: &Wanted) ->
 fn fits(attempt: &Value, wanted: &Wanted) -> bool {
     let is = |member: &str, text: &Option<String>| text.as_ref().is_none_or(|text| attempt[member] == **text);
     is("outcome", &wanted.outcome)
-        && wanted.status.is_none_or(|status| attempt["status"] == status)
+        && wanted.status.as_ref().is_none_or(|wanted| {
+            let status = attempt["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+            status.is_some_and(|status| wanted.contains(&status))
+        })
         && wanted.id.as_ref().is_none_or(|id| concerns(attempt, id))
         && wanted.target.as_ref().is_none_or(|target| {
             let url = attempt["request"]["url"].as_str().unwrap_or_default();

@@ -3,6 +3,7 @@ use super::{
     admin::Board,
     families::{self as all, Family, Kind, Label},
 };
+use crate::groups;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text::encode},
@@ -250,15 +251,15 @@ impl Numbers {
         }
         family(to, &all::STREAM_RECORDS, records)?;
         family(to, &all::STREAM_BYTES, bytes)?;
-        groups(to, log)
+        of_groups(to, log)
     }
 }
 /// Those that read streams of users, for users.
-fn groups(to: &mut DescriptorEncoder<'_>, log: &Log) -> fmt::Result {
+fn of_groups(to: &mut DescriptorEncoder<'_>, log: &Log) -> fmt::Result {
     let (mut messages, mut pending, mut out) = (Vec::new(), Vec::new(), Vec::new());
     for stream in log.streams().iter().filter(|stream| !stream.name().starts_with('$')) {
         for group in log.groups(stream).iter().filter(|group| group.name() != DEAD) {
-            let stats = group.stats();
+            let stats = groups::stats(log, group);
             let labels = || vec![stream.name().to_owned(), group.name().to_owned()];
             for (outcome, count) in [
                 ("done", stats.done),

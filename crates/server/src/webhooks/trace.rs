@@ -1,15 +1,16 @@
 //! The journey of a message: where it lies, where it lies as a dead letter, and every attempt to deliver it that the log still knows.
+use super::GROUP;
 use crate::{
     backwards::{Backwards, at},
     dead_letters::headers,
     deliveries::search,
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 use tidegate_control::hooks::Wanted;
 use tidegate_core::{clock, error::Result, message::Message, position::Position};
 use tidegate_endpoints::{http::spelled, local::LATER};
-use tidegate_log::{DEAD, Log, Stream, dead_letter};
+use tidegate_log::{AGAIN, DEAD, Log, Stream, dead_letter};
 
 /// Attempts that are told.
 const ATTEMPTS: usize = 100;
@@ -33,18 +34,23 @@ pub(super) async fn trace(log: &Log, id: &str) -> Result<Value> {
         let is = message["position"] == id || message["id"] == id || message["id"] == *spelled(id.as_bytes());
         places.extend(own.filter(|place| is && !places.contains(place)));
     }
+    let took = attempts.iter().filter(|attempt| attempt["outcome"] == "delivered");
+    let took: HashSet<_> = took.filter_map(|attempt| attempt["webhook"].as_str().map(str::to_owned)).collect();
     let mut found = Vec::new();
     for place in &places {
         if let Some(stream) = log.stream_by_number(place.source)
             && let Some(message) = at(log, &stream, *place).await?
         {
-            found.push(shown(log, &stream, *place, &message));
+            found.push(shown(log, &stream, (*place, &message), &took));
         }
     }
     let now = clock::now_us();
     let mut looked_at = 0;
     let mut all = true;
-    let own = |stream: &&Arc<Stream>| !stream.name().starts_with('$') || stream.name() == LATER;
+    let own = |stream: &&Arc<Stream>| {
+        let name = stream.name();
+        !name.starts_with('$') || name == LATER || name.starts_with(AGAIN)
+    };
     for stream in log.streams().iter().filter(own) {
         for partition in 0..stream.partitions() {
             let mut behind = Backwards::new(log, stream, partition, None).with_expired();
@@ -55,7 +61,7 @@ pub(super) async fn trace(log: &Log, id: &str) -> Result<Value> {
                     // What was due lies where it belongs.
                     let past = stream.name() == LATER && due(&message).is_none_or(|due| due <= now);
                     if !past && !places.contains(&position) && is(&message, id, &places) {
-                        found.push(shown(log, stream, position, &message));
+                        found.push(shown(log, stream, (position, &message), &took));
                     }
                 }
             }
@@ -78,7 +84,8 @@ fn is(message: &Message, id: &str, places: &[Position]) -> bool {
 fn due(message: &Message) -> Option<i64> {
     message.timing.as_ref().and_then(|timing| timing.due)
 }
-fn shown(log: &Log, stream: &Arc<Stream>, position: Position, message: &Message) -> Value {
+/// `took`: the webhooks whose target took it.
+fn shown(log: &Log, stream: &Arc<Stream>, (position, message): (Position, &Message), took: &HashSet<String>) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut told = json!({
         "stream": stream.name(), "position": position.to_string(), "time": clock::rfc3339(message.at), "topic": &*message.topic,
@@ -91,27 +98,31 @@ fn shown(log: &Log, stream: &Arc<Stream>, position: Position, message: &Message)
         told["key"] = text(key).into();
     }
     let offset = u64::try_from(position.offset).unwrap_or(u64::MAX);
+    let expires = message.timing.as_ref().and_then(|timing| timing.expires);
+    let expired = expires.filter(|expires| *expires <= clock::now_us());
     let mut groups = serde_json::Map::new();
     for group in log.groups(stream) {
-        let word = if group.is_done(position.partition, offset) {
-            "done"
-        } else {
-            "not done"
+        let was_taken = || group.name().strip_prefix(GROUP).is_some_and(|webhook| took.contains(webhook));
+        let word = match (group.is_done(position.partition, offset), expired) {
+            (false, _) => "not done",
+            (true, Some(_)) if !was_taken() => "done or expired",
+            (true, _) => "done",
         };
         groups.insert(group.name().to_owned(), word.into());
     }
     // Of its own stream: sent again, or dropped.
-    let handled = groups.remove(DEAD).is_some_and(|word| word == "done");
+    let handled = groups.remove(DEAD).is_some_and(|word| word != "not done");
     told["groups"] = groups.into();
-    let expires = message.timing.as_ref().and_then(|timing| timing.expires);
-    if let Some(expires) = expires.filter(|expires| *expires <= clock::now_us()) {
+    if let Some(expires) = expired {
         told["expired"] = clock::rfc3339(expires).into();
     }
     if stream.name() == LATER {
         told["due"] = due(message).map(clock::rfc3339).into();
     }
     let said = |name: &str| message.headers.get(name).map(text);
-    if let Some(of) = said(dead_letter::POSITION) {
+    if stream.name().starts_with(AGAIN) {
+        told["again"] = json!({ "of": said(dead_letter::POSITION), "stream": said(dead_letter::STREAM) });
+    } else if let Some(of) = said(dead_letter::POSITION) {
         told["dead_letter"] = json!({
             "of": of, "reason": said(dead_letter::REASON), "error": said(dead_letter::ERROR), "attempts": said(dead_letter::ATTEMPTS),
             "group": said(dead_letter::GROUP), "handled": handled,
