@@ -175,7 +175,10 @@ fn what_is_rejected_is_listed_with_its_reason_and_goes_back_to_its_own_group_onl
         .find(|shown| shown["name"] == group)
         .unwrap();
     assert_eq!(shown["pending"], 1, "{groups}");
-    assert_eq!(node.metric(&format!("tidegate_group_pending_messages{{stream=\"s\",group=\"{group}\"}}")), 1);
+    assert_eq!(
+        node.metric(&format!("tidegate_group_pending_messages{{stream=\"s\",group=\"{group}\"}}")),
+        1
+    );
 
     assert!(pull(&node, "other", 10).is_empty(), "another group does not see it again");
     let page = node.get("/s?wait=0").json();

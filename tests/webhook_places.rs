@@ -233,6 +233,35 @@ fn what_the_stream_forgot_while_it_waited_is_counted_once() {
         ALL - delivered
     );
 }
+/// Nobody waits for its next attempt to learn that it is gone.
+#[test]
+fn what_is_purged_while_it_waits_is_counted_at_once() {
+    const ALL: u64 = 20;
+    let node = dev().start();
+    assert_eq!(node.manage("PUT", "/streams/s", &json!({})).status, 201);
+    let receiver = Receiver::new(|_| Reply::status(500));
+    put(
+        &node,
+        "w",
+        &json!({"source": {"stream": "s"}, "target": {"url": receiver.url()}, "retry": {"first": "10m", "max": "10m"}, "order": "key"}),
+    );
+    for i in 0..ALL {
+        let key = [("tidegate-key", "k")];
+        let sent = node.manage_as(&node.token(), "POST", "/topics/s", &key, &json!(i.to_string()));
+        assert_eq!(sent.status, 202);
+    }
+    until(&node, "w", |status| status["lag"]["waiting"] == ALL);
+    assert_eq!(node.manage("POST", "/streams/s/purge", &json!({})).status, 200);
+    until(&node, "w", |status| status["lag"]["waiting"] == 0 && status["state"] == "failing");
+    let group = "tidegate_group_messages_total{stream=\"s\",group=\"$webhook/w\",outcome=\"missed\"}";
+    assert_eq!(node.metric(group), ALL);
+    assert_eq!(node.metric("tidegate_webhook_missed_messages_total{webhook=\"w\"}"), ALL);
+    // Its key is free.
+    receiver.script(|_| Reply::status(200));
+    let key = [("tidegate-key", "k")];
+    node.manage_as(&node.token(), "POST", "/topics/s", &key, &json!("new"));
+    until(&node, "w", |status| status["delivered"] == 1 && status["state"] == "connected");
+}
 /// Who looks after a crash sees since when a target is ill, and of what.
 #[test]
 fn what_was_met_before_is_known_after_a_crash() {

@@ -16,7 +16,7 @@ mod trust;
 
 pub use answers::{Answers, Do, wish};
 pub use attempt::{Attempt, AttemptOutcome, Deaf, Excerpt, Journal, Sent, Step};
-pub use compose::{escaped, spelled};
+pub use compose::{escaped, spelled, spelled_place};
 pub use guard::{Guard, Resolve};
 #[doc(hidden)]
 pub use one::framing::fuzz;

@@ -112,17 +112,18 @@ async fn carry(shared: &Arc<Shared>, group: &Arc<Group>) -> bool {
     loop {
         let burials = group.take_dying(TOGETHER);
         if burials.is_empty() || group.is_deleted() {
+            group.set_stuck(None);
             return true;
         }
         let mut sent = Vec::with_capacity(burials.len());
-        let mut all = true;
+        let mut stuck = None;
         for mut burial in burials {
             match send(shared, group, &burial).await {
                 Ok(receipt) => sent.push((burial, receipt)),
                 Err(error) => {
                     burial.not_yet(&error);
                     group.still_dying(burial);
-                    all = false;
+                    stuck = Some(error);
                 }
             }
         }
@@ -142,11 +143,12 @@ async fn carry(shared: &Arc<Shared>, group: &Arc<Group>) -> bool {
                 Some(error) => {
                     burial.not_yet(&error);
                     group.still_dying(burial);
-                    all = false;
+                    stuck = Some(error);
                 }
             }
         }
-        if !all {
+        if let Some(error) = stuck {
+            group.set_stuck(Some(error.to_string().into()));
             return false;
         }
     }

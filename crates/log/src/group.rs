@@ -59,6 +59,14 @@ pub struct GroupStats {
     /// Rejected, and not yet in the stream of dead letters.
     pub dying: u64,
 }
+/// Messages that were given up and cannot become dead letters yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// How many there are.
+    pub messages: u64,
+    /// Why.
+    pub error: Box<str>,
+}
 impl GroupStats {
     /// Of both together.
     #[must_use]
@@ -111,6 +119,8 @@ pub struct Group {
     floors: Box<[AtomicU64]>,
     deleted: AtomicBool,
     counters: Counters,
+    /// Why what it gave up could not become dead letters when that was tried last.
+    stuck: Mutex<Option<Box<str>>>,
 }
 #[derive(Debug, Default)]
 struct Counters {
@@ -138,6 +148,7 @@ impl Group {
             woke: Notify::new(),
             deleted: AtomicBool::new(false),
             counters: Counters::default(),
+            stuck: Mutex::default(),
             stream,
         }
     }
@@ -176,6 +187,15 @@ impl Group {
     pub(crate) fn delete(&self) {
         self.deleted.store(true, Relaxed);
         self.woke.notify_waiters();
+    }
+    /// What it gave up and cannot let go: tried again twice a second.
+    pub fn stuck(&self) -> Option<Stuck> {
+        let error = self.stuck.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let messages = self.live().dying() as u64;
+        (messages > 0).then_some(Stuck { messages, error })
+    }
+    pub(crate) fn set_stuck(&self, why: Option<Box<str>>) {
+        *self.stuck.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
     /// The stream that takes its dead letters.
     pub fn dead_letters(&self) -> String {

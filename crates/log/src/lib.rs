@@ -49,7 +49,7 @@ mod tail;
 pub use append::{Append, Entry};
 pub use dead::{AGAIN, DEAD, header as dead_letter};
 pub use error::Error;
-pub use group::{Changed, Group, GroupSpec, GroupStats, Manner, Member};
+pub use group::{Changed, Group, GroupSpec, GroupStats, Manner, Member, Stuck};
 pub use log::{Committed, Found, Hooks, Log, OnCommitted, Opened, RunBlocking, Stats, Status};
 pub use options::Options;
 #[doc(hidden)]

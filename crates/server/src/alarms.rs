@@ -12,7 +12,7 @@ use tidegate_gateway::{
     metrics::{ApiMetrics, Metrics},
     pump::State,
 };
-use tidegate_log::{Log, Stream};
+use tidegate_log::{Log, Stream, Stuck};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// No client can publish there.
@@ -42,6 +42,7 @@ pub(crate) async fn watch(plane: Weak<Plane>, metrics: Arc<Metrics>, log: Arc<Lo
                 .map(|(name, progress)| (name, progress.state()))
                 .collect(),
             dead: dead(&plane, &log),
+            stuck: stuck(&log),
             off: metrics
                 .all()
                 .into_iter()
@@ -60,6 +61,20 @@ pub(crate) async fn watch(plane: Weak<Plane>, metrics: Arc<Metrics>, log: Arc<Lo
             }
         }
     }
+}
+/// Which groups gave something up that cannot become dead letters.
+fn stuck(log: &Log) -> BTreeMap<(String, String), Stuck> {
+    let mut all = BTreeMap::new();
+    for stream in log.streams() {
+        for group in log.groups(&stream) {
+            all.extend(
+                group
+                    .stuck()
+                    .map(|stuck| ((stream.name().to_owned(), group.name().to_owned()), stuck)),
+            );
+        }
+    }
+    all
 }
 /// How many dead letters each stream of them has ever had.
 fn dead(plane: &Plane, log: &Log) -> BTreeMap<Arc<str>, u64> {
@@ -88,14 +103,18 @@ struct Now {
     webhooks: Vec<(Arc<str>, Arc<State>)>,
     dead: BTreeMap<Arc<str>, u64>,
     off: BTreeSet<Arc<str>>,
+    /// By stream and group.
+    stuck: BTreeMap<(String, String), Stuck>,
 }
 /// What was told.
 #[derive(Default)]
 struct Seen {
-    down: BTreeSet<Arc<str>>,
+    /// Since when, as it was told.
+    down: BTreeMap<Arc<str>, i64>,
     /// `None` before the first look: what was there at the start is no news.
     dead: Option<BTreeMap<Arc<str>, Dead>>,
     off: BTreeSet<Arc<str>>,
+    stuck: BTreeSet<(String, String)>,
 }
 /// Of one stream: how many there had ever been when it was told last, and when that was.
 #[derive(Clone, Copy, Default)]
@@ -108,16 +127,19 @@ impl Seen {
     fn look(&mut self, now: &Now) -> Vec<Value> {
         let at = clock::rfc3339(now.at);
         let mut alarms = Vec::new();
-        self.down.retain(|name| now.webhooks.iter().any(|(there, _)| there == name));
+        self.down.retain(|name, _| now.webhooks.iter().any(|(there, _)| there == name));
         for (name, state) in &now.webhooks {
             if let Some((since, error)) = down(state, now.at) {
-                if self.down.insert(name.clone()) {
+                let told = self.down.insert(name.clone(), since);
+                // It was started meanwhile, and wanted nothing again.
+                let again = matches!(**state, State::Stopped { .. }) && told != Some(since);
+                if told.is_none() || again {
                     alarms.push(json!({
                         "alarm": "target_down", "at": at, "webhook": &**name, "state": state.as_str(),
                         "since": clock::rfc3339(since), "error": error,
                     }));
                 }
-            } else if matches!(**state, State::Connected { .. }) && self.down.remove(name) {
+            } else if matches!(**state, State::Connected { .. }) && self.down.remove(name).is_some() {
                 alarms.push(json!({"alarm": "target_up", "at": at, "webhook": &**name}));
             }
         }
@@ -152,6 +174,20 @@ impl Seen {
             alarms.push(json!({"alarm": "balance_off", "at": at, "api": &**api}));
         }
         self.off.clone_from(&now.off);
+        let told = |alarm: &str, (stream, group): &(String, String)| json!({"alarm": alarm, "at": at, "stream": stream, "group": group});
+        for (place, stuck) in now.stuck.iter().filter(|(place, _)| !self.stuck.contains(*place)) {
+            let mut alarm = told("dead_letters_stuck", place);
+            alarm["messages"] = stuck.messages.into();
+            alarm["error"] = (*stuck.error).into();
+            alarms.push(alarm);
+        }
+        alarms.extend(
+            self.stuck
+                .iter()
+                .filter(|place| !now.stuck.contains_key(*place))
+                .map(|place| told("dead_letters_unstuck", place)),
+        );
+        self.stuck = now.stuck.keys().cloned().collect();
         alarms
     }
 }
@@ -176,6 +212,7 @@ mod tests {
             webhooks: vec![("crm".into(), Arc::new(state))],
             dead: [("orders.dead".into(), dead)].into(),
             off: off.then(|| "orders".into()).into_iter().collect(),
+            stuck: BTreeMap::new(),
         }
     }
     fn told(seen: &mut Seen, now: &Now) -> Vec<String> {
@@ -215,6 +252,33 @@ mod tests {
         assert_eq!(told(&mut seen, &now(CONNECTED, 7, false)), ["target_up", "dead_letters_grew"]);
         assert_eq!(told(&mut seen, &now(CONNECTED, 7, true)), ["balance_off"]);
         assert!(told(&mut seen, &now(CONNECTED, 7, true)).is_empty());
+    }
+    #[test]
+    fn what_cannot_become_a_dead_letter_is_told_once_and_when_it_can() {
+        let mut seen = Seen::default();
+        let mut now = now(CONNECTED, 0, false);
+        assert!(told(&mut seen, &now).is_empty());
+        let stuck = Stuck {
+            messages: 3,
+            error: "full".into(),
+        };
+        now.stuck.insert(("orders".to_owned(), "g".to_owned()), stuck);
+        assert_eq!(told(&mut seen, &now), ["dead_letters_stuck"]);
+        assert!(told(&mut seen, &now).is_empty());
+        now.stuck.clear();
+        assert_eq!(told(&mut seen, &now), ["dead_letters_unstuck"]);
+    }
+    /// It wanted nothing, was started, and wanted nothing again before anybody looked.
+    #[test]
+    fn who_stops_once_more_is_told_once_more() {
+        let mut seen = Seen::default();
+        let gone = |since| State::Stopped {
+            since,
+            reason: "410".into(),
+        };
+        assert_eq!(told(&mut seen, &now(gone(1), 0, false)), ["target_down"]);
+        assert!(told(&mut seen, &now(gone(1), 0, false)).is_empty());
+        assert_eq!(told(&mut seen, &now(gone(2), 0, false)), ["target_down"]);
     }
     #[test]
     fn dead_letters_are_told_once_a_minute_and_all_of_them() {

@@ -14,7 +14,10 @@ use tidegate_core::{
     position::Position,
     receipt::Receipt,
 };
-use tidegate_endpoints::local::{House, REASON};
+use tidegate_endpoints::{
+    http::{spelled, spelled_place},
+    local::{House, REASON},
+};
 use tidegate_log::{DEAD, Group, Log, Scan, dead_letter};
 use tokio::sync::Mutex;
 
@@ -327,9 +330,10 @@ fn is_wanted(wanted: &Wanted, message: &Message) -> bool {
         let group = told(message, dead_letter::GROUP).unwrap_or_default();
         group == *wanted || group.rsplit_once("/-/").is_some_and(|(_, own)| own == wanted)
     };
-    let id = || match &message.id {
-        Some(id) => Some(String::from_utf8_lossy(id)),
-        None => told(message, dead_letter::POSITION),
+    // As its sender called it, or as `webhook-id` does.
+    let called = |wanted: &String| match &message.id {
+        Some(id) => **id == *wanted.as_bytes() || *spelled(id) == **wanted,
+        None => told(message, dead_letter::POSITION).is_some_and(|place| place == *wanted || spelled_place(&place) == *wanted),
     };
     wanted.until.is_none_or(|until| message.at < until)
         && wanted.since.is_none_or(|since| message.at >= since)
@@ -337,7 +341,7 @@ fn is_wanted(wanted: &Wanted, message: &Message) -> bool {
         && is(&wanted.stream, dead_letter::STREAM)
         && wanted.group.as_ref().is_none_or(group)
         && is(&wanted.reason, dead_letter::REASON)
-        && wanted.id.as_ref().is_none_or(|wanted| id().as_deref() == Some(wanted))
+        && wanted.id.as_ref().is_none_or(called)
 }
 /// In a list: all but what it carries.
 fn shown(letter: &Letter) -> Value {

@@ -4,7 +4,7 @@ mod past;
 mod search;
 
 pub(crate) use past::{Circuit, Past};
-pub(crate) use search::search;
+pub(crate) use search::{is_message, search};
 
 use base64_simd::STANDARD;
 use http::{HeaderMap, HeaderValue};

@@ -151,6 +151,10 @@ impl Webhooks {
                 told["reason"] = (&**reason).into();
             }
         }
+        if let Some(stuck) = self.group(name).and_then(|group| group.stuck()) {
+            let error = format!("{} given up, but no dead letters yet: {}", stuck.messages, stuck.error);
+            told["error"] = error.into();
+        }
         if let Some(stats) = stats {
             told["lag"] = json!({
                 "messages": stats.pending, "waiting": stats.waiting,

@@ -150,7 +150,7 @@ fn identity(item: &Received) -> Box<str> {
         return spelled(id);
     }
     if let Some(position) = item.position {
-        return format!("{PLACE}{}", position.to_string().replace('.', "_")).into();
+        return spelled_place(&position.to_string()).into();
     }
     // Nothing keeps it: it has no place, only what it is and when it came.
     let message = &item.message;
@@ -163,6 +163,10 @@ fn identity(item: &Received) -> Box<str> {
 }
 const PLACE: &str = "pos_";
 const LIVE: &str = "live_";
+/// A position as `webhook-id` spells it, of a message that has no id.
+pub fn spelled_place(position: &str) -> String {
+    format!("{PLACE}{}", position.replace('.', "_"))
+}
 /// A sender's id as `webhook-id` spells it.
 pub fn spelled(id: &[u8]) -> Box<str> {
     // `~` divides the id of a batch.

@@ -335,7 +335,7 @@ impl Told {
         self.error.get_or_insert_with(|| error.to_string());
         if error.code() == Code::TargetGone {
             self.gone.get_or_insert_with(|| error.again());
-            progress.add(Count::Held, 1);
+            progress.add(Count::Gone, 1);
             return Outcome::Hold { until: now };
         }
         let chance = *self.chance.get_or_insert_with(chance);

@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// A call that takes longer holds nobody up but its own line: what waits behind it goes back.
 const SLOW: Duration = Duration::from_secs(1);
 /// What waits for others is called back. It comes by itself that much later than it could, should nobody call.
-const LATER: Duration = Duration::from_secs(30);
+const LATER: Duration = Duration::from_mins(5);
 /// So much of a line is called back at once, at most.
 const MOST_CALLED: usize = 256;
 /// So many given back are remembered, at some 100 bytes each. With more, nothing new is read until one of them is due.
@@ -512,11 +512,15 @@ impl Line {
         let took = now.saturating_duration_since(self.calling?);
         (took >= SLOW).then_some(now)
     }
-    /// Until then, or until it is called back if others go before it. How many more are away.
+    /// Until then, or until it is called back if others go before it; what was tried comes at its own moment, too. How many more are away.
     fn give_back(&mut self, ticket: u64, item: &Received, ack: &mut Ack, until: Instant, tried: bool) -> usize {
         let first = self.away.first_key_value().is_none_or(|(first, _)| ticket < *first);
         let alone = first && self.calling.is_none();
-        let until = if alone || item.position.is_none() { until } else { until + LATER };
+        let until = if alone || tried || item.position.is_none() {
+            until
+        } else {
+            until + LATER
+        };
         let until = comes_by(item, until);
         ack.settle_all(Outcome::Hold { until });
         self.remember(ticket, item, until, tried)
@@ -726,6 +730,22 @@ mod tests {
         assert_eq!(room.sent(due), [1], "2 and 3 go before it");
         assert_eq!(room.drain(due, |_| false), (vec![2, 3, 4], due));
         assert!(room.lines.by_key.is_empty() && !room.lines.is_failing(due));
+    }
+    /// Tried together, or before anybody kept an order.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_tried_comes_at_its_own_moment_whatever_goes_before_it() {
+        let now = Instant::now();
+        let mut room = Room::new();
+        for (offset, due) in [(0, AFTER), (1, AFTER / 2)] {
+            let (mut item, ack) = item(offset, "k", &room.home);
+            item.attempt = 2;
+            room.lines.take(item, ack, (now, Some(now + due)));
+        }
+        assert_eq!(room.held_until(1), now + AFTER, "behind the first, and not later than that");
+        let due = now + AFTER;
+        room.take(0, due);
+        room.take(1, due);
+        assert_eq!(room.sent(due), [0, 1]);
     }
     /// When it fails again, few have come in vain.
     #[tokio::test(start_paused = true)]

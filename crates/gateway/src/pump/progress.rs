@@ -99,6 +99,8 @@ pub enum Count {
     Refused,
     /// Given up for their age.
     Time,
+    /// Attempts after which the target wanted nothing more: they come again when it is started.
+    Gone,
     /// Given back without an attempt.
     Held,
     /// Lost before they were read: told by the source as a gap.
@@ -108,12 +110,13 @@ pub enum Count {
 }
 impl Count {
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Delivered,
         Self::Retried,
         Self::Attempts,
         Self::Refused,
         Self::Time,
+        Self::Gone,
         Self::Held,
         Self::Missed,
         Self::Opened,
@@ -126,6 +129,7 @@ impl Count {
             Self::Attempts => "given_up_attempts",
             Self::Refused => "given_up_refused",
             Self::Time => "given_up_time",
+            Self::Gone => "stopped",
             Self::Held => "held",
             Self::Missed => "missed",
             Self::Opened => "opened",
@@ -276,8 +280,13 @@ impl Progress {
             error: error.map_or(known, Into::into),
         }));
     }
+    /// For the same reason it is since it was.
     pub(crate) fn stopped(&self, reason: &str) {
-        self.stopped_since(clock::now_us(), reason);
+        let since = match &**self.state.load() {
+            State::Stopped { since, reason: was } if **was == *reason => *since,
+            _ => clock::now_us(),
+        };
+        self.stopped_since(since, reason);
     }
     /// It was stopped before this process began.
     pub fn stopped_since(&self, since: i64, reason: &str) {

@@ -252,6 +252,9 @@ impl Live {
     /// partitions, as of those that were given back and may go, the one that waits longest first. So neither holds up the other, however much
     /// of it there is.
     pub(super) fn claim(&mut self, now: i64, most: u64, held: impl Fn(usize) -> (u64, u64)) -> Option<Claim> {
+        if let Some(claim) = self.forgotten(&held) {
+            return Some(claim);
+        }
         if let Some(claim) = self.take_turns(|_, part| part.unseen(most)) {
             return Some(claim);
         }
@@ -272,6 +275,31 @@ impl Live {
         }
         self.owed = 0;
         self.fresh(most, held)
+    }
+    /// What waits and is no longer there is looked at before its moment: so everybody learns that it is lost.
+    fn forgotten(&mut self, held: impl Fn(usize) -> (u64, u64)) -> Option<Claim> {
+        for i in 0..self.parts.len() {
+            let (partition, floor) = (i as u32, held(i).0);
+            if let Some((at, offset)) = self.waiting.below(partition, floor) {
+                self.waiting.remove(at, partition, offset);
+                return Some(Claim {
+                    partition,
+                    range: offset..offset + 1,
+                    due: None,
+                });
+            }
+        }
+        None
+    }
+    /// What waits below an offset is not there. How many of them were not done.
+    pub(super) fn pass_waiting(&mut self, partition: u32, below: u64) -> u64 {
+        let mut missed = 0;
+        while let Some((at, offset)) = self.waiting.below(partition, below) {
+            self.waiting.remove(at, partition, offset);
+            missed += self.open_in(partition, offset..offset + 1);
+            self.pass(partition, offset..offset + 1);
+        }
+        missed
     }
     /// The first partition, after the one that was last, that has something.
     fn take_turns(&mut self, mut look: impl FnMut(usize, &mut Part) -> Option<Range<u64>>) -> Option<Claim> {

@@ -20,7 +20,7 @@ use tidegate_core::{
     endpoint::{Limit, Start},
     error::{Code, Error, Fault, Result},
     headers::Headers,
-    position::{Gap, Position},
+    position::{Gap, Position, Reason},
     settle::{Ack, Outcome, Returns, Settled},
 };
 use tokio::{sync::futures::Notified, time::Instant};
@@ -168,6 +168,9 @@ impl<'a> Claimed<'a> {
             at = behind.clamp(range.start, range.end);
             missed = live.open_in(partition, range.start..at);
             live.pass(partition, range.start..at);
+            if gap.reason == Reason::Retention {
+                missed += live.pass_waiting(partition, behind);
+            }
         }
         for (position, message) in part.items {
             let offset = position.offset as u64;

@@ -1,6 +1,6 @@
 //! What was given back, and when it may go again.
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     mem,
 };
 
@@ -10,7 +10,7 @@ pub(super) struct Waiting {
     /// Moment, partition, offset.
     due: BTreeSet<(i64, u32, u64)>,
     /// The moment of each of them, by partition and offset.
-    moments: HashMap<(u32, u64), i64>,
+    moments: BTreeMap<(u32, u64), i64>,
     /// For a member that keeps an order: by partition and offset, with its moment.
     mustered: BTreeMap<(u32, u64), i64>,
 }
@@ -38,7 +38,7 @@ impl Waiting {
     }
     /// All of it goes next, in the order of the stream.
     pub(super) fn muster(&mut self) {
-        self.moments = HashMap::new();
+        self.moments = BTreeMap::new();
         let due = mem::take(&mut self.due);
         self.mustered
             .extend(due.into_iter().map(|(at, partition, offset)| ((partition, offset), at)));
@@ -59,6 +59,12 @@ impl Waiting {
             return Some(0);
         }
         self.due.first().map(|(at, _, _)| *at)
+    }
+    /// The lowest of a partition below an offset, and its moment.
+    pub(super) fn below(&self, partition: u32, offset: u64) -> Option<(i64, u64)> {
+        let range = || (partition, 0)..(partition, offset);
+        let first = self.mustered.range(range()).next().or_else(|| self.moments.range(range()).next());
+        first.map(|((_, offset), at)| (*at, *offset))
     }
     /// The next that may go now.
     pub(super) fn first(&self, now: i64) -> Option<(i64, u32, u64)> {

@@ -43,7 +43,7 @@ impl Trace {
             let head: Vec<_> = ["WEBHOOK"].iter().chain(HEAD).copied().collect();
             let with = |of: &Value| {
                 let mut row = vec![text(of, "webhook").unwrap_or_default()];
-                row.extend(attempt(of));
+                row.extend(attempt(of, Some(&self.id)));
                 row
             };
             let gap = if places.is_empty() { "" } else { "\n" };

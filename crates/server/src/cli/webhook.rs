@@ -8,6 +8,7 @@ use super::{
     table::table,
     tell,
 };
+use crate::deliveries::is_message;
 use base64_simd::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
@@ -258,18 +259,19 @@ async fn log(kind: &Kind, wanted: &Log) -> Result<u8, Failure> {
     } else if items.is_empty() {
         tell("no attempts\n");
     } else {
-        let rows: Vec<_> = items.iter().map(attempt).collect();
+        let rows: Vec<_> = items.iter().map(|of| attempt(of, wanted.id.as_deref())).collect();
         say(&table(HEAD, &rows));
     }
     Ok(OK)
 }
 /// Of attempts.
 pub(super) const HEAD: &[&str] = &["AT", "ID", "ATTEMPT", "OUTCOME", "STATUS", "MS", "WHY"];
-/// One line.
-pub(super) fn attempt(attempt: &Value) -> Vec<String> {
+/// One line; of a batch with the message that was asked for.
+pub(super) fn attempt(attempt: &Value, asked: Option<&str>) -> Vec<String> {
     let part = |member: &str| text(attempt, member).unwrap_or_default();
     let messages = attempt["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let first = messages.first().unwrap_or(&Value::Null);
+    let own = asked.and_then(|id| messages.iter().find(|message| is_message(message, id)));
+    let first = own.or(messages.first()).unwrap_or(&Value::Null);
     let more = match messages.len() {
         0 | 1 => String::new(),
         all => format!(" and {} more", all - 1),

@@ -65,9 +65,11 @@ fn fits(attempt: &Value, wanted: &Wanted) -> bool {
 }
 /// Whether it sent the message of this id, as `webhook-id` says it, or of this position.
 fn concerns(attempt: &Value, id: &str) -> bool {
-    let messages = attempt["messages"].as_array();
-    let spelled = spelled(id.as_bytes());
-    let concerned = |message: &Value| message["id"] == id || message["id"] == *spelled || message["position"] == id;
+    let mut messages = attempt["messages"].as_array().into_iter().flatten();
     // Of a batch, beside those of its messages.
-    attempt["request"]["headers"]["webhook-id"] == id || messages.is_some_and(|messages| messages.iter().any(concerned))
+    attempt["request"]["headers"]["webhook-id"] == id || messages.any(|message| is_message(message, id))
+}
+/// Whether it is the message of this id, as its sender or as `webhook-id` says it, or of this position.
+pub(crate) fn is_message(message: &Value, id: &str) -> bool {
+    message["id"] == id || message["id"] == *spelled(id.as_bytes()) || message["position"] == id
 }

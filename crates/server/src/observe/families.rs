@@ -62,7 +62,7 @@ families! {
     UPSTREAM_CONSUMERS: Gauge "tidegate_upstream_consumers" API, "consumers that are open at endpoints: one for all who read the same live, one for each who reads alone";
     SUBSCRIBERS: Gauge "tidegate_subscribers" READERS, "clients that read now";
     WEBHOOK_ATTEMPTS: Counter "tidegate_webhook_attempts"
-        &[open("webhook"), outcomes(&["delivered", "retried", "given_up_attempts", "given_up_refused", "given_up_time"])],
+        &[open("webhook"), outcomes(&["delivered", "retried", "given_up_attempts", "given_up_refused", "given_up_time", "stopped"])],
         "attempts to deliver a message, by what became of it";
     WEBHOOK_DURATION: Histogram "tidegate_webhook_duration_seconds" WEBHOOK, "how long requests to the target took";
     WEBHOOK_HELD: Counter "tidegate_webhook_held_messages" WEBHOOK, "messages given back without an attempt: they waited for others of their key";

@@ -170,7 +170,14 @@ impl Numbers {
         let mut states = Vec::new();
         let (mut lags, mut ages) = (Vec::new(), Vec::new());
         for (name, progress) in &each {
-            for what in [Count::Delivered, Count::Retried, Count::Attempts, Count::Refused, Count::Time] {
+            for what in [
+                Count::Delivered,
+                Count::Retried,
+                Count::Attempts,
+                Count::Refused,
+                Count::Time,
+                Count::Gone,
+            ] {
                 attempts.push((with(name, what.as_str()), progress.count(what)));
             }
             let now = progress.state();

@@ -155,7 +155,7 @@ proptest! {
             }
             prop_assert_eq!((house.memory.out(GROUP), house.progress.in_flight()), (0, 0));
             let ended = house.outcomes();
-            sleep(Duration::from_mins(5)).await;
+            sleep(Duration::from_mins(10)).await;
             let mut back = house.given_back().await;
             back.sort();
             let wanted = (0..messages).filter(|i| !ended.contains_key(&(*i as u64)));

@@ -54,6 +54,27 @@ async fn a_stop_gives_up_what_hangs_at_once_and_counts_no_attempt() {
     assert!(!house.target.stopped.load(Ordering::Relaxed));
     assert_eq!(house.given_back().await, [("b".to_owned(), 1)]);
 }
+/// However often it is stopped and begun again meanwhile.
+#[tokio::test(start_paused = true)]
+async fn what_failed_together_comes_when_it_is_due_and_not_later() {
+    let mut house = House::new(4, 1);
+    publish(&house.memory, &["k:1", "k:2", "k:3", "k:4", "k:5"]).await;
+    *house.target.all.lock().unwrap() = [Answer::Failed(Retry::After(Duration::from_secs(20)))].into();
+    let begun = Instant::now();
+    for _ in 0..5 {
+        (house.drain, house.stop) = (Drain::new(), Drain::new());
+        let stopping = async {
+            sleep(Duration::from_secs(1)).await;
+            house.stop.start();
+        };
+        let (ended, ()) = tokio::join!(house.pump(&HOW, 64), stopping);
+        assert!(matches!(ended, Ok(Ended::Draining)), "{ended:?}");
+    }
+    (house.drain, house.stop) = (Drain::new(), Drain::new());
+    house.until(&HOW, 64, |house| house.memory.ended(GROUP).len() == 5).await;
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+    assert_eq!(house.target.order()[4..], ["k:1", "k:2", "k:3", "k:4", "k:5"]);
+}
 #[tokio::test(start_paused = true)]
 async fn what_follows_a_call_that_was_cut_comes_behind_it() {
     for threads in [0, 3] {
