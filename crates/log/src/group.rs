@@ -1,10 +1,12 @@
 //! A group: consumers that share one position in a stream, message by message. What it promises is in `FORMAT.md`.
+mod burial;
 mod live;
 mod member;
 mod row;
 mod waiting;
 
-pub(crate) use live::{Burial, Changes, Confirm};
+pub(crate) use burial::{Burial, Confirm};
+pub(crate) use live::Changes;
 pub use member::{Changed, Member};
 pub(crate) use row::Row;
 

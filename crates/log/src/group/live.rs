@@ -1,5 +1,9 @@
 //! What a group has out, what waits, and what the journal has yet to be told.
-use super::{Manner, waiting::Waiting};
+use super::{
+    Manner,
+    burial::{Burial, Confirm},
+    waiting::Waiting,
+};
 use crate::{
     progress::{Progress, Try},
     ranges::Ranges,
@@ -11,11 +15,11 @@ use std::{
     mem,
     ops::Range,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
-use tidegate_core::{error::Error, position::Position, settle::Done};
+use tidegate_core::{position::Position, settle::Done};
 
 /// What may be given back and not done at a time: then no fresh ones are taken.
 const UNSETTLED: usize = 100_000;
@@ -114,43 +118,6 @@ pub(super) struct Claim {
 impl Claim {
     fn count(&self) -> u64 {
         self.range.end - self.range.start
-    }
-}
-/// One message that becomes a dead letter.
-#[derive(Debug)]
-pub(crate) struct Burial {
-    pub(crate) partition: u32,
-    pub(crate) offset: u64,
-    pub(crate) attempts: u32,
-    pub(crate) reason: Cow<'static, str>,
-    pub(crate) error: Option<Box<str>>,
-    pub(crate) confirm: Option<Arc<Confirm>>,
-}
-/// Somebody who answers for several messages: told when all of them are durable. Dropped instead, he learns that they come again.
-#[derive(Debug)]
-pub(crate) struct Confirm(Mutex<Option<Done>>);
-impl Burial {
-    /// Whoever answers for it need not wait until it can be done: it is tried again, and a restart forgets that it was rejected.
-    pub(crate) fn not_yet(&mut self, error: &Error) {
-        if let Some(confirm) = self.confirm.take() {
-            confirm.fail(error.again());
-        }
-    }
-}
-impl Confirm {
-    /// One part is durable.
-    pub(crate) fn one(self: Arc<Self>) {
-        if let Some(last) = Arc::into_inner(self)
-            && let Some(done) = last.0.into_inner().unwrap_or_else(PoisonError::into_inner)
-        {
-            done.resolve(Ok(()));
-        }
-    }
-    /// One part could not be written, which may be another time.
-    pub(crate) fn fail(&self, error: Error) {
-        if let Some(done) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            done.resolve(Err(error));
-        }
     }
 }
 /// For the next frame.
@@ -517,7 +484,7 @@ impl Live {
     }
     /// Whoever answers for what was settled is told when it is durable: with the newest dead letters, and with the next change.
     pub(super) fn confirm(&mut self, done: Done, dead: usize, finished: bool) {
-        let confirm = Arc::new(Confirm(Mutex::new(Some(done))));
+        let confirm = Arc::new(Confirm::new(done));
         for burial in self.dying.iter_mut().rev().take(dead) {
             burial.confirm = Some(confirm.clone());
         }
