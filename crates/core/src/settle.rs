@@ -86,12 +86,13 @@ pub struct Ack {
     home: Option<Arc<dyn Returns>>,
     base: u64,
     len: u32,
-    open: SmallVec<[u64; 1]>,
+    /// A page of a hundred fits in beside its length.
+    open: SmallVec<[u64; 2]>,
 }
 impl Ack {
     /// A duty over `len` items whose sequence numbers begin at `base`; slot `i` is number `base + i`.
     pub fn new(home: Arc<dyn Returns>, base: u64, len: u32) -> Self {
-        let mut open: SmallVec<[u64; 1]> = SmallVec::from_elem(u64::MAX, (len as usize).div_ceil(64));
+        let mut open: SmallVec<[u64; 2]> = SmallVec::from_elem(u64::MAX, (len as usize).div_ceil(64));
         if !len.is_multiple_of(64)
             && let Some(last) = open.last_mut()
         {
@@ -199,9 +200,30 @@ impl Ack {
     }
     /// Moves one item's duty out, to be stored, sent elsewhere, settled later. `None` when it is settled or taken.
     pub fn take(&mut self, slot: u32) -> Option<Ack> {
-        let home = self.home.clone().filter(|_| self.is_open(slot))?;
-        self.close(slot);
-        Some(Self::new(home, self.base + u64::from(slot), 1))
+        self.is_open(slot).then(|| self.split(slot..slot.saturating_add(1)))
+    }
+    /// Moves the duty of some out, as far as they are open: its slot `i` is `slots.start + i` here.
+    pub fn split(&mut self, slots: Range<u32>) -> Ack {
+        let end = slots.end.min(self.len);
+        let start = slots.start.min(end);
+        let Some(home) = &self.home else { return Self::none() };
+        let mut split = Self::new(home.clone(), self.base + u64::from(start), end - start);
+        for slot in start..end {
+            if self.is_open(slot) {
+                self.close(slot);
+            } else {
+                split.close(slot - start);
+            }
+        }
+        split
+    }
+    /// How many items it was made for.
+    pub fn slots(&self) -> u32 {
+        self.len
+    }
+    /// How many of them still have to be settled here.
+    pub fn open(&self) -> u32 {
+        self.open.iter().map(|word| word.count_ones()).sum()
     }
     /// Whether the item still has to be settled here.
     pub fn is_open(&self, slot: u32) -> bool {
@@ -257,7 +279,7 @@ mod tests {
     proptest! {
         /// Settled, taken, dropped, in any order: every message comes home exactly once.
         #[test]
-        fn every_slot_comes_home_once(len in 0..200_u32, steps in vec((0..3_u8, 0..200_u32), 0..60)) {
+        fn every_slot_comes_home_once(len in 0..200_u32, steps in vec((0..4_u8, 0..200_u32), 0..60)) {
             let home = Arc::new(Home::default());
             let mut ack = Ack::new(home.clone(), 1_000, len);
             let mut parked = Vec::new();
@@ -265,6 +287,11 @@ mod tests {
                 match what {
                     0 => ack.settle(slot, Outcome::Ack),
                     1 => parked.extend(ack.take(slot)),
+                    2 => {
+                        let (before, part) = (ack.open(), ack.split(slot..slot + 70));
+                        prop_assert_eq!(before, ack.open() + part.open());
+                        parked.push(part);
+                    }
                     _ => ack.settle(slot, Outcome::reject("bad")),
                 }
             }

@@ -3,7 +3,7 @@
 use crate::{
     flow::{self, Upstream},
     handle::RouteHandle,
-    leases::{Leases, Owner, Tokens},
+    leases::{Duties, Leases, Owner, Settlement, Token, Tokens},
     metrics::{Class, Offered},
     route::Route,
     world::World,
@@ -14,13 +14,13 @@ use std::{
     time::Duration,
 };
 use tidegate_core::{
-    delivery::Received,
+    delivery::{Delivery, Received},
     drain::Watch,
     endpoint::{GroupName, Limit, Start},
     error::{Code, Error, Fault, Result, Retry},
     exchange::Exchange,
     position::Gap,
-    settle::{Ack, Outcome},
+    settle::Outcome,
     tasks::{self, Task},
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
@@ -96,7 +96,11 @@ impl Parcel {
     /// The worker has them, and says no more: they are settled as done.
     pub fn done(mut self) {
         let tokens: Vec<_> = std::mem::take(&mut self.tokens).iter().collect();
-        let wishes: Vec<_> = tokens.iter().map(|token| (token.as_str(), Outcome::Ack)).collect();
+        let done = |token: &Token| Settlement {
+            lease: token.as_str().to_owned().into(),
+            outcome: Outcome::Ack,
+        };
+        let wishes: Vec<_> = tokens.iter().map(done).collect();
         // It acts at once; nobody waits until it is durable, for what is lost with it comes again.
         drop(self.leases.settle(&self.owner, &wishes));
     }
@@ -284,18 +288,20 @@ async fn read(
 }
 /// What was read, before it has leases: dropped, it goes back and counts no attempt.
 struct Taken {
-    items: Vec<(Received, Ack)>,
+    items: Vec<Received>,
+    duties: Duties,
     bytes: usize,
     gap: Option<Gap>,
-    offered: Option<Offered>,
+    offered: Offered,
 }
 impl Taken {
     fn new(class: &Arc<Class>) -> Self {
         Self {
             items: Vec::new(),
+            duties: Duties::default(),
             bytes: 0,
             gap: None,
-            offered: Some(class.offer(0)),
+            offered: class.offer(0),
         }
     }
     fn is_empty(&self) -> bool {
@@ -307,14 +313,15 @@ impl Taken {
             bytes: MOST_BYTES.saturating_sub(u32::try_from(self.bytes).unwrap_or(u32::MAX)),
         }
     }
-    fn take(&mut self, delivery: tidegate_core::delivery::Delivery) {
+    fn take(&mut self, delivery: Delivery) {
         self.gap = delivery.gap().cloned().or(self.gap.take());
-        let (items, mut ack) = delivery.into_parts();
-        for item in items {
-            if let Some(duty) = ack.take(item.slot) {
-                self.bytes += item.message.size();
-                self.items.push((item, duty));
-            }
+        let (mut items, ack) = delivery.into_parts();
+        self.duties.take(&mut items, ack);
+        self.bytes += items.iter().map(|item| item.message.size()).sum::<usize>();
+        if self.items.is_empty() {
+            self.items = items;
+        } else {
+            self.items.append(&mut items);
         }
     }
     fn park(mut self, leases: &Arc<Leases>, lease_for: Duration, shared: &Arc<Shared>) -> Pulled {
@@ -322,32 +329,20 @@ impl Taken {
             name: shared.route.name.clone(),
             keeps: shared.clone(),
         };
-        let (mut items, mut duties): (Vec<_>, Vec<_>) = std::mem::take(&mut self.items).into_iter().unzip();
-        let tokens = leases.park(&mut duties, lease_for, &of);
-        // Others were faster.
-        for mut duty in duties {
-            duty.settle_all(Outcome::Hold { until: Instant::now() });
-        }
-        items.truncate(tokens.len());
-        let mut offered = self.offered.take().unwrap_or_else(|| shared.route.metrics.class("pull").offer(0));
-        offered.more(items.len() as u64);
+        // Others may have been faster: then some are not to be had.
+        let tokens = leases.park(self.duties, lease_for, &of);
+        self.items.truncate(tokens.len());
+        self.offered.more(self.items.len() as u64);
         Pulled {
-            items,
+            items: self.items,
             tokens: tokens.clone(),
-            gap: self.gap.take(),
-            offered,
+            gap: self.gap,
+            offered: self.offered,
             parcel: Parcel {
                 leases: leases.clone(),
                 tokens,
                 owner: of.name,
             },
-        }
-    }
-}
-impl Drop for Taken {
-    fn drop(&mut self) {
-        for (_, duty) in &mut self.items {
-            duty.settle_all(Outcome::Hold { until: Instant::now() });
         }
     }
 }

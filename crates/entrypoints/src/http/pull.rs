@@ -98,11 +98,9 @@ pub(crate) async fn answer(
             flow::admit(call.route, &mut x).await?;
             let leases = desk.pulls.leases()?;
             // All at once: they share the log's next frame.
-            let wishes: Vec<_> = settlements.iter().map(|one| (&*one.lease, one.outcome.clone())).collect();
-            let told = leases.settle(&call.route.name, &wishes).await?;
-            let verdicts: Vec<_> = settlements.into_iter().map(|one| one.lease).zip(told).collect();
+            let verdicts = leases.settle(&call.route.name, &settlements).await?;
             let mut out = b"{".to_vec();
-            settle::results(&verdicts, &mut out);
+            settle::results(&settlements, &verdicts, &mut out);
             out.extend_from_slice(b"}\n");
             Ok(with_type(Body::full(out), JSON))
         }

@@ -5,23 +5,19 @@ use serde::{
     de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 use tidegate_core::{clock, settle::Outcome};
-use tidegate_gateway::leases::Verdict;
+use tidegate_gateway::leases::{Settlement, Verdict};
 
 /// Leases in one request.
 const MOST: usize = 10_000;
 /// Bytes of a reason.
 const LONGEST_REASON: usize = 1_024;
+/// Bytes of a result beside its lease.
+const AROUND: usize = 40;
 /// As long as a lease may be at all.
 pub(super) const LEASE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(12));
 
-/// One lease and what became of its message.
-#[derive(Debug, PartialEq)]
-pub(super) struct Settlement {
-    pub(super) lease: String,
-    pub(super) outcome: Outcome,
-}
 /// The members of an object as they stand there, in their order.
 pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -44,10 +40,10 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 /// In the order asked; what is wrong is told with its place. `passed_over` are members that somebody else reads.
-pub(super) fn parse(members: &Members<'_>, passed_over: &[&str]) -> Result<Vec<Settlement>, String> {
+pub(super) fn parse<'a>(members: &Members<'a>, passed_over: &[&str]) -> Result<Vec<Settlement<'a>>, String> {
     let (mut all, mut any) = (Vec::new(), false);
     for (name, value) in &members.0 {
-        let word: fn(Place<'_>, Item) -> Result<Settlement, String> = match name.as_str() {
+        let word: for<'b> fn(Place<'_>, Item<'b>) -> Result<Settlement<'b>, String> = match name.as_str() {
             "ack" => ack,
             "nack" => nack,
             "reject" => reject,
@@ -65,6 +61,7 @@ pub(super) fn parse(members: &Members<'_>, passed_over: &[&str]) -> Result<Vec<S
         if all.len() + list.len() > MOST {
             return Err(too_many());
         }
+        all.reserve_exact(list.len());
         for (at, item) in list.into_iter().enumerate() {
             all.push(word(Place { name, at }, item)?);
         }
@@ -86,8 +83,8 @@ impl fmt::Display for Place<'_> {
     }
 }
 /// The same list, to say which of them is wrong.
-fn one_by_one(name: &str, value: &RawValue) -> Result<List, String> {
-    let list: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|_| format!("`{name}`: expected a list of leases"))?;
+fn one_by_one<'a>(name: &str, value: &'a RawValue) -> Result<List<'a>, String> {
+    let list: Vec<&'a RawValue> = serde_json::from_str(value.get()).map_err(|_| format!("`{name}`: expected a list of leases"))?;
     if list.len() > MOST {
         return Err(too_many());
     }
@@ -101,16 +98,16 @@ fn too_many() -> String {
     format!("more than {MOST} leases")
 }
 /// No longer than may be, so that a long one takes no memory.
-struct List(Vec<Item>);
-impl<'de> Deserialize<'de> for List {
+struct List<'a>(Vec<Item<'a>>);
+impl<'de> Deserialize<'de> for List<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Few;
         impl<'de> Visitor<'de> for Few {
-            type Value = List;
+            type Value = List<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list")
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<'de>, A::Error> {
                 let mut items = Vec::new();
                 while let Some(item) = list.next_element()? {
                     if items.len() == MOST {
@@ -125,14 +122,18 @@ impl<'de> Deserialize<'de> for List {
     }
 }
 /// A lease, and what is said beside it.
+struct Item<'a> {
+    lease: Cow<'a, str>,
+    /// Mostly nothing is.
+    beside: Option<Box<Beside>>,
+}
 #[derive(Default)]
-struct Item {
-    lease: String,
+struct Beside {
     delay: Option<String>,
     reason: Option<String>,
     by: Option<String>,
 }
-impl<'de> Deserialize<'de> for Item {
+impl<'de> Deserialize<'de> for Item<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -144,64 +145,68 @@ impl<'de> Deserialize<'de> for Item {
         }
         struct Either;
         impl<'de> Visitor<'de> for Either {
-            type Value = Item;
+            type Value = Item<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a lease")
             }
-            fn visit_str<E>(self, lease: &str) -> Result<Item, E> {
+            fn visit_borrowed_str<E>(self, lease: &'de str) -> Result<Item<'de>, E> {
                 Ok(Item {
-                    lease: lease.to_owned(),
-                    ..Item::default()
+                    lease: Cow::Borrowed(lease),
+                    beside: None,
                 })
             }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item, A::Error> {
-                let said = Said::deserialize(MapAccessDeserializer::new(map))?;
+            fn visit_str<E>(self, lease: &str) -> Result<Item<'de>, E> {
                 Ok(Item {
-                    lease: said.lease,
-                    delay: said.delay,
-                    reason: said.reason,
-                    by: said.by,
+                    lease: Cow::Owned(lease.to_owned()),
+                    beside: None,
+                })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item<'de>, A::Error> {
+                let Said { lease, delay, reason, by } = Said::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Item {
+                    lease: Cow::Owned(lease),
+                    beside: Some(Box::new(Beside { delay, reason, by })),
                 })
             }
         }
         deserializer.deserialize_any(Either)
     }
 }
-impl Item {
-    fn parse(value: &RawValue) -> Result<Self, String> {
+impl<'a> Item<'a> {
+    fn parse(value: &'a RawValue) -> Result<Self, String> {
         serde_json::from_str(value.get())
             .map_err(|error| format!("expected a lease or `{{\"lease\":…}}`: {}", super::batch::without_place(&error)))
     }
-    /// Only what its word knows.
-    fn only(&self, place: Place<'_>, known: &str) -> Result<(), String> {
-        let said = [("delay", &self.delay), ("reason", &self.reason), ("by", &self.by)];
+    /// What stands beside the lease, which is only what its word knows.
+    fn only(self, place: Place<'_>, known: &str) -> Result<(Cow<'a, str>, Beside), String> {
+        let beside = self.beside.map(|beside| *beside).unwrap_or_default();
+        let said = [("delay", &beside.delay), ("reason", &beside.reason), ("by", &beside.by)];
         match said.iter().find(|(name, value)| *name != known && value.is_some()) {
             Some((name, _)) => Err(format!("`{place}` has no `{name}`")),
-            None => Ok(()),
+            None => Ok((self.lease, beside)),
         }
     }
 }
-fn ack(place: Place<'_>, item: Item) -> Result<Settlement, String> {
-    item.only(place, "")?;
+fn ack<'a>(place: Place<'_>, item: Item<'a>) -> Result<Settlement<'a>, String> {
+    let (lease, _) = item.only(place, "")?;
     Ok(Settlement {
-        lease: item.lease,
+        lease,
         outcome: Outcome::Ack,
     })
 }
-fn nack(place: Place<'_>, item: Item) -> Result<Settlement, String> {
-    item.only(place, "delay")?;
-    let after = item
-        .delay
+fn nack<'a>(place: Place<'_>, item: Item<'a>) -> Result<Settlement<'a>, String> {
+    let (lease, Beside { delay, .. }) = item.only(place, "delay")?;
+    let after = delay
         .map(|text| time(&format!("{place}.delay"), &text, (Duration::ZERO, super::timing::LONGEST_DELAY)))
         .transpose()?;
     Ok(Settlement {
-        lease: item.lease,
+        lease,
         outcome: Outcome::Requeue { after },
     })
 }
-fn reject(place: Place<'_>, item: Item) -> Result<Settlement, String> {
-    item.only(place, "reason")?;
-    let reason = item.reason.unwrap_or_else(|| "rejected".to_owned());
+fn reject<'a>(place: Place<'_>, item: Item<'a>) -> Result<Settlement<'a>, String> {
+    let (lease, Beside { reason, .. }) = item.only(place, "reason")?;
+    let reason = reason.unwrap_or_else(|| "rejected".to_owned());
     if reason.len() > LONGEST_REASON {
         return Err(format!(
             "`{place}.reason` has {} bytes, at most {LONGEST_REASON} are allowed",
@@ -209,19 +214,16 @@ fn reject(place: Place<'_>, item: Item) -> Result<Settlement, String> {
         ));
     }
     Ok(Settlement {
-        lease: item.lease,
+        lease,
         outcome: Outcome::reject(reason),
     })
 }
-fn extend(place: Place<'_>, item: Item) -> Result<Settlement, String> {
-    item.only(place, "by")?;
-    let by = item
-        .by
-        .as_deref()
-        .ok_or_else(|| format!("`{place}.by` is missing: expected a duration such as `30s`"))?;
+fn extend<'a>(place: Place<'_>, item: Item<'a>) -> Result<Settlement<'a>, String> {
+    let (lease, Beside { by, .. }) = item.only(place, "by")?;
+    let by = by.ok_or_else(|| format!("`{place}.by` is missing: expected a duration such as `30s`"))?;
     Ok(Settlement {
-        lease: item.lease,
-        outcome: Outcome::Extend(time(&format!("{place}.by"), by, LEASE)?),
+        lease,
+        outcome: Outcome::Extend(time(&format!("{place}.by"), &by, LEASE)?),
     })
 }
 /// A duration within bounds.
@@ -238,15 +240,16 @@ pub(super) fn time(place: &str, text: &str, (least, most): (Duration, Duration))
     })
 }
 /// `"results":[…]`, in the order asked.
-pub(super) fn results(verdicts: &[(String, Verdict)], out: &mut Vec<u8>) {
+pub(super) fn results(settlements: &[Settlement<'_>], verdicts: &[Verdict], out: &mut Vec<u8>) {
+    out.reserve(settlements.iter().map(|one| one.lease.len() + AROUND).sum());
     items::name("results", out);
     out.push(b'[');
-    for (at, (lease, verdict)) in verdicts.iter().enumerate() {
-        out.extend_from_slice(if at > 0 { b",{" } else { b"{" });
-        items::name("lease", out);
+    for (at, (Settlement { lease, .. }, verdict)) in settlements.iter().zip(verdicts).enumerate() {
+        out.extend_from_slice(if at > 0 { b",{\"lease\":" } else { b"{\"lease\":" });
         items::string(lease, out);
-        items::name("result", out);
-        items::string(verdict.as_str(), out);
+        out.extend_from_slice(b",\"result\":\"");
+        out.extend_from_slice(verdict.as_str().as_bytes());
+        out.push(b'"');
         if let Verdict::Failed(why) = verdict {
             items::name("detail", out);
             items::string(why, out);
@@ -260,7 +263,7 @@ pub(super) fn results(verdicts: &[(String, Verdict)], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> Result<Vec<Settlement>, String> {
+    fn parsed(text: &str) -> Result<Vec<Settlement<'_>>, String> {
         parse(&serde_json::from_str(text).unwrap(), &["op"])
     }
     #[test]
@@ -279,7 +282,7 @@ mod tests {
             ("l", after(None)),
         ];
         let found: Vec<_> = parsed(text).unwrap().into_iter().map(|one| (one.lease, one.outcome)).collect();
-        assert_eq!(found, wanted.map(|(lease, outcome)| (lease.to_owned(), outcome)));
+        assert_eq!(found, wanted.map(|(lease, outcome)| (lease.into(), outcome)));
     }
     #[test]
     fn what_is_wrong_is_told_with_its_place() {

@@ -1,114 +1,142 @@
 //! Leases that were handed out together.
-use super::{Owner, Verdict};
-use std::{any::Any, sync::Arc};
+use super::{Owner, Settling, Verdict};
+use smallvec::SmallVec;
+use std::{collections::BTreeMap, ops::Range};
 use tidegate_core::settle::{Ack, Outcome};
 use tokio::time::Instant;
 
-/// With so many or fewer, empty places cost nothing worth a word.
-const SMALL: usize = 16;
-
 pub(super) struct Page {
-    /// In the order of their numbers, which are their indices as long as none was left out.
-    slots: Vec<Slot>,
+    /// In the order of their places.
+    parts: SmallVec<[Part; 1]>,
     /// How many there were.
-    places: usize,
+    places: u32,
     /// How many are left.
     left: usize,
     pub(super) of: Owner,
+    /// When the time of those is up that were not extended.
+    until: Instant,
+    extended: BTreeMap<u32, Instant>,
     /// When it is looked at: no lease of it ends earlier.
     pub(super) due: Instant,
 }
-struct Slot {
-    place: u16,
-    until: Instant,
-    /// `None`: it is no lease any more.
-    ack: Option<Ack>,
+/// One duty: what is open in it is a lease.
+struct Part {
+    /// The place of its first slot.
+    first: u32,
+    ack: Ack,
 }
-/// What a wish to settle found.
-pub(super) enum Taken {
-    /// And what must live until it is settled.
-    Whole(Ack, Arc<dyn Any + Send + Sync>),
-    Late(Ack),
-    Extended,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Never,
+    Gone,
+    Late,
+    Open,
 }
 impl Page {
     /// At most 65,536 of them.
-    pub(super) fn new(acks: impl ExactSizeIterator<Item = Ack>, until: Instant, of: Owner) -> Self {
-        let places = acks.len();
-        let slot = |(place, ack): (usize, Ack)| Slot {
-            place: place as u16,
-            until,
-            ack: Some(ack),
+    pub(super) fn new(acks: impl IntoIterator<Item = Ack>, until: Instant, of: Owner) -> Self {
+        let mut places = 0;
+        let part = |ack: Ack| {
+            let first = places;
+            places += ack.slots();
+            Part { first, ack }
         };
+        let parts = acks.into_iter().map(part).collect();
         Self {
-            slots: acks.enumerate().map(slot).collect(),
+            parts,
             places,
-            left: places,
+            left: places as usize,
             of,
+            until,
+            extended: BTreeMap::new(),
             due: until,
         }
     }
     pub(super) fn len(&self) -> usize {
         self.left
     }
-    fn slot(&mut self, place: u16) -> Option<&mut Slot> {
-        let direct = usize::from(place);
-        let at = if self.slots.get(direct).is_some_and(|slot| slot.place == place) {
-            direct
-        } else {
-            self.slots.binary_search_by_key(&place, |slot| slot.place).ok()?
-        };
-        self.slots.get_mut(at)
-    }
-    /// It is no lease any more, unless it is extended.
-    pub(super) fn take(&mut self, place: u16, now: Instant, outcome: &Outcome) -> Result<Taken, Verdict> {
-        if usize::from(place) >= self.places {
-            return Err(Verdict::Unknown);
+    /// What is to become of some that lie side by side. They are no leases any more, unless they are extended.
+    pub(super) fn settle(&mut self, places: Range<u32>, now: Instant, outcome: &Outcome, settling: &mut Settling) {
+        let mut at = places.start;
+        while at < places.end {
+            let (state, run) = self.run(at..places.end, now);
+            at = run.end;
+            match (state, outcome) {
+                (State::Never, _) => settling.say(run.len(), &Verdict::Unknown),
+                (State::Gone, _) => settling.say(run.len(), &Verdict::Expired),
+                (State::Late, _) => {
+                    settling.late.extend(self.split(&run));
+                    settling.say(run.len(), &Verdict::Expired);
+                }
+                (State::Open, Outcome::Extend(by)) => {
+                    self.extend(&run, outcome, now + *by);
+                    settling.say(run.len(), &Verdict::Ok);
+                }
+                (State::Open, _) => {
+                    let ack = self.split(&run);
+                    settling.take(run.len(), ack, outcome, &self.of.keeps);
+                }
+            }
         }
-        let slot = self.slot(place).ok_or(Verdict::Expired)?;
-        let late = slot.until <= now;
-        if let (Outcome::Extend(by), false) = (outcome, late) {
-            let ack = slot.ack.as_mut().ok_or(Verdict::Expired)?;
-            // It stays here, so it is told under the lock: telling neither blocks nor comes back here.
-            ack.settle_all(outcome.clone());
-            slot.until = now + *by;
-            self.due = self.due.min(now + *by);
-            return Ok(Taken::Extended);
-        }
-        let ack = self.remove(place).ok_or(Verdict::Expired)?;
-        Ok(if late {
-            Taken::Late(ack)
-        } else {
-            Taken::Whole(ack, self.of.keeps.clone())
-        })
-    }
-    pub(super) fn remove(&mut self, place: u16) -> Option<Ack> {
-        let ack = self.slot(place)?.ack.take()?;
-        self.left -= 1;
-        self.tidy();
-        Some(ack)
     }
     /// All whose time is up.
     pub(super) fn late(&mut self, now: Instant, late: &mut Vec<Ack>) {
-        let before = late.len();
-        late.extend(
-            self.slots
-                .iter_mut()
-                .filter(|slot| slot.until <= now)
-                .filter_map(|slot| slot.ack.take()),
-        );
-        self.left -= late.len() - before;
-        self.tidy();
+        let mut at = 0;
+        while at < self.places {
+            let (state, run) = self.run(at..self.places, now);
+            at = run.end;
+            if state == State::Late {
+                late.extend(self.split(&run));
+            }
+        }
     }
     /// When the next of those that are left ends.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.slots.iter().filter(|slot| slot.ack.is_some()).map(|slot| slot.until).min()
+        let open = |place: &u32| self.find(*place).is_some_and(|part| part.ack.is_open(*place - part.first));
+        (0..self.places).filter(open).map(|place| self.until(place)).min()
     }
-    /// One message somebody keeps for long is not to keep the room of a thousand.
-    fn tidy(&mut self) {
-        if self.slots.len() > SMALL && self.left * 4 < self.slots.len() {
-            self.slots.retain(|slot| slot.ack.is_some());
-            self.slots.shrink_to_fit();
+    /// What is left of them.
+    pub(super) fn into_acks(self) -> impl Iterator<Item = Ack> {
+        self.parts.into_iter().map(|part| part.ack)
+    }
+    fn find(&self, place: u32) -> Option<&Part> {
+        let behind = self.parts.partition_point(|part| part.first <= place);
+        self.parts.get(behind.checked_sub(1)?).filter(|_| place < self.places)
+    }
+    fn until(&self, place: u32) -> Instant {
+        self.extended.get(&place).copied().unwrap_or(self.until)
+    }
+    fn state(&self, place: u32, now: Instant) -> State {
+        match self.find(place) {
+            None => State::Never,
+            Some(part) if !part.ack.is_open(place - part.first) => State::Gone,
+            Some(_) if self.until(place) <= now => State::Late,
+            Some(_) => State::Open,
         }
+    }
+    /// How the first of them is, and those behind it that are so too and share its duty.
+    fn run(&self, places: Range<u32>, now: Instant) -> (State, Range<u32>) {
+        let state = self.state(places.start, now);
+        let reach = self.find(places.start).map_or(places.end, |part| part.first + part.ack.slots());
+        let end = (places.start + 1..places.end.min(reach)).find(|place| self.state(*place, now) != state);
+        (state, places.start..end.unwrap_or(places.end.min(reach)))
+    }
+    /// Out of one duty.
+    fn split(&mut self, run: &Range<u32>) -> Option<Ack> {
+        let behind = self.parts.partition_point(|part| part.first <= run.start);
+        let part = self.parts.get_mut(behind.checked_sub(1)?)?;
+        self.left -= run.len();
+        Some(part.ack.split(run.start - part.first..run.end - part.first))
+    }
+    fn extend(&mut self, run: &Range<u32>, outcome: &Outcome, until: Instant) {
+        let behind = self.parts.partition_point(|part| part.first <= run.start);
+        if let Some(part) = behind.checked_sub(1).and_then(|at| self.parts.get_mut(at)) {
+            for place in run.clone() {
+                // It stays here, so it is told under the lock: telling neither blocks nor comes back here.
+                part.ack.settle(place - part.first, outcome.clone());
+                self.extended.insert(place, until);
+            }
+        }
+        self.due = self.due.min(until);
     }
 }

@@ -69,13 +69,11 @@ impl House {
             .collect()
     }
     async fn settle(&self, token: &str, outcome: Outcome) -> Verdict {
-        self.pulls
-            .leases()
-            .unwrap()
-            .settle("t", &[(token, outcome)])
-            .await
-            .unwrap()
-            .remove(0)
+        let wish = Settlement {
+            lease: token.into(),
+            outcome,
+        };
+        self.pulls.leases().unwrap().settle("t", &[wish]).await.unwrap().remove(0)
     }
 }
 fn snapshot(memory: Option<&Memory>, revision: u64) -> Snapshot {

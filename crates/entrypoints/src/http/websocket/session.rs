@@ -13,7 +13,6 @@ use crate::{
         flight::{Aboard, Flight},
         line::{Line, held_up},
         service::Gateway,
-        settle::Settlement,
         timing::{self, Times},
     },
     listener::Client,
@@ -35,7 +34,7 @@ use tidegate_gateway::{
     flow,
     follower::{Follower, Step, Wish},
     handle::RouteHandle,
-    leases::Verdict,
+    leases::Settlement,
     metrics::Offered,
     route::Route,
     settings::WebSocket,
@@ -84,7 +83,7 @@ struct Answer {
     _aboard: Aboard,
 }
 /// What came of leases that were settled.
-type Settled = (Reference, Result<Vec<(String, Verdict)>>);
+type Settled = (Reference, Result<worker::Settled>);
 /// Why nobody listens to the client any more.
 enum Over {
     /// The client has gone.
@@ -159,7 +158,7 @@ impl Session {
         self.worker = Some(Worker::open(live, &self.rest, x, parts, wish).await?);
         Ok(())
     }
-    fn settle(&mut self, reference: Reference, settlements: Vec<Settlement>) -> Result<()> {
+    fn settle(&mut self, reference: Reference, settlements: Vec<Settlement<'static>>) -> Result<()> {
         let none = || Error::client(Code::BadFrame, "there is no subscription with `group`, so no leases");
         let settled = self.worker.as_ref().ok_or_else(none)?.settle(settlements);
         self.settling.push_back(settled.map(|settled| (reference, settled)).boxed());
@@ -389,8 +388,8 @@ impl Session {
     }
     async fn told_settled(&mut self, (reference, settled): Settled, line: &Line) -> Result<(), Over> {
         match settled {
-            Ok(verdicts) => {
-                let told = told::settled(reference.as_deref(), &verdicts);
+            Ok((settlements, verdicts)) => {
+                let told = told::settled(reference.as_deref(), &settlements, &verdicts);
                 line.send(told, None).await.map_err(|_| Over::Gone)
             }
             Err(error) => self.fail(reference.as_deref(), &error, line).await.map_or(Ok(()), Err),

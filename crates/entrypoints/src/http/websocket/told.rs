@@ -8,7 +8,7 @@ use tidegate_core::{
     position::{Cursor, Gap},
     receipt::Kept,
 };
-use tidegate_gateway::leases::Verdict;
+use tidegate_gateway::leases::{Settlement, Verdict};
 use tidegate_wire::websocket::{close::CloseCode, frame};
 
 pub(super) fn subscribed(reference: Option<&str>, cursor: &Cursor) -> Bytes {
@@ -19,9 +19,9 @@ pub(super) fn subscribed(reference: Option<&str>, cursor: &Cursor) -> Bytes {
     }
     end(out)
 }
-pub(super) fn settled(reference: Option<&str>, verdicts: &[(String, Verdict)]) -> Bytes {
+pub(super) fn settled(reference: Option<&str>, settlements: &[Settlement<'_>], verdicts: &[Verdict]) -> Bytes {
     let mut out = begin("settled", reference);
-    settle::results(verdicts, &mut out);
+    settle::results(settlements, verdicts, &mut out);
     end(out)
 }
 pub(super) fn gap(gap: &Gap, out: &mut BytesMut) {

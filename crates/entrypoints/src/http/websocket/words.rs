@@ -3,7 +3,7 @@ use super::worker::Join;
 use crate::http::{
     batch::{Said, Stamp, Values, without_place},
     pull, query,
-    settle::{self, Members, Settlement},
+    settle::{self, Members},
 };
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
@@ -15,6 +15,7 @@ use tidegate_core::{
     message::Message,
     receipt::Level,
 };
+use tidegate_gateway::leases::Settlement;
 
 /// The longest `ref`, as it stands there.
 const LONGEST_REFERENCE: usize = 256;
@@ -27,7 +28,7 @@ pub(super) enum Word {
     Subscribe(Start, Option<u32>),
     Join(Join),
     Credit(u32),
-    Settle(Vec<Settlement>),
+    Settle(Vec<Settlement<'static>>),
 }
 /// A count in JSON. Other numbers are refused by name, not by how a computer keeps them.
 #[derive(Clone, Copy, Deserialize)]
@@ -125,7 +126,8 @@ fn word(op: &str, text: &Bytes, stamp: &Stamp) -> Result<Word> {
         }
         "settle" => {
             let members: Members<'_> = read(text, "`{\"op\":\"settle\",\"ack\":[…]}`")?;
-            settle::parse(&members, &["op", "ref"]).map(Word::Settle).map_err(wrong)
+            let settlements = settle::parse(&members, &["op", "ref"]).map_err(wrong)?;
+            Ok(Word::Settle(settlements.into_iter().map(Settlement::into_owned).collect()))
         }
         other => Err(wrong(format!(
             "`{}` is no op: expected `publish`, `subscribe`, `credit` or `settle`",

@@ -3,7 +3,6 @@ use super::told;
 use crate::http::{
     items::{self, Parts},
     line::Line,
-    settle::Settlement,
 };
 use bytes::{Bytes, BytesMut};
 use futures::future::{BoxFuture, FutureExt};
@@ -14,16 +13,14 @@ use tidegate_core::{
     endpoint::{AckMode, GroupName, Limit, Start},
     error::{Code, Error, Result},
     exchange::Exchange,
-    settle::{Ack, Outcome},
 };
 use tidegate_gateway::{
     flow::{self, Upstream},
-    leases::{Leases, Owner, Token, Verdict},
+    leases::{Duties, Leases, Owner, Settlement, Verdict},
     metrics::{Class, Offered, Present},
     route::Route,
 };
 use tidegate_wire::websocket::{Kind, frame};
-use tokio::time::Instant;
 
 /// More a client cannot have unsettled, whatever its credit.
 pub(super) const MOST: u32 = 20_000;
@@ -40,6 +37,9 @@ const WINDOW: Limit = Limit {
     messages: MOST,
     bytes: 64 << 20,
 };
+
+/// What was to be settled, and what became of it.
+pub(super) type Settled = (Vec<Settlement<'static>>, Vec<Verdict>);
 
 pub(super) struct Worker {
     pub(super) route: Arc<Route>,
@@ -107,41 +107,29 @@ impl Worker {
             told::gap(gap, &mut out);
             self.class.skip(gap.count());
         }
-        let (items, mut ack) = delivery.into_parts();
-        let mut clock = Rfc3339::default();
-        let mut messages = 0;
-        for item in items {
-            let Some(lease) = ack.take(item.slot).and_then(|duty| self.lease(duty)) else {
-                continue;
-            };
-            let mut text = b"{\"op\":\"message\"".to_vec();
-            items::members(&item, self.parts, &mut clock, &mut text);
-            items::leased(&lease, item.attempt, &mut text);
-            text.push(b'}');
-            frame::head(Kind::Text, text.len(), &mut out);
-            out.extend_from_slice(&text);
-            messages += 1;
-        }
-        (!out.is_empty()).then(|| (out.freeze(), self.class.offer(messages)))
-    }
-    fn lease(&self, duty: Ack) -> Option<Token> {
+        let (mut items, ack) = delivery.into_parts();
+        let mut duties = Duties::default();
+        duties.take(&mut items, ack);
         let of = Owner {
             name: self.route.name.clone(),
             keeps: Arc::new(()),
         };
-        let mut duties = vec![duty];
-        let tokens = self.leases.park(&mut duties, self.lease_for, &of);
-        for mut duty in duties {
-            duty.settle_all(Outcome::Hold { until: Instant::now() });
+        let tokens = self.leases.park(duties, self.lease_for, &of);
+        let mut clock = Rfc3339::default();
+        for (item, lease) in items.iter().zip(tokens.iter()) {
+            let mut text = b"{\"op\":\"message\"".to_vec();
+            items::members(item, self.parts, &mut clock, &mut text);
+            items::leased(&lease, item.attempt, &mut text);
+            text.push(b'}');
+            frame::head(Kind::Text, text.len(), &mut out);
+            out.extend_from_slice(&text);
         }
-        tokens.iter().next()
+        (!out.is_empty()).then(|| (out.freeze(), self.class.offer(tokens.len() as u64)))
     }
     /// Acts at once; tells when all is durable.
-    pub(super) fn settle(&self, settlements: Vec<Settlement>) -> BoxFuture<'static, Result<Vec<(String, Verdict)>>> {
-        let wishes: Vec<_> = settlements.iter().map(|one| (&*one.lease, one.outcome.clone())).collect();
-        let told = self.leases.settle(&self.route.name, &wishes);
-        let leases: Vec<_> = settlements.into_iter().map(|one| one.lease).collect();
-        async move { Ok(leases.into_iter().zip(told.await?).collect()) }.boxed()
+    pub(super) fn settle(&self, settlements: Vec<Settlement<'static>>) -> BoxFuture<'static, Result<Settled>> {
+        let told = self.leases.settle(&self.route.name, &settlements);
+        async move { Ok((settlements, told.await?)) }.boxed()
     }
     /// So many more may be unsettled.
     pub(super) fn grant(&mut self, n: u32) -> Result<()> {
