@@ -301,7 +301,9 @@ impl Settling {
                 keeps: Vec::new(),
             });
         }
-        let (Some(alike), Some(ack)) = (self.alike.last_mut(), ack) else { return };
+        let (Some(alike), Some(ack)) = (self.alike.last_mut(), ack) else {
+            return;
+        };
         alike.verdicts.push(verdicts);
         alike.acks.push(ack);
         if alike.keeps.last().is_none_or(|last| !Arc::ptr_eq(last, keeps)) {
@@ -310,11 +312,7 @@ impl Settling {
     }
     /// Acts at once.
     fn go_home(self) -> impl Future<Output = Result<Vec<Verdict>>> + Send + use<> {
-        let Self {
-            mut verdicts,
-            alike,
-            late,
-        } = self;
+        let Self { mut verdicts, alike, late } = self;
         drop(late);
         let home = |alike: Alike| (alike.verdicts, Ack::confirm_each(alike.acks, &alike.outcome), alike.keeps);
         let going: Vec<_> = alike.into_iter().map(home).collect();
@@ -463,7 +461,14 @@ mod tests {
         assert_eq!(*home.told.lock().unwrap(), [(10, Outcome::Ack)], "they went home together");
         assert!(ack(&leases, done).await.iter().all(|verdict| *verdict == Verdict::Expired));
         // Forwards, backwards, twice, and what is none: each is told in its place.
-        let asked = [few[4].clone(), done[0].clone(), few[6].clone(), few[5].clone(), "x".to_owned(), few[5].clone()];
+        let asked = [
+            few[4].clone(),
+            done[0].clone(),
+            few[6].clone(),
+            few[5].clone(),
+            "x".to_owned(),
+            few[5].clone(),
+        ];
         let told = ["ok", "expired", "ok", "ok", "unknown", "expired"];
         assert_eq!(ack(&leases, &asked).await.iter().map(Verdict::as_str).collect::<Vec<_>>(), told);
         let extend = |secs| Outcome::Extend(Duration::from_secs(secs));

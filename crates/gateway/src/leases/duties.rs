@@ -17,7 +17,9 @@ impl Duties {
     pub fn take(&mut self, items: &mut Vec<Received>, mut ack: Ack) {
         items.retain(|item| ack.is_open(item.slot));
         for run in items.chunk_by(|one, next| one.slot + 1 == next.slot) {
-            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                continue;
+            };
             self.runs.push(ack.split(first.slot..last.slot + 1));
             self.count += run.len();
         }
