@@ -72,7 +72,12 @@ impl AsyncWrite for Front {
         Pin::new(&mut self.tcp).poll_write(cx, bytes)
     }
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, parts)
+        let tcp = Pin::new(&mut self.tcp);
+        match parts {
+            // As TLS writes every record: the system has a shorter way for one.
+            [one] => tcp.poll_write(cx, one),
+            parts => tcp.poll_write_vectored(cx, parts),
+        }
     }
     fn is_write_vectored(&self) -> bool {
         self.tcp.is_write_vectored()
