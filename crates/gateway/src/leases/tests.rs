@@ -1,0 +1,376 @@
+use super::*;
+use proptest::{collection::vec, prelude::*};
+use tidegate_core::{
+    delivery::Received,
+    headers::Headers,
+    message::Message,
+    settle::{Returns, Settled},
+    topic::Topic,
+};
+
+/// Drops what it is told while it looks into the leases: whoever calls it under their lock never returns.
+struct Home {
+    leases: Arc<Leases>,
+    /// Where a run begins, and what became of it.
+    told: Mutex<Vec<(u64, Outcome)>>,
+    /// Each message that is not out any more, and what became of it.
+    messages: Mutex<Vec<(u64, &'static str)>>,
+    answers: bool,
+}
+impl Returns for Home {
+    fn take_back(&self, settled: Settled) {
+        if !matches!(settled.outcome, Outcome::Extend(_)) {
+            assert!(self.leases.parked.try_lock().is_ok(), "told under the lock");
+        }
+        if !matches!(settled.outcome, Outcome::Extend(_)) {
+            let word = word_of(&settled.outcome);
+            self.messages.lock().unwrap().extend(settled.seqs.clone().map(|seq| (seq, word)));
+        }
+        self.told.lock().unwrap().push((settled.seqs.start, settled.outcome));
+        if self.answers {
+            settled.done.into_iter().for_each(|done| done.resolve(Ok(())));
+        }
+    }
+}
+fn word_of(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ack => "done",
+        Outcome::Requeue { .. } => "back",
+        Outcome::Reject { .. } => "dead",
+        Outcome::Hold { .. } => "held",
+        Outcome::Extend(_) => "on",
+    }
+}
+fn house(most: usize, answers: bool) -> (Arc<Leases>, Arc<Home>) {
+    let leases = Arc::new(Leases::new(most).unwrap());
+    let home = Home {
+        leases: leases.clone(),
+        told: Mutex::default(),
+        messages: Mutex::default(),
+        answers,
+    };
+    (leases, Arc::new(home))
+}
+fn owner(name: &str) -> Owner {
+    Owner {
+        name: name.into(),
+        keeps: Arc::new(()),
+    }
+}
+/// Of messages with these numbers, side by side or not.
+fn duties(home: &Arc<Home>, seqs: impl IntoIterator<Item = u64>) -> Duties {
+    let mut duties = Duties::default();
+    for seq in seqs {
+        duties.take(&mut vec![item(0)], Ack::new(home.clone(), seq, 1));
+    }
+    duties
+}
+fn item(slot: u32) -> Received {
+    Received {
+        message: Arc::new(Message::new(Topic::from("t"), Vec::new())),
+        position: None,
+        attempt: 1,
+        slot,
+        metadata: Headers::EMPTY,
+    }
+}
+fn park(leases: &Leases, home: &Arc<Home>, seq: u64, lease_for: Duration, of: &Owner) -> Option<String> {
+    let tokens = leases.park(duties(home, [seq]), lease_for, of);
+    tokens.iter().next().map(|token| token.as_str().to_owned())
+}
+async fn settle(leases: &Leases, owner: &str, token: &str, outcome: Outcome) -> Verdict {
+    let wish = Settlement {
+        lease: token.into(),
+        outcome,
+    };
+    leases.settle(owner, &[wish]).await.unwrap().remove(0)
+}
+async fn ack(leases: &Leases, tokens: &[String]) -> Vec<Verdict> {
+    let wish = |token: &String| Settlement {
+        lease: token.clone().into(),
+        outcome: Outcome::Ack,
+    };
+    let wishes: Vec<_> = tokens.iter().map(wish).collect();
+    leases.settle("a", &wishes).await.unwrap()
+}
+const SECONDS: Duration = Duration::from_secs(30);
+const BACK: Outcome = Outcome::Requeue { after: None };
+
+#[tokio::test(start_paused = true)]
+async fn settled_once_and_only_by_its_owner() {
+    let (leases, home) = house(10, true);
+    let token = park(&leases, &home, 7, SECONDS, &owner("orders")).unwrap();
+    assert_eq!(settle(&leases, "other", &token, Outcome::Ack).await, Verdict::Unknown);
+    assert_eq!(settle(&leases, "orders", &token, Outcome::Ack).await, Verdict::Ok);
+    assert_eq!(settle(&leases, "orders", &token, Outcome::Ack).await, Verdict::Expired);
+    assert_eq!(*home.told.lock().unwrap(), [(7, Outcome::Ack)]);
+}
+#[tokio::test(start_paused = true)]
+async fn what_is_late_goes_back_and_its_token_is_expired() {
+    let (leases, home) = house(10, true);
+    let park = |seq, secs| super::tests::park(&leases, &home, seq, Duration::from_secs(secs), &owner("a")).unwrap();
+    let (long, short) = (park(0, 60), park(1, 10));
+    let began = Instant::now();
+    assert_eq!(leases.expired().await, 1);
+    assert_eq!(began.elapsed().as_secs(), 10);
+    assert_eq!(*home.told.lock().unwrap(), [(1, BACK)]);
+    assert_eq!(settle(&leases, "a", &short, Outcome::Ack).await, Verdict::Expired);
+    tokio::time::advance(Duration::from_secs(50)).await;
+    // Late, though nobody has swept.
+    assert_eq!(settle(&leases, "a", &long, Outcome::Ack).await, Verdict::Expired);
+    assert_eq!(*home.told.lock().unwrap(), [(1, BACK), (0, BACK)]);
+}
+/// Each by itself: settled, extended, late.
+#[tokio::test(start_paused = true)]
+async fn leases_of_one_page_end_each_in_its_own_way() {
+    let (leases, home) = house(1_000, true);
+    // A delivery of which something was taken before, and one more.
+    let (mut items, mut whole) = ((0..71).map(item).collect::<Vec<_>>(), Ack::new(home.clone(), 0, 71));
+    whole.settle(70, Outcome::Ack);
+    let mut all = Duties::default();
+    all.take(&mut items, whole);
+    let mut more: Vec<_> = (0..30).map(item).collect();
+    all.take(&mut more, Ack::new(home.clone(), 70, 30));
+    assert_eq!((items.len(), more.len(), all.len()), (70, 30, 100));
+    home.told.lock().unwrap().clear();
+    let tokens = leases.park(all, SECONDS, &owner("a"));
+    assert_eq!((tokens.len(), leases.len()), (100, 100));
+    let tokens: Vec<_> = tokens.iter().map(|token| token.as_str().to_owned()).collect();
+    let (few, done) = tokens.split_at(10);
+    assert!(ack(&leases, done).await.iter().all(|verdict| *verdict == Verdict::Ok));
+    assert_eq!(*home.told.lock().unwrap(), [(10, Outcome::Ack)], "they went home together");
+    assert!(ack(&leases, done).await.iter().all(|verdict| *verdict == Verdict::Expired));
+    // Forwards, backwards, twice, and what is none: each is told in its place.
+    let asked = [
+        few[4].clone(),
+        done[0].clone(),
+        few[6].clone(),
+        few[5].clone(),
+        "x".to_owned(),
+        few[5].clone(),
+    ];
+    let told = ["ok", "expired", "ok", "ok", "unknown", "expired"];
+    assert_eq!(ack(&leases, &asked).await.iter().map(Verdict::as_str).collect::<Vec<_>>(), told);
+    let extend = |secs| Outcome::Extend(Duration::from_secs(secs));
+    assert_eq!(settle(&leases, "a", &tokens[3], extend(60)).await, Verdict::Ok);
+    assert_eq!(settle(&leases, "a", &tokens[7], extend(5)).await, Verdict::Ok);
+    let began = Instant::now();
+    for (ends, count) in [(5, 1), (30, 5), (60, 1)] {
+        assert_eq!((leases.expired().await, began.elapsed().as_secs()), (count, ends));
+    }
+    assert!(leases.is_empty() && leases.lock().deadlines.is_empty());
+    // What nobody was given is no lease, and what was given up with its owner is none any more.
+    let last = park(&leases, &home, 200, SECONDS, &owner("a")).unwrap();
+    let beyond = format!("{}0001", last.split_at(24).0);
+    assert_eq!(settle(&leases, "a", &beyond, Outcome::Ack).await, Verdict::Unknown);
+    leases.give_back("a");
+    assert_eq!(settle(&leases, "a", &last, Outcome::Ack).await, Verdict::Expired);
+    assert!(leases.is_empty() && leases.lock().deadlines.is_empty());
+}
+#[tokio::test(start_paused = true)]
+async fn a_sooner_deadline_is_seen_while_a_later_one_is_waited_for() {
+    let (leases, home) = house(10, true);
+    let park = |seq, secs| super::tests::park(&leases, &home, seq, Duration::from_secs(secs), &owner("a")).unwrap();
+    let began = Instant::now();
+    let _long = park(0, 600);
+    let (late, _) = tokio::join!(leases.expired(), async { park(1, 5) });
+    assert_eq!((late, began.elapsed().as_secs()), (1, 5));
+}
+#[tokio::test(start_paused = true)]
+async fn extending_moves_the_deadline_either_way() {
+    let (leases, home) = house(10, true);
+    let token = park(&leases, &home, 0, SECONDS, &owner("a")).unwrap();
+    let by = Duration::from_mins(10);
+    assert_eq!(settle(&leases, "a", &token, Outcome::Extend(by)).await, Verdict::Ok);
+    let began = Instant::now();
+    assert_eq!(leases.expired().await, 1);
+    assert_eq!(began.elapsed(), by);
+    assert_eq!(*home.told.lock().unwrap(), [(0, Outcome::Extend(by)), (0, BACK)]);
+}
+#[tokio::test(start_paused = true)]
+async fn their_number_is_bounded_and_undone_ones_count_no_attempt() {
+    let (leases, home) = house(2, true);
+    let tokens = leases.park(duties(&home, 0..3), SECONDS, &owner("a"));
+    assert_eq!((tokens.len(), leases.room()), (2, 0));
+    assert!(leases.park(duties(&home, [3]), SECONDS, &owner("a")).is_empty());
+    leases.undo(&tokens);
+    assert!(leases.is_empty());
+    let told = home.told.lock().unwrap().clone();
+    let seqs: Vec<_> = told.iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(seqs, [2, 3, 0, 1]);
+    assert!(told.iter().all(|(_, outcome)| matches!(outcome, Outcome::Hold { .. })), "{told:?}");
+}
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_goes_gives_back_its_own() {
+    let (leases, home) = house(10, true);
+    let _mine = park(&leases, &home, 0, SECONDS, &owner("a")).unwrap();
+    let other = park(&leases, &home, 1, SECONDS, &owner("b")).unwrap();
+    leases.give_back("a");
+    assert_eq!(*home.told.lock().unwrap(), [(0, BACK)]);
+    assert_eq!(settle(&leases, "b", &other, Outcome::Ack).await, Verdict::Ok);
+}
+#[tokio::test(start_paused = true)]
+async fn a_settlement_that_was_lost_is_expired_not_ok() {
+    let (leases, home) = house(10, false);
+    let token = park(&leases, &home, 0, SECONDS, &owner("a")).unwrap();
+    assert_eq!(settle(&leases, "a", &token, Outcome::Ack).await, Verdict::Expired);
+}
+
+/// What is done to leases.
+#[derive(Clone, Debug)]
+enum Step {
+    /// So many of a delivery, of which some were settled before.
+    Park(u32, u8, u64),
+    /// Leases by their numbers, and what is to become of each.
+    Settle(Vec<(usize, u8)>),
+    Undo(usize),
+    Wait(u64),
+    GiveBack,
+}
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (1..150_u32, any::<u8>(), 1..40_u64).prop_map(|(count, holes, secs)| Step::Park(count, holes, secs)),
+        6 => vec((0..400_usize, 0..5_u8), 1..60).prop_map(Step::Settle),
+        // As most are settled: side by side.
+        6 => (0..400_usize, 1..130_usize, 0..5_u8, 1..200_usize).prop_map(|(from, count, word, turn)| {
+            let word = |at: usize| if (at - from) / turn % 2 == 0 { word } else { 0 };
+            Step::Settle((from..from + count).map(|at| (at, word(at))).collect())
+        }),
+        1 => (0..8_usize).prop_map(Step::Undo),
+        2 => (1..20_u64).prop_map(Step::Wait),
+        1 => Just(Step::GiveBack),
+    ];
+    vec(step, 1..60)
+}
+/// One lease, as it should be.
+struct Known {
+    token: String,
+    seq: u64,
+    page: usize,
+    /// `None`: it is one no more.
+    until: Option<Instant>,
+}
+proptest! {
+    /// Against a list of leases, each by itself: every verdict, every message that comes home and when, and how many are left.
+    #[test]
+    fn a_page_is_a_list_of_leases(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(run(steps))?;
+    }
+}
+async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    const MOST: usize = 300;
+    let (leases, home) = house(MOST, true);
+    let (mut all, mut pages): (Vec<Known>, Vec<Tokens>) = (Vec::new(), Vec::new());
+    let (mut next, mut wanted) = (0, Vec::new());
+    let told = |home: &Home| std::mem::take(&mut *home.messages.lock().unwrap());
+    for step in steps {
+        let now = Instant::now();
+        match step {
+            Step::Park(count, holes, secs) => {
+                let mut ack = Ack::new(home.clone(), next, count);
+                let open: Vec<u32> = (0..count)
+                    .filter(|slot| *slot % 16 != u32::from(holes % 16) || holes % 2 == 0)
+                    .collect();
+                (0..count)
+                    .filter(|slot| !open.contains(slot))
+                    .for_each(|slot| ack.settle(slot, Outcome::Ack));
+                told(&home);
+                let mut items: Vec<_> = (0..count).map(item).collect();
+                let mut duties = Duties::default();
+                duties.take(&mut items, ack);
+                prop_assert_eq!(items.iter().map(|item| item.slot).collect::<Vec<_>>(), open.clone());
+                let free = MOST - all.iter().filter(|one| one.until.is_some()).count();
+                let tokens = leases.park(duties, Duration::from_secs(secs), &owner("a"));
+                prop_assert_eq!(tokens.len(), open.len().min(free));
+                // What found no room goes back.
+                wanted.extend(open.iter().skip(tokens.len()).map(|slot| (next + u64::from(*slot), "held")));
+                for (slot, token) in open.iter().zip(tokens.iter()) {
+                    all.push(Known {
+                        token: token.as_str().to_owned(),
+                        seq: next + u64::from(*slot),
+                        page: pages.len(),
+                        until: Some(now + Duration::from_secs(secs)),
+                    });
+                }
+                pages.push(tokens);
+                next += u64::from(count);
+            }
+            Step::Settle(which) => {
+                let (mut wishes, mut verdicts) = (Vec::new(), Vec::new());
+                for (at, word) in which {
+                    let outcome = match word {
+                        0 | 1 => Outcome::Ack,
+                        2 => BACK,
+                        3 => Outcome::reject("bad"),
+                        _ => Outcome::Extend(Duration::from_secs(25)),
+                    };
+                    let lease = all.get(at).map_or("x", |one| &one.token).to_owned().into();
+                    wishes.push(Settlement {
+                        lease,
+                        outcome: outcome.clone(),
+                    });
+                    let Some(one) = all.get_mut(at) else {
+                        verdicts.push(Verdict::Unknown);
+                        continue;
+                    };
+                    verdicts.push(match one.until {
+                        None => Verdict::Expired,
+                        Some(until) if until <= now => {
+                            one.until = None;
+                            wanted.push((one.seq, "back"));
+                            Verdict::Expired
+                        }
+                        Some(_) => {
+                            if let Outcome::Extend(by) = outcome {
+                                one.until = Some(now + by);
+                            } else {
+                                one.until = None;
+                                wanted.push((one.seq, word_of(&outcome)));
+                            }
+                            Verdict::Ok
+                        }
+                    });
+                }
+                prop_assert_eq!(leases.settle("a", &wishes).await.unwrap(), verdicts);
+            }
+            Step::Undo(page) => {
+                if let Some(tokens) = pages.get(page) {
+                    leases.undo(tokens);
+                    for one in all.iter_mut().filter(|one| one.page == page && one.until.is_some()) {
+                        one.until = None;
+                        wanted.push((one.seq, "held"));
+                    }
+                }
+            }
+            Step::Wait(secs) => {
+                tokio::time::advance(Duration::from_secs(secs)).await;
+                let now = Instant::now();
+                let late = |one: &&mut Known| one.until.is_some_and(|until| until <= now);
+                let mut count = 0;
+                for one in all.iter_mut().filter(late) {
+                    one.until = None;
+                    wanted.push((one.seq, "back"));
+                    count += 1;
+                }
+                if count > 0 {
+                    prop_assert_eq!(leases.expired().await, count);
+                }
+            }
+            Step::GiveBack => {
+                leases.give_back("other");
+                leases.give_back("a");
+                for one in all.iter_mut().filter(|one| one.until.is_some()) {
+                    one.until = None;
+                    wanted.push((one.seq, "back"));
+                }
+            }
+        }
+        let mut came = told(&home);
+        came.sort_unstable();
+        wanted.sort_unstable();
+        prop_assert_eq!(came, std::mem::take(&mut wanted));
+        prop_assert_eq!(leases.len(), all.iter().filter(|one| one.until.is_some()).count());
+    }
+    Ok(())
+}
