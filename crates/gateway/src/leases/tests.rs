@@ -233,7 +233,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => vec((0..400_usize, 0..5_u8), 1..60).prop_map(Step::Settle),
         // As most are settled: side by side.
         6 => (0..400_usize, 1..130_usize, 0..5_u8, 1..200_usize).prop_map(|(from, count, word, turn)| {
-            let word = |at: usize| if (at - from) / turn % 2 == 0 { word } else { 0 };
+            let word = |at: usize| if ((at - from) / turn).is_multiple_of(2) { word } else { 0 };
             Step::Settle((from..from + count).map(|at| (at, word(at))).collect())
         }),
         1 => (0..8_usize).prop_map(Step::Undo),
