@@ -119,7 +119,18 @@ fn which(members: &Map<String, Value>) -> Result<Which> {
         }
         ["from"] | ["from", "to"] | ["to", "from"] => {
             let missing = || wrong("`from` is missing".to_owned());
-            Ok(Which::Range(place("from")?.ok_or_else(missing)?, place("to")?))
+            let (from, to) = (place("from")?.ok_or_else(missing)?, place("to")?);
+            let backwards = match (&from, &to) {
+                (Place::At(from), Some(Place::At(to))) => {
+                    (from.source, from.partition) == (to.source, to.partition) && to.offset < from.offset
+                }
+                (Place::Time(from), Some(Place::Time(to))) => to < from,
+                _ => false,
+            };
+            if backwards {
+                return Err(wrong("`to` lies before `from`".to_owned()));
+            }
+            Ok(Which::Range(from, to))
         }
         _ => Err(wrong("expected `last`, `id`, or `from` and maybe `to`".to_owned())),
     }
@@ -152,6 +163,8 @@ mod tests {
             r#"{"id":""}"#,
             r#"{"to":"1.1"}"#,
             r#"{"from":"soon"}"#,
+            r#"{"from":"1.5","to":"1.3"}"#,
+            r#"{"from":"5m","to":"10m"}"#,
             r#"{"last":1,"id":"a"}"#,
         ] {
             assert_eq!(read(bad), Err(Code::BadValue), "{bad}");

@@ -316,9 +316,8 @@ async fn test(kind: &Kind, name: &str) -> Result<u8, Failure> {
     }
     let took = told["took_ms"].as_f64().unwrap_or_default();
     let url = text(&told["request"], "url").unwrap_or_default();
-    match told["status"].as_u64() {
-        Some(status) => say(&format!("{url} answered {status} in {took:.1} ms\n")),
-        None => say(&format!("{url} did not answer\n")),
+    if let Some(status) = told["status"].as_u64() {
+        say(&format!("{url} answered {status} in {took:.1} ms\n"));
     }
     if let Some(body) = text(&told["response"], "body").filter(|body| !body.is_empty()) {
         say(&format!("{}\n", super::failure::printable(&body).trim_end()));
@@ -327,7 +326,8 @@ async fn test(kind: &Kind, name: &str) -> Result<u8, Failure> {
         return Ok(OK);
     }
     if let Some(error) = text(&told, "error") {
-        tell(&format!("not taken: {error}\n"));
+        // Nothing may have been sent at all: the error says so.
+        tell(&format!("not taken by {url}: {error}\n"));
     }
     Ok(FAILED)
 }
