@@ -22,7 +22,8 @@ pub struct Body {
     kind: Kind,
 }
 enum Kind {
-    Full(Option<Bytes>, Option<Cargo>),
+    /// What it carries is large, and mostly nothing: every answer is moved a few times.
+    Full(Option<Bytes>, Option<Box<Cargo>>),
     Pipe(DuplexStream),
     Other(UnsyncBoxBody<Bytes, BoxError>),
 }
@@ -53,33 +54,33 @@ impl Body {
     }
     /// All at once; what it carries counts as written when the connection takes it.
     pub(super) fn offered(bytes: Bytes, offered: Offered) -> Self {
-        Kind::Full(
-            Some(bytes),
-            Some(Cargo {
+        Self::carrying(
+            bytes,
+            Cargo {
                 offered,
                 parcel: None,
                 settled: None,
-            }),
+            },
         )
-        .into()
     }
     /// The same with leases: they go back if it is never taken.
     pub(super) fn leased(bytes: Bytes, offered: Offered, parcel: Parcel) -> Self {
-        let parcel = Some(parcel);
-        Kind::Full(
-            Some(bytes),
-            Some(Cargo {
+        Self::carrying(
+            bytes,
+            Cargo {
                 offered,
-                parcel,
+                parcel: Some(parcel),
                 settled: None,
-            }),
+            },
         )
-        .into()
     }
     /// The same for a client that settles nothing: its messages are done once the answer is out, and go back if that never is.
     pub(crate) fn settled(bytes: Bytes, offered: Offered, parcel: Parcel, connection: &Arc<Connection>) -> Self {
         let (parcel, settled) = (Some(parcel), Some(connection.clone()));
-        Kind::Full(Some(bytes), Some(Cargo { offered, parcel, settled })).into()
+        Self::carrying(bytes, Cargo { offered, parcel, settled })
+    }
+    fn carrying(bytes: Bytes, cargo: Cargo) -> Self {
+        Kind::Full(Some(bytes), Some(Box::new(cargo))).into()
     }
     /// What somebody else writes; its end is the end.
     pub(super) fn pipe(pipe: DuplexStream) -> Self {
@@ -106,7 +107,7 @@ impl HttpBody for Body {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.kind {
             Kind::Full(bytes, cargo) => {
-                cargo.take().into_iter().for_each(Cargo::handed_over);
+                cargo.take().into_iter().for_each(|cargo| cargo.handed_over());
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
             }
             Kind::Pipe(pipe) => {

@@ -1,6 +1,6 @@
 //! An answer as bytes (RFC 9112, sections 4 to 7).
 use crate::{http::body::Body, listener::transport::Transport};
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use http::{Method, Version, header, response::Parts};
 use http_body::Body as _;
 use std::{
@@ -52,7 +52,9 @@ impl To {
 /// An answer on its way.
 pub(super) struct Outgoing {
     /// What is copied.
-    bytes: BytesMut,
+    bytes: Vec<u8>,
+    /// So much of it is sent.
+    sent: usize,
     /// What is not, and what follows it.
     large: Bytes,
     tail: &'static [u8],
@@ -83,7 +85,8 @@ impl Outgoing {
         to.again &= end != End::Closed;
         let small = length.filter(|length| *length <= COPIED as u64).unwrap_or_default() as usize;
         let mut out = Self {
-            bytes: BytesMut::with_capacity(HEAD + small),
+            bytes: Vec::with_capacity(HEAD + small),
+            sent: 0,
             large: Bytes::new(),
             tail: b"",
             end,
@@ -95,10 +98,10 @@ impl Outgoing {
             _ => None,
         };
         if let Some((name, length)) = framed {
-            out.bytes.put_slice(name.as_bytes());
+            out.bytes.extend_from_slice(name.as_bytes());
             if let Some(length) = length {
-                out.bytes.put_slice(itoa::Buffer::new().format(length).as_bytes());
-                out.bytes.put_slice(b"\r\n");
+                out.bytes.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+                out.bytes.extend_from_slice(b"\r\n");
             }
         }
         out.date(parts);
@@ -107,14 +110,15 @@ impl Outgoing {
     /// The head of an answer whose body somebody else writes, in chunks of their own; or nobody, if another protocol follows.
     pub(super) fn left(parts: &Parts, to: To) -> Self {
         let mut out = Self {
-            bytes: BytesMut::with_capacity(HEAD),
+            bytes: Vec::with_capacity(HEAD),
+            sent: 0,
             large: Bytes::new(),
             tail: b"",
             end: End::None,
         };
         out.line(parts, to);
         if !parts.status.is_informational() {
-            out.bytes.put_slice(b"transfer-encoding: chunked\r\n");
+            out.bytes.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
         out.date(parts);
         out
@@ -126,32 +130,32 @@ impl Outgoing {
         } else {
             b"HTTP/1.1 "
         };
-        bytes.put_slice(version);
-        bytes.put_slice(parts.status.as_str().as_bytes());
-        bytes.put_u8(b' ');
-        bytes.put_slice(parts.status.canonical_reason().unwrap_or("Unknown").as_bytes());
-        bytes.put_slice(b"\r\n");
+        bytes.extend_from_slice(version);
+        bytes.extend_from_slice(parts.status.as_str().as_bytes());
+        bytes.push(b' ');
+        bytes.extend_from_slice(parts.status.canonical_reason().unwrap_or("Unknown").as_bytes());
+        bytes.extend_from_slice(b"\r\n");
         for (name, value) in &parts.headers {
-            bytes.put_slice(name.as_str().as_bytes());
-            bytes.put_slice(b": ");
-            bytes.put_slice(value.as_bytes());
-            bytes.put_slice(b"\r\n");
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
         }
         if !parts.headers.contains_key(header::CONNECTION) {
             match (to.again, to.version) {
-                (false, _) => bytes.put_slice(b"connection: close\r\n"),
-                (true, Version::HTTP_10) => bytes.put_slice(b"connection: keep-alive\r\n"),
+                (false, _) => bytes.extend_from_slice(b"connection: close\r\n"),
+                (true, Version::HTTP_10) => bytes.extend_from_slice(b"connection: keep-alive\r\n"),
                 _ => {}
             }
         }
     }
     fn date(&mut self, parts: &Parts) {
         if !parts.headers.contains_key(header::DATE) {
-            self.bytes.put_slice(b"date: ");
-            self.bytes.put_slice(&date());
-            self.bytes.put_slice(b"\r\n");
+            self.bytes.extend_from_slice(b"date: ");
+            self.bytes.extend_from_slice(&date());
+            self.bytes.extend_from_slice(b"\r\n");
         }
-        self.bytes.put_slice(b"\r\n");
+        self.bytes.extend_from_slice(b"\r\n");
     }
     /// Takes of the body what there is and what is sent at once. An error: its end will never come.
     pub(super) fn fill(&mut self, cx: &mut Context<'_>, body: &mut Body) -> Result<Made, ()> {
@@ -188,12 +192,12 @@ impl Outgoing {
         }
         let chunked = self.end == End::Chunked;
         if chunked {
-            self.bytes.put_slice(format!("{:x}\r\n", content.len()).as_bytes());
+            self.bytes.extend_from_slice(format!("{:x}\r\n", content.len()).as_bytes());
         }
         let tail: &'static [u8] = if chunked { b"\r\n" } else { b"" };
         if content.len() <= COPIED {
-            self.bytes.put_slice(&content);
-            self.bytes.put_slice(tail);
+            self.bytes.extend_from_slice(&content);
+            self.bytes.extend_from_slice(tail);
         } else {
             (self.large, self.tail) = (content, tail);
         }
@@ -201,7 +205,7 @@ impl Outgoing {
     fn ended(&mut self) {
         if self.end == End::Chunked {
             if self.large.is_empty() {
-                self.bytes.put_slice(b"0\r\n\r\n");
+                self.bytes.extend_from_slice(b"0\r\n\r\n");
             } else {
                 self.tail = b"\r\n0\r\n\r\n";
             }
@@ -212,11 +216,14 @@ impl Outgoing {
     pub(super) fn is_sent(&self) -> bool {
         self.bytes.is_empty() && self.large.is_empty() && self.tail.is_empty()
     }
+    fn unsent(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
     pub(super) fn poll_write(&self, socket: Pin<&mut Transport>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let written = if self.large.is_empty() && self.tail.is_empty() {
-            socket.poll_write(cx, &self.bytes)
+            socket.poll_write(cx, self.unsent())
         } else {
-            let parts = [IoSlice::new(&self.bytes), IoSlice::new(&self.large), IoSlice::new(self.tail)];
+            let parts = [IoSlice::new(self.unsent()), IoSlice::new(&self.large), IoSlice::new(self.tail)];
             socket.poll_write_vectored(cx, &parts)
         };
         match written {
@@ -225,8 +232,12 @@ impl Outgoing {
         }
     }
     pub(super) fn advance(&mut self, mut written: usize) {
-        let copied = written.min(self.bytes.len());
-        self.bytes.advance(copied);
+        let copied = written.min(self.bytes.len() - self.sent);
+        self.sent += copied;
+        if self.sent == self.bytes.len() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
         written -= copied;
         let large = written.min(self.large.len());
         self.large.advance(large);
