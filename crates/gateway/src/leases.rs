@@ -174,12 +174,11 @@ impl Leases {
         // From here on without the lock: it runs the consumer's code.
         settling.go_home()
     }
-    /// Nobody got them: they go back, and no attempt is counted.
-    pub fn undo(&self, tokens: &Tokens) {
-        let undone = self.lock().remove(tokens.page);
-        let until = Instant::now();
-        for mut ack in undone.into_iter().flat_map(Page::into_acks) {
-            ack.settle_all(Outcome::Hold { until });
+    /// What was handed out together ends as one; nobody waits until that is durable.
+    pub fn end(&self, tokens: &Tokens, outcome: &Outcome) {
+        let ended = self.lock().remove(tokens.page);
+        for mut ack in ended.into_iter().flat_map(Page::into_acks) {
+            ack.settle_all(outcome.clone());
         }
     }
     /// Gives back all of that owner.

@@ -3,7 +3,7 @@
 use crate::{
     flow::{self, Upstream},
     handle::RouteHandle,
-    leases::{Duties, Leases, Owner, Settlement, Token, Tokens},
+    leases::{Duties, Leases, Owner, Tokens},
     metrics::{Class, Offered},
     route::Route,
     world::World,
@@ -90,19 +90,11 @@ pub struct Pulled {
 pub struct Parcel {
     leases: Arc<Leases>,
     tokens: Tokens,
-    owner: Arc<str>,
 }
 impl Parcel {
-    /// The worker has them, and says no more: they are settled as done.
+    /// The worker has them, and says no more: they are settled as done. What is lost of that with this moment comes again.
     pub fn done(mut self) {
-        let tokens: Vec<_> = std::mem::take(&mut self.tokens).iter().collect();
-        let done = |token: &Token| Settlement {
-            lease: token.as_str().to_owned().into(),
-            outcome: Outcome::Ack,
-        };
-        let wishes: Vec<_> = tokens.iter().map(done).collect();
-        // It acts at once; nobody waits until it is durable, for what is lost with it comes again.
-        drop(self.leases.settle(&self.owner, &wishes));
+        self.leases.end(&std::mem::take(&mut self.tokens), &Outcome::Ack);
     }
     /// They are the worker's now.
     pub fn handed_over(mut self) {
@@ -112,7 +104,8 @@ impl Parcel {
 impl Drop for Parcel {
     fn drop(&mut self) {
         if !self.tokens.is_empty() {
-            self.leases.undo(&self.tokens);
+            let until = Instant::now();
+            self.leases.end(&self.tokens, &Outcome::Hold { until });
         }
     }
 }
@@ -341,7 +334,6 @@ impl Taken {
             parcel: Parcel {
                 leases: leases.clone(),
                 tokens,
-                owner: of.name,
             },
         }
     }

@@ -41,6 +41,9 @@ fn word_of(outcome: &Outcome) -> &'static str {
         Outcome::Extend(_) => "on",
     }
 }
+fn held() -> Outcome {
+    Outcome::Hold { until: Instant::now() }
+}
 fn house(most: usize, answers: bool) -> (Arc<Leases>, Arc<Home>) {
     let leases = Arc::new(Leases::new(most).unwrap());
     let home = Home {
@@ -193,7 +196,7 @@ async fn their_number_is_bounded_and_undone_ones_count_no_attempt() {
     let tokens = leases.park(duties(&home, 0..3), SECONDS, &owner("a"));
     assert_eq!((tokens.len(), leases.room()), (2, 0));
     assert!(leases.park(duties(&home, [3]), SECONDS, &owner("a")).is_empty());
-    leases.undo(&tokens);
+    leases.end(&tokens, &held());
     assert!(leases.is_empty());
     let told = home.told.lock().unwrap().clone();
     let seqs: Vec<_> = told.iter().map(|(seq, _)| *seq).collect();
@@ -223,7 +226,7 @@ enum Step {
     Park(u32, u8, u64),
     /// Leases by their numbers, and what is to become of each.
     Settle(Vec<(usize, u8)>),
-    Undo(usize),
+    End(usize),
     Wait(u64),
     GiveBack,
 }
@@ -236,7 +239,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             let word = |at: usize| if ((at - from) / turn).is_multiple_of(2) { word } else { 0 };
             Step::Settle((from..from + count).map(|at| (at, word(at))).collect())
         }),
-        1 => (0..8_usize).prop_map(Step::Undo),
+        1 => (0..8_usize).prop_map(Step::End),
         2 => (1..20_u64).prop_map(Step::Wait),
         1 => Just(Step::GiveBack),
     ];
@@ -334,9 +337,9 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 }
                 prop_assert_eq!(leases.settle("a", &wishes).await.unwrap(), verdicts);
             }
-            Step::Undo(page) => {
+            Step::End(page) => {
                 if let Some(tokens) = pages.get(page) {
-                    leases.undo(tokens);
+                    leases.end(tokens, &held());
                     for one in all.iter_mut().filter(|one| one.page == page && one.until.is_some()) {
                         one.until = None;
                         wanted.push((one.seq, "held"));

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    leases::Verdict,
+    leases::{Settlement, Verdict},
     paths::Paths,
     settings::Pull,
     target::{Target, Wanted},
