@@ -9,6 +9,7 @@ mod compose;
 mod connect;
 pub mod guard;
 mod lines;
+mod mistrust;
 mod one;
 mod spec;
 mod tokens;
@@ -18,6 +19,7 @@ pub use answers::{Answers, Do, wish};
 pub use attempt::{Attempt, AttemptOutcome, Deaf, Excerpt, Journal, Sent, Step};
 pub use compose::{escaped, spelled, spelled_place};
 pub use guard::{Guard, Resolve};
+pub use mistrust::Mistrust;
 #[doc(hidden)]
 pub use one::framing::fuzz;
 pub use spec::{Auth, Batching, ClientCredentials, Credential, Form, Identity, Spec, Steps, Tls, Version};

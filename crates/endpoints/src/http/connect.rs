@@ -2,6 +2,7 @@
 use super::{
     attempt::{Progress, Step},
     guard::{Guard, Resolve},
+    mistrust::Mistrust,
     spec::Steps,
 };
 use base64_simd::STANDARD;
@@ -185,7 +186,11 @@ impl Network<'_> {
                 let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 Ok((Socket::Tls(Box::new(stream)), two))
             }
-            Ok(Err(error)) => Err(Failure::down(Step::Tls, format!("no TLS with `{}`: {error}", peer.host))),
+            Ok(Err(error)) => {
+                let why = Mistrust::inside(&error).and_then(Mistrust::of);
+                let why = why.map_or_else(|| error.to_string(), |why| why.to_string());
+                Err(Failure::down(Step::Tls, format!("no TLS with `{}`: {why}", peer.host)))
+            }
             Err(_) => Err(Failure::slow(
                 Step::Tls,
                 format!("`{}` did not finish its handshake in time", peer.host),

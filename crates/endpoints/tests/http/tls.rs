@@ -2,6 +2,7 @@
 use super::{server::*, *};
 use tidegate_endpoints::http::{AttemptOutcome, Identity, Step, Version};
 use tidegate_testkit::certificates::Whose;
+use tokio::io::AsyncWriteExt;
 
 /// What the attempt met at its handshake.
 fn refused(log: &Log) -> String {
@@ -24,11 +25,15 @@ async fn only_good_certificates_are_taken() {
         (good.secure("localhost"), vec![trust.root()], None),
         (good.secure("127.0.0.1"), vec![other.root(), trust.root()], None),
         // Nobody here knows the authority.
-        (good.secure("localhost"), vec![], Some("UnknownIssuer")),
-        (good.secure("localhost"), vec![other.root()], Some("UnknownIssuer")),
+        (good.secure("localhost"), vec![], Some("nobody who is trusted here signed")),
+        (
+            good.secure("localhost"),
+            vec![other.root()],
+            Some("nobody who is trusted here signed"),
+        ),
         // It is somebody else's.
-        (good.secure("crm.example"), vec![trust.root()], Some("not valid for name")),
-        (expired.secure("localhost"), vec![trust.root()], Some("expired")),
+        (good.secure("crm.example"), vec![trust.root()], Some("is for another name")),
+        (expired.secure("localhost"), vec![trust.root()], Some("has ended")),
     ];
     for (url, roots, why) in cases {
         let node = node(&["127.0.0.0/8"], Stub::new(&[&["127.0.0.1"]]));
@@ -96,6 +101,18 @@ async fn who_speaks_no_tls_or_hangs_in_it_is_down() {
     let target = Target::new(spec, node.shared.clone()).unwrap();
     assert!(told(&target, "x").await.is_err());
     assert!(plain.seen().is_empty());
+    // It says something, which is no TLS.
+    let mail = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/", mail.local_addr().unwrap().port());
+    let target = Target::new(super::spec(&url), node.shared.clone()).unwrap();
+    let greeting = async {
+        let (mut socket, _) = mail.accept().await.unwrap();
+        socket.write_all(b"220 mail.example ESMTP\r\n").await.unwrap();
+        socket
+    };
+    let (told, _open) = tokio::join!(told(&target, "x"), greeting);
+    assert!(told.is_err());
+    assert!(refused(&node.log).contains("does not speak TLS"));
 }
 #[tokio::test]
 async fn through_a_proxy_it_is_the_target_that_proves_itself() {

@@ -13,7 +13,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, RootCertStore,
+    ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use serde_json::Value;
@@ -25,6 +25,7 @@ use std::{
     time::Duration,
 };
 use tidegate_core::error::Code;
+use tidegate_endpoints::http::Mistrust;
 
 /// Longer is nobody there.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -295,10 +296,8 @@ impl Node {
                 Code::CommandFailed,
                 format!("{} closed before it had all of it: {}", self.address, why.text),
             ),
-            Why::Connect | Why::Untrusted | Why::Expired | Why::OtherName | Why::WhoAreYou => {
-                Failure::new(Code::NodeUnreachable, format!("cannot reach {}: {}", self.address, why.text))
-            }
-            Why::NoTls => Failure::new(Code::NotANode, format!("{} does not speak TLS", self.address)),
+            Why::Tls(Mistrust::NoTls) => Failure::new(Code::NotANode, format!("{} does not speak TLS", self.address)),
+            Why::Connect | Why::Tls(_) => Failure::new(Code::NodeUnreachable, format!("cannot reach {}: {}", self.address, why.text)),
             Why::NoHttp => Failure::new(Code::NotANode, format!("{} does not answer in HTTP: {}", self.address, why.text)),
         };
         failure.hint(why.hint().unwrap_or("is a node running? `tidegate dev` starts one"))
@@ -353,12 +352,7 @@ pub(super) struct Unsent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
     Connect,
-    Untrusted,
-    Expired,
-    OtherName,
-    /// It asks for a certificate of the caller.
-    WhoAreYou,
-    NoTls,
+    Tls(Mistrust),
     NoHttp,
     /// It closed before it had the whole request.
     Broken,
@@ -368,12 +362,12 @@ impl Unsent {
     pub(super) fn hint(&self) -> Option<&'static str> {
         match self.kind {
             Why::Connect => None,
-            Why::Untrusted => Some("`--ca FILE` names the certificate that signed it"),
-            Why::Expired => Some("renew it"),
-            Why::OtherName => Some("use one of the names in it"),
-            Why::WhoAreYou => Some("show it a certificate it trusts: --client-cert FILE --client-key FILE"),
+            Why::Tls(Mistrust::Untrusted) => Some("`--ca FILE` names the certificate that signed it"),
+            Why::Tls(Mistrust::Expired) => Some("renew it"),
+            Why::Tls(Mistrust::OtherName) => Some("use one of the names in it"),
+            Why::Tls(Mistrust::WhoAreYou) => Some("show it a certificate it trusts: --client-cert FILE --client-key FILE"),
+            Why::Tls(Mistrust::NoTls) => Some("try it with http://"),
             Why::Broken => Some("is the body larger than the node takes? see `limits.body` in its tidegate.yaml"),
-            Why::NoTls => Some("try it with http://"),
             Why::NoHttp => Some("if it speaks TLS, try it with https://"),
         }
     }
@@ -469,22 +463,10 @@ fn unsent(error: &hyper_util::client::legacy::Error) -> Unsent {
             "the connection was closed".clone_into(&mut text);
             kind = Why::Connect;
         }
-        if let Some(tls) = cause.downcast_ref().or_else(|| io.and_then(inside)) {
-            kind = match tls {
-                rustls::Error::InvalidCertificate(why) => certificate(why),
-                rustls::Error::InvalidMessage(_) => Why::NoTls,
-                rustls::Error::AlertReceived(
-                    AlertDescription::CertificateRequired | AlertDescription::BadCertificate | AlertDescription::UnknownCA,
-                ) => Why::WhoAreYou,
-                _ => kind,
-            };
-            text = match kind {
-                Why::Untrusted => "nobody who is trusted here signed its certificate".to_owned(),
-                Why::Expired => "its certificate has ended".to_owned(),
-                Why::OtherName => "its certificate is for another name".to_owned(),
-                Why::WhoAreYou => "it asks for a certificate of its clients".to_owned(),
-                _ => tls.to_string(),
-            };
+        if let Some(tls) = cause.downcast_ref().or_else(|| io.and_then(Mistrust::inside)) {
+            let why = Mistrust::of(tls);
+            text = why.map_or_else(|| tls.to_string(), |why| why.to_string());
+            kind = why.map_or(kind, Why::Tls);
             break;
         }
         if let Some(io) = io
@@ -502,22 +484,6 @@ fn unsent(error: &hyper_util::client::legacy::Error) -> Unsent {
         next = cause.source();
     }
     Unsent { text, kind }
-}
-fn certificate(why: &CertificateError) -> Why {
-    match why {
-        CertificateError::UnknownIssuer
-        | CertificateError::BadSignature
-        | CertificateError::Other(_)
-        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Why::Untrusted,
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Why::Expired,
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Why::OtherName,
-        _ => Why::Connect,
-    }
-}
-/// TLS hands its errors on in those of the system, also in several; what lies in one is none of its sources.
-fn inside(error: &std::io::Error) -> Option<&rustls::Error> {
-    let inner = error.get_ref()?;
-    inner.downcast_ref().or_else(|| inner.downcast_ref().and_then(inside))
 }
 /// Without the number of the operating system.
 pub(super) fn plain(error: &std::io::Error) -> String {
