@@ -111,6 +111,35 @@ fn a_dead_letter_that_finds_no_room_is_told_and_holds_up_nobody() {
     let kept = node.manage("DELETE", "/streams/graves", &Value::Null);
     assert_eq!((kept.status, &kept.json()["code"]), (409, &json!("TG1051")));
 }
+/// However many wait behind those that find none, and wherever they lie.
+#[test]
+fn of_many_dead_letters_each_is_told_whether_it_found_room() {
+    const MANY: usize = 2_000;
+    const ROOM: usize = 100;
+    let node = dev().start();
+    let full = json!({"retention": {"messages": ROOM}, "when_full": "refuse"});
+    assert_eq!(node.manage("PUT", "/streams/graves", &full).status, 201);
+    let stream = json!({"topics": ["orders"], "dead_letters": {"stream": "graves"}});
+    assert_eq!(node.manage("PUT", "/streams/jobs", &stream).status, 201);
+    let api = json!({"paths": ["/jobs"], "backend": {"stream": "jobs"}, "plans": ["keyless"]});
+    assert_eq!(node.manage("PUT", "/apis/jobs", &api).status, 201);
+    let lines: String = (0..MANY).map(|i| format!("{i}\n")).collect();
+    node.post("/jobs", &[("content-type", "application/x-ndjson")], lines.as_bytes());
+    let post = |way: &str, body: &Value| node.post(&format!("/jobs/{way}"), &[], body.to_string().as_bytes()).json();
+    let mut items = Vec::new();
+    while items.len() < MANY {
+        items.extend(post("_pull", &json!({"limit": 1_000}))["items"].as_array().unwrap().clone());
+    }
+    let told = post("_settle", &json!({ "reject": leases(&items) }));
+    let results = told["results"].as_array().unwrap();
+    let ok = results.iter().zip(&items).filter(|(one, _)| one["result"] == "ok");
+    let ok: Vec<_> = ok.map(|(_, item)| item["position"].clone()).collect();
+    let failed = results.iter().filter(|one| one["result"] == "failed").count();
+    assert_eq!((ok.len(), failed), (ROOM, MANY - ROOM));
+    let letters = node.manage("GET", "/dead-letters?limit=1000", &Value::Null).json();
+    let letters = letters["items"].as_array().unwrap().iter().map(|letter| &letter["position"]);
+    assert_eq!(letters.collect::<Vec<_>>(), ok.iter().rev().collect::<Vec<_>>());
+}
 #[test]
 fn nobody_forges_a_dead_letter() {
     let node = dev().start();

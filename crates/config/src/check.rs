@@ -191,7 +191,7 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
         (
             ResourceKind::Stream,
             &stream.stream.name,
-            stream.stream.dead_letters.as_ref().map(|dead| &dead.stream),
+            stream.stream.dead_letters.as_ref().and_then(|dead| dead.stream.as_ref()),
         )
     });
     let of_pumps = webhooks

@@ -56,8 +56,8 @@ pub enum Keep {
 /// Where messages go that nobody could process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetters {
-    /// Made if it is not declared.
-    pub stream: Arc<str>,
+    /// Made if it is not declared; `None`: that of the stream's name and `.dead`.
+    pub stream: Option<Arc<str>>,
     /// How often one is delivered before.
     pub after_attempts: u32,
 }
@@ -127,7 +127,7 @@ static DEAD_LETTERS: Table = Table {
     doc: "Where messages go that nobody could process.",
     keys: &[
         key("stream", Shape::Text(&NAME), "That stream is made if it is not declared.")
-            .required()
+            .otherwise("the stream's own name and `.dead`")
             .example("orders.dead"),
         key(
             "after_attempts",
@@ -256,7 +256,7 @@ impl Stream {
                 _ => Keep::Limits,
             },
             dead_letters: dead.map(|dead| DeadLetters {
-                stream: dead.text("stream").into(),
+                stream: dead.maybe_text("stream").map(Into::into),
                 after_attempts: dead.number("after_attempts") as u32,
             }),
             schema,

@@ -145,7 +145,8 @@ impl Ack {
             Ok(())
         }
     }
-    /// [`Ack::confirm`] of many at once: what lies side by side in one home goes there as one. Tells of each, in their order.
+    /// [`Ack::confirm`] of many at once: what is done and lies side by side in one home goes there as one. The rest goes by itself: of
+    /// dead letters some may find room and some not. Tells of each, in their order.
     pub fn confirm_each(mut acks: Vec<Self>, outcome: &Outcome) -> impl Future<Output = Vec<Result<()>>> + Send + use<> {
         let place = |ack: &Self| ack.home.as_ref().map(|home| Arc::as_ptr(home).cast::<()>() as usize);
         let mut order: Vec<usize> = (0..acks.len()).collect();
@@ -161,7 +162,7 @@ impl Ack {
             home.take_back(Settled { seqs, outcome, done });
             runs.push(wait);
         };
-        let mut sent = 0;
+        let (mut sent, together) = (0, matches!(outcome, Outcome::Ack));
         for at in order {
             let Some(ack) = acks.get_mut(at) else { continue };
             let mut from = 0;
@@ -171,7 +172,7 @@ impl Ack {
                 let Some(home) = &ack.home else { break };
                 let seqs = ack.base + u64::from(slots.start)..ack.base + u64::from(slots.end);
                 match &mut open {
-                    Some((same, run)) if Arc::ptr_eq(same, home) && run.end == seqs.start => run.end = seqs.end,
+                    Some((same, run)) if together && Arc::ptr_eq(same, home) && run.end == seqs.start => run.end = seqs.end,
                     _ => {
                         send(&mut open);
                         sent += 1;

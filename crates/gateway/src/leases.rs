@@ -127,7 +127,7 @@ impl Leases {
             self.sooner.notify_waiters();
         }
         drop(parked);
-        Tokens::new(number, self.secret.first(number), room)
+        Tokens::new(number, self.secret.first(number, room, &of.name), room)
     }
     /// How many more there may be.
     pub fn room(&self) -> usize {
@@ -145,7 +145,7 @@ impl Leases {
     /// lease.
     pub fn settle(&self, owner: &str, wishes: &[Settlement<'_>]) -> impl Future<Output = Result<Vec<Verdict>>> + Send + use<> {
         let now = Instant::now();
-        let mut known = Known::by(&self.secret);
+        let mut known = Known::by(&self.secret, owner);
         let places: Vec<_> = wishes.iter().map(|wish| known.place(&wish.lease)).collect();
         let mut settling = Settling::default();
         let mut left = places.iter().copied().zip(wishes);
@@ -166,7 +166,7 @@ impl Leases {
                 left = rest.clone();
             }
             let run = u32::from(place.1)..u32::from(end.1) + 1;
-            if parked.settle(place.0, run, owner, now, &wish.outcome, &mut settling) {
+            if parked.settle(place.0, run, now, &wish.outcome, &mut settling) {
                 self.sooner.notify_waiters();
             }
         }
@@ -181,9 +181,9 @@ impl Leases {
             ack.settle_all(outcome.clone());
         }
     }
-    /// Gives back all of that owner.
-    pub fn give_back(&self, owner: &str) {
-        let given_back = self.lock().remove_of(owner);
+    /// Gives back all whose owner is there no more.
+    pub fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        let given_back = self.lock().remove_unless(is_there);
         drop(given_back);
     }
     /// Waits until the time of some is up, and gives them back: how many. Cancel-safe. Whoever owns the leases calls it again and again.
@@ -222,15 +222,11 @@ impl Leases {
 }
 impl Parked {
     /// Whether some of them end earlier now than any of their page did.
-    fn settle(&mut self, number: u64, places: Range<u32>, owner: &str, now: Instant, outcome: &Outcome, settling: &mut Settling) -> bool {
+    fn settle(&mut self, number: u64, places: Range<u32>, now: Instant, outcome: &Outcome, settling: &mut Settling) -> bool {
         let Some(page) = self.pages.get_mut(&number) else {
             settling.say(places.len(), &Verdict::Expired);
             return false;
         };
-        if *page.of.name != *owner {
-            settling.say(places.len(), &Verdict::Unknown);
-            return false;
-        }
         let (due, before) = (page.due, page.len());
         page.settle(places, now, outcome, settling);
         let (sooner, left) = (page.due, page.len());
@@ -250,9 +246,9 @@ impl Parked {
         self.count -= page.len();
         Some(page)
     }
-    fn remove_of(&mut self, owner: &str) -> Vec<Page> {
-        let of_it = |(number, page): (&u64, &Page)| (*page.of.name == *owner).then_some(*number);
-        let numbers: Vec<_> = self.pages.iter().filter_map(of_it).collect();
+    fn remove_unless(&mut self, is_there: impl Fn(&str) -> bool) -> Vec<Page> {
+        let gone = |(number, page): (&u64, &Page)| (!is_there(&page.of.name)).then_some(*number);
+        let numbers: Vec<_> = self.pages.iter().filter_map(gone).collect();
         numbers.into_iter().filter_map(|number| self.remove(number)).collect()
     }
     /// What of a page is late; the rest has another deadline.
@@ -300,11 +296,17 @@ impl Settling {
                 keeps: Vec::new(),
             });
         }
-        let (Some(alike), Some(ack)) = (self.alike.last_mut(), ack) else {
+        let (Some(alike), Some(mut ack)) = (self.alike.last_mut(), ack) else {
             return;
         };
-        alike.verdicts.push(verdicts);
-        alike.acks.push(ack);
+        if matches!(outcome, Outcome::Ack) {
+            alike.verdicts.push(verdicts);
+            alike.acks.push(ack);
+        } else {
+            // Each may fail by itself.
+            alike.acks.extend((0..ack.slots()).map(|slot| ack.split(slot..slot + 1)));
+            alike.verdicts.extend(verdicts.map(|at| at..at + 1));
+        }
         if alike.keeps.last().is_none_or(|last| !Arc::ptr_eq(last, keeps)) {
             alike.keeps.push(keeps.clone());
         }

@@ -188,7 +188,6 @@ impl Pulls {
     fn tidy(&self, leases: &Leases) {
         let now = Instant::now();
         let snapshot = self.world.now();
-        let mut gone = Vec::new();
         let closed: Vec<_> = {
             let mut groups = lock(&self.groups);
             let over = |name: &Name, shared: &Arc<Shared>| {
@@ -196,18 +195,10 @@ impl Pulls {
                 let idle = Arc::strong_count(shared) == 1 && *lock(&shared.used) + IDLE <= now;
                 idle || live.is_none_or(|live| !live.reads_like(&shared.route))
             };
-            let closed: Vec<_> = groups.extract_if(|name, shared| over(name, shared)).collect();
-            for (name, _) in &closed {
-                if !snapshot.routes.contains_key(&name.api) {
-                    gone.push(name.api.clone());
-                }
-            }
-            closed
+            groups.extract_if(|name, shared| over(name, shared)).collect()
         };
-        for api in gone {
-            // Nobody can settle them any more.
-            leases.give_back(&api);
-        }
+        // Of an api that is gone nobody can settle them any more.
+        leases.keep(|api| snapshot.routes.contains_key(api));
         drop(closed);
     }
 }

@@ -149,6 +149,8 @@ async fn carry(shared: &Arc<Shared>, group: &Arc<Group>) -> bool {
         }
         if let Some(error) = stuck {
             group.set_stuck(Some(error.to_string().into()));
+            // Who waits behind it waits for no turn of its own: there are as many turns as there is time.
+            group.not_yet(&error);
             return false;
         }
     }

@@ -19,7 +19,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
-use tidegate_core::{clock, settle::Done};
+use tidegate_core::{clock, error::Error, settle::Done};
 use tokio::sync::Notify;
 
 /// What a group is asked to be. The one that makes it decides; who comes later with another wish changes it.
@@ -283,6 +283,10 @@ impl Group {
     /// It could not be done now.
     pub(crate) fn still_dying(&self, burial: Burial) {
         self.live().still_dying(burial);
+    }
+    /// Nor, for now, can any other.
+    pub(crate) fn not_yet(&self, error: &Error) {
+        self.live().not_yet(error);
     }
     /// It is a dead letter now, or there is nothing left of it.
     pub(crate) fn buried(&self) {

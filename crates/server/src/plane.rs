@@ -422,7 +422,7 @@ impl Prepared for Next<'_> {
             let dead = checked
                 .streams
                 .iter()
-                .filter_map(|stream| Some(stream.dead_letters.as_ref()?.stream.clone()));
+                .filter_map(|stream| stream.dead_letters.as_ref()?.stream.clone());
             let dead = dead.chain(checked.webhooks.iter().filter_map(|webhook| webhook.dead_letters.clone()));
             *plane.dead.lock().unwrap_or_else(PoisonError::into_inner) = dead.collect();
             // Before anything is captured by who asks for something.

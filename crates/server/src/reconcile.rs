@@ -35,7 +35,7 @@ pub(crate) fn rules(log: &Log, declared: &[Declared]) -> Vec<(u32, Rules)> {
         let dead = want.dead_letters.as_ref()?;
         let rules = Rules {
             deliveries: Some(dead.after_attempts),
-            dead_letters: Some(dead.stream.as_ref().to_owned()),
+            dead_letters: dead.stream.as_deref().map(str::to_owned),
         };
         Some((log.stream(&want.name)?.number(), rules))
     };

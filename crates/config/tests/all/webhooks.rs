@@ -172,7 +172,7 @@ fn it_goes_out_and_comes_back() {
     let again = documents(&webhook).check(Mode::Run, &kinds()).unwrap();
     assert!(checked.webhooks[0].is_like(&again.webhooks[0]));
     let dead = DeadLetters {
-        stream: "orders.dead".into(),
+        stream: Some("orders.dead".into()),
         after_attempts: 3,
     };
     assert_eq!(

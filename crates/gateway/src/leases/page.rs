@@ -27,7 +27,6 @@ struct Part {
 }
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    Never,
     Gone,
     Late,
     Open,
@@ -62,7 +61,6 @@ impl Page {
             let (state, run) = self.run(at..places.end, now);
             at = run.end;
             match (state, outcome) {
-                (State::Never, _) => settling.say(run.len(), &Verdict::Unknown),
                 (State::Gone, _) => settling.say(run.len(), &Verdict::Expired),
                 (State::Late, _) => {
                     settling.late.extend(self.split(&run));
@@ -108,10 +106,14 @@ impl Page {
     }
     fn state(&self, place: u32, now: Instant) -> State {
         match self.find(place) {
-            None => State::Never,
-            Some(part) if !part.ack.is_open(place - part.first) => State::Gone,
-            Some(_) if self.until(place) <= now => State::Late,
-            Some(_) => State::Open,
+            Some(part) if part.ack.is_open(place - part.first) => {
+                if self.until(place) <= now {
+                    State::Late
+                } else {
+                    State::Open
+                }
+            }
+            _ => State::Gone,
         }
     }
     /// How the first of them is, and those behind it that are so too and share its duty.

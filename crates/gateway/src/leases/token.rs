@@ -3,11 +3,13 @@ use sha2::{Digest, Sha256};
 use std::ops::Range;
 use tidegate_core::error::{Code, Error, Fault, Result};
 
-/// Of a token: 48 bits of page and 96 of proof in the URL's base64, then 16 of place in hexadecimal.
+/// Of a token: 48 bits of page, 16 of its last place and 80 of proof in the URL's base64, then 16 of place in hexadecimal.
 const TOKEN: usize = 28;
 const PAGE: Range<usize> = 0..8;
 const PROOF: Range<usize> = 8..24;
 const PLACE: Range<usize> = 24..28;
+/// Bytes of page, last place and proof.
+const BITS: usize = 18;
 
 /// What pages are proved by. It is drawn anew at each start.
 pub(super) struct Secret([u8; 32]);
@@ -19,12 +21,18 @@ impl Secret {
             .map_err(|error| Error::new(Code::Internal, Fault::Gateway, "no random numbers").because(error.to_string()))?;
         Ok(Self(secret))
     }
-    /// The token of a page's first place.
-    pub(super) fn first(&self, page: u64) -> Token {
-        let proof = Sha256::new().chain_update(self.0).chain_update(page.to_be_bytes()).finalize();
+    /// The token of the first place of a page with so many of them.
+    pub(super) fn first(&self, page: u64, count: usize, owner: &str) -> Token {
         let [_, _, number @ ..] = page.to_be_bytes();
+        let last = (count.saturating_sub(1) as u16).to_be_bytes();
+        let proof = Sha256::new()
+            .chain_update(self.0)
+            .chain_update(number)
+            .chain_update(last)
+            .chain_update(owner)
+            .finalize();
         let mut text = [b'0'; TOKEN];
-        let bits = [&number, proof.get(..12).unwrap_or_default()].concat();
+        let bits = [&number, &last[..], proof.get(..10).unwrap_or_default()].concat();
         if let Some(text) = text.get_mut(PAGE.start..PROOF.end) {
             let _as_long = base64_simd::URL_SAFE_NO_PAD.encode(&bits, base64_simd::Out::from_slice(text));
         }
@@ -83,37 +91,45 @@ impl Tokens {
 }
 /// Page and place in it.
 pub(super) type Place = (u64, u16);
-/// Tokens that were proved: those of one page differ in their place only.
+/// Tokens of one owner that were proved: those of one page differ in their place only.
 pub(super) struct Known<'a> {
     secret: &'a Secret,
-    /// The page, and the token of its first place.
-    last: Option<(u64, Token)>,
+    owner: &'a str,
+    /// The page, its last place, and the token of its first one.
+    last: Option<(u64, u16, Token)>,
 }
 impl<'a> Known<'a> {
-    pub(super) fn by(secret: &'a Secret) -> Self {
-        Self { secret, last: None }
+    pub(super) fn by(secret: &'a Secret, owner: &'a str) -> Self {
+        Self { secret, owner, last: None }
     }
     /// What a token names, if it is one of ours.
     pub(super) fn place(&mut self, shown: &str) -> Option<Place> {
         let shown: &[u8; TOKEN] = shown.as_bytes().try_into().ok()?;
-        let known = self.last.as_ref().filter(|(_, first)| first.0.get(PAGE) == shown.get(PAGE));
+        let known = self.last.as_ref().filter(|(_, _, first)| first.0.get(PAGE) == shown.get(PAGE));
         if known.is_none() {
-            let page = page(shown.get(PAGE)?)?;
-            self.last = Some((page, self.secret.first(page)));
+            let (page, last) = page(shown.get(PAGE.start..PROOF.end)?)?;
+            let first = self.secret.first(page, usize::from(last) + 1, self.owner);
+            self.last = Some((page, last, first));
         }
-        let (page, first) = self.last.as_ref()?;
+        let (page, last, first) = self.last.as_ref()?;
         let (own, proof) = (first.0.get(PROOF)?, shown.get(PROOF)?);
         // All of it, however early it differs.
         let differs = proof.iter().zip(own).fold(0, |differs, (shown, own)| differs | (shown ^ own));
-        let place = digits(shown.get(PLACE)?)?;
+        let place = digits(shown.get(PLACE)?).filter(|place| place <= last)?;
         (differs == 0).then_some((*page, place))
     }
 }
-fn page(text: &[u8]) -> Option<u64> {
-    let mut number = [0; 8];
-    let bits = number.get_mut(2..)?;
-    base64_simd::URL_SAFE_NO_PAD.decode(text, base64_simd::Out::from_slice(bits)).ok()?;
-    Some(u64::from_be_bytes(number))
+/// A page and its last place.
+fn page(text: &[u8]) -> Option<(u64, u16)> {
+    let mut bits = [0; BITS];
+    let bits = base64_simd::URL_SAFE_NO_PAD
+        .decode(text, base64_simd::Out::from_slice(&mut bits))
+        .ok()?;
+    let (number, bits) = bits.split_first_chunk::<6>()?;
+    let (last, _proof) = bits.split_first_chunk::<2>()?;
+    let mut page = [0; 8];
+    page.get_mut(2..)?.copy_from_slice(number);
+    Some((u64::from_be_bytes(page), u16::from_be_bytes(*last)))
 }
 /// Hexadecimal as we write it, and in no other way.
 fn digits(text: &[u8]) -> Option<u16> {
@@ -132,26 +148,33 @@ mod tests {
     #[test]
     fn a_token_names_its_page_and_place_and_nothing_else_does() {
         let (secret, other) = (Secret::draw().unwrap(), Secret::draw().unwrap());
-        for (page, place) in [(1, 0), (0x1234_5678_9abc, 65_535), (0xffff_ffff_ffff, 7)] {
-            let token = secret.first(page).at(place);
-            assert_eq!(Known::by(&secret).place(token.as_str()), Some((page, place)));
-            assert_eq!(Known::by(&other).place(token.as_str()), None);
+        for (page, count, place) in [(1, 1, 0), (0x1234_5678_9abc, 65_536, 65_535), (0xffff_ffff_ffff, 100, 7)] {
+            let first = secret.first(page, count, "a");
+            let token = first.at(place);
+            assert_eq!(Known::by(&secret, "a").place(token.as_str()), Some((page, place)));
+            assert_eq!(Known::by(&other, "a").place(token.as_str()), None);
+            assert_eq!(Known::by(&secret, "b").place(token.as_str()), None);
             // Another token of the same page was seen before.
-            let mut known = Known::by(&secret);
-            assert_eq!(known.place(secret.first(page).as_str()), Some((page, 0)));
+            let mut known = Known::by(&secret, "a");
+            assert_eq!(known.place(first.as_str()), Some((page, 0)));
             for at in 0..PLACE.start {
                 let mut changed = token.as_str().to_owned().into_bytes();
                 changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
-                assert_eq!(known.place(std::str::from_utf8(&changed).unwrap()), None, "{at}");
+                let changed = String::from_utf8(changed).unwrap();
+                assert_eq!(known.place(&changed), None, "{at}");
+                assert_eq!(Known::by(&secret, "a").place(&changed), None, "{at}");
             }
         }
-        let token = secret.first(5).at(0xabc);
-        let shouted = format!("{}0ABC", token.as_str().split_at(PLACE.start).0);
-        for bad in ["", "x", &"é".repeat(14), &"!".repeat(28), &format!("{}0", token.as_str()), &shouted] {
-            assert_eq!(Known::by(&secret).place(bad), None, "{bad}");
+        let first = secret.first(5, 0xabc, "a");
+        assert_eq!(Known::by(&secret, "a").place(first.at(0xabb).as_str()), Some((5, 0xabb)));
+        // Behind its last place.
+        assert_eq!(Known::by(&secret, "a").place(first.at(0xabc).as_str()), None);
+        let shouted = format!("{}0ABB", first.as_str().split_at(PLACE.start).0);
+        for bad in ["", "x", &"é".repeat(14), &"!".repeat(28), &format!("{}0", first.as_str()), &shouted] {
+            assert_eq!(Known::by(&secret, "a").place(bad), None, "{bad}");
         }
-        let tokens = Tokens::new(5, secret.first(5), 3).iter();
+        let tokens = Tokens::new(5, first, 3).iter();
         assert_eq!(tokens.len(), 3);
-        assert_eq!(tokens.last().unwrap().as_str(), secret.first(5).at(2).as_str());
+        assert_eq!(tokens.last().unwrap().as_str(), first.at(2).as_str());
     }
 }

@@ -180,6 +180,32 @@ async fn an_api_that_goes_ends_its_pulls_and_gives_back_its_leases() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!((house.memory.out(GROUP), house.memory.consumers()), (0, 0));
 }
+/// Also of one that was not pulled from any more when it went.
+#[tokio::test(start_paused = true)]
+async fn leases_do_not_outlive_their_api() {
+    let house = House::new();
+    house.publish(&["a"]).await;
+    let mine = house.pull(1, 0).await;
+    let unpulled = snapshot(Some(&house.memory), 2);
+    let route = unpulled.routes.values().next().unwrap();
+    let mut without = Arc::try_unwrap(Route::named("t")).unwrap_or_else(|_| panic!("it is new"));
+    without.subscribe = route.subscribe.clone();
+    let without = Arc::new(without);
+    let mut paths = Paths::default();
+    paths.insert(None, "/t", without.clone());
+    let routes = HashMap::from([(without.name.clone(), without)]);
+    house.world.swap(Snapshot {
+        paths,
+        routes,
+        revision: 2,
+    });
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(house.memory.out(GROUP), 1, "it may come back");
+    house.world.swap(snapshot(None, 3));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(house.memory.out(GROUP), 0);
+    assert_eq!(house.settle(&mine[0].2, Outcome::Ack).await, Verdict::Expired);
+}
 #[tokio::test(start_paused = true)]
 async fn a_drain_ends_the_wait() {
     let house = House::new();

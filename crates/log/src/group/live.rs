@@ -19,7 +19,7 @@ use std::{
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
-use tidegate_core::{position::Position, settle::Done};
+use tidegate_core::{error::Error, position::Position, settle::Done};
 
 /// What may be given back and not done at a time: then no fresh ones are taken.
 const UNSETTLED: usize = 100_000;
@@ -523,6 +523,9 @@ impl Live {
     pub(super) fn still_dying(&mut self, burial: Burial) {
         self.carried = self.carried.saturating_sub(1);
         self.dying.push_back(burial);
+    }
+    pub(super) fn not_yet(&mut self, error: &Error) {
+        self.dying.iter_mut().for_each(|burial| burial.not_yet(error));
     }
     pub(super) fn buried(&mut self) {
         self.carried = self.carried.saturating_sub(1);
