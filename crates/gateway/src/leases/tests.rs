@@ -236,7 +236,7 @@ async fn what_is_rejected_together_is_told_each_by_itself() {
             settled
                 .done
                 .into_iter()
-                .for_each(|done| done.resolve(told.as_ref().map(|()| ()).map_err(Error::again)));
+                .for_each(|done| done.resolve(told.as_ref().copied().map_err(Error::again)));
         }
     }
     let leases = Leases::new(10).unwrap();
