@@ -267,10 +267,21 @@ enum Step {
     Wait(u64),
     GiveBack,
 }
+/// No outcome: the token is not as it was given.
+const CHANGED: u8 = 5;
+/// In one of the letters that are proved.
+fn changed(token: &str, at: usize) -> String {
+    let one = |(place, letter): (usize, char)| match letter {
+        'A' if place == at % 24 => 'B',
+        _ if place == at % 24 => 'A',
+        letter => letter,
+    };
+    token.chars().enumerate().map(one).collect()
+}
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => (1..150_u32, any::<u8>(), 1..40_u64).prop_map(|(count, holes, secs)| Step::Park(count, holes, secs)),
-        6 => vec((0..400_usize, 0..5_u8), 1..60).prop_map(Step::Settle),
+        6 => vec((0..400_usize, 0..=CHANGED), 1..60).prop_map(Step::Settle),
         // As most are settled: side by side.
         6 => (0..400_usize, 1..130_usize, 0..5_u8, 1..200_usize).prop_map(|(from, count, word, turn)| {
             let word = |at: usize| if ((at - from) / turn).is_multiple_of(2) { word } else { 0 };
@@ -345,6 +356,15 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                         3 => Outcome::reject("bad"),
                         _ => Outcome::Extend(Duration::from_secs(25)),
                     };
+                    if word == CHANGED {
+                        let token: String = all.get(at).map_or_else(String::new, |one| changed(&one.token, at));
+                        wishes.push(Settlement {
+                            lease: token.into(),
+                            outcome,
+                        });
+                        verdicts.push(Verdict::Unknown);
+                        continue;
+                    }
                     let lease = all.get(at).map_or("x", |one| &one.token).to_owned().into();
                     wishes.push(Settlement {
                         lease,

@@ -1,13 +1,11 @@
 //! What names a lease: nobody can guess one who has none of its page, and whoever has one of them has all.
 use sha2::{Digest, Sha256};
-use std::ops::Range;
 use tidegate_core::error::{Code, Error, Fault, Result};
 
 /// Of a token: 48 bits of page, 16 of its last place and 80 of proof in the URL's base64, then 16 of place in hexadecimal.
 const TOKEN: usize = 28;
-const PAGE: Range<usize> = 0..8;
-const PROOF: Range<usize> = 8..24;
-const PLACE: Range<usize> = 24..28;
+/// All but the place.
+const PROVED: usize = 24;
 /// Bytes of page, last place and proof.
 const BITS: usize = 18;
 
@@ -33,7 +31,7 @@ impl Secret {
             .finalize();
         let mut text = [b'0'; TOKEN];
         let bits = [&number, &last[..], proof.get(..10).unwrap_or_default()].concat();
-        if let Some(text) = text.get_mut(PAGE.start..PROOF.end) {
+        if let Some(text) = text.get_mut(..PROVED) {
             let _as_long = base64_simd::URL_SAFE_NO_PAD.encode(&bits, base64_simd::Out::from_slice(text));
         }
         Token(text)
@@ -48,10 +46,14 @@ impl Token {
         // Letters and digits of base64 only.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
+    /// Whether that is the beginning of this. Looks at all of it, however early it differs.
+    fn proves(&self, shown: &[u8]) -> bool {
+        self.0.iter().zip(shown).fold(0, |differs, (own, shown)| differs | (own ^ shown)) == 0
+    }
     /// The same page and proof, another place in it.
     fn at(mut self, place: u16) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        if let Some(text) = self.0.get_mut(PLACE) {
+        if let Some(text) = self.0.get_mut(PROVED..) {
             let digit = |shift: u32| DIGITS[usize::from(place >> shift & 15)];
             text.copy_from_slice(&[digit(12), digit(8), digit(4), digit(0)]);
         }
@@ -105,18 +107,19 @@ impl<'a> Known<'a> {
     /// What a token names, if it is one of ours.
     pub(super) fn place(&mut self, shown: &str) -> Option<Place> {
         let shown: &[u8; TOKEN] = shown.as_bytes().try_into().ok()?;
-        let known = self.last.as_ref().filter(|(_, _, first)| first.0.get(PAGE) == shown.get(PAGE));
-        if known.is_none() {
-            let (page, last) = page(shown.get(PAGE.start..PROOF.end)?)?;
+        let proved = shown.get(..PROVED)?;
+        if !self.last.as_ref().is_some_and(|(_, _, first)| first.proves(proved)) {
+            let (page, last) = page(proved)?;
             let first = self.secret.first(page, usize::from(last) + 1, self.owner);
+            if !first.proves(proved) {
+                // What was known before still is.
+                return None;
+            }
             self.last = Some((page, last, first));
         }
-        let (page, last, first) = self.last.as_ref()?;
-        let (own, proof) = (first.0.get(PROOF)?, shown.get(PROOF)?);
-        // All of it, however early it differs.
-        let differs = proof.iter().zip(own).fold(0, |differs, (shown, own)| differs | (shown ^ own));
-        let place = digits(shown.get(PLACE)?).filter(|place| place <= last)?;
-        (differs == 0).then_some((*page, place))
+        let (page, last, _) = self.last.as_ref()?;
+        let place = digits(shown.get(PROVED..)?).filter(|place| place <= last)?;
+        Some((*page, place))
     }
 }
 /// A page and its last place.
@@ -157,11 +160,12 @@ mod tests {
             // Another token of the same page was seen before.
             let mut known = Known::by(&secret, "a");
             assert_eq!(known.place(first.as_str()), Some((page, 0)));
-            for at in 0..PLACE.start {
+            for at in 0..PROVED {
                 let mut changed = token.as_str().to_owned().into_bytes();
                 changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
                 let changed = String::from_utf8(changed).unwrap();
                 assert_eq!(known.place(&changed), None, "{at}");
+                assert_eq!(known.place(token.as_str()), Some((page, place)), "{at}: beside what was changed");
                 assert_eq!(Known::by(&secret, "a").place(&changed), None, "{at}");
             }
         }
@@ -169,7 +173,7 @@ mod tests {
         assert_eq!(Known::by(&secret, "a").place(first.at(0xabb).as_str()), Some((5, 0xabb)));
         // Behind its last place.
         assert_eq!(Known::by(&secret, "a").place(first.at(0xabc).as_str()), None);
-        let shouted = format!("{}0ABB", first.as_str().split_at(PLACE.start).0);
+        let shouted = format!("{}0ABB", first.as_str().split_at(PROVED).0);
         for bad in ["", "x", &"é".repeat(14), &"!".repeat(28), &format!("{}0", first.as_str()), &shouted] {
             assert_eq!(Known::by(&secret, "a").place(bad), None, "{bad}");
         }
