@@ -35,15 +35,14 @@ pub async fn admit(route: &Route, x: &mut Exchange) -> Result<()> {
 
 /// Policies, then the producer. What decoding and policies refused never reaches it, and comes back in the receipt under its own number.
 /// Dropped before it resolves: nothing was accepted.
-pub async fn publish(route: &Route, x: &Exchange, mut publish: Publish) -> Result<Published> {
+pub async fn publish(route: &Route, x: &Exchange, publish: Publish) -> Result<Published> {
     let items = publish.batch.items();
     route.metrics.published.received(items);
     let mut counted = Counted {
         metrics: route.metrics.clone(),
         items: Some(items),
     };
-    let result = send(route, x, &mut publish).await;
-    match result {
+    match send(route, x, publish).await {
         Ok(receipt) => Ok(Published {
             receipt: Some(receipt),
             counted,
@@ -54,13 +53,12 @@ pub async fn publish(route: &Route, x: &Exchange, mut publish: Publish) -> Resul
         }
     }
 }
-async fn send(route: &Route, x: &Exchange, publish: &mut Publish) -> Result<Receipt> {
+async fn send(route: &Route, x: &Exchange, mut publish: Publish) -> Result<Receipt> {
     for policy in &route.policies {
-        policy.publish(x, publish).run().await?;
+        policy.publish(x, &mut publish).run().await?;
     }
     let target = target(route.publish.as_ref())?;
     let refused = publish.batch.take_refused();
-    let publish = std::mem::replace(publish, Publish::from(tidegate_core::batch::Batch::default()));
     let receipt = if publish.batch.is_empty() {
         Receipt::now(Ok(Kept::new(publish.level.unwrap_or(Level::Accepted))))
     } else {

@@ -49,6 +49,25 @@ impl To {
         }
     }
 }
+/// What an answer says of itself, so that it is not said again.
+#[derive(Clone, Copy, Default)]
+struct Says {
+    length: bool,
+    connection: bool,
+    date: bool,
+}
+impl Says {
+    /// One look at all of its fields costs less than to look for each of them.
+    fn of(parts: &Parts) -> Self {
+        let mut says = Self::default();
+        for name in parts.headers.keys() {
+            says.length |= name == header::CONTENT_LENGTH;
+            says.connection |= name == header::CONNECTION;
+            says.date |= name == header::DATE;
+        }
+        says
+    }
+}
 /// An answer on its way.
 pub(super) struct Outgoing {
     /// What is copied.
@@ -73,12 +92,12 @@ impl Outgoing {
     /// The head of an answer; its body follows by [`Outgoing::fill`]. Says in `to` whether the connection can be used again after it.
     pub(super) fn new(parts: &Parts, body: &Body, to: &mut To) -> Self {
         let length = body.size_hint().exact();
-        let says_length = parts.headers.contains_key(header::CONTENT_LENGTH);
+        let says = Says::of(parts);
         let bodiless = parts.status.is_informational() || matches!(parts.status.as_u16(), 204 | 304);
         let end = match length {
             _ if bodiless || to.head => End::None,
             Some(_) => End::Length,
-            None if says_length => End::Length,
+            None if says.length => End::Length,
             None if to.version == Version::HTTP_10 => End::Closed,
             None => End::Chunked,
         };
@@ -91,10 +110,10 @@ impl Outgoing {
             tail: b"",
             end,
         };
-        out.line(parts, *to);
+        out.line(parts, *to, says);
         let framed = match end {
             End::Chunked => Some(("transfer-encoding: chunked\r\n", None)),
-            End::Length | End::None if !bodiless && !says_length => length.map(|length| ("content-length: ", Some(length))),
+            End::Length | End::None if !bodiless && !says.length => length.map(|length| ("content-length: ", Some(length))),
             _ => None,
         };
         if let Some((name, length)) = framed {
@@ -104,7 +123,7 @@ impl Outgoing {
                 out.bytes.extend_from_slice(b"\r\n");
             }
         }
-        out.date(parts);
+        out.date(says);
         out
     }
     /// The head of an answer whose body somebody else writes, in chunks of their own; or nobody, if another protocol follows.
@@ -116,14 +135,15 @@ impl Outgoing {
             tail: b"",
             end: End::None,
         };
-        out.line(parts, to);
+        let says = Says::of(parts);
+        out.line(parts, to, says);
         if !parts.status.is_informational() {
             out.bytes.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
-        out.date(parts);
+        out.date(says);
         out
     }
-    fn line(&mut self, parts: &Parts, to: To) {
+    fn line(&mut self, parts: &Parts, to: To, says: Says) {
         let bytes = &mut self.bytes;
         let version: &[u8] = if to.version == Version::HTTP_10 {
             b"HTTP/1.0 "
@@ -141,7 +161,7 @@ impl Outgoing {
             bytes.extend_from_slice(value.as_bytes());
             bytes.extend_from_slice(b"\r\n");
         }
-        if !parts.headers.contains_key(header::CONNECTION) {
+        if !says.connection {
             match (to.again, to.version) {
                 (false, _) => bytes.extend_from_slice(b"connection: close\r\n"),
                 (true, Version::HTTP_10) => bytes.extend_from_slice(b"connection: keep-alive\r\n"),
@@ -149,8 +169,8 @@ impl Outgoing {
             }
         }
     }
-    fn date(&mut self, parts: &Parts) {
-        if !parts.headers.contains_key(header::DATE) {
+    fn date(&mut self, says: Says) {
+        if !says.date {
             self.bytes.extend_from_slice(b"date: ");
             self.bytes.extend_from_slice(&date());
             self.bytes.extend_from_slice(b"\r\n");

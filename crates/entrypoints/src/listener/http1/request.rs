@@ -5,8 +5,9 @@ use tidegate_core::error::{Code, Error, Result};
 
 /// Header fields of a head that are read in any case.
 const FIELDS: usize = 100;
-/// Bytes of an ordinary one.
+/// Bytes of an ordinary one, and how many any client sends: a table that is made for fewer grows while it is filled.
 const FIELD: usize = 32;
+const FEW: usize = 6;
 /// Bytes of a target: [`Uri`] counts them in 16 bits.
 const TARGET: usize = u16::MAX as usize - 1;
 
@@ -46,7 +47,7 @@ impl Asked {
         *head.uri_mut() = uri;
         *head.version_mut() = if old { Version::HTTP_10 } else { Version::HTTP_11 };
         let (mut close, mut keep, mut expects) = (false, false, false);
-        let mut headers = HeaderMap::with_capacity((bytes.len() / FIELD).min(most));
+        let mut headers = HeaderMap::with_capacity((bytes.len() / FIELD).clamp(FEW, most));
         for (begin, end) in lines {
             let line = bytes.get(begin..end).unwrap_or_default();
             let Some(colon) = memchr::memchr(b':', line) else { continue };
