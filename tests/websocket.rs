@@ -289,6 +289,28 @@ fn a_handshake_that_is_not_good_is_answered_over_http() {
     balance(&node);
 }
 #[test]
+fn who_reads_slowly_has_the_time_to_see_a_ping() {
+    let node = dev().start_with(ORDERS);
+    for _ in 0..4 {
+        node.post("/orders", &[], &[b'x'; 10_000]);
+    }
+    let mut slow = WebSocket::open(node.gateway, "/orders?from=last:4", None);
+    assert_eq!(slow.heard().len(), 10_000);
+    // Ten heartbeats in which it reads nothing of what its system took for it.
+    let mut other = WebSocket::open(node.gateway, "/orders", None);
+    for _ in 0..10 {
+        assert_eq!(other.any(), Frame::Ping(Vec::new()));
+        other.frame(0x8a, b"");
+    }
+    for _ in 1..4 {
+        assert_eq!(slow.heard().len(), 10_000);
+    }
+    node.post("/orders", &[], b"last");
+    assert_eq!((slow.heard(), other.word()), ("last".to_owned(), Frame::Text("last".to_owned())));
+    drop((slow, other));
+    nobody_is_left(&node);
+}
+#[test]
 fn who_leaves_is_released_with_nothing_flowing() {
     let node = dev().start_with(ORDERS);
     let reset = WebSocket::open(node.gateway, "/orders", None);

@@ -4,8 +4,10 @@
 mod desk;
 mod group;
 mod member;
+mod pulse;
 
 pub use member::{Io, Keeper, Manners, Member, Returned};
+pub use pulse::Pulse;
 
 use crate::world::World;
 use desk::{Desk, Mail};

@@ -36,6 +36,8 @@ struct Chunk {
 pub(super) struct Line {
     chunks: mpsc::Sender<Chunk>,
     under_way: Arc<UnderWay>,
+    /// Bytes that were put there.
+    put: AtomicUsize,
     closed: bool,
 }
 /// What [`Line`] has sent and [`Waiting::write`] has not written.
@@ -59,6 +61,7 @@ impl Line {
         let line = Self {
             chunks: sender,
             under_way: under_way.clone(),
+            put: AtomicUsize::new(0),
             closed: false,
         };
         (line, Waiting { chunks, under_way })
@@ -69,6 +72,7 @@ impl Line {
             return Err(left());
         }
         self.under_way.chunks.fetch_add(1, Ordering::AcqRel);
+        self.put.fetch_add(bytes.len(), Ordering::Relaxed);
         self.chunks.send(Chunk { bytes, offered }).await.map_err(|_| left())
     }
     /// Unless the client is too slow to need it.
@@ -86,6 +90,10 @@ impl Line {
     pub(super) async fn last(&mut self, bytes: Bytes) {
         let _gone = self.send(bytes, None).await;
         self.closed = true;
+    }
+    /// Bytes that were put there since this was asked last.
+    pub(super) fn taken(&self) -> usize {
+        self.put.swap(0, Ordering::Relaxed)
     }
     /// Nothing waits, nothing is being written.
     pub(super) fn is_idle(&self) -> bool {

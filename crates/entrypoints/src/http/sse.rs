@@ -15,6 +15,7 @@ use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderName, HeaderValue, Response, Version, header, request::Parts};
 use std::{any::Any, sync::Arc, time::Duration};
 use tidegate_core::{
+    clock,
     drain::Watch,
     ended::Ended,
     endpoint::Start,
@@ -26,7 +27,7 @@ use tidegate_gateway::{
     follower::{Follower, Step, Wish},
     handle::RouteHandle,
     metrics::Offered,
-    shard::{Io, Keeper, Manners, Member, Returned, Shards},
+    shard::{Io, Keeper, Manners, Member, Pulse, Returned, Shards},
 };
 use tidegate_wire::sse;
 use tokio::{
@@ -147,7 +148,8 @@ impl Events {
             answers: false,
             stall: self.stall,
         };
-        if let Some(member) = Member::new(io, first, Box::new(self), manners) {
+        let pulse = Pulse::new(clock::instant());
+        if let Some(member) = Member::new(io, first, Box::new(self), manners, pulse) {
             shards.attach(member);
         }
     }

@@ -1,5 +1,5 @@
 //! One socket of a shard: a seat, and at most the rest of a frame that was cut.
-use super::{desk::Bell, group::Runs};
+use super::{Pulse, desk::Bell, group::Runs};
 use crate::{
     feed::{Seat, Taken},
     follower::Follower,
@@ -38,6 +38,8 @@ pub struct Member {
     pub keeper: Box<dyn Keeper>,
     /// What is expected of the client.
     pub manners: Manners,
+    /// What is known of it.
+    pub pulse: Pulse,
     pub(super) seat: Seat,
     pub(super) allowed: u64,
 }
@@ -46,20 +48,21 @@ pub struct Member {
 pub struct Manners {
     /// A sign of life is given after this long without one.
     pub heartbeat: Duration,
-    /// The client has to answer that sign, and has gone if it does not for twice as long.
+    /// The client has to answer that sign, and has gone if it does not: see [`Pulse::has_stopped`].
     pub answers: bool,
     /// How long a client may take nothing while there is something.
     pub stall: Duration,
 }
 impl Member {
     /// `None`: the follower is not near the head of a feed, as it says of itself.
-    pub fn new(io: Box<dyn Io>, first: Bytes, mut keeper: Box<dyn Keeper>, manners: Manners) -> Option<Self> {
+    pub fn new(io: Box<dyn Io>, first: Bytes, mut keeper: Box<dyn Keeper>, manners: Manners, pulse: Pulse) -> Option<Self> {
         let (seat, allowed) = keeper.follower().leave()?;
         Some(Self {
             io,
             first,
             keeper,
             manners,
+            pulse,
             seat,
             allowed,
         })
@@ -75,6 +78,8 @@ pub struct Returned {
     pub owed: Option<Offered>,
     /// What the client has said.
     pub read: Vec<u8>,
+    /// What is known of it.
+    pub pulse: Pulse,
     /// The client took nothing for too long.
     pub stalled: bool,
 }
@@ -104,8 +109,8 @@ pub(super) struct Resident {
     blocked: Option<Instant>,
     /// What its socket was told: to be patient or not. Most that come and go at once are told nothing.
     patient: Option<bool>,
-    /// The client's last sign of life, and ours: any frame, or where it has to answer only what it has to answer.
-    heard: Instant,
+    pulse: Pulse,
+    /// Our last sign of life: any frame, or where it has to answer only what it has to answer.
     spoken: Instant,
     beaten: Instant,
     manners: Manners,
@@ -124,7 +129,7 @@ impl Resident {
             owed: None,
             blocked: None,
             patient: None,
-            heard: now,
+            pulse: member.pulse,
             spoken: now,
             beaten: now,
             manners: member.manners,
@@ -151,7 +156,7 @@ impl Resident {
             match Pin::new(&mut self.io).poll_read(&mut cx, &mut buf) {
                 Poll::Pending => return Fate::Stay,
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                    self.heard = now;
+                    self.pulse.heard(now);
                     if self.seat.framing().heard(buf.filled()) == Heard::Words {
                         return Fate::Return(buf.filled().to_vec());
                     }
@@ -180,7 +185,10 @@ impl Resident {
             let mut cx = Context::from_waker(&self.waker);
             while let Some(left) = run.bytes.get(done..).filter(|left| !left.is_empty()) {
                 match Pin::new(&mut self.io).poll_write(&mut cx, left) {
-                    Poll::Ready(Ok(written @ 1..)) => done += written,
+                    Poll::Ready(Ok(written @ 1..)) => {
+                        done += written;
+                        self.pulse.sent(written);
+                    }
                     Poll::Ready(Ok(0) | Err(_)) => return Fate::Gone,
                     Poll::Pending => {
                         let whole = run.ends.partition_point(|end| *end as usize <= done);
@@ -221,6 +229,7 @@ impl Resident {
             match Pin::new(&mut self.io).poll_write(&mut cx, &self.rest) {
                 Poll::Ready(Ok(written @ 1..)) => {
                     self.rest.advance(written);
+                    self.pulse.sent(written);
                     self.blocked = Some(now);
                 }
                 Poll::Ready(Ok(0) | Err(_)) => {
@@ -261,14 +270,23 @@ impl Resident {
         {
             return Fate::Stalled;
         }
-        if self.manners.answers && self.blocked.is_none() && now.saturating_duration_since(self.heard) >= self.manners.heartbeat * 2 {
+        if self.blocked.is_some() {
+            self.pulse.held_up(now);
+            return Fate::Stay;
+        }
+        if self.manners.answers && self.pulse.has_stopped(now, &self.manners) {
             return Fate::Gone;
         }
-        let last = self.beaten.max(if self.manners.answers { self.heard } else { self.spoken });
-        if self.blocked.is_some() || now.saturating_duration_since(last) < self.manners.heartbeat {
+        let silence = if self.manners.answers {
+            self.pulse.silence(now)
+        } else {
+            now.saturating_duration_since(self.spoken)
+        };
+        if silence.min(now.saturating_duration_since(self.beaten)) < self.manners.heartbeat {
             return Fate::Stay;
         }
         self.beaten = now;
+        self.pulse.asked();
         let mut out = BytesMut::new();
         self.seat.framing().beat(&mut out);
         self.rest = out.freeze();
@@ -289,6 +307,7 @@ impl Resident {
             rest: self.rest,
             owed: self.owed,
             read,
+            pulse: self.pulse,
             stalled,
         }));
     }

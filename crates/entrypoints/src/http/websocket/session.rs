@@ -1,4 +1,6 @@
 //! One WebSocket, from its handshake to its close: what the client says, what it is told, and when it is given up.
+mod resting;
+
 use super::{
     Form,
     incoming::{End, Incoming},
@@ -21,6 +23,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use std::{any::Any, sync::Arc, time::Duration};
 use tidegate_core::{
+    clock,
     drain::Watch,
     ended::Ended,
     endpoint::{Publish, Start},
@@ -38,7 +41,7 @@ use tidegate_gateway::{
     metrics::Offered,
     route::Route,
     settings::WebSocket,
-    shard::{Io, Keeper, Manners, Member, Returned, Shards},
+    shard::{Io, Manners, Pulse, Shards},
     world::World,
 };
 use tidegate_wire::websocket::{Kind, close::CloseCode, frame, reader::Event};
@@ -56,7 +59,7 @@ pub(super) struct Session {
     form: Form,
     settings: WebSocket,
     message: usize,
-    stall: Duration,
+    manners: Manners,
     world: Arc<World>,
     flight: Arc<Flight>,
     shards: Arc<Shards>,
@@ -72,6 +75,7 @@ pub(super) struct Session {
     worker: Option<Worker>,
     settling: FuturesOrdered<BoxFuture<'static, Settled>>,
     receipts: FuturesOrdered<BoxFuture<'static, Answer>>,
+    pulse: Pulse,
     /// The connection.
     _open: Option<Box<dyn Any + Send>>,
 }
@@ -101,7 +105,11 @@ impl Session {
             form,
             settings: settings.clone(),
             message: usize::try_from(gateway.settings.ws_message).unwrap_or(usize::MAX),
-            stall: gateway.settings.stall,
+            manners: Manners {
+                heartbeat: settings.heartbeat,
+                answers: true,
+                stall: gateway.settings.stall,
+            },
             world: gateway.world.clone(),
             flight: gateway.flight.clone(),
             shards: gateway.shards.clone(),
@@ -116,6 +124,7 @@ impl Session {
             worker: None,
             settling: FuturesOrdered::new(),
             receipts: FuturesOrdered::new(),
+            pulse: Pulse::new(clock::instant()),
             _open: None,
         }
     }
@@ -176,24 +185,11 @@ impl Session {
             }
         }
     }
-    /// It is one of many from now on.
-    fn rest(self, follower: Follower, io: Box<dyn Io>) {
-        let shards = self.shards.clone();
-        let manners = Manners {
-            heartbeat: self.settings.heartbeat,
-            answers: true,
-            stall: self.stall,
-        };
-        let resting = Box::new(Resting { session: self, follower });
-        if let Some(member) = Member::new(io, Bytes::new(), resting, manners) {
-            shards.attach(member);
-        }
-    }
     /// Until the client or the gateway ends it, or it needs no task of its own. `read` has come already, `rest` goes before all else.
     async fn run(mut self, io: Box<dyn Io>, read: Vec<u8>, rest: Bytes, owed: Option<Offered>) {
         let (mut reading, writing) = tokio::io::split(io);
         let (mut line, waiting) = Line::new();
-        let mut written = Box::pin(waiting.write(writing, self.stall));
+        let mut written = Box::pin(waiting.write(writing, self.manners.stall));
         let mut incoming = Incoming::new(&read, self.message);
         let drain = self.drain.clone();
         let over = tokio::select! {
@@ -203,6 +199,7 @@ impl Session {
             () = held_up(drain) => Over::Gone,
             _ = &mut written => Over::Gone,
         };
+        self.pulse.sent(line.taken());
         drop(line);
         match over {
             Over::Gone => {}
@@ -255,9 +252,8 @@ impl Session {
         over
     }
     async fn listen(&mut self, socket: &mut (impl AsyncRead + Unpin), line: &mut Line, incoming: &mut Incoming) -> Over {
-        let every = self.settings.heartbeat;
-        let mut heard = Instant::now();
-        let mut beat = interval_at(heard + every, every);
+        let every = self.manners.heartbeat;
+        let mut beat = interval_at(Instant::now() + every, every);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Who talks is listened to here until it was silent for a while.
         let mut silent = true;
@@ -310,7 +306,8 @@ impl Session {
                     }
                 }
                 event = incoming.next(socket), if listening => {
-                    heard = Instant::now();
+                    self.pulse.sent(line.taken());
+                    self.pulse.heard(clock::instant());
                     silent = false;
                     if let Err(error) = incoming.weigh(&self.flight) {
                         return closing(&error);
@@ -330,12 +327,15 @@ impl Session {
                 }
                 () = line.idle(), if silent && waits => {}
                 _ = beat.tick() => {
-                    // Two beats without a sign of life. Who is held up by what we write cannot see our pings: the writing has its own patience.
-                    if heard.elapsed() >= every * 2 && line.is_idle() {
+                    self.pulse.sent(line.taken());
+                    if !line.is_idle() {
+                        // What is being written has its own patience.
+                        self.pulse.held_up(clock::instant());
+                    } else if self.pulse.has_stopped(clock::instant(), &self.manners) {
                         return Over::Gone;
-                    }
-                    if heard.elapsed() >= every / 2 {
+                    } else if self.pulse.silence(clock::instant()) >= every / 2 {
                         silent = true;
+                        self.pulse.asked();
                         let mut out = BytesMut::new();
                         frame::ping(b"", &mut out);
                         line.try_send(out.freeze());
@@ -556,34 +556,6 @@ impl Session {
         }
         let problem = told::problem(reference, error, &self.request_id);
         line.send(problem, None).await.is_err().then_some(Over::Gone)
-    }
-}
-/// A session that only reads, while a shard writes.
-struct Resting {
-    session: Session,
-    follower: Follower,
-}
-impl Keeper for Resting {
-    fn follower(&mut self) -> &mut Follower {
-        &mut self.follower
-    }
-    fn take_back(self: Box<Self>, returned: Returned) -> BoxFuture<'static, ()> {
-        let Self { mut session, follower } = *self;
-        let Returned {
-            io,
-            rest,
-            owed,
-            read,
-            stalled,
-        } = returned;
-        async move {
-            // What it did not take for so long it will not take now.
-            if !stalled {
-                session.subscription = Some(follower);
-                session.run(io, read, rest, owed).await;
-            }
-        }
-        .boxed()
     }
 }
 fn closing(error: &Error) -> Over {

@@ -183,6 +183,10 @@ impl Outgoing {
             return Ok(Made::All);
         }
         loop {
+            // The end of a chunk goes before the next one.
+            if self.large.is_empty() && !self.tail.is_empty() {
+                return Ok(Made::Some);
+            }
             if body.is_end_stream() {
                 self.ended();
                 return Ok(Made::All);
