@@ -183,12 +183,11 @@ fn a_reader_has_no_wishes_in_headers() {
     goes_on(&node);
 }
 #[test]
-fn what_belongs_to_later_versions_says_so() {
+fn who_asks_as_a_group_in_the_url_is_told_where_groups_ask() {
     let node = node();
     let answer = node.get("/orders?group=workers");
-    assert_eq!((answer.status, &answer.json()["code"]), (400, &serde_json::json!("TG1020")));
-    let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
-    assert!(detail.contains("later version"), "{}", answer.text());
+    assert_eq!((answer.status, &answer.json()["code"]), (400, &serde_json::json!("TG1009")));
+    assert!(answer.text().contains("_pull"), "{}", answer.text());
     goes_on(&node);
 }
 #[test]

@@ -49,7 +49,16 @@ fn another_origin_is_refused_with_one_line_and_a_hint() {
         let asked = node.request("OPTIONS", "/orders", &[origin, ("access-control-request-method", "POST")], b"");
         assert_eq!((asked.status, asked.json()["code"].as_str()), (403, Some("TG2002")), "{origin:?}");
         assert_eq!(asked.header("access-control-allow-origin"), None, "{origin:?}");
-        // What a browser sends without asking is done, as of any page; it does not show the answer.
+        // Nor is what its browser sends without asking, if it does something.
+        for path in ["/orders", "/orders/_pull"] {
+            let sent = node.request("POST", path, &[origin, ("content-type", "text/plain")], b"{}");
+            assert_eq!(
+                (sent.status, sent.json()["code"].as_str()),
+                (403, Some("TG2002")),
+                "{origin:?} {path}"
+            );
+        }
+        // What it only reads the browser does not show.
         let read = node.request("GET", "/orders?wait=0", &[origin], b"");
         assert_eq!((read.status, read.header("access-control-allow-origin")), (200, None), "{origin:?}");
     }
@@ -58,7 +67,11 @@ fn another_origin_is_refused_with_one_line_and_a_hint() {
         .into_iter()
         .filter(|line| line.contains("https://other.example"))
         .collect::<Vec<_>>();
-    assert!(told.len() == 1 && told[0].contains("cors: { origins: [...] }"), "{told:?}");
+    assert!(
+        told.len() == 3 && told.iter().all(|line| line.contains("cors: { origins: [...] }")),
+        "{told:?}"
+    );
+    assert_eq!(node.get("/orders?wait=0").json()["items"], serde_json::json!([]));
     balance(&node);
 }
 #[test]

@@ -122,7 +122,8 @@ fn wrong(name: &str, value: &str, expected: &str) -> Error {
 }
 fn unknown(name: &str) -> Error {
     if name == "group" {
-        return Error::client(Code::NotYet, format!("`{name}` comes with a later version"));
+        let hint = "workers of a group ask by `POST path/_pull` with `{\"group\":NAME}`, or over WebSocket";
+        return Error::client(Code::BadQuery, "`group` is no query parameter").with_hint(hint);
     }
     Error::client(Code::BadQuery, format!("unknown query parameter `{}`", name.escape_debug()))
         .with_hint(format!("known: {}", KNOWN.join(", ")))

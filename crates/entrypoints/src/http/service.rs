@@ -122,6 +122,12 @@ impl Gateway {
         if let cors::From::Allowed(origin) = from {
             *page = Some(origin.clone());
         }
+        // A browser sends many a POST without asking first, and hides no more than the answer.
+        if let cors::From::Foreign(origin) = from
+            && parts.method == Method::POST
+        {
+            return Err(cors::refused(&call, origin));
+        }
         if let Some(verb) = verb {
             if cors::is_preflight(parts) {
                 return cors::preflight(&call, parts, from, "POST");
