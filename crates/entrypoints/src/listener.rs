@@ -2,6 +2,7 @@
 mod client;
 mod connection;
 mod farewell;
+mod head;
 pub mod http1;
 mod http2;
 mod incoming;
@@ -15,6 +16,7 @@ pub use client::Client;
 pub(crate) use client::{Tunnel, Within};
 pub(crate) use connection::Owed;
 pub use connection::{Connection, Successor};
+pub use head::Head;
 pub(crate) use http2::Lease;
 pub use incoming::Incoming;
 pub use proxies::Proxies;
@@ -24,7 +26,7 @@ use client::Direct;
 use crate::http::{body::Body, problem};
 use bytes::Bytes;
 use farewell::{LINGER, SHORT, farewell};
-use http::{Request, Response};
+use http::Response;
 use opening::{Opening, opening};
 use std::{
     io::ErrorKind,
@@ -53,8 +55,15 @@ const BACKLOG: u32 = 4_096;
 
 /// Answers requests. The future may be dropped at any await: the client left.
 pub trait Handler: Send + Sync + 'static {
+    /// What it remembers of a head, for the next request that begins with it.
+    type Memo: Default + Send + Sync + 'static;
     /// One request. Never fails: an error is an answer too.
-    fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> impl Future<Output = Response<Body>> + Send;
+    fn handle(
+        self: Arc<Self>,
+        head: Arc<Head<Self::Memo>>,
+        body: Incoming,
+        connection: Arc<Connection>,
+    ) -> impl Future<Output = Response<Body>> + Send;
     /// The answer to a head of HTTP/1.1 that is no request, as bytes; then the connection is closed.
     fn last(&self, error: &Error) -> Vec<u8> {
         problem::last(error)

@@ -23,10 +23,11 @@ use crate::{
         forwarded, head, problem, pull, upload,
         verb::Verb,
     },
-    listener::{Connection, Handler, Incoming},
+    listener::{Connection, Handler, Head, Incoming},
 };
 use answer::{Family, Refusal, Result};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header, request::Parts};
+use http::{HeaderMap, Method, Response, StatusCode, Version, header, request::Parts};
+use http_body::Body as _;
 use path::{Deed, Place};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tidegate_core::{
@@ -109,13 +110,11 @@ impl Memphis {
     }
     async fn answer(
         &self,
-        parts: &mut Parts,
+        parts: &Parts,
         body: &mut Option<Incoming>,
         connection: &Arc<Connection>,
         (peer, trace): (SocketAddr, [u8; 16]),
     ) -> Result<Response<Body>> {
-        let named = head::name_the_host(parts);
-        let parts = &*parts;
         let place = Place::of(parts.uri.path());
         let family = if matches!(place, Place::Station(..)) {
             Family::Station
@@ -124,9 +123,8 @@ impl Memphis {
         };
         let refused = |error| Refusal::of_http(error, family, self.settings.old);
         let aboard = self.ground.flight.enter().map_err(refused)?;
-        named.map_err(refused)?;
         head::check(parts, self.ground.edge.head).map_err(refused)?;
-        if self.settings.old && head_size(parts) > OLD_HEAD {
+        if self.settings.old && head_size(parts, body.as_ref()) > OLD_HEAD {
             let error = Error::client(Code::HeadTooLarge, "the head is larger than 4096 bytes");
             return Err(refused(error));
         }
@@ -246,18 +244,23 @@ fn tokenless(parts: &Parts) -> Option<Parts> {
     Some(parts)
 }
 /// As it came, more or less: each header with `: ` and a line end.
-fn head_size(parts: &Parts) -> usize {
+fn head_size(parts: &Parts, body: Option<&Incoming>) -> usize {
     let fields = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let length = body
+        .and_then(|body| body.size_hint().exact())
+        .map_or(0, |length| format!("content-length: {length}\r\n").len());
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    fields.sum::<usize>() + parts.method.as_str().len() + target + 14
+    fields.sum::<usize>() + length + parts.method.as_str().len() + target + 14
 }
 impl Handler for Memphis {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
+    type Memo = ();
+
+    async fn handle(self: Arc<Self>, head: Arc<Head<()>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
         let trace = self.ids.next();
-        let (mut parts, body) = request.into_parts();
+        let parts = &**head;
         let peer = forwarded::caller(&parts.headers, &connection);
         let mut body = Some(body);
-        let mut response = match self.answer(&mut parts, &mut body, &connection, (peer, trace)).await {
+        let mut response = match self.answer(parts, &mut body, &connection, (peer, trace)).await {
             Ok(response) => response,
             Err(refusal) => {
                 if let Some(error) = &refusal.error {

@@ -1,5 +1,5 @@
 //! What must hold of a request's head before anybody acts on it (RFC 9110, RFC 9112).
-use http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts};
+use http::{HeaderMap, Method, Version, header, request::Parts};
 use hyper::ext::Protocol;
 use tidegate_core::error::{Code, Error, Result};
 
@@ -10,18 +10,6 @@ pub struct HeadLimits {
     pub headers: usize,
     /// Bytes of path and query.
     pub target: usize,
-}
-/// HTTP/2 names the host in `:authority` (RFC 9113, section 8.3.1): from here on it stands in `Host`, as in HTTP/1.1.
-pub(crate) fn name_the_host(parts: &mut Parts) -> Result<()> {
-    if parts.version == Version::HTTP_2
-        && !parts.headers.contains_key(header::HOST)
-        && let Some(authority) = parts.uri.authority()
-    {
-        let host = HeaderValue::from_str(authority.as_str());
-        let host = host.map_err(|_| Error::client(Code::BadRequest, "`:authority` is not a host"))?;
-        parts.headers.insert(header::HOST, host);
-    }
-    Ok(())
 }
 /// The host the client means, without its port; empty for HTTP/1.0 without one.
 pub(crate) fn check(parts: &Parts, limits: HeadLimits) -> Result<&str> {

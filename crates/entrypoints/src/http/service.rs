@@ -11,8 +11,8 @@ use super::{
     verb::Verb,
     websocket,
 };
-use crate::listener::{Connection, Handler, Incoming};
-use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
+use crate::listener::{Connection, Handler, Head, Incoming};
+use http::{HeaderValue, Method, Response, Version, header, request::Parts};
 use std::{
     net::SocketAddr,
     sync::{
@@ -86,15 +86,13 @@ impl Gateway {
     /// `page` is set to the origin of a page that may read the answer, whatever it is.
     async fn answer(
         &self,
-        parts: &mut Parts,
+        parts: &Parts,
         body: &mut Option<Incoming>,
         connection: &Arc<Connection>,
         (peer, trace): (SocketAddr, [u8; 16]),
         page: &mut Option<HeaderValue>,
     ) -> Result<Response<Body>> {
         let aboard = self.flight.enter()?;
-        head::name_the_host(parts)?;
-        let parts = &*parts;
         let host = head::check(parts, self.settings.head)?;
         let _head = match parts.version {
             Version::HTTP_2 => self.flight.keep(parts, connection)?,
@@ -242,13 +240,15 @@ fn edits(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 impl Handler for Gateway {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
+    type Memo = ();
+
+    async fn handle(self: Arc<Self>, head: Arc<Head<()>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
         let trace = self.ids.next();
         let mut page = None;
-        let (mut parts, body) = request.into_parts();
+        let parts = &**head;
         let peer = forwarded::caller(&parts.headers, &connection);
         let mut body = Some(body);
-        let mut response = match self.answer(&mut parts, &mut body, &connection, (peer, trace), &mut page).await {
+        let mut response = match self.answer(parts, &mut body, &connection, (peer, trace), &mut page).await {
             Ok(response) => response,
             Err(error) => {
                 let request_id = hex(trace);

@@ -7,11 +7,12 @@ mod request;
 pub(super) use framing::Due;
 pub(super) use line::Line;
 
-use super::{Handler, Incoming, Limits, Successor, connection::Connection, transport::Transport};
+use super::{Handler, Head, Incoming, Limits, Successor, connection::Connection, transport::Transport};
 use crate::http::body::Body;
 use answer::{Made, Outgoing, To};
 use bytes::Bytes;
-use http::{Request, Response, header};
+use framing::Framed;
+use http::{Response, header};
 use line::{Come, Unread};
 use request::Asked;
 use std::{
@@ -56,12 +57,13 @@ pub(super) async fn serve<H: Handler>(
         handler,
         state,
         drain,
-        handle: |request| handler.clone().handle(request, state.clone()),
+        handle: |head, body| handler.clone().handle(head, body, state.clone()),
     };
     // One box for all requests: an allocation each, of some kilobytes, would be felt.
     let mut handling = Box::pin(None);
+    let mut asked = None;
     let last = loop {
-        if let Err(last) = serving.turn(handling.as_mut()).await {
+        if let Err(last) = serving.turn(&mut asked, handling.as_mut()).await {
             break last;
         }
     };
@@ -86,21 +88,27 @@ struct Serving<'a, H, A> {
 impl<H, A, F> Serving<'_, H, A>
 where
     H: Handler,
-    A: Fn(Request<Incoming>) -> F,
+    A: Fn(Arc<Head<H::Memo>>, Incoming) -> F,
     F: Future<Output = Response<Body>>,
 {
-    /// One request and its answer. An error: there is no further one.
-    async fn turn(&self, mut handling: Pin<&mut Option<F>>) -> Result<(), Last> {
-        let head = self.head().await?;
+    /// One request and its answer, and what was read of the last one's head. An error: there is no further one.
+    async fn turn(&self, asked: &mut Option<Asked<H::Memo>>, mut handling: Pin<&mut Option<F>>) -> Result<(), Last> {
+        let framed = self.head().await?;
         let refused = |error: Error| Last::Closed(Some(self.handler.last(&error)));
-        let Asked { head, again, expects } = Asked::read(&head, self.fields).map_err(refused)?;
+        let Asked { head, again, expects } = match asked.take().filter(|_| framed.again) {
+            Some(asked) => asked,
+            None => Asked::read(&framed.head, self.fields).map_err(refused)?,
+        };
         let body = match self.line().body(expects) {
             Come::Whole(content) => Incoming::whole(content),
             Come::InPart => Incoming::on(self.line.clone()),
         };
-        let mut to = To::new(head.method(), head.version());
+        let mut to = To::new(&head.method, head.version);
         self.state.busy();
-        handling.set(Some((self.handle)(head.map(|()| body))));
+        handling.set(Some((self.handle)(head.clone(), body)));
+        if framed.is_kept() {
+            *asked = Some(Asked { head, again, expects });
+        }
         let handled = self.handled(handling.as_mut()).await;
         // Whatever it held is let go before its answer is written.
         handling.set(None);
@@ -122,9 +130,9 @@ where
             }
         }
     }
-    async fn head(&self) -> Result<Bytes, Last> {
+    async fn head(&self) -> Result<Framed, Last> {
         poll_fn(|cx| match self.line().poll_head(cx) {
-            Poll::Ready(Ok(head)) => Poll::Ready(Ok(head)),
+            Poll::Ready(Ok(framed)) => Poll::Ready(Ok(framed)),
             Poll::Ready(Err(Unread::Gone)) => Poll::Ready(Err(Last::Closed(None))),
             Poll::Ready(Err(Unread::Refused(refusal))) => {
                 let error = Error::client(refusal.code(), refusal.reason());

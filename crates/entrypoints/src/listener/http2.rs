@@ -3,7 +3,7 @@ mod frames;
 mod line;
 mod pace;
 
-use super::{Handler, Limits, connection::Connection, transport::Transport};
+use super::{Handler, Head, Limits, connection::Connection, transport::Transport};
 use crate::http::body::{Body, BoxError};
 use http::{Method, Request, Response, header};
 use http_body::Body as HttpBody;
@@ -70,7 +70,8 @@ pub(super) fn serve<H: Handler>(
             request.extensions_mut().insert(pace.clone());
         }
         async move {
-            let mut response = handler.handle(request.map(Into::into), state).await;
+            let (parts, body) = request.into_parts();
+            let mut response = handler.handle(Arc::new(Head::new(parts)), body.into(), state).await;
             if head {
                 only_head(&mut response);
             }

@@ -6,7 +6,7 @@ use crate::{
     webhooks::Webhooks,
 };
 use bytes::Bytes;
-use hyper::{HeaderMap, Request, Response, Uri, http::uri::PathAndQuery};
+use hyper::{HeaderMap, Response, Uri, http::uri::PathAndQuery};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -26,7 +26,7 @@ use tidegate_entrypoints::{
         forwarded, problem,
         service::Gateway,
     },
-    listener::{Connection, Handler, Incoming},
+    listener::{Connection, Handler, Head, Incoming},
 };
 use tidegate_gateway::metrics::Metrics;
 
@@ -144,24 +144,27 @@ impl Admin {
     }
 }
 impl Handler for Admin {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
-        let (mut parts, body) = request.into_parts();
+    type Memo = ();
+
+    async fn handle(self: Arc<Self>, head: Arc<Head<()>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
+        let parts = &**head;
         let mut body = Some(body);
         // Boxed: what an operator asks for now and then need not be small, the future of every request is.
         let peer = forwarded::caller(&parts.headers, &connection);
-        let outcome = Box::pin(self.api.answer(&parts, &mut body, peer)).await;
+        let outcome = Box::pin(self.api.answer(parts, &mut body, peer)).await;
         let refused = match (outcome, self.messages.get(), body) {
             (Ok(Outcome::Answer(answer)), _, _) => match self.flight.berth(&connection).room(answer.body.len()) {
                 Ok(room) => return response(answer.status, answer.headers, room.hold(answer.body.into())),
                 Err(error) => error.into(),
             },
             (Ok(Outcome::Messages(path, vouched)), Some(messages), Some(body)) => {
+                let mut parts = parts.clone();
                 parts.extensions.insert(vouched);
                 parts.uri = elsewhere(&parts.uri, &path);
                 // Its secret is no message's business.
                 parts.headers.remove(hyper::header::AUTHORIZATION);
                 parts.headers.remove(hyper::header::ORIGIN);
-                return messages.clone().handle(Request::from_parts(parts, body), connection).await;
+                return messages.clone().handle(Arc::new(Head::new(parts)), body, connection).await;
             }
             (Ok(Outcome::Messages(..)), _, _) => Error::new(Code::StoreFailed, Fault::Operator, "the node is recovering").into(),
             (Err(refused), _, _) => refused,

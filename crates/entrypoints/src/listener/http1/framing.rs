@@ -3,12 +3,15 @@
 mod chunked;
 pub mod fuzz;
 mod head;
+mod known;
 mod refusal;
 
 pub use refusal::Refusal;
 
+use bytes::Bytes;
 use chunked::Chunked;
 use head::Head;
+use known::Known;
 
 /// The framing of what one client sends.
 #[derive(Debug)]
@@ -17,6 +20,24 @@ pub struct Framing {
     limit: u32,
     /// Of a head that is not whole yet.
     head: Head,
+    /// The last one that was.
+    known: Option<Box<Known>>,
+}
+/// A head that is whole and good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Framed {
+    /// So many bytes are to be let go of.
+    pub length: usize,
+    /// As it was sent, or as the last one was sent, from which it differs in nothing but the value of `Content-Length`.
+    pub head: Bytes,
+    /// It is like the last one.
+    pub again: bool,
+}
+impl Framed {
+    /// Whether the next one may be like it.
+    pub(super) fn is_kept(&self) -> bool {
+        Known::keeps(&self.head)
+    }
 }
 #[derive(Clone, Copy, Debug)]
 enum State {
@@ -51,6 +72,7 @@ impl Framing {
             state: State::Head,
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
             head: Head::default(),
+            known: None,
         }
     }
     /// What is to come before the next head.
@@ -61,26 +83,40 @@ impl Framing {
             State::Chunked(_) | State::Refused(_) => Due::Unknown,
         }
     }
-    /// The length of the head that `held` begins with; `None`: it is not whole, to be asked again with the same bytes and more. A refusal is final.
-    pub fn head(&mut self, held: &[u8]) -> Result<Option<usize>, Refusal> {
+    /// The head that `held` begins with; `None`: it is not whole, to be asked again with the same bytes and more. A refusal is final.
+    pub fn head(&mut self, held: &[u8]) -> Result<Option<Framed>, Refusal> {
         match self.state {
             State::Head => {}
             State::Refused(refusal) => return Err(refusal),
             State::Length(_) | State::Chunked(_) => return Ok(None),
         }
-        match self.head.read(held, self.limit as usize) {
+        let limit = self.limit as usize;
+        if let Some(known) = &self.known
+            && let Some((length, body)) = known.again(held, limit)
+        {
+            let head = known.head().clone();
+            self.is_whole(body);
+            return Ok(Some(Framed { length, head, again: true }));
+        }
+        match self.head.read(held, limit) {
             Ok(None) => Ok(None),
             Ok(Some((length, body))) => {
-                self.head = Head::default();
-                self.state = match body {
-                    head::Body::Length(0) => State::Head,
-                    head::Body::Length(due) => State::Length(due),
-                    head::Body::Chunked => State::Chunked(Chunked::default()),
-                };
-                Ok(Some(length))
+                let head = Bytes::copy_from_slice(held.get(..length).unwrap_or_default());
+                self.known = Known::new(&head, self.head.digits(), body).map(Box::new);
+                self.is_whole(body);
+                let again = false;
+                Ok(Some(Framed { length, head, again }))
             }
             Err(refusal) => Err(self.refuse(refusal)),
         }
+    }
+    fn is_whole(&mut self, body: head::Body) {
+        self.head = Head::default();
+        self.state = match body {
+            head::Body::Length(0) => State::Head,
+            head::Body::Length(due) => State::Length(due),
+            head::Body::Chunked => State::Chunked(Chunked::default()),
+        };
     }
     /// Takes what `held` begins with, up to the end of a run of content. Nothing taken: more must come. What came before a refusal is taken first.
     pub fn body(&mut self, held: &[u8]) -> Result<Step, Refusal> {

@@ -1,13 +1,13 @@
 //! The socket of a connection of HTTP/1: what has come and was not taken, and what is on its way out.
 use super::{
     answer::Outgoing,
-    framing::{Due, Framing, Refusal},
+    framing::{Due, Framed, Framing, Refusal},
 };
 use crate::{
     http::body::BoxError,
     listener::{connection::Connection, transport::Transport},
 };
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use std::{
     fmt, io,
     mem::MaybeUninit,
@@ -78,11 +78,14 @@ impl Line {
         (self.socket, self.held.freeze())
     }
     /// The next head, whole and good, with the empty line before it that may be there.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Unread>> {
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Framed, Unread>> {
         loop {
             if !self.held.is_empty() {
                 match self.framing.head(&self.held) {
-                    Ok(Some(length)) => return Poll::Ready(Ok(self.take(length))),
+                    Ok(Some(framed)) => {
+                        self.pass(framed.length);
+                        return Poll::Ready(Ok(framed));
+                    }
                     // From its first byte on a head has its time.
                     Ok(None) => self.state.begun(),
                     Err(refusal) => return Poll::Ready(Err(Unread::Refused(refusal))),
@@ -201,6 +204,12 @@ impl Line {
         let step = self.framing.body(&self.held)?;
         let mut taken = self.take(step.taken);
         Ok(taken.split_off(step.taken - step.content))
+    }
+    fn pass(&mut self, length: usize) {
+        self.held.advance(length);
+        if self.held.is_empty() {
+            self.held = BytesMut::new();
+        }
     }
     fn take(&mut self, length: usize) -> Bytes {
         let taken = self.held.split_to(length);

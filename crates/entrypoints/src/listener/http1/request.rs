@@ -1,6 +1,8 @@
 //! A head that is framed, as a request.
+use crate::listener::Head;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use std::sync::Arc;
 use tidegate_core::error::{Code, Error, Result};
 
 /// Header fields of a head that are read in any case.
@@ -12,14 +14,14 @@ const FEW: usize = 6;
 const TARGET: usize = u16::MAX as usize - 1;
 
 /// A request without its body.
-pub(super) struct Asked {
-    pub(super) head: Request<()>,
+pub(super) struct Asked<M> {
+    pub(super) head: Arc<Head<M>>,
     /// The client wants to ask again on this connection (RFC 9112, section 9.3).
     pub(super) again: bool,
     /// It sends the body once it is told to (RFC 9110, section 10.1.1).
     pub(super) expects: bool,
 }
-impl Asked {
+impl<M: Default> Asked<M> {
     /// Of the bytes of a head, whose lines end with CR LF. With more than so many fields, and [`FIELDS`], it is refused.
     pub(super) fn read(bytes: &Bytes, fields: usize) -> Result<Self> {
         let most = fields.max(FIELDS);
@@ -60,6 +62,9 @@ impl Asked {
             let at = begin + colon + 1;
             let value = HeaderValue::from_maybe_shared(bytes.slice(at + first..at + last));
             let value = value.map_err(|_| bad("the value of a header is malformed"))?;
+            if name == header::CONTENT_LENGTH {
+                continue;
+            }
             if name == header::CONNECTION {
                 close |= has(&value, "close");
                 keep |= has(&value, "keep-alive");
@@ -71,8 +76,9 @@ impl Asked {
             }
         }
         *head.headers_mut() = headers;
+        let (parts, ()) = head.into_parts();
         Ok(Self {
-            head,
+            head: Arc::new(Head::new(parts)),
             again: !close && (keep || !old),
             expects: expects && !old,
         })
@@ -103,17 +109,17 @@ impl Iterator for Lines<'_> {
 mod tests {
     use super::*;
 
-    fn read(head: &str) -> Result<Asked> {
+    fn read(head: &str) -> Result<Asked<()>> {
         Asked::read(&Bytes::copy_from_slice(head.as_bytes()), 8)
     }
     #[test]
     fn a_head_becomes_a_request() {
         let asked = read("\r\nPOST /a?b=c HTTP/1.1\r\nHost: h\r\nX-A:  b c \t\r\nx-a:\r\nExpect: 100-Continue\r\n\r\n").unwrap();
-        let head = &asked.head;
-        assert_eq!((head.method(), head.uri().to_string().as_str()), (&Method::POST, "/a?b=c"));
-        let values: Vec<_> = head.headers().get_all("x-a").iter().collect();
+        let head = &*asked.head;
+        assert_eq!((&head.method, head.uri.to_string().as_str()), (&Method::POST, "/a?b=c"));
+        let values: Vec<_> = head.headers.get_all("x-a").iter().collect();
         assert_eq!(values, ["b c", ""]);
-        assert_eq!((head.headers().len(), head.version()), (4, Version::HTTP_11));
+        assert_eq!((head.headers.len(), head.version), (4, Version::HTTP_11));
         assert!(asked.again && asked.expects);
     }
     #[test]

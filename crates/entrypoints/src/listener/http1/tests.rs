@@ -1,7 +1,7 @@
 use super::*;
 use crate::http::body::Body;
 use futures::future::join;
-use http::{Request, StatusCode};
+use http::StatusCode;
 use http_body_util::BodyExt;
 use std::{convert::Infallible, time::Duration};
 use tidegate_core::drain::Drain;
@@ -13,8 +13,9 @@ use tokio::{
 /// Says what was asked; a path names how.
 struct Echo;
 impl Handler for Echo {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
-        let (head, body) = request.into_parts();
+    type Memo = ();
+
+    async fn handle(self: Arc<Self>, head: Arc<Head<()>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
         let path = head.uri.path().to_owned();
         if path == "/wait" {
             std::future::pending::<()>().await;

@@ -80,7 +80,8 @@ pub fn judge_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Judged {
     judged
 }
 fn head(framing: &mut Framing, held: &[u8], judged: &mut Judged) -> Result<usize, Refusal> {
-    let Some(length) = framing.head(held)? else { return Ok(0) };
+    let Some(framed) = framing.head(held)? else { return Ok(0) };
+    let length = framed.length;
     let head = held.get(..length).unwrap_or_default();
     let lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let line = lines.into_iter().find(|line| !line.is_empty()).unwrap_or_default();

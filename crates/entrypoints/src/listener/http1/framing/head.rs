@@ -1,5 +1,6 @@
 //! A request head, line by line (RFC 9112, sections 2 to 6): only what decides where it and its body end.
 use super::Refusal;
+use std::ops::Range;
 
 /// Bytes of a method: the longest one registered has 17.
 const METHOD: usize = 32;
@@ -25,6 +26,8 @@ pub(super) struct Head {
     /// HTTP/1.0.
     old: bool,
     length: Option<u64>,
+    /// Where the digits of that stand.
+    digits: Range<u32>,
     coding: Coding,
 }
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +50,7 @@ impl Head {
             }
             let line = bytes.get(self.line..feed).and_then(|line| line.strip_suffix(b"\r"));
             let line = line.ok_or(Refusal::BareLf)?;
-            self.line = feed + 1;
+            let begin = std::mem::replace(&mut self.line, feed + 1);
             match (line, self.lines) {
                 ([], 0) if self.skipped => return Err(Refusal::LeadingLines),
                 ([], 0) => {
@@ -61,7 +64,7 @@ impl Head {
                 }
                 (line, _) => {
                     self.lines += 1;
-                    self.field(line)?;
+                    self.field(begin, line)?;
                 }
             }
         }
@@ -83,6 +86,10 @@ impl Head {
             Some(at) if at > 0 && line.get(at) == Some(&b' ') => Ok(()),
             Some(_) => Err(Refusal::RequestLine),
         }
+    }
+    /// Where the value of `Content-Length` stands; empty without one.
+    pub(super) fn digits(&self) -> Range<usize> {
+        self.digits.start as usize..self.digits.end as usize
     }
     fn whole(&self, bytes: &[u8]) -> Result<(usize, Body), Refusal> {
         // Two for each line that was taken; any more stand within one.
@@ -112,10 +119,19 @@ impl Head {
             _ => Err(Refusal::RequestLine),
         }
     }
-    fn field(&mut self, line: &[u8]) -> Result<(), Refusal> {
+    /// `begin` is where the line stands.
+    fn field(&mut self, begin: usize, line: &[u8]) -> Result<(), Refusal> {
         match split_name(line) {
             Some((name, b':', value)) => match name.len() {
-                14 if name.eq_ignore_ascii_case(b"content-length") => self.length(trimmed(value)),
+                14 if name.eq_ignore_ascii_case(b"content-length") => {
+                    let digits = trimmed(value);
+                    let after = value.len() - value.trim_ascii_start().len();
+                    let at = begin + line.len() - value.len() + after;
+                    // No head is that long.
+                    let place = |at| u32::try_from(at).unwrap_or(u32::MAX);
+                    self.digits = place(at)..place(at + digits.len());
+                    self.length(digits)
+                }
                 17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.coding(trimmed(value)),
                 _ => Ok(()),
             },
