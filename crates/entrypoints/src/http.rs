@@ -26,7 +26,9 @@ mod ticket;
 pub(crate) mod timing;
 pub(crate) mod upload;
 pub(crate) mod verb;
+mod way;
 mod websocket;
+mod wish;
 
 #[doc(hidden)]
 pub mod fuzz;

@@ -6,10 +6,11 @@ use super::{
     flight::{Aboard, Flight},
     items,
     problem::with_type,
-    publish, query, read,
+    query, read,
     settle::{self, LEASE, Members},
     upload,
     verb::Verb,
+    wish,
 };
 use crate::listener::{Connection, Incoming};
 use http::{HeaderValue, Method, Response, header, request::Parts};
@@ -67,7 +68,7 @@ pub(crate) async fn answer(
     if parts.method != Method::POST {
         return Err(verb.no_method());
     }
-    publish::none_of_ours(&parts.headers)?;
+    wish::none_of_ours(&parts.headers)?;
     let pace = desk.pace;
     let text = upload::read(body, LARGEST, pace, &mut aboard).await?;
     let members: Members<'_> = match &text[..] {

@@ -9,7 +9,8 @@ use super::{
     head::{self},
     problem, publish, pull, read, sse, ticket, upload,
     verb::Verb,
-    websocket,
+    way::{Memo, Way},
+    websocket, wish,
 };
 use crate::listener::{Connection, Handler, Head, Incoming};
 use http::{HeaderValue, Method, Response, Version, header, request::Parts};
@@ -25,7 +26,7 @@ use tidegate_core::{
     drain::Watch,
     error::{Code, Error, Fault, Result, Retry},
 };
-use tidegate_gateway::{pulls::Pulls, route::Route, shard::Shards, tickets::Tickets, world::World};
+use tidegate_gateway::{pulls::Pulls, shard::Shards, tickets::Tickets, world::World};
 use tidegate_wire::websocket::handshake;
 
 /// A page for people, at a path no API has.
@@ -86,14 +87,19 @@ impl Gateway {
     /// `page` is set to the origin of a page that may read the answer, whatever it is.
     async fn answer(
         &self,
-        parts: &Parts,
+        head: &Head<Memo>,
         body: &mut Option<Incoming>,
         connection: &Arc<Connection>,
         (peer, trace): (SocketAddr, [u8; 16]),
         page: &mut Option<HeaderValue>,
     ) -> Result<Response<Body>> {
         let aboard = self.flight.enter()?;
-        let host = head::check(parts, self.settings.head)?;
+        let parts: &Parts = head;
+        let known = Way::known(head, &self.world);
+        let host = match &known {
+            Some((way, _)) => way.host(),
+            None => head::check(parts, self.settings.head)?,
+        };
         let _head = match parts.version {
             Version::HTTP_2 => self.flight.keep(parts, connection)?,
             _ => None,
@@ -102,21 +108,24 @@ impl Gateway {
             return Err(Error::new(Code::Draining, Fault::Operator, "the gateway is shutting down")
                 .with_retry(Retry::After(Duration::from_secs(1))));
         }
-        let path = parts.uri.path();
-        let Some((route, rest, path, verb)) = self.find(host, path) else {
-            return self.no_route(parts, path);
+        let found = match &known {
+            Some(_) => None,
+            None => Way::find(head, host, &self.world),
+        };
+        let Some((way, route)) = known.as_ref().or(found.as_ref()) else {
+            return self.no_route(parts, parts.uri.path());
         };
         let call = Call {
-            route: &route,
-            rest,
-            host,
-            path,
+            route,
+            rest: way.rest(parts),
+            host: way.host(),
+            path: way.path(parts),
             peer,
             trace,
             vouched: parts.extensions.get(),
             holder: ticket::shown(parts, &route.name, &self.tickets)?,
         };
-        let from = cors::from(parts, &route, &self.settings);
+        let from = cors::from(parts, route, &self.settings);
         if let cors::From::Allowed(origin) = from {
             *page = Some(origin.clone());
         }
@@ -126,7 +135,7 @@ impl Gateway {
         {
             return Err(cors::refused(&call, origin));
         }
-        if let Some(verb) = verb {
+        if let Some(verb) = way.verb {
             if cors::is_preflight(parts) {
                 return cors::preflight(&call, parts, from, "POST");
             }
@@ -144,7 +153,7 @@ impl Gateway {
         }
         match parts.method {
             Method::OPTIONS if cors::is_preflight(parts) => cors::preflight(&call, parts, from, call.allowed()),
-            Method::POST => publish::post(call, parts, body, &self.settings, aboard).await,
+            Method::POST => publish::post(call, parts, way, body, &self.settings, aboard).await,
             Method::GET => {
                 // Nothing of a GET's body is looked at, so that no upload hides in it.
                 *body = None;
@@ -156,22 +165,11 @@ impl Gateway {
             _ => Err(call.no_method()),
         }
     }
-    /// The route of a path, what its `/*` stands for, and the path itself; a verb below it is no part of it.
-    fn find<'p>(&self, host: &str, path: &'p str) -> Option<(Arc<Route>, &'p str, &'p str, Option<Verb>)> {
-        let now = self.world.now();
-        if let Some((above, verb)) = Verb::of(path)
-            && let Some((route, rest)) = now.paths.find(host, above)
-        {
-            return Some((route.clone(), rest, above, Some(verb)));
-        }
-        let (route, rest) = now.paths.find(host, path)?;
-        Some((route.clone(), rest, path, None))
-    }
     async fn get(&self, call: Call<'_>, parts: &Parts, connection: &Arc<Connection>) -> Result<Response<Body>> {
         if handshake::is_asked(&parts.headers) {
             return websocket::upgrade(&call, parts, self, connection).await;
         }
-        publish::none_of_ours(&parts.headers)?;
+        wish::none_of_ours(&parts.headers)?;
         let api = &call.route.api;
         if call.route.subscribe.is_none() || api.http_get.is_none() && api.sse.is_none() {
             if api.websocket.is_some() {
@@ -240,15 +238,15 @@ fn edits(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 impl Handler for Gateway {
-    type Memo = ();
+    type Memo = Memo;
 
-    async fn handle(self: Arc<Self>, head: Arc<Head<()>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
+    async fn handle(self: Arc<Self>, head: Arc<Head<Memo>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
         let trace = self.ids.next();
         let mut page = None;
         let parts = &**head;
         let peer = forwarded::caller(&parts.headers, &connection);
         let mut body = Some(body);
-        let mut response = match self.answer(parts, &mut body, &connection, (peer, trace), &mut page).await {
+        let mut response = match self.answer(&head, &mut body, &connection, (peer, trace), &mut page).await {
             Ok(response) => response,
             Err(error) => {
                 let request_id = hex(trace);

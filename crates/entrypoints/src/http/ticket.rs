@@ -1,5 +1,5 @@
 //! `POST path/_ticket`: for pages, whose `EventSource` and `WebSocket` send no headers; shown as `?access_token=`.
-use super::{body::Body, call::Call, problem::with_type, publish, verb::Verb};
+use super::{body::Body, call::Call, problem::with_type, verb::Verb, wish};
 use http::{HeaderValue, Method, header, request::Parts};
 use hyper::Response;
 use tidegate_core::{clock, error::Result};
@@ -16,7 +16,7 @@ pub(super) async fn answer(call: &Call<'_>, parts: &Parts, tickets: &Tickets) ->
     if parts.method != Method::POST {
         return Err(Verb::Ticket.no_method());
     }
-    publish::none_of_ours(&parts.headers)?;
+    wish::none_of_ours(&parts.headers)?;
     let mut x = call.exchange();
     flow::admit(call.route, &mut x).await?;
     let (ticket, ends) = tickets.issue(&x)?;
