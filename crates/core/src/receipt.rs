@@ -195,7 +195,8 @@ pub struct Receipt {
 }
 #[derive(Debug)]
 enum State {
-    Now(Option<Result<Kept>>),
+    /// Boxed, for a receipt is handed on many times before it is asked.
+    Now(Option<Box<Result<Kept>>>),
     Later(oneshot::Receiver<Result<Kept>>),
 }
 /// The endpoint's end; dropped unanswered = failed.
@@ -222,7 +223,7 @@ impl Receipt {
     /// A receipt that is answered already.
     pub fn now(kept: Result<Kept>) -> Self {
         Self {
-            state: State::Now(Some(kept)),
+            state: State::Now(Some(Box::new(kept))),
             refused: SmallVec::new(),
             hidden: None,
         }
@@ -255,11 +256,13 @@ impl Future for Receipt {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let gone = || Error::new(Code::Internal, Fault::Gateway, "the endpoint went away");
         let kept = match &mut self.state {
-            State::Now(kept) => kept.take().unwrap_or_else(|| Err(gone())),
+            State::Now(kept) => kept.take().map_or_else(|| Err(gone()), |kept| *kept),
             State::Later(later) => ready!(later.poll_unpin(cx)).unwrap_or_else(|_| Err(gone())),
         };
         Poll::Ready(kept.map(|mut kept| {
-            kept.places.retain(|place| Some(place.source) != self.hidden);
+            if self.hidden.is_some() {
+                kept.places.retain(|place| Some(place.source) != self.hidden);
+            }
             for refused in self.refused.drain(..) {
                 kept.renumber(*refused);
             }

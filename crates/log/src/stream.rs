@@ -131,7 +131,8 @@ impl Stream {
     pub fn name(&self) -> &str {
         &self.name
     }
-    pub(crate) fn topic(&self) -> &Topic {
+    /// The same as the topic that it always captures.
+    pub fn topic(&self) -> &Topic {
         &self.name
     }
     /// The settings now.

@@ -201,10 +201,10 @@ impl<'a> Routes<'a> {
     pub(super) fn of(&mut self, topic: &Topic) -> Result<&[Arc<Stream>]> {
         if self.known.as_ref().is_none_or(|(known, _)| known != topic) {
             let streams = self.house.captures.find(topic);
-            if let Some(own) = self.own.map(Stream::name).filter(|own| **topic == **own) {
+            if let Some(own) = self.own.filter(|own| own.topic() == topic) {
                 // One of that name that came after it will do.
-                if streams.iter().all(|stream| stream.name() != own) {
-                    return Err(self.absent(own));
+                if streams.iter().all(|stream| stream.topic() != topic) {
+                    return Err(self.absent(own.name()));
                 }
             }
             offered(self.level, topic, &streams)?;

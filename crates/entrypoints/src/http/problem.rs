@@ -7,6 +7,8 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use tidegate_core::error::{Code, Error, Fault, Retry};
 
+/// Of an ordinary answer.
+const FIELDS: usize = 4;
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -138,6 +140,8 @@ pub(crate) fn last_of_http2(error: &Error) -> (Vec<u8>, Vec<u8>) {
 }
 pub(super) fn with_type(body: Body, content_type: HeaderValue) -> Response<Body> {
     let mut response = Response::new(body);
+    // The table is made once for an ordinary answer.
+    *response.headers_mut() = HeaderMap::with_capacity(FIELDS);
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
 }
