@@ -200,12 +200,14 @@ impl<'a> Routes<'a> {
     /// None: it is live. The level is refused where it cannot be kept. A stream that was meant and is gone is nobody's level.
     pub(super) fn of(&mut self, topic: &Topic) -> Result<&[Arc<Stream>]> {
         if self.known.as_ref().is_none_or(|(known, _)| known != topic) {
-            let streams = self.house.captures.find(topic);
-            if let Some(own) = self.own.filter(|own| own.topic() == topic) {
-                // One of that name that came after it will do.
-                if streams.iter().all(|stream| stream.topic() != topic) {
-                    return Err(self.absent(own.name()));
-                }
+            let own = self.own.filter(|own| own.topic() == topic);
+            let streams = match own.and_then(|own| self.house.captures.named(own)) {
+                Some(streams) => streams,
+                None => self.house.captures.find(topic),
+            };
+            // One of that name that came after it will do.
+            if let Some(own) = own.filter(|_| streams.iter().all(|stream| stream.topic() != topic)) {
+                return Err(self.absent(own.name()));
             }
             offered(self.level, topic, &streams)?;
             self.known = Some((topic.clone(), streams));
