@@ -46,8 +46,8 @@ impl FromLog {
             Start::Earliest | Start::Latest | Start::Last(_) | Start::Since(_) => false,
         };
         if nowhere {
-            return Err(Error::client(Code::BadCursor, "a place in a stream has the form `7.100`")
-                .with_hint("take `next_cursor` or an event's id as it came"));
+            let hint = "take `next_cursor` or an event's id as it came; `from` also takes `earliest`, `latest`, `last:5`, `10m` or a time like `2026-11-20T00:00:00Z`";
+            return Err(Error::client(Code::BadCursor, "a place in a stream has the form `7.100`").with_hint(hint));
         }
         Ok(())
     }

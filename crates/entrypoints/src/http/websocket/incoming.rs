@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_core::error::Result;
 use tidegate_wire::websocket::{
     close::CloseCode,
-    reader::{Event, Limits, Reader},
+    reader::{Event, Failure, Limits, Reader},
 };
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -78,6 +78,12 @@ impl Incoming {
             // An idle connection holds nothing.
             self.buffer = BytesMut::new();
         }
-        event.map_err(|failure| End::Broken(failure.code(), failure.reason().to_owned()))
+        event.map_err(|failure| {
+            let why = match failure {
+                Failure::TooBig => "the message is larger than `limits.ws_message` allows",
+                failure => failure.reason(),
+            };
+            End::Broken(failure.code(), why.to_owned())
+        })
     }
 }

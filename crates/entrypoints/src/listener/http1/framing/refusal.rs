@@ -74,7 +74,7 @@ impl Refusal {
     /// In words, for the answer.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::HeadTooLarge => "the request head is too large",
+            Self::HeadTooLarge => "the request head is larger than `limits.head` allows",
             Self::BareLf => "a line ends with LF alone",
             Self::LeadingLines => "more than one empty line before the request",
             Self::RequestLine => "the request line is malformed",
