@@ -90,6 +90,41 @@ fn fifty_changes_of_the_api_itself_lose_nothing_and_repeat_nothing() {
     }
     balance(&node);
 }
+/// The second head on a connection is not read again; what it means is.
+#[test]
+fn a_request_that_is_repeated_goes_by_what_holds_now() {
+    let node = node();
+    let all = json!({"resources": [{"kind": "stream", "name": "other"}]});
+    assert_eq!(node.manage("POST", "/apply", &all).status, 200);
+    let mut client = Client::new(node.gateway);
+    let mut post = |body: &str| {
+        let answer = client.request("POST", "/a", &[("x-own", "1")], body.as_bytes());
+        let position = answer.header("tidegate-position").unwrap_or_default();
+        (answer.status, position.split('.').next().unwrap_or_default().to_owned())
+    };
+    let first = post("one");
+    assert_eq!((first.0, &post("two, and longer"), &post("")), (202, &first, &first));
+    let mut moved = api("a", 0);
+    moved["backend"] = json!({"stream": "other"});
+    assert_eq!(node.manage("PUT", "/apis/a", &moved).status, 200);
+    let second = post("three");
+    assert!(second.0 == 202 && second.1 != first.1, "{second:?} after {first:?}");
+    assert_eq!(node.manage("DELETE", "/apis/a", &Value::Null).status, 204);
+    assert_eq!(post("four"), (404, String::new()));
+    let mut again = api("c", 0);
+    (again["paths"], again["plans"]) = (json!(["/a"]), json!(["keyless"]));
+    assert_eq!(node.manage("PUT", "/apis/c", &again).status, 201);
+    assert_eq!(post("five"), first);
+    let accepted = node.metric("tidegate_accepted_connections_total{listener=\"gateway\"}");
+    assert_eq!(
+        (
+            post("six"),
+            node.metric("tidegate_accepted_connections_total{listener=\"gateway\"}")
+        ),
+        (first, accepted)
+    );
+    balance(&node);
+}
 #[test]
 fn an_api_that_goes_says_goodbye_and_one_that_moves_to_another_stream_goes_on_there() {
     let node = node();

@@ -29,7 +29,7 @@ pub(super) async fn answer(call: &Call<'_>, parts: &Parts, tickets: &Tickets) ->
 }
 /// Who shows one in the URL; `None`: nobody does.
 pub(super) fn shown(parts: &Parts, api: &str, tickets: &Tickets) -> Result<Option<Holder>> {
-    let query = parts.uri.query().unwrap_or_default();
+    let Some(query) = parts.uri.query() else { return Ok(None) };
     let shown = query.split('&').find_map(|pair| pair.strip_prefix(PARAMETER)?.strip_prefix('='));
     shown.map(|text| tickets.redeem(api, text)).transpose()
 }

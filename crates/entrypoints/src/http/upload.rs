@@ -12,7 +12,7 @@ use tidegate_core::{
 use tokio::time::{Instant, timeout_at};
 
 /// A slice this small would keep alive all that was read with it: copied.
-const COPY_BELOW: usize = 4 << 10;
+pub(crate) const COPY_BELOW: usize = 4 << 10;
 /// How much, and for how long, of a body that nobody wants.
 const PASSED_OVER: usize = 8 << 20;
 const MOMENT: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub(crate) async fn read(body: &mut Option<Incoming>, most: u64, pace: Pace, abo
     }
     aboard.load(length)?;
     *body = None;
-    Ok(apart(whole))
+    Ok(whole)
 }
 /// Without what came beside it.
 fn apart(content: Bytes) -> Bytes {

@@ -1,10 +1,10 @@
 //! The socket of a connection of HTTP/1: what has come and was not taken, and what is on its way out.
 use super::{
     answer::Outgoing,
-    framing::{Due, Framed, Framing, Refusal},
+    framing::{Due, Framed, Framing, Refusal, Step},
 };
 use crate::{
-    http::body::BoxError,
+    http::{body::BoxError, upload::COPY_BELOW},
     listener::{connection::Connection, transport::Transport},
 };
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
@@ -101,8 +101,14 @@ impl Line {
     pub(super) fn body(&mut self, expects: bool) -> Come {
         match self.framing.due() {
             Due::Nothing => Come::Whole(Bytes::new()),
-            Due::Bytes(due) if due <= self.held.len() as u64 => match self.step() {
-                Ok(content) => Come::Whole(content),
+            Due::Bytes(due) if due <= self.held.len() as u64 => match self.framing.body(&self.held) {
+                // A slice of little would keep alive all that was read with it, and costs more than a copy.
+                Ok(Step { taken, .. }) if taken < COPY_BELOW => {
+                    let content = Bytes::copy_from_slice(self.held.get(..taken).unwrap_or_default());
+                    self.pass(taken);
+                    Come::Whole(content)
+                }
+                Ok(Step { taken, .. }) => Come::Whole(self.take(taken)),
                 Err(_) => Come::InPart,
             },
             Due::Bytes(_) | Due::Unknown => {
@@ -234,7 +240,7 @@ impl Line {
 }
 /// A body, as its head is taken.
 pub(super) enum Come {
-    /// All of it.
+    /// All of it, without what came beside it.
     Whole(Bytes),
     /// Some of it, or nothing.
     InPart,
