@@ -275,7 +275,8 @@ fn secrets_and_routes_enter_a_message_only_by_their_whole_name() {
         .map(|item| item["headers"].clone())
         .collect();
     let wild = &headers[0];
-    assert!(wild["x-one"] == "1" && wild["content-length"] == "1", "{wild}");
+    // How long it is says the message itself.
+    assert!(wild["x-one"] == "1" && wild["content-length"].is_null(), "{wild}");
     assert!(
         !wild.to_string().contains("secret") && !wild.to_string().contains("10.0.0.1") && !wild.to_string().contains("DELETE"),
         "{wild}"
