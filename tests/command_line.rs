@@ -144,6 +144,25 @@ fn every_busy_port_is_named_in_run() {
     balance(&node);
 }
 #[test]
+fn expose_opens_only_what_nobody_named() {
+    // The gateway's address is said by a variable, the admin's by a flag, and that one has no protection.
+    let node = dev()
+        .argument("--expose")
+        .argument("--set")
+        .argument("listeners.admin=0.0.0.0:0")
+        .start();
+    assert!(node.gateway.ip().is_loopback() && node.admin.ip().is_unspecified());
+    node.terminate();
+    let (_, said) = node.last_words();
+    assert!(said.iter().any(|line| line.contains("open to others: admin, demo on")), "{said:?}");
+    // What is not declared is not there.
+    let node = How::bare(TIDEGATE, "dev")
+        .argument("--expose")
+        .start_with("listeners: { gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\" }\ntelemetry: { logs: json }\n");
+    assert!(node.gateway.ip().is_loopback() && node.memphis.is_none());
+    balance(&node);
+}
+#[test]
 fn the_first_screen_is_as_documented() {
     let node = dev().set("telemetry.logs", "text").start();
     node.post("/orders", &[], b"1");

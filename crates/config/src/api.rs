@@ -375,7 +375,7 @@ impl Api {
                 _ => Compatibility::None,
             },
             policies,
-            keyless: plans.contains(&"keyless") || (mode == Mode::Dev && value.get("plans").is_none()),
+            keyless: plans.contains(&"keyless") || (mode != Mode::Run && value.get("plans").is_none()),
             place: ledger.place(value.at),
         };
         ReadApi {

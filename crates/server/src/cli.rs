@@ -57,7 +57,7 @@ enum Verb {
         /// Where the data goes.
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
-        /// Listen on all interfaces.
+        /// Listen on all interfaces, where nothing else is said of a listener.
         #[arg(long)]
         expose: bool,
         #[command(flatten)]
@@ -170,15 +170,8 @@ fn setting(text: &str) -> Result<(String, String), String> {
 pub(crate) fn run() -> ExitCode {
     let code = match Arguments::parse().verb {
         Verb::Dev { data_dir, expose, common } => {
-            let mut settings = Vec::new();
-            if expose {
-                for (listener, port) in [("gateway", 8080), ("admin", 8084), ("memphis", 4444)] {
-                    settings.push((format!("listeners.{listener}.address"), format!("0.0.0.0:{port}")));
-                    settings.push((format!("listeners.{listener}.insecure"), "true".to_owned()));
-                }
-            }
             // The later ones win: what somebody names is what he gets.
-            settings.extend(common.settings);
+            let mut settings = common.settings;
             settings.extend(data_dir.map(|dir| ("data_dir".to_owned(), dir.display().to_string())));
             let own: Vec<_> = ["tidegate.yaml", "resources"]
                 .map(PathBuf::from)
@@ -187,16 +180,19 @@ pub(crate) fn run() -> ExitCode {
                 .collect();
             let demo = own.is_empty();
             serve::serve(Plan {
-                source: if demo { Source::Texts(demo_texts()) } else { Source::Files(own) },
+                source: if demo {
+                    Source::Texts(demo_texts(expose))
+                } else {
+                    Source::Files(own)
+                },
                 settings,
-                mode: Mode::Dev,
+                mode: if expose { Mode::Exposed } else { Mode::Dev },
                 manners: Manners {
                     next_port: true,
                     hints: true,
                     page: demo,
                 },
                 demo,
-                exposed: expose,
             })
         }
         Verb::Run { config, data_dir, common } => {
@@ -208,7 +204,6 @@ pub(crate) fn run() -> ExitCode {
                 mode: Mode::Run,
                 manners: Manners::default(),
                 demo: false,
-                exposed: false,
             })
         }
         Verb::Check { files, output, common } => check::check(files, &common.settings, output),
@@ -258,11 +253,12 @@ fn at_node(command: impl Future<Output = Result<u8, Failure>>) -> u8 {
     code
 }
 /// The demo's resources, as a configuration in memory.
-fn demo_texts() -> Vec<(String, String)> {
+fn demo_texts(exposed: bool) -> Vec<(String, String)> {
+    let stations = if exposed { "0.0.0.0:4444" } else { ":4444" };
     // Nobody balances load over a demo: Ctrl-C need not wait for one to look away.
-    let node = "shutdown: { delay: 0ms }\nlisteners: { memphis: \":4444\" }\n";
+    let node = format!("shutdown: {{ delay: 0ms }}\nlisteners: {{ memphis: \"{stations}\" }}\n");
     vec![
-        ("tidegate.yaml".to_owned(), node.to_owned()),
+        ("tidegate.yaml".to_owned(), node),
         ("demo.yaml".to_owned(), init::RESOURCES.to_owned()),
     ]
 }
