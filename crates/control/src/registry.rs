@@ -73,6 +73,10 @@ impl State {
     pub fn checked(&self) -> &Checked {
         &self.checked
     }
+    /// Whether what the files said last is wrong.
+    pub fn reload_failed(&self) -> bool {
+        self.last_reload.as_ref().is_some_and(|(_, error)| error.is_some())
+    }
     /// The files, as they were read last.
     pub fn files(&self) -> &Documents {
         &self.files
