@@ -18,6 +18,7 @@ mod manage;
 mod memory;
 mod memphis;
 mod metrics;
+mod not_served;
 mod openapi;
 mod post;
 mod proxies;

@@ -36,7 +36,7 @@ pub mod webhook;
 
 pub use api::{Api, ApiPath, Backend, Compatibility, Include, Slow};
 pub use diagnostic::{Diagnostic, Place, Report, Sources};
-pub use documents::{BUILT_IN, Declared, Documents};
+pub use documents::{BUILT_IN, Declared, Documents, imply};
 pub use drafts::{Draft, Drafts, Remark};
 pub use endpoint::Endpoint;
 pub use entrypoints::{Answer, HttpGet, HttpPost, Pull, Sse, WebSocket};

@@ -148,6 +148,10 @@ impl Export {
             Output::Json => show(&Value::Array(resources), Output::Json),
             Output::Table | Output::Yaml => say(&yaml::documents(&resources)),
         }
+        for of in all["not_served"].as_array().into_iter().flatten() {
+            let [kind, name, why] = ["kind", "name", "detail"].map(|member| text(of, member).unwrap_or_default());
+            tell(&format!("note: {kind} {name} is kept and not served: {why}\n"));
+        }
         Ok(OK)
     }
 }
