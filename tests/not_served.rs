@@ -33,6 +33,9 @@ fn run(node: &Node, arguments: &[&str]) -> (String, String) {
 #[test]
 fn it_is_listed_shown_and_exported_with_why() {
     let node = node();
+    // Who runs it can mend it: that is a warning.
+    let told: Vec<_> = node.lines().into_iter().filter(|line| line.contains("not served")).collect();
+    assert!(told.len() == 2 && told.iter().all(|line| line.contains("\"WARN\"")), "{told:?}");
     let (apis, _) = run(&node, &["api", "ls"]);
     let line = |name: &str| apis.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
     assert!(line("mine").contains("not served: this path is taken"), "{apis}");

@@ -169,7 +169,7 @@ impl Registry {
             }
         };
         for (id, why) in &left_out {
-            tracing::error!(resource = %id, error = %why, "a stored resource does not check beside the files: it is kept and not served");
+            tracing::warn!(resource = %id, error = %why, "a stored resource does not check beside the files: it is kept and not served");
         }
         schemas::kept(&checked, &contents).map_err(|refused| in_files(refused, &documents))?;
         plane
