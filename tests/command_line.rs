@@ -18,6 +18,10 @@ fn write(folder: &TempDir, name: &str, text: &str) {
     std::fs::write(folder.path().join(name), text).unwrap();
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's own folder")]
+fn replace(path: &std::path::Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
 #[test]
 fn version_and_explain() {
     let folder = TempDir::new().unwrap();
@@ -142,6 +146,32 @@ fn every_busy_port_is_named_in_run() {
         }
     }
     balance(&node);
+}
+#[test]
+fn a_start_says_what_the_disk_cannot_become() {
+    let of = |partitions: u8| format!("{{}}\n---\nkind: stream\nname: s\npartitions: {partitions}\n");
+    let node = How::run(TIDEGATE).start_with(&of(2));
+    // As a running node says it.
+    let path = node.folder().join("tidegate.yaml");
+    replace(&path, &of(3));
+    let at = format!("http://{}", node.admin);
+    let reload = Command::new(TIDEGATE)
+        .args(["reload", "--node", &at])
+        .current_dir(node.folder())
+        .output()
+        .unwrap();
+    let folder = node.stop();
+    let start = tidegate(&folder, &["run", "--set", "listeners.gateway=:0", "--set", "listeners.admin=:0"]);
+    let said = text(&start.stderr);
+    let expected = "expected 2: the stream was created with 2 partitions, and that is fixed on disk";
+    assert!(said.contains(expected) && said.contains("tidegate.yaml:5:13"), "{said}");
+    assert_eq!(
+        (
+            start.status.code(),
+            said.lines().filter(|line| !line.contains(" WARN ")).collect::<Vec<_>>()
+        ),
+        (Some(3), text(&reload.stderr).lines().collect())
+    );
 }
 #[test]
 fn expose_opens_only_what_nobody_named() {

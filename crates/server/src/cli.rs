@@ -27,6 +27,7 @@ use crate::{
     boot::Manners,
     serve::{self, Plan},
 };
+pub(crate) use apply::report;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use failure::Failure;
 use resources::Of;

@@ -108,7 +108,10 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         }
     });
     runtime.shutdown_background();
-    result.unwrap_or_else(|Failures(errors)| errors.iter().map(failed).max().unwrap_or(OK))
+    result.unwrap_or_else(|failures| match failures {
+        Failures::Errors(errors) => errors.iter().map(failed).max().unwrap_or(OK),
+        Failures::Wrong(report) => misconfigured(&report),
+    })
 }
 /// The last line, and the exit code.
 fn said(stopped: &Stopped) -> u8 {

@@ -34,7 +34,8 @@ impl fmt::Display for Refused {
             } else {
                 format!("{}: ", place.join(":"))
             };
-            write!(f, "; {place}{}", word("detail").unwrap_or_default())?;
+            let expected = word("expected").map_or_else(String::new, |expected| format!(": expected {expected}"));
+            write!(f, "; {place}{}{expected}", word("detail").unwrap_or_default())?;
         }
         Ok(())
     }
