@@ -1,4 +1,6 @@
 //! Where the process listens.
+mod spot;
+
 use crate::{
     diagnostic::Place,
     ledger::{At, Fault, Ledger},
@@ -234,11 +236,17 @@ impl Listeners {
     }
     /// Reads them; what is wrong is told and the value returned is of no use then.
     pub(crate) fn check(listeners: &Record, mode: Mode, ledger: &mut Ledger) -> Self {
-        Self {
+        let told = ledger.faults();
+        let all = Self {
             gateway: plain(listeners, "gateway", mode, ledger),
             admin: plain(listeners, "admin", mode, ledger),
             memphis: listen(listeners, "memphis", mode, ledger, Memphis::new),
+        };
+        // What is broken may have been meant otherwise.
+        if told == ledger.faults() {
+            spot::apart(&all, listeners, ledger);
         }
+        all
     }
 }
 fn plain(listeners: &Record, name: &str, mode: Mode, ledger: &mut Ledger) -> Vec<Listener> {
