@@ -260,7 +260,8 @@ fn demo_texts(exposed: bool) -> Vec<(String, String)> {
     let node = format!("shutdown: {{ delay: 0ms }}\nlisteners: {{ memphis: \"{stations}\" }}\n");
     vec![
         ("tidegate.yaml".to_owned(), node),
-        ("demo.yaml".to_owned(), init::RESOURCES.to_owned()),
+        // As `init` calls it, and there is no such file.
+        ("built-in demo.yaml".to_owned(), init::RESOURCES.to_owned()),
     ]
 }
 /// Data, on standard output. Whoever closed it does not want it.

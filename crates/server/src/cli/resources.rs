@@ -1,7 +1,7 @@
 //! `tidegate KIND ls|info|add|rm`: one resource at a time. What has no flag here is written in a file and goes by `apply`.
 use super::{
     FAILED, OK, Output,
-    add::{AddApi, AddEndpoint, AddStream, AddToken},
+    add::{AddApi, AddEndpoint, AddStream, AddToken, in_flags},
     confirm, count,
     failure::{Failure, text},
     node::{Ask, Node, Remote, escaped},
@@ -279,7 +279,12 @@ impl Kind {
     }
     pub(super) async fn make(&self, document: Map<String, Value>) -> Result<Value, Failure> {
         let path = format!("/api/v1/{}", self.of.plural());
-        Ok(self.node.ask(&path, Ask::json(Method::POST, &document.into())).await?.body)
+        let document = Value::from(document);
+        let made = self.node.checked(&path, Ask::json(Method::POST, &document)).await?;
+        made.map_err(|mut problem| {
+            in_flags(&mut problem, &document);
+            Failure::problem(&problem)
+        })
     }
     /// What is there with something changed, unless somebody else changes it meanwhile.
     pub(super) async fn change(&self, path: &str, change: impl FnOnce(&mut Map<String, Value>)) -> Result<Value, Failure> {
