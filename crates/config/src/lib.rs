@@ -44,7 +44,7 @@ pub use kinds::{Id, ResourceKind};
 pub use listener::{Listener, Listeners};
 pub use load::{Mode, Source, load, load_from_process, read, read_from_process};
 pub use memphis::Memphis;
-pub use node::{Limits, Log, LogFormat, Node, Shutdown, Store, Telemetry, Threads, is_log_level};
+pub use node::{Limits, Log, LogFormat, Node, Shutdown, Store, Telemetry, Threads, log_level};
 pub use outgoing::Outgoing;
 pub use policy::Policy;
 pub use render::render;

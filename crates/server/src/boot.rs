@@ -21,9 +21,9 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tidegate_config::{Documents, Grants, Id, Manage, Mode, Report, ResourceKind, Threads};
+use tidegate_config::{Documents, Id, Mode, Report, ResourceKind, Threads};
 use tidegate_control::{
-    access::{Access, sessions::Sessions, token},
+    access::{Access, is_administered, sessions::Sessions, token},
     api::{Api, Door as Gate},
     directory::Directory,
     registry::{Origin, Parts, Read, Refused, Registry, What, When, Wish},
@@ -366,12 +366,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
 }
 /// Where nobody may administer, or not any more, somebody must: a token, kept in a file that only this user reads.
 async fn first_token(registry: &Arc<Registry>, data_dir: &Path) -> std::result::Result<Option<String>, Refused> {
-    let now = registry.now();
-    let admin = |user: &tidegate_config::User| user.manage == Some(Manage::Admin);
-    let holds = |token: &tidegate_config::Token| {
-        token.grants == Grants::Manage(Manage::Admin) && token.expires.is_none_or(|expires| clock::now_us() < expires)
-    };
-    if now.checked().tokens.iter().any(holds) || now.checked().users.iter().any(admin) {
+    if is_administered(registry.now().checked()) {
         return Ok(None);
     }
     let (text, digest) = token::make()?;

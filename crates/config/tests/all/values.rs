@@ -51,6 +51,17 @@ fn says_the_documented_defaults_when_nobody_says_anything() {
     );
 }
 #[test]
+fn every_crate_is_a_part_that_logs() {
+    let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").read_dir().unwrap();
+    let named = crates.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    for name in named.filter(|name| name != "server" && name != "testkit") {
+        assert_eq!(tidegate_config::log_level(&format!("tidegate_{name}=debug")), Ok(()), "{name}");
+    }
+    assert!(tidegate_config::log_level("tidegate=info,tidegate_log::append=trace").is_ok());
+    let refused = tidegate_config::log_level("tidegate_lgo=info");
+    assert!(refused.is_err_and(|expected| expected.contains("`entrypoints`")));
+}
+#[test]
 fn exposed_is_what_nobody_named() {
     let exposed = |file: &str, flags: &[(&str, &str)]| {
         let checked = load(

@@ -296,6 +296,12 @@ async fn create(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) -
                 .into(),
         );
     }
+    // One that has ended may lie in a store and in files; nobody means to make one.
+    let expires = document.get("expires").and_then(Value::as_str).and_then(clock::parse_rfc3339);
+    if kind == ResourceKind::Token && expires.is_some_and(|expires| expires <= clock::now_us()) {
+        let text = "`expires` is past: expected a time to come, such as `2099-01-01T00:00:00Z`";
+        return Err(Error::client(Code::BadValue, text).into());
+    }
     let mut made = None;
     if kind == ResourceKind::Token && !document.contains_key("sha256") {
         let (text, digest) = token::make()?;

@@ -5,6 +5,7 @@ use super::{
     laid, late, resource, text_of, to_the_end,
 };
 use crate::{
+    access::is_administered,
     plane::Refusal,
     schemas,
     store::{Author, Change, Contents, Effect, Stored, Subject},
@@ -231,6 +232,12 @@ impl Registry {
             .check(&checked)
             .map_err(|refusal| of_plane(refusal, &draft.places))?;
         schemas::kept(&checked, &old.contents).map_err(|refused| in_request(refused, &draft.places))?;
+        if is_administered(&old.checked) && !is_administered(&checked) {
+            let error = Error::client(Code::LastAdmin, "nobody could administer this node after that");
+            return Err(error
+                .with_hint("make another token first, and use that: `tidegate token add NAME --manage admin`")
+                .into());
+        }
         if dry || draft.changes.is_empty() {
             return Ok((draft.done, old.clone()));
         }
