@@ -174,6 +174,32 @@ fn a_start_says_what_the_disk_cannot_become() {
     );
 }
 #[test]
+fn one_variable_names_the_data_folder() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    write(&folder, "tidegate.yaml", "data_dir: of-the-file\n");
+    for verb in [How::dev(TIDEGATE), How::run(TIDEGATE)] {
+        let node = verb.clone().variable("TIDEGATE_DATA_DIR", "elsewhere").start_in(folder.clone());
+        let at = format!("http://{}", node.admin);
+        let status = Command::new(TIDEGATE)
+            .args(["status", "--node", &at])
+            .env("TIDEGATE_DATA_DIR", "elsewhere")
+            .current_dir(node.folder())
+            .output()
+            .unwrap();
+        assert_eq!(status.status.code(), Some(0), "{}", text(&status.stderr));
+        assert!(!node.folder().join("of-the-file").exists() && !node.folder().join("tidegate-data").exists());
+        node.stop();
+        // A flag is stronger.
+        let node = verb
+            .variable("TIDEGATE_DATA_DIR", "elsewhere")
+            .argument("--set")
+            .argument("data_dir=flagged")
+            .start_in(folder.clone());
+        assert!(node.folder().join("flagged/control.db").exists());
+        node.stop();
+    }
+}
+#[test]
 fn expose_opens_only_what_nobody_named() {
     // The gateway's address is said by a variable, the admin's by a flag, and that one has no protection.
     let node = dev()

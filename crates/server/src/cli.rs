@@ -55,25 +55,19 @@ struct Arguments {
 enum Verb {
     /// Start here: durable in ./tidegate-data, this machine only, with a demo. Reads ./tidegate.yaml and ./resources instead, if there.
     Dev {
-        /// Where the data goes.
-        #[arg(long, value_name = "DIR")]
-        data_dir: Option<PathBuf>,
         /// Listen on all interfaces, where nothing else is said of a listener.
         #[arg(long)]
         expose: bool,
         #[command(flatten)]
-        common: Common,
+        serve: Serve,
     },
     /// Serve a configuration: no demo, nothing implied.
     Run {
         /// The configuration file.
         #[arg(long, value_name = "FILE", default_value = "tidegate.yaml")]
         config: PathBuf,
-        /// Where the data goes.
-        #[arg(long, value_name = "DIR")]
-        data_dir: Option<PathBuf>,
         #[command(flatten)]
-        common: Common,
+        serve: Serve,
     },
     /// Check a configuration and tell all that is wrong with it, without starting anything.
     Check {
@@ -152,6 +146,21 @@ enum Verb {
     Version,
 }
 #[derive(clap::Args)]
+struct Serve {
+    /// Where the data goes.
+    #[arg(long, env = "TIDEGATE_DATA_DIR", hide_env_values = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+impl Serve {
+    /// The later ones win: what somebody names is what he gets.
+    fn settings(self) -> Vec<(String, String)> {
+        let folder = self.data_dir.map(|dir| ("data_dir".to_owned(), dir.display().to_string()));
+        folder.into_iter().chain(self.common.settings).collect()
+    }
+}
+#[derive(clap::Args)]
 struct Common {
     /// Set one key of tidegate.yaml, like `limits.body=1MiB`. May be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
@@ -170,10 +179,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 /// Runs what was asked. Usage errors are clap's, with exit code 2.
 pub(crate) fn run() -> ExitCode {
     let code = match Arguments::parse().verb {
-        Verb::Dev { data_dir, expose, common } => {
-            // The later ones win: what somebody names is what he gets.
-            let mut settings = common.settings;
-            settings.extend(data_dir.map(|dir| ("data_dir".to_owned(), dir.display().to_string())));
+        Verb::Dev { expose, serve } => {
             let own: Vec<_> = ["tidegate.yaml", "resources"]
                 .map(PathBuf::from)
                 .into_iter()
@@ -186,7 +192,7 @@ pub(crate) fn run() -> ExitCode {
                 } else {
                     Source::Files(own)
                 },
-                settings,
+                settings: serve.settings(),
                 mode: if expose { Mode::Exposed } else { Mode::Dev },
                 manners: Manners {
                     next_port: true,
@@ -196,17 +202,13 @@ pub(crate) fn run() -> ExitCode {
                 demo,
             })
         }
-        Verb::Run { config, data_dir, common } => {
-            let mut settings = common.settings;
-            settings.extend(data_dir.map(|dir| ("data_dir".to_owned(), dir.display().to_string())));
-            serve::serve(Plan {
-                source: Source::Files(vec![config]),
-                settings,
-                mode: Mode::Run,
-                manners: Manners::default(),
-                demo: false,
-            })
-        }
+        Verb::Run { config, serve } => serve::serve(Plan {
+            source: Source::Files(vec![config]),
+            settings: serve.settings(),
+            mode: Mode::Run,
+            manners: Manners::default(),
+            demo: false,
+        }),
         Verb::Check { files, output, common } => check::check(files, &common.settings, output),
         Verb::Init { folder } => init::init(&folder),
         Verb::Explain { code } => explain::explain(&code),
