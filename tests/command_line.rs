@@ -200,6 +200,27 @@ fn one_variable_names_the_data_folder() {
     }
 }
 #[test]
+fn run_takes_files_as_check_does() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    write(&folder, "node.yaml", "limits: { body: 1MiB }\n");
+    write(&folder, "streams.yaml", "kind: stream\nname: s\n");
+    let both = ["node.yaml", "streams.yaml"];
+    let checked = tidegate(&folder, &[&["check"], &both[..]].concat());
+    assert_eq!(text(&checked.stderr), "ok: 1 stream, 0 apis\n");
+    let run = both.iter().fold(How::run(TIDEGATE), |how, file| how.argument(file));
+    let node = run.start_in(folder.clone());
+    assert_eq!(node.manage("GET", "/streams/s", &serde_json::Value::Null).status, 200);
+    node.stop();
+    let node = How::run(TIDEGATE)
+        .argument("--config")
+        .argument("streams.yaml")
+        .start_in(folder.clone());
+    assert_eq!(node.manage("GET", "/streams/s", &serde_json::Value::Null).status, 200);
+    node.stop();
+    let twice = tidegate(&folder, &["run", "node.yaml", "--config", "streams.yaml"]);
+    assert_eq!(twice.status.code(), Some(2), "{}", text(&twice.stderr));
+}
+#[test]
 fn expose_opens_only_what_nobody_named() {
     // The gateway's address is said by a variable, the admin's by a flag, and that one has no protection.
     let node = dev()

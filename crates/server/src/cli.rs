@@ -63,9 +63,12 @@ enum Verb {
     },
     /// Serve a configuration: no demo, nothing implied.
     Run {
-        /// The configuration file.
-        #[arg(long, value_name = "FILE", default_value = "tidegate.yaml")]
-        config: PathBuf,
+        /// Files or folders, as `check` takes them.
+        #[arg(value_name = "FILE", default_value = "tidegate.yaml")]
+        files: Vec<PathBuf>,
+        /// The same, by name.
+        #[arg(long, value_name = "FILE", conflicts_with = "files")]
+        config: Option<PathBuf>,
         #[command(flatten)]
         serve: Serve,
     },
@@ -202,8 +205,8 @@ pub(crate) fn run() -> ExitCode {
                 demo,
             })
         }
-        Verb::Run { config, serve } => serve::serve(Plan {
-            source: Source::Files(vec![config]),
+        Verb::Run { files, config, serve } => serve::serve(Plan {
+            source: Source::Files(config.map_or(files, |config| vec![config])),
             settings: serve.settings(),
             mode: Mode::Run,
             manners: Manners::default(),
