@@ -1,5 +1,5 @@
 //! Who may, while it changes: rights that end, end at once, also for whoever reads already.
-use crate::{TIDEGATE, dev};
+use crate::{TIDEGATE, commands::tidegate, dev};
 use serde_json::{Value, json};
 use std::{os::unix::fs::PermissionsExt, thread};
 use tidegate_core::clock;
@@ -109,6 +109,14 @@ fn the_last_admin_stays() {
     let second = made.json()["token"].as_str().unwrap().to_owned();
     assert_eq!(node.manage("DELETE", "/tokens/admin", &Value::Null).status, 204);
     refused(node.manage_as(&second, "DELETE", "/tokens/second", &[], &Value::Null));
+    // The file of the first one is still there, and no help any more.
+    let at = format!("http://{}", node.admin);
+    let said = tidegate(node.folder(), &["status", "--node", &at]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(
+        said.contains("it stands in ./tidegate-data/admin-token") && said.contains("--token"),
+        "{said}"
+    );
     assert_eq!(
         node.manage_as(&second, "GET", "/whoami", &[], &Value::Null).json()["manage"],
         "admin"
