@@ -18,7 +18,7 @@ pub struct Progress {
     counts: [AtomicU64; Count::ALL.len()],
     in_flight: AtomicU64,
     last_success: AtomicI64,
-    /// The target it has now took something.
+    /// The target took something since this began.
     tried: AtomicBool,
     took: [AtomicU64; BOUNDS.len() + 1],
     took_micros: AtomicU64,
@@ -34,7 +34,7 @@ pub struct Before {
 /// What the target is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It was asked for nothing yet.
+    /// It took nothing since this began, and nothing failed.
     Untried {
         /// From when on.
         since: i64,
@@ -151,7 +151,7 @@ impl Progress {
     /// Nothing has happened yet.
     pub fn new() -> Self {
         Self {
-            state: ArcSwap::from_pointee(State::Connected { since: clock::now_us() }),
+            state: ArcSwap::from_pointee(State::Untried { since: clock::now_us() }),
             before: ArcSwapOption::empty(),
             counts: Default::default(),
             in_flight: AtomicU64::new(0),
@@ -220,6 +220,7 @@ impl Progress {
     }
     /// Nobody has asked the target yet.
     pub(super) fn begins(&self) {
+        self.tried.store(false, Ordering::Relaxed);
         match &*self.before.load() {
             Some(before) => self.failing(&before.error),
             None => self.well(),
@@ -228,7 +229,6 @@ impl Progress {
     /// What was known of the target is known of another one.
     pub(crate) fn begins_anew(&self) {
         self.before.store(None);
-        self.tried.store(false, Ordering::Relaxed);
     }
     /// Nothing is known against it: it took something, or nothing was asked of it yet.
     pub(super) fn well(&self) {
