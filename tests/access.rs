@@ -1,9 +1,9 @@
 //! Who may, while it changes: rights that end, end at once, also for whoever reads already.
-use crate::{TIDEGATE, dev};
+use crate::{TIDEGATE, commands::tidegate, dev};
 use serde_json::{Value, json};
 use std::{os::unix::fs::PermissionsExt, thread};
 use tidegate_core::clock;
-use tidegate_testkit::{Client, Node, node::How};
+use tidegate_testkit::{Answer, Client, Node, node::How};
 
 fn token(node: &Node, name: &str, expires: Option<i64>) -> String {
     let mut wanted = json!({"name": name, "manage": "operator"});
@@ -13,6 +13,10 @@ fn token(node: &Node, name: &str, expires: Option<i64>) -> String {
     let made = node.manage("POST", "/tokens", &wanted);
     assert_eq!(made.status, 201, "{}", made.text());
     made.json()["token"].as_str().unwrap().to_owned()
+}
+#[expect(clippy::disallowed_methods, reason = "a test's own folder")]
+fn write(path: &std::path::Path, text: &str) {
+    std::fs::write(path, text).unwrap();
 }
 /// Reads a stream over the admin listener; up to the first message.
 fn reading(node: &Node, token: &str) -> Client {
@@ -82,11 +86,86 @@ fn a_right_ends_in_the_middle_of_a_stream_and_of_a_wait() {
     assert!(clock::now_us() >= soon);
 }
 #[test]
-fn a_node_that_nobody_may_administer_makes_a_token_at_its_next_start() {
+fn the_last_admin_stays() {
     let node = dev().start();
     token(&node, "operator", None);
+    let refused = |answer: Answer| {
+        let told = (answer.status, answer.json()["code"].clone());
+        assert_eq!(told, (409, json!("TG1056")), "{}", answer.text());
+        assert!(
+            answer.json()["hint"]
+                .as_str()
+                .unwrap()
+                .contains("tidegate token add NAME --manage admin")
+        );
+    };
+    refused(node.manage("DELETE", "/tokens/admin", &Value::Null));
+    refused(node.manage("DELETE", "/tokens/admin?dry_run=true", &Value::Null));
+    let weaker = json!({"manage": "viewer", "sha256": "ab".repeat(32)});
+    refused(node.manage("PUT", "/tokens/admin", &weaker));
+    assert_eq!(node.manage("GET", "/whoami", &Value::Null).json()["manage"], "admin");
+    // With another one it may go, and then that one stays.
+    let made = node.manage("POST", "/tokens", &json!({"name": "second", "manage": "admin"}));
+    let second = made.json()["token"].as_str().unwrap().to_owned();
     assert_eq!(node.manage("DELETE", "/tokens/admin", &Value::Null).status, 204);
-    let node = node.restart();
+    refused(node.manage_as(&second, "DELETE", "/tokens/second", &[], &Value::Null));
+    // The file of the first one is still there, and no help any more.
+    let at = format!("http://{}", node.admin);
+    let said = tidegate(node.folder(), &["status", "--node", &at]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(
+        said.contains("it stands in ./tidegate-data/admin-token") && said.contains("--token"),
+        "{said}"
+    );
+    assert_eq!(
+        node.manage_as(&second, "GET", "/whoami", &[], &Value::Null).json()["manage"],
+        "admin"
+    );
+}
+#[test]
+fn a_token_that_has_ended_is_not_made() {
+    let node = dev().start();
+    for ended in ["2020-01-01T00:00:00Z".to_owned(), clock::rfc3339(clock::now_us())] {
+        let wanted = json!({"name": "late", "manage": "viewer", "expires": ended});
+        let answer = node.manage("POST", "/tokens", &wanted);
+        assert_eq!(answer.status, 422, "{}", answer.text());
+        assert!(
+            answer.text().contains("`expires` is past: expected a time to come"),
+            "{}",
+            answer.text()
+        );
+    }
+    assert_eq!(node.manage("GET", "/tokens/late", &Value::Null).status, 404);
+}
+#[test]
+fn a_level_of_a_part_that_is_not_there_is_refused() {
+    let node = dev().start();
+    let set = |level: &str| node.manage("PUT", "/log-level", &json!({"level": level}));
+    for wrong in ["nope=debug", "tidegate_lgo=debug,info", "info,hyperr=trace"] {
+        let answer = set(wrong);
+        assert_eq!(answer.status, 422, "{wrong}: {}", answer.text());
+        assert!(answer.text().contains("a part is `tidegate`"), "{}", answer.text());
+    }
+    for right in [
+        "tidegate_log=debug,info",
+        "info,tidegate_entrypoints::http=debug,hyper=warn",
+        "tidegate=info",
+    ] {
+        assert_eq!(set(right).status, 200, "{right}");
+    }
+}
+#[test]
+fn a_node_that_nobody_may_administer_makes_a_token_at_its_next_start() {
+    let rescue = format!(
+        "{{}}\n---\nkind: token\nname: rescue\nmanage: admin\nsha256: \"{}\"\n",
+        "ab".repeat(32)
+    );
+    let node = How::run(TIDEGATE).start_with("{}\n");
+    token(&node, "operator", None);
+    let node = node.restart_with(How::run(TIDEGATE), |folder| write(&folder.join("tidegate.yaml"), &rescue));
+    assert_eq!(node.manage("DELETE", "/tokens/admin", &Value::Null).status, 204);
+    // Who writes files may do that: the one in the file was the last.
+    let node = node.restart_with(How::run(TIDEGATE), |folder| write(&folder.join("tidegate.yaml"), "{}\n"));
     assert_eq!(node.manage("GET", "/whoami", &Value::Null).json()["manage"], "admin");
 }
 #[test]

@@ -18,6 +18,10 @@ fn write(folder: &TempDir, name: &str, text: &str) {
     std::fs::write(folder.path().join(name), text).unwrap();
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's own folder")]
+fn replace(path: &std::path::Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
 #[test]
 fn version_and_explain() {
     let folder = TempDir::new().unwrap();
@@ -141,6 +145,98 @@ fn every_busy_port_is_named_in_run() {
             );
         }
     }
+    balance(&node);
+}
+#[test]
+fn a_start_says_what_the_disk_cannot_become() {
+    let of = |partitions: u8| format!("{{}}\n---\nkind: stream\nname: s\npartitions: {partitions}\n");
+    let node = How::run(TIDEGATE).start_with(&of(2));
+    // As a running node says it.
+    let path = node.folder().join("tidegate.yaml");
+    replace(&path, &of(3));
+    let at = format!("http://{}", node.admin);
+    let reload = Command::new(TIDEGATE)
+        .args(["reload", "--node", &at])
+        .current_dir(node.folder())
+        .output()
+        .unwrap();
+    let folder = node.stop();
+    let start = tidegate(&folder, &["run", "--set", "listeners.gateway=:0", "--set", "listeners.admin=:0"]);
+    let said = text(&start.stderr);
+    let expected = "expected 2: the stream was created with 2 partitions, and that is fixed on disk";
+    assert!(said.contains(expected) && said.contains("tidegate.yaml:5:13"), "{said}");
+    assert_eq!(
+        (
+            start.status.code(),
+            said.lines().filter(|line| !line.contains(" WARN ")).collect::<Vec<_>>()
+        ),
+        (Some(3), text(&reload.stderr).lines().collect())
+    );
+}
+#[test]
+fn one_variable_names_the_data_folder() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    write(&folder, "tidegate.yaml", "data_dir: of-the-file\n");
+    for verb in [How::dev(TIDEGATE), How::run(TIDEGATE)] {
+        let node = verb.clone().variable("TIDEGATE_DATA_DIR", "elsewhere").start_in(folder.clone());
+        let at = format!("http://{}", node.admin);
+        let status = Command::new(TIDEGATE)
+            .args(["status", "--node", &at])
+            .env("TIDEGATE_DATA_DIR", "elsewhere")
+            .current_dir(node.folder())
+            .output()
+            .unwrap();
+        assert_eq!(status.status.code(), Some(0), "{}", text(&status.stderr));
+        assert!(!node.folder().join("of-the-file").exists() && !node.folder().join("tidegate-data").exists());
+        node.stop();
+        // A flag is stronger.
+        let node = verb
+            .variable("TIDEGATE_DATA_DIR", "elsewhere")
+            .argument("--set")
+            .argument("data_dir=flagged")
+            .start_in(folder.clone());
+        assert!(node.folder().join("flagged/control.db").exists());
+        node.stop();
+    }
+}
+#[test]
+fn run_takes_files_as_check_does() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    write(&folder, "node.yaml", "limits: { body: 1MiB }\n");
+    write(&folder, "streams.yaml", "kind: stream\nname: s\n");
+    let both = ["node.yaml", "streams.yaml"];
+    let checked = tidegate(&folder, &[&["check"], &both[..]].concat());
+    assert_eq!(text(&checked.stderr), "ok: 1 stream, 0 apis\n");
+    let run = both.iter().fold(How::run(TIDEGATE), |how, file| how.argument(file));
+    let node = run.start_in(folder.clone());
+    assert_eq!(node.manage("GET", "/streams/s", &serde_json::Value::Null).status, 200);
+    node.stop();
+    let node = How::run(TIDEGATE)
+        .argument("--config")
+        .argument("streams.yaml")
+        .start_in(folder.clone());
+    assert_eq!(node.manage("GET", "/streams/s", &serde_json::Value::Null).status, 200);
+    node.stop();
+    let twice = tidegate(&folder, &["run", "node.yaml", "--config", "streams.yaml"]);
+    assert_eq!(twice.status.code(), Some(2), "{}", text(&twice.stderr));
+}
+#[test]
+fn expose_opens_only_what_nobody_named() {
+    // The gateway's address is said by a variable, the admin's by a flag, and that one has no protection.
+    let node = dev()
+        .argument("--expose")
+        .argument("--set")
+        .argument("listeners.admin=0.0.0.0:0")
+        .start();
+    assert!(node.gateway.ip().is_loopback() && node.admin.ip().is_unspecified());
+    node.terminate();
+    let (_, said) = node.last_words();
+    assert!(said.iter().any(|line| line.contains("open to others: admin, demo on")), "{said:?}");
+    // What is not declared is not there.
+    let node = How::bare(TIDEGATE, "dev")
+        .argument("--expose")
+        .start_with("listeners: { gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\" }\ntelemetry: { logs: json }\n");
+    assert!(node.gateway.ip().is_loopback() && node.memphis.is_none());
     balance(&node);
 }
 #[test]

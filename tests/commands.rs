@@ -204,6 +204,22 @@ fn what_is_exported_is_no_change_when_it_is_applied() {
     balance(&node);
 }
 #[test]
+fn what_dev_exports_is_right_for_run() {
+    let (_node, seen) = demo();
+    let bare = "kind: api\nname: bare\npaths: [/bare]\nbackend: { stream: orders }\n";
+    write(&seen.folder, "bare.yaml", bare);
+    assert_eq!(seen.out(&["apply", "-f", "bare.yaml"]), "created api bare\n");
+    // Who wrote it sees no difference for it.
+    assert_eq!(seen.out(&["apply", "-f", "bare.yaml"]), "unchanged api bare\n");
+    assert_eq!(seen.out(&["diff", "-f", "bare.yaml"]), "");
+    let exported = seen.out(&["export"]);
+    write(&seen.folder, "exported.yaml", &exported);
+    let checked = seen.command(&["check", "exported.yaml"]).output().unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+    let applied = seen.out(&["apply", "-f", "exported.yaml"]);
+    assert!(applied.lines().all(|line| line.starts_with("unchanged ")), "{applied}");
+}
+#[test]
 fn of_two_who_apply_what_they_read_the_second_is_told() {
     let (node, mut seen) = demo();
     seen.run(&["stream", "add", "s", "--age", "1d"]);

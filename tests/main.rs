@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod access;
+mod backup;
 mod bad_input;
 mod browsers;
 mod clients;
@@ -18,6 +19,7 @@ mod manage;
 mod memory;
 mod memphis;
 mod metrics;
+mod not_served;
 mod openapi;
 mod post;
 mod proxies;

@@ -1,8 +1,9 @@
 //! Files that change in every way there is: replaced, moved, linked, written slowly, taken back.
 use crate::{TIDEGATE, reload::said};
 use serde_json::{Value, json};
-use std::{io::Write, os::unix::fs::symlink, path::Path, sync::Arc};
+use std::{io::Write, os::unix::fs::symlink, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
+use tidegate_core::clock;
 use tidegate_testkit::{Node, node::How};
 
 fn stream(name: &str) -> String {
@@ -11,6 +12,13 @@ fn stream(name: &str) -> String {
 #[expect(clippy::disallowed_methods, reason = "a test's own folder")]
 fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
+}
+/// Asks until it is so.
+fn until(so: impl Fn() -> bool) {
+    let began = clock::instant();
+    while !so() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it never is so");
+    }
 }
 fn folder(path: &Path) {
     std::fs::create_dir_all(path).unwrap();
@@ -80,6 +88,25 @@ fn a_file_taken_back_right_after_a_reload_is_taken_back() {
         node.manage("GET", "/streams/aye", &Value::Null).json()["meta"]["source"],
         "tidegate.yaml:3:1"
     );
+}
+#[test]
+fn a_file_taken_back_after_a_fault_leaves_no_fault() {
+    let good = format!("{{}}\n---\n{}", stream("aye"));
+    let node = How::run(TIDEGATE).start_with(&good);
+    let file = node.folder().join("tidegate.yaml");
+    let failed = || node.manage("GET", "/status", &Value::Null).json()["last_reload"]["error"].clone();
+    for _ in 0..3 {
+        write(&file, "kind: strem\nname: x\n");
+        until(|| failed().is_string());
+        // The same as before, to the byte: nothing is there to be changed.
+        write(&file, &good);
+        until(|| failed().is_null());
+    }
+    // Whoever asks for it is told of a fault too.
+    write(&file, "kind: strem\nname: x\n");
+    assert_eq!(node.manage("POST", "/reload", &Value::Null).status, 422);
+    write(&file, &good);
+    until(|| failed().is_null());
 }
 #[test]
 fn a_file_that_is_being_written_is_not_read_yet() {

@@ -1,5 +1,5 @@
 //! Where a webhook stands in its source: from the moment it is there, over stops and crashes, and why it stands still.
-use crate::dev;
+use crate::{commands::tidegate, dev};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
 use tidegate_testkit::{Node, Receiver, Reply, receiver::Got};
@@ -29,6 +29,39 @@ fn texts(got: &[Got]) -> Vec<String> {
     got.iter().map(|got| got.text().trim_matches('"').to_owned()).collect()
 }
 
+#[test]
+fn a_webhook_is_untried_until_its_target_took_something() {
+    let node = dev().start();
+    assert_eq!(node.manage("PUT", "/streams/s", &json!({})).status, 201);
+    let receiver = Receiver::new(|_| Reply::status(200));
+    let hook = |url: &str| json!({"source": {"stream": "s"}, "target": {"url": url}});
+    put(&node, "w", &hook(&receiver.url()));
+    put(&node, "far", &hook("http://10.0.0.1/hook"));
+    put(&node, "named", &hook("http://example.invalid/hook"));
+    // By the address alone, before anything is sent; `tidegate webhook add` notes it.
+    let refused = "`10.0.0.1` is no public address (private), where no outgoing call may go unless `outgoing.allow` has it";
+    for (name, reason) in [("w", Value::Null), ("far", json!(refused)), ("named", Value::Null)] {
+        let status = status(&node, name);
+        assert_eq!((&status["state"], &status["reason"]), (&json!("untried"), &reason), "{name}");
+    }
+    let at = format!("http://{}", node.admin);
+    let arguments = ["webhook", "add", "s", "http://192.168.7.7/", "--name", "noted", "--node", &at];
+    let added = tidegate(node.folder(), &arguments);
+    let said = [&added.stdout, &added.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert_eq!(said[0], "created webhook noted\n");
+    assert!(
+        said[1].starts_with("note: `192.168.7.7` is no public address (private)"),
+        "{said:?}"
+    );
+    publish(&node, "one");
+    until(&node, "w", |status| status["state"] == "connected");
+    let failed = until(&node, "far", |status| status["state"] != "untried");
+    assert!(failed["error"].as_str().unwrap().contains("`outgoing.allow`"), "{failed}");
+    // Another target is not what the one before it was.
+    let moved = node.manage("PUT", "/webhooks/w", &hook(&format!("{}?elsewhere", receiver.url())));
+    assert_eq!(moved.status, 200, "{}", moved.text());
+    until(&node, "w", |status| status["state"] == "untried");
+}
 /// The streams and webhooks are new, and nobody waits.
 #[test]
 fn what_comes_after_a_webhook_was_made_is_sent() {

@@ -92,6 +92,9 @@ pub enum Compatibility {
     Gravitee,
 }
 
+pub(crate) const PLANS: &str = "plans";
+/// The plan of everybody.
+pub(crate) const KEYLESS: &str = "keyless";
 const CONTEXT_PATH: Text = Text {
     expected: "a path such as `/orders`, or `/topics/*` with `*` as its last part",
     good: is_path,
@@ -209,7 +212,7 @@ pub(crate) static API: Table = Table {
         )
         .default("[]"),
         key(
-            "plans",
+            PLANS,
             Shape::List {
                 of: &Shape::Text(&NAME),
                 min: 1,
@@ -278,7 +281,7 @@ impl Api {
         let paths = paths(&api, path, ledger);
         let backends = Backends::check(&api, value, &paths, kinds, ledger);
         let plans: Vec<_> = api.list("plans").iter().map(Field::text).collect();
-        if mode == Mode::Run && value.get("plans").is_none() && !misspelt(value, &["plans"]) {
+        if mode == Mode::Run && value.get(PLANS).is_none() && !misspelt(value, &[PLANS]) {
             let fault = Fault::new(
                 Code::MissingKey,
                 value.at,
@@ -375,7 +378,7 @@ impl Api {
                 _ => Compatibility::None,
             },
             policies,
-            keyless: plans.contains(&"keyless") || (mode == Mode::Dev && value.get("plans").is_none()),
+            keyless: plans.contains(&KEYLESS) || (mode != Mode::Run && value.get(PLANS).is_none()),
             place: ledger.place(value.at),
         };
         ReadApi {

@@ -1,6 +1,6 @@
 //! Documents that were read and not yet checked: those of files, and those of a store laid beside them.
 use crate::{
-    Checked, Report,
+    Checked, Report, ResourceKind, api,
     check::{self, Declares},
     diagnostic::Place,
     kinds::Id,
@@ -117,6 +117,33 @@ impl Documents {
             });
         }
     }
+    /// Says what is understood where somebody did not say it, as if it had been written.
+    pub fn imply(&mut self, mode: Mode) {
+        for document in &mut self.values {
+            let at = document.at;
+            let implied = matches!(check::declares(document), Declares::Resource(ResourceKind::Api)) && document.get(api::PLANS).is_none();
+            let Data::Map(entries) = &mut document.data else { continue };
+            if implied && mode != Mode::Run {
+                let keyless = Value {
+                    at,
+                    data: Data::Scalar {
+                        text: api::KEYLESS.to_owned(),
+                        plain: true,
+                    },
+                    hidden: false,
+                };
+                entries.push(tree::Entry {
+                    key: api::PLANS.to_owned(),
+                    at,
+                    value: Value {
+                        at,
+                        data: Data::List(vec![keyless]),
+                        hidden: false,
+                    },
+                });
+            }
+        }
+    }
     /// Every resource whose kind and name can be read, in the order they were declared.
     pub fn declared(&self) -> impl Iterator<Item = Declared> + '_ {
         self.values.iter().filter_map(|document| {
@@ -160,6 +187,14 @@ impl Documents {
     }
 }
 
+/// The same for a document that is on its way.
+pub fn imply(mode: Mode, document: &mut serde_json::Value) {
+    let kind = document.get("kind").and_then(serde_json::Value::as_str);
+    let api = kind.and_then(ResourceKind::of_word) == Some(ResourceKind::Api);
+    if let Some(members) = document.as_object_mut().filter(|_| api && mode != Mode::Run) {
+        members.entry(api::PLANS).or_insert_with(|| serde_json::json!([api::KEYLESS]));
+    }
+}
 fn digest(document: &serde_json::Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     document.to_string().hash(&mut hasher);

@@ -36,7 +36,7 @@ pub mod webhook;
 
 pub use api::{Api, ApiPath, Backend, Compatibility, Include, Slow};
 pub use diagnostic::{Diagnostic, Place, Report, Sources};
-pub use documents::{BUILT_IN, Declared, Documents};
+pub use documents::{BUILT_IN, Declared, Documents, imply};
 pub use drafts::{Draft, Drafts, Remark};
 pub use endpoint::Endpoint;
 pub use entrypoints::{Answer, HttpGet, HttpPost, Pull, Sse, WebSocket};
@@ -44,7 +44,7 @@ pub use kinds::{Id, ResourceKind};
 pub use listener::{Listener, Listeners};
 pub use load::{Mode, Source, load, load_from_process, read, read_from_process};
 pub use memphis::Memphis;
-pub use node::{Limits, Log, LogFormat, Node, Shutdown, Store, Telemetry, Threads, is_log_level};
+pub use node::{Limits, Log, LogFormat, Node, Shutdown, Store, Telemetry, Threads, log_level};
 pub use outgoing::Outgoing;
 pub use policy::Policy;
 pub use render::render;

@@ -1,7 +1,9 @@
 //! Where the process listens.
+mod spot;
+
 use crate::{
     diagnostic::Place,
-    ledger::{Fault, Ledger},
+    ledger::{At, Fault, Ledger},
     load::Mode,
     memphis::{self, Memphis},
     read::{self, Datum, Field, Record},
@@ -234,11 +236,17 @@ impl Listeners {
     }
     /// Reads them; what is wrong is told and the value returned is of no use then.
     pub(crate) fn check(listeners: &Record, mode: Mode, ledger: &mut Ledger) -> Self {
-        Self {
+        let told = ledger.faults();
+        let all = Self {
             gateway: plain(listeners, "gateway", mode, ledger),
             admin: plain(listeners, "admin", mode, ledger),
             memphis: listen(listeners, "memphis", mode, ledger, Memphis::new),
+        };
+        // What is broken may have been meant otherwise.
+        if told == ledger.faults() {
+            spot::apart(&all, listeners, ledger);
         }
+        all
     }
 }
 fn plain(listeners: &Record, name: &str, mode: Mode, ledger: &mut Ledger) -> Vec<Listener> {
@@ -257,8 +265,17 @@ fn listen<L>(
         let Some(listener) = field.record() else { continue };
         let text = listener.text("address");
         // Told already.
-        let Some(address) = addresses(text) else { continue };
-        let insecure = listener.bool("insecure");
+        let Some(mut address) = addresses(text) else { continue };
+        let unsaid = |key: &str| listener.at(key) == At::BUILT_IN;
+        let exposed = mode == Mode::Exposed;
+        if exposed && unsaid("address") {
+            address = address
+                .first()
+                .map(|one| (Ipv4Addr::UNSPECIFIED, one.port()).into())
+                .into_iter()
+                .collect();
+        }
+        let insecure = listener.bool("insecure") || (exposed && unsaid("insecure"));
         let trusted_proxies: Vec<_> = listener.texts("trusted_proxies").iter().filter_map(|text| network(text)).collect();
         let at = listener.at("address");
         let broken = |key: &str| matches!(listener.field(key).map(|field| &field.datum), Some(Datum::Broken));
@@ -276,7 +293,7 @@ fn listen<L>(
                 format!("`{shown}` is public and has no TLS"),
             );
             let or = match mode {
-                Mode::Run => "",
+                Mode::Run | Mode::Exposed => "",
                 Mode::Dev => ", or `tidegate dev --expose`",
             };
             ledger.tell(fault.expected("a loopback address").hint(format!(

@@ -29,6 +29,8 @@ pub enum Source {
 pub enum Mode {
     /// For trying out: plans may be left out.
     Dev,
+    /// The same on all interfaces: whoever says no address gets a public one, and that it has no TLS is meant.
+    Exposed,
     /// For production.
     Run,
 }

@@ -370,11 +370,37 @@ const FILE: Text = Text {
     pattern: None,
 };
 const PATH: Shape = Shape::Text(&FILE);
+/// What logs: our crates, and those of others that have something to say.
+const PARTS: &[&str] = &[
+    "tidegate",
+    "tidegate_config",
+    "tidegate_control",
+    "tidegate_core",
+    "tidegate_endpoints",
+    "tidegate_entrypoints",
+    "tidegate_gateway",
+    "tidegate_hub",
+    "tidegate_log",
+    "tidegate_schema",
+    "tidegate_wire",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "notify",
+    "rustls",
+    "sqlx",
+];
 const LEVEL: Text = Text {
-    expected: "`error`, `warn`, `info`, `debug`, `trace`, `off`, or levels by part such as `tidegate_log=debug,info`",
+    expected: "`error`, `warn`, `info`, `debug`, `trace`, `off`, or levels by part such as `tidegate_log=debug,info`; a part is `tidegate`, \
+               which is all of it, `tidegate_` with `config`, `control`, `core`, `endpoints`, `entrypoints`, `gateway`, `hub`, `log`, `schema` or \
+               `wire`, or `h2`, `hyper`, `hyper_util`, `notify`, `rustls` or `sqlx`",
     good: |text| {
         let known = |word: &str| ["error", "warn", "info", "debug", "trace", "off"].contains(&word);
-        let part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b));
+        // A part that is misspelt would silently log nothing. Modules are not known here.
+        let part = |part: &str| {
+            let (of, module) = part.split_once("::").unwrap_or((part, ""));
+            PARTS.contains(&of) && module.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:".contains(&b))
+        };
         text.split(',').all(|directive| match directive.split_once('=') {
             Some((target, level)) => part(target) && known(level),
             None => known(directive),
@@ -382,9 +408,9 @@ const LEVEL: Text = Text {
     },
     pattern: None,
 };
-/// Whether it is a level of logging, as `telemetry.level` takes it.
-pub fn is_log_level(text: &str) -> bool {
-    (LEVEL.good)(text)
+/// A level of logging, as `telemetry.level` takes it; else what was expected.
+pub fn log_level(text: &str) -> Result<(), &'static str> {
+    if (LEVEL.good)(text) { Ok(()) } else { Err(LEVEL.expected) }
 }
 pub(crate) static NODE: Table = Table {
     title: "node",

@@ -76,7 +76,7 @@ impl Outgoing {
     pub(crate) fn check(record: &Record, node: &Value, mode: Mode) -> Self {
         let written = node.get("outgoing").is_some_and(|outgoing| outgoing.value.get("allow").is_some());
         let mut allow: Vec<IpNet> = record.texts("allow").iter().filter_map(|text| network(text)).collect();
-        if mode == Mode::Dev && !written {
+        if mode != Mode::Run && !written {
             allow.extend(IpNet::new(Ipv4Addr::LOCALHOST.into(), 8));
             allow.push(IpAddr::V6(Ipv6Addr::LOCALHOST).into());
         }

@@ -14,7 +14,7 @@ use std::{
     net::IpAddr,
     sync::Arc,
 };
-use tidegate_config::{Grants, Manage, Token, User};
+use tidegate_config::{Checked, Grants, Manage, Token, User};
 use tidegate_core::{
     clock,
     directory::Right,
@@ -82,6 +82,12 @@ fn user_id(seed: &RandomState, user: &User) -> Arc<str> {
     let text = |secret: &Option<tidegate_config::Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
     let mark = seed.hash_one((text(&user.password), text(&user.connection_token), user.manage.map(Manage::as_str)));
     format!("user {} {mark:016x}", user.name).into()
+}
+/// Whether somebody may administer the node now, by a token that holds or by a password.
+pub fn is_administered(checked: &Checked) -> bool {
+    let holds =
+        |token: &Token| token.grants == Grants::Manage(Manage::Admin) && token.expires.is_none_or(|expires| clock::now_us() < expires);
+    checked.tokens.iter().any(holds) || checked.users.iter().any(|user| user.manage == Some(Manage::Admin))
 }
 impl Access {
     /// Nobody may anything yet. `failures` a minute are allowed for one name from one place. `strict`: what public documents log in with

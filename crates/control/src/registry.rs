@@ -2,6 +2,7 @@
 //! world. A step that fails leaves the old world running.
 mod change;
 mod dead;
+mod document;
 mod refused;
 mod resource;
 
@@ -73,6 +74,10 @@ impl State {
     pub fn checked(&self) -> &Checked {
         &self.checked
     }
+    /// Whether what the files said last is wrong.
+    pub fn reload_failed(&self) -> bool {
+        self.last_reload.as_ref().is_some_and(|(_, error)| error.is_some())
+    }
     /// The files, as they were read last.
     pub fn files(&self) -> &Documents {
         &self.files
@@ -80,6 +85,11 @@ impl State {
     /// The newest version of a schema.
     pub fn version_of(&self, schema: &str) -> Option<u64> {
         self.contents.schemas.get(schema).map(|version| version.version)
+    }
+    /// A stored resource that does not check: as it was written, and what is wrong with it.
+    pub fn not_served(&self, id: &Id) -> Option<(Resource, &str)> {
+        let why = self.left_out.get(id)?;
+        Some((Resource::of_store(self.stored(id)?), why))
     }
     /// Who uses it.
     pub fn users_of(&self, id: &Id) -> Vec<Id> {
@@ -133,10 +143,12 @@ impl Registry {
             kinds,
             ..
         } = &parts;
+        let mut files = files;
+        files.imply(*mode);
         let contents = store.load().await?;
         let mut left_out = BTreeMap::new();
         let (documents, checked) = loop {
-            let documents = laid(&files, &contents, &left_out);
+            let documents = laid(&files, &contents, &left_out, *mode);
             let before = left_out.len();
             let refused = match documents.check(*mode, kinds) {
                 Err(report) => {
@@ -157,7 +169,7 @@ impl Registry {
             }
         };
         for (id, why) in &left_out {
-            tracing::error!(resource = %id, error = %why, "a stored resource does not check beside the files: it is kept and not served");
+            tracing::warn!(resource = %id, error = %why, "a stored resource does not check beside the files: it is kept and not served");
         }
         schemas::kept(&checked, &contents).map_err(|refused| in_files(refused, &documents))?;
         plane
@@ -205,7 +217,11 @@ impl Registry {
     /// Reads the files again, and does nothing with them. A disk that does not answer is an error, not a hang.
     pub async fn read_again(self: &Arc<Self>) -> Result<Documents> {
         let registry = self.clone();
-        let reading = tokio::task::spawn_blocking(move || (registry.parts.read)());
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut files = (registry.parts.read)();
+            files.imply(registry.parts.mode);
+            files
+        });
         let slow = |_| {
             let text = format!("the files could not be read in {} s", READING.as_secs());
             Error::new(Code::Unreadable, Fault::Operator, text).with_hint("one of them is a pipe, or lies on a disk that does not answer")
@@ -288,7 +304,7 @@ impl Registry {
     async fn bring_up(&self, files: Documents, contents: Contents) -> Result<Reloaded, Refused> {
         let old = self.now();
         let check = |left_out: BTreeMap<Id, String>| {
-            let all = laid(&files, &contents, &left_out);
+            let all = laid(&files, &contents, &left_out, self.parts.mode);
             let checked = all
                 .check(self.parts.mode, &self.parts.kinds)
                 .map_err(|report| Refused::of_files(&report))?;
@@ -377,7 +393,7 @@ fn text_of(id: &Id) -> String {
 }
 /// Files, with what is stored beside them, and what is built in where neither says anything. A resource that a file declares is the file's,
 /// whatever the store says.
-fn laid(files: &Documents, contents: &Contents, left_out: &BTreeMap<Id, String>) -> Documents {
+fn laid(files: &Documents, contents: &Contents, left_out: &BTreeMap<Id, String>, mode: Mode) -> Documents {
     let mut all = files.clone();
     let of_files: BTreeSet<_> = files.declared().map(|declared| declared.id).collect();
     for (id, on) in contents.running.iter().filter(|(id, _)| of_files.contains(id) && id.kind.runs()) {
@@ -389,6 +405,7 @@ fn laid(files: &Documents, contents: &Contents, left_out: &BTreeMap<Id, String>)
         }
     }
     all.fill(|id| contents.resources.contains_key(id));
+    all.imply(mode);
     all
 }
 /// Which stored resources a report is about.

@@ -55,6 +55,7 @@ codes! {
     ResourceExists = 1053, "There is a resource of this name.";
     NoSuchResource = 1054, "There is no such resource.";
     NoSuchRoute = 1055, "The management API has no such path.";
+    LastAdmin = 1056, "Nobody could administer the node any more.";
     Unauthorized = 2001, "The caller is not known.";
     Forbidden = 2002, "The caller may not do this.";
     Overloaded = 2003, "The gateway is at its limit.";

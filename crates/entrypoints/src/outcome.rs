@@ -53,6 +53,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::SchemaIncompatible
         | Code::InUse
         | Code::ReadOnly
+        | Code::LastAdmin
         | Code::ResourceExists => StatusCode::CONFLICT,
         Code::Changed => StatusCode::PRECONDITION_FAILED,
         Code::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,

@@ -66,7 +66,7 @@ fn check(topic: &str) -> Result<()> {
     let wrong = |why: &str| {
         Err(Error::client(
             Code::BadTopic,
-            format!("the path gives the topic `{}`: {why}", topic.escape_debug()),
+            format!("`{}` is no topic: {why}", topic.escape_debug()),
         ))
     };
     if topic.is_empty() {
@@ -75,7 +75,7 @@ fn check(topic: &str) -> Result<()> {
     if topic.len() > LONGEST {
         return Err(Error::client(
             Code::BadTopic,
-            format!("the path gives a topic of {} bytes, at most {LONGEST} are allowed", topic.len()),
+            format!("a topic of {} bytes is too long: at most {LONGEST} are allowed", topic.len()),
         ));
     }
     if topic.contains(['#', '+']) {

@@ -198,7 +198,7 @@ fn down(state: &State, now: i64) -> Option<(i64, &str)> {
         State::Retrying { since, error, .. } if now - since >= PATIENCE_US => Some((*since, error)),
         State::Stopped { since, reason } if !State::ON_PURPOSE.contains(&&**reason) => Some((*since, reason)),
         // It answers; what it refuses are dead letters, and those are told by themselves.
-        State::Failing { .. } | State::Retrying { .. } | State::Stopped { .. } | State::Connected { .. } => None,
+        State::Untried { .. } | State::Failing { .. } | State::Retrying { .. } | State::Stopped { .. } | State::Connected { .. } => None,
     }
 }
 

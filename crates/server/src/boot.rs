@@ -1,7 +1,7 @@
 //! From a checked configuration to a running node, in the order a newcomer reads: bind, recover, reconcile, compile, serve.
 use crate::{
     alarms,
-    cli::count,
+    cli::{count, report},
     inbox::{Catcher, Inbox},
     listeners::{Bound, addresses, bind},
     memory,
@@ -21,9 +21,9 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tidegate_config::{Documents, Grants, Id, Manage, Mode, ResourceKind, Threads};
+use tidegate_config::{Documents, Id, Mode, Report, ResourceKind, Threads};
 use tidegate_control::{
-    access::{Access, sessions::Sessions, token},
+    access::{Access, is_administered, sessions::Sessions, token},
     api::{Api, Door as Gate},
     directory::Directory,
     registry::{Origin, Parts, Read, Refused, Registry, What, When, Wish},
@@ -102,21 +102,24 @@ const PAGES: &[Page] = &[Page {
 }];
 
 /// Why it did not start, all at once where one does not follow from the other.
-pub(crate) struct Failures(pub(crate) Vec<Error>);
+pub(crate) enum Failures {
+    /// What failed.
+    Errors(Vec<Error>),
+    /// What is wrong with the resources, each fault at its place.
+    Wrong(Report),
+}
 impl From<Error> for Failures {
     fn from(error: Error) -> Self {
-        Self(vec![error])
+        Self::Errors(vec![error])
     }
 }
 impl From<Refused> for Failures {
     fn from(refused: Refused) -> Self {
-        let text = refused.to_string();
-        let told = Error::new(refused.error.code(), Fault::Operator, text);
-        let told = match refused.error.hint() {
-            Some(hint) => told.with_hint(hint.to_owned()),
-            None => told,
-        };
-        Self(vec![told.because(refused.error)])
+        if refused.errors.is_empty() {
+            refused.error.into()
+        } else {
+            Self::Wrong(report(&refused.errors.iter().collect::<Vec<_>>()))
+        }
     }
 }
 /// What is started: the settings, and where the resources come from.
@@ -178,7 +181,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         (Ok(gateway), Ok(admin), Ok(stations)) => (gateway, admin, stations),
         (gateway, admin, stations) => {
             let failures = gateway.err().into_iter().chain(admin.err()).chain(stations.err());
-            return Err(Failures(failures.collect()));
+            return Err(Failures::Errors(failures.collect()));
         }
     };
     let bound = admin_listeners.iter().chain(&gateway_listeners).chain(stations.bound());
@@ -363,12 +366,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
 }
 /// Where nobody may administer, or not any more, somebody must: a token, kept in a file that only this user reads.
 async fn first_token(registry: &Arc<Registry>, data_dir: &Path) -> std::result::Result<Option<String>, Refused> {
-    let now = registry.now();
-    let admin = |user: &tidegate_config::User| user.manage == Some(Manage::Admin);
-    let holds = |token: &tidegate_config::Token| {
-        token.grants == Grants::Manage(Manage::Admin) && token.expires.is_none_or(|expires| clock::now_us() < expires)
-    };
-    if now.checked().tokens.iter().any(holds) || now.checked().users.iter().any(admin) {
+    if is_administered(registry.now().checked()) {
         return Ok(None);
     }
     let (text, digest) = token::make()?;

@@ -27,6 +27,7 @@ use crate::{
     boot::Manners,
     serve::{self, Plan},
 };
+pub(crate) use apply::report;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use failure::Failure;
 use resources::Of;
@@ -54,25 +55,22 @@ struct Arguments {
 enum Verb {
     /// Start here: durable in ./tidegate-data, this machine only, with a demo. Reads ./tidegate.yaml and ./resources instead, if there.
     Dev {
-        /// Where the data goes.
-        #[arg(long, value_name = "DIR")]
-        data_dir: Option<PathBuf>,
-        /// Listen on all interfaces.
+        /// Listen on all interfaces, where nothing else is said of a listener.
         #[arg(long)]
         expose: bool,
         #[command(flatten)]
-        common: Common,
+        serve: Serve,
     },
     /// Serve a configuration: no demo, nothing implied.
     Run {
-        /// The configuration file.
-        #[arg(long, value_name = "FILE", default_value = "tidegate.yaml")]
-        config: PathBuf,
-        /// Where the data goes.
-        #[arg(long, value_name = "DIR")]
-        data_dir: Option<PathBuf>,
+        /// Files or folders, as `check` takes them.
+        #[arg(value_name = "FILE", default_value = "tidegate.yaml")]
+        files: Vec<PathBuf>,
+        /// The same, by name.
+        #[arg(long, value_name = "FILE", conflicts_with = "files")]
+        config: Option<PathBuf>,
         #[command(flatten)]
-        common: Common,
+        serve: Serve,
     },
     /// Check a configuration and tell all that is wrong with it, without starting anything.
     Check {
@@ -151,6 +149,21 @@ enum Verb {
     Version,
 }
 #[derive(clap::Args)]
+struct Serve {
+    /// Where the data goes.
+    #[arg(long, env = "TIDEGATE_DATA_DIR", hide_env_values = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+impl Serve {
+    /// The later ones win: what somebody names is what he gets.
+    fn settings(self) -> Vec<(String, String)> {
+        let folder = self.data_dir.map(|dir| ("data_dir".to_owned(), dir.display().to_string()));
+        folder.into_iter().chain(self.common.settings).collect()
+    }
+}
+#[derive(clap::Args)]
 struct Common {
     /// Set one key of tidegate.yaml, like `limits.body=1MiB`. May be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
@@ -169,17 +182,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 /// Runs what was asked. Usage errors are clap's, with exit code 2.
 pub(crate) fn run() -> ExitCode {
     let code = match Arguments::parse().verb {
-        Verb::Dev { data_dir, expose, common } => {
-            let mut settings = Vec::new();
-            if expose {
-                for (listener, port) in [("gateway", 8080), ("admin", 8084), ("memphis", 4444)] {
-                    settings.push((format!("listeners.{listener}.address"), format!("0.0.0.0:{port}")));
-                    settings.push((format!("listeners.{listener}.insecure"), "true".to_owned()));
-                }
-            }
-            // The later ones win: what somebody names is what he gets.
-            settings.extend(common.settings);
-            settings.extend(data_dir.map(|dir| ("data_dir".to_owned(), dir.display().to_string())));
+        Verb::Dev { expose, serve } => {
             let own: Vec<_> = ["tidegate.yaml", "resources"]
                 .map(PathBuf::from)
                 .into_iter()
@@ -187,30 +190,28 @@ pub(crate) fn run() -> ExitCode {
                 .collect();
             let demo = own.is_empty();
             serve::serve(Plan {
-                source: if demo { Source::Texts(demo_texts()) } else { Source::Files(own) },
-                settings,
-                mode: Mode::Dev,
+                source: if demo {
+                    Source::Texts(demo_texts(expose))
+                } else {
+                    Source::Files(own)
+                },
+                settings: serve.settings(),
+                mode: if expose { Mode::Exposed } else { Mode::Dev },
                 manners: Manners {
                     next_port: true,
                     hints: true,
                     page: demo,
                 },
                 demo,
-                exposed: expose,
             })
         }
-        Verb::Run { config, data_dir, common } => {
-            let mut settings = common.settings;
-            settings.extend(data_dir.map(|dir| ("data_dir".to_owned(), dir.display().to_string())));
-            serve::serve(Plan {
-                source: Source::Files(vec![config]),
-                settings,
-                mode: Mode::Run,
-                manners: Manners::default(),
-                demo: false,
-                exposed: false,
-            })
-        }
+        Verb::Run { files, config, serve } => serve::serve(Plan {
+            source: Source::Files(config.map_or(files, |config| vec![config])),
+            settings: serve.settings(),
+            mode: Mode::Run,
+            manners: Manners::default(),
+            demo: false,
+        }),
         Verb::Check { files, output, common } => check::check(files, &common.settings, output),
         Verb::Init { folder } => init::init(&folder),
         Verb::Explain { code } => explain::explain(&code),
@@ -258,12 +259,14 @@ fn at_node(command: impl Future<Output = Result<u8, Failure>>) -> u8 {
     code
 }
 /// The demo's resources, as a configuration in memory.
-fn demo_texts() -> Vec<(String, String)> {
+fn demo_texts(exposed: bool) -> Vec<(String, String)> {
+    let stations = if exposed { "0.0.0.0:4444" } else { ":4444" };
     // Nobody balances load over a demo: Ctrl-C need not wait for one to look away.
-    let node = "shutdown: { delay: 0ms }\nlisteners: { memphis: \":4444\" }\n";
+    let node = format!("shutdown: {{ delay: 0ms }}\nlisteners: {{ memphis: \"{stations}\" }}\n");
     vec![
-        ("tidegate.yaml".to_owned(), node.to_owned()),
-        ("demo.yaml".to_owned(), init::RESOURCES.to_owned()),
+        ("tidegate.yaml".to_owned(), node),
+        // As `init` calls it, and there is no such file.
+        ("built-in demo.yaml".to_owned(), init::RESOURCES.to_owned()),
     ]
 }
 /// Data, on standard output. Whoever closed it does not want it.

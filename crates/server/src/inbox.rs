@@ -27,7 +27,7 @@ pub(crate) fn beside(source: Source, catcher: Option<&Catcher>) -> Source {
                 "# What the stream gets goes to the built-in catcher, which shows it.\nkind: webhook\nname: orders-inbox\n\
                  source: {{ stream: orders }}\ntarget: {{ url: \"http://{at}/_demo/inbox\" }}\n"
             );
-            texts.push(("inbox.yaml".to_owned(), text));
+            texts.push(("built-in inbox.yaml".to_owned(), text));
             Source::Texts(texts)
         }
         (source, _) => source,

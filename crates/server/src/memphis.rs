@@ -30,8 +30,8 @@ const KNOWN_TO_ALL: &str = "$argon2id$v=19$m=19456,t=2,p=1$Swp3yIJ/kJS24mpM+mAp/
 
 /// Beside what was read that user, for a try where nobody else can reach it, and only as long as nobody declares a user of that name.
 /// `anywhere`: whatever the listeners say, so that what is wrong with that is told.
-pub(crate) fn beside(files: &mut Documents, anywhere: bool) {
-    let Ok(checked) = files.check(Mode::Dev, &schemas::kinds()) else {
+pub(crate) fn beside(files: &mut Documents, mode: Mode, anywhere: bool) {
+    let Ok(checked) = files.check(mode, &schemas::kinds()) else {
         // Nothing is served of it.
         return;
     };

@@ -21,11 +21,17 @@ pub(crate) struct Screen<'a> {
 pub(crate) fn screen(screen: &Screen<'_>) -> String {
     let gateway = place(screen.gateway);
     let admin = place(screen.admin);
-    let mut all = screen.gateway.iter().chain(screen.admin).chain(screen.memphis);
-    let reach = if all.all(|address| address.ip().is_loopback()) {
-        "this machine only"
+    let all = [("gateway", screen.gateway), ("admin", screen.admin), ("memphis", screen.memphis)];
+    let public = |addresses: &[SocketAddr]| addresses.iter().any(|address| !address.ip().to_canonical().is_loopback());
+    let open: Vec<_> = all
+        .into_iter()
+        .filter(|(_, addresses)| public(addresses))
+        .map(|(name, _)| name)
+        .collect();
+    let reach = if open.is_empty() {
+        "this machine only".to_owned()
     } else {
-        "open to others"
+        format!("open to others: {}", open.join(" and "))
     };
     let folder = if screen.data.starts_with('/') {
         screen.data.to_owned()
@@ -108,5 +114,22 @@ mod tests {
         assert!(text.contains("\nOrders are also sent by webhook to https://localhost:8084/_demo/inbox\nNext: "));
         assert!(text.contains("\n  memphis  http://localhost:4444   user root, connection token memphis\n"));
         assert!(text.ends_with("Ctrl-C drains.\n"));
+    }
+    #[test]
+    fn it_says_what_is_open() {
+        let one = |text: &str| [text.parse::<SocketAddr>().unwrap()];
+        let text = screen(&Screen {
+            gateway: &one("0.0.0.0:8080"),
+            admin: &one("127.0.0.1:8084"),
+            secure: [false; 2],
+            memphis: &one("192.168.1.4:4444"),
+            root: false,
+            data: "/data",
+            demo: false,
+            inbox: false,
+            token: None,
+        });
+        let first = "tidegate 0.1.0 dev: durable in /data, open to others: gateway and memphis, your configuration\n";
+        assert!(text.starts_with(first), "{text}");
     }
 }

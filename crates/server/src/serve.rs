@@ -24,8 +24,6 @@ pub(crate) struct Plan {
     pub(crate) manners: Manners,
     /// The built-in demo is served.
     pub(crate) demo: bool,
-    /// What is reached from elsewhere has no user that public documents log in with, and that is no error.
-    pub(crate) exposed: bool,
 }
 const OK: u8 = 0;
 /// The deadline came before the end.
@@ -36,12 +34,13 @@ pub(crate) fn serve(plan: Plan) -> u8 {
     let read = {
         let (source, settings, catcher) = (plan.source, plan.settings, catcher.clone());
         // The demo says where it listens, and whoever moves it elsewhere is told what that means.
-        let (dev, anywhere) = (plan.mode == Mode::Dev, plan.demo && !plan.exposed);
+        // What is exposed is meant to be, and has no user that public documents log in with.
+        let (mode, anywhere) = (plan.mode, plan.demo && plan.mode == Mode::Dev);
         move || {
             let source = inbox::beside(source.clone(), catcher.as_ref());
             let mut files = read_from_process(source, &settings);
-            if dev {
-                memphis::beside(&mut files, anywhere);
+            if mode != Mode::Run {
+                memphis::beside(&mut files, mode, anywhere);
             }
             files
         }
@@ -85,7 +84,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         if !node.memphis.is_empty() && node.has_no_users() {
             tracing::warn!(%memphis, "nobody can log in there: `tidegate user add NAME --connection-token --allow '#'` makes a user");
         }
-        if plan.mode == Mode::Dev {
+        if plan.mode != Mode::Run {
             tell(&screen(&Screen {
                 gateway: &node.gateway,
                 admin: &node.admin,
@@ -109,7 +108,10 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         }
     });
     runtime.shutdown_background();
-    result.unwrap_or_else(|Failures(errors)| errors.iter().map(failed).max().unwrap_or(OK))
+    result.unwrap_or_else(|failures| match failures {
+        Failures::Errors(errors) => errors.iter().map(failed).max().unwrap_or(OK),
+        Failures::Wrong(report) => misconfigured(&report),
+    })
 }
 /// The last line, and the exit code.
 fn said(stopped: &Stopped) -> u8 {

@@ -41,12 +41,15 @@ pub(crate) async fn watch(registry: Arc<Registry>, certificates: Vec<Arc<Certifi
             }
         };
         // Beside a file many other things may happen.
-        let known = files.is_like(registry.now().files()) || refused.as_ref().is_some_and(|refused| files.is_like(refused));
+        let now = registry.now();
+        let serves = files.is_like(now.files());
+        // Taken back to what is served, it is told once more: the last word must not be that something is wrong.
+        let known = refused.as_ref().is_some_and(|refused| files.is_like(refused)) || (serves && !now.reload_failed());
         if asked || !known {
             let result = reload(&registry).await;
             pending = result == Some(Code::StoreFailed) || result == Some(Code::StorageFull);
             refused = result.filter(|_| !pending).map(|_| files);
-        } else if files.is_like(registry.now().files()) {
+        } else if serves {
             (refused, pending) = (None, false);
         }
     }

@@ -11,6 +11,7 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::{
     collections::{HashMap, HashSet},
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -25,7 +26,7 @@ use tidegate_core::{
     error::{Code, Error, Result},
     filter::Filter,
 };
-use tidegate_endpoints::http::{Guard, Shared, Target};
+use tidegate_endpoints::http::{Guard, Shared, Target, Url};
 use tidegate_gateway::{
     instances::Instances,
     pump::{Count, State},
@@ -131,6 +132,10 @@ impl Webhooks {
             "given_up": given_up, "expired": expired,
         });
         match &*state {
+            State::Untried { since } => {
+                told["since"] = time(*since).into();
+                told["reason"] = self.refused(name).into();
+            }
             State::Connected { since } => told["since"] = time(*since).into(),
             State::Retrying { since, next, error } => {
                 told["since"] = time(*since).into();
@@ -162,6 +167,20 @@ impl Webhooks {
             });
         }
         told
+    }
+    /// Why what is sent will not go out as things are, where the address alone says so.
+    fn refused(&self, name: &str) -> Option<String> {
+        let Running { webhook, outgoing, .. } = self.running(name).ok()?;
+        let url: Url = webhook.target.url.expose().parse().ok()?;
+        let address: IpAddr = url.host_str()?.trim_matches(['[', ']']).parse().ok()?;
+        let guard = Guard {
+            allow: outgoing.allow,
+            ..Guard::default()
+        };
+        let kind = guard.refuses(address)?;
+        // As the first attempt will say it.
+        let what = format!("`{address}` is no public address ({kind})");
+        Some(format!("{what}, where no outgoing call may go unless `outgoing.allow` has it"))
     }
     /// Of its place in the log, once it has one, with what was given up and is sent again: that waits, too.
     fn stats(&self, name: &str) -> Option<GroupStats> {

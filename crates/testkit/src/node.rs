@@ -83,6 +83,12 @@ impl How {
         self.variables.push((name, value.to_owned()));
         self
     }
+    /// One more argument of the command line.
+    #[must_use]
+    pub fn argument(mut self, text: &str) -> Self {
+        self.arguments.push(text.to_owned());
+        self
+    }
     /// One more variable of the environment.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {

@@ -777,6 +777,51 @@ fn all_streams_together_have_so_many_partitions() {
 }
 
 #[test]
+fn two_listeners_on_one_address_are_a_fault() {
+    let rows = [
+        (
+            "gateway: \":9000\", admin: \"127.0.0.1:9000\"",
+            "`listeners.gateway` and `listeners.admin` are both on 127.0.0.1:9000",
+            "1:39",
+        ),
+        // The default is not written anywhere.
+        (
+            "gateway: \"localhost:8084\"",
+            "`listeners.gateway` and `listeners.admin` are both on 127.0.0.1:8084",
+            "1:23",
+        ),
+        (
+            "memphis: \":8080\"",
+            "`listeners.gateway` and `listeners.memphis` are both on 127.0.0.1:8080",
+            "1:23",
+        ),
+        (
+            "gateway: [\":1\", { address: \"0.0.0.0:1\", insecure: true }]",
+            "`listeners.gateway[0]` and `listeners.gateway[1]` are both on 0.0.0.0:1",
+            "1:41",
+        ),
+        (
+            "gateway: { address: \"[::]:1\", insecure: true }, admin: \"127.0.0.1:1\"",
+            "`listeners.gateway` and `listeners.admin` are both on 127.0.0.1:1",
+            "1:69",
+        ),
+    ];
+    for (listeners, message, place) in rows {
+        let report = check(Mode::Run, &format!("listeners: {{ {listeners} }}\n")).unwrap_err();
+        let [one] = report.diagnostics.as_slice() else { panic!("{report}") };
+        let told = (one.code.to_string(), one.message.clone(), format!("{}:{}", one.line, one.column));
+        assert_eq!(told, ("TG5006".to_owned(), message.to_owned(), place.to_owned()), "{listeners}");
+    }
+    for good in [
+        "gateway: \":0\", admin: \":0\"",
+        "gateway: \"127.0.0.1:1\", admin: \"[::1]:1\"",
+        "gateway: \"127.0.0.1:1\", admin: \"127.0.0.2:1\"",
+    ] {
+        let checked = check(Mode::Run, &format!("listeners: {{ {good} }}\n"));
+        assert!(checked.is_ok(), "{good}: {}", checked.unwrap_err());
+    }
+}
+#[test]
 fn production_wants_plans_and_protection() {
     let api = "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\n";
     let rows = [

@@ -51,6 +51,55 @@ fn says_the_documented_defaults_when_nobody_says_anything() {
     );
 }
 #[test]
+fn every_crate_is_a_part_that_logs() {
+    let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").read_dir().unwrap();
+    let named = crates.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    for name in named.filter(|name| name != "server" && name != "testkit") {
+        assert_eq!(tidegate_config::log_level(&format!("tidegate_{name}=debug")), Ok(()), "{name}");
+    }
+    assert!(tidegate_config::log_level("tidegate=info,tidegate_log::append=trace").is_ok());
+    let refused = tidegate_config::log_level("tidegate_lgo=info");
+    assert!(refused.is_err_and(|expected| expected.contains("`entrypoints`")));
+}
+#[test]
+fn exposed_is_what_nobody_named() {
+    let exposed = |file: &str, flags: &[(&str, &str)]| {
+        let checked = load(
+            texts(&[("tidegate.yaml", file)]),
+            pairs(&[]),
+            &pairs(flags),
+            Mode::Exposed,
+            &kinds(),
+        );
+        let listeners = checked.unwrap_or_else(|report| panic!("{report}")).node.listeners;
+        let memphis = listeners.memphis.iter().map(|memphis| &memphis.listener);
+        let all = [&listeners.gateway, &listeners.admin].into_iter().flatten().chain(memphis);
+        all.map(|one| text(&one.address)).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(exposed("", &[]), "0.0.0.0:8080, 0.0.0.0:8084");
+    assert_eq!(
+        exposed("listeners: { gateway: \":9000\" }", &[]),
+        "127.0.0.1:9000 [::1]:9000, 0.0.0.0:8084"
+    );
+    // What was said is said with leave, and what is off stays off.
+    assert_eq!(
+        exposed("listeners: { admin: [] }", &[("listeners.gateway", "192.168.1.4:8080")]),
+        "192.168.1.4:8080"
+    );
+    // A part lies over the default.
+    assert_eq!(
+        exposed("", &[("listeners.gateway.trusted_proxies", "[10.0.0.0/8]")]),
+        "0.0.0.0:8080, 0.0.0.0:8084"
+    );
+    assert_eq!(
+        exposed("listeners: { memphis: \":4444\" }", &[("listeners.admin.address", "127.0.0.1:1")]),
+        "0.0.0.0:8080, 127.0.0.1:1, 127.0.0.1:4444 [::1]:4444"
+    );
+    let unsafe_all_the_same = "listeners: { gateway: { address: \"0.0.0.0:8080\", insecure: false } }";
+    let report = check(Mode::Exposed, unsafe_all_the_same).unwrap_err().to_string();
+    assert!(report.contains("TG5009") && !report.contains("--expose"), "{report}");
+}
+#[test]
 fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     let file = "limits: { body: 2MiB }";
     let variable = ("TIDEGATE__LIMITS__BODY", "3MiB");

@@ -224,7 +224,7 @@ fn answered(act: Act) -> Value {
             };
             json!({ "type": "object", "properties": { (word): number, "count": number, "failed": number, "problems": { "type": "array" } } })
         }
-        Act::Export => json!({ "type": "object", "required": ["resources"] }),
+        Act::Export => json!({ "type": "object", "required": ["resources", "not_served"] }),
         Act::Reload => json!({ "type": "object", "required": ["applied", "restart_needed"] }),
         Act::LogLevel | Act::SetLogLevel => {
             json!({ "type": "object", "required": ["level"], "properties": { "level": { "type": "string" } } })

@@ -135,11 +135,18 @@ fn of_kind(registry: &Registry, state: &State, kind: ResourceKind) -> Vec<(Id, R
         .filter(|(id, _)| id.kind == kind)
         .map(|(id, resource)| (id.clone(), resource.clone()))
         .collect();
+    all.extend(not_served(state).filter(|(id, _)| id.kind == kind));
     if kind == ResourceKind::Stream {
-        all.extend(registry.plane().undeclared().into_iter().map(orphan));
-        all.sort_by(|a, b| a.0.cmp(&b.0));
+        let orphans = registry.plane().undeclared().into_iter().map(orphan);
+        all.extend(orphans.filter(|(id, _)| !state.left_out.contains_key(id)));
     }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
     all
+}
+/// What is stored and does not check.
+fn not_served(state: &State) -> impl Iterator<Item = (Id, Resource)> {
+    let one = |id: &Id| Some((id.clone(), state.not_served(id)?.0));
+    state.left_out.keys().filter_map(one)
 }
 fn orphan(name: Arc<str>) -> (Id, Resource) {
     let resource = Resource {
@@ -150,7 +157,7 @@ fn orphan(name: Arc<str>) -> (Id, Resource) {
     (Id::new(ResourceKind::Stream, name), resource)
 }
 /// The document, with where it comes from and how it does.
-fn whole(registry: &Registry, id: &Id, resource: &Resource) -> Value {
+fn whole(registry: &Registry, state: &State, id: &Id, resource: &Resource) -> Value {
     let mut out = resource.document.as_object().cloned().unwrap_or_default();
     out.insert("meta".to_owned(), resource.meta());
     let mut status = registry.plane().status(id);
@@ -161,6 +168,10 @@ fn whole(registry: &Registry, id: &Id, resource: &Resource) -> Value {
     if expires.is_some_and(|expires| expires <= clock::now_us()) {
         status["state"] = "expired".into();
     }
+    if let Some(why) = state.left_out.get(id) {
+        status["state"] = "not_served".into();
+        status["reason"] = why.as_str().into();
+    }
     out.insert("status".to_owned(), status);
     Value::Object(out)
 }
@@ -168,8 +179,9 @@ fn shown(registry: &Registry, state: &State, id: &Id) -> Result<(Resource, Value
     let known = state.resources.get(id).cloned();
     let orphaned =
         || (id.kind == ResourceKind::Stream && registry.plane().undeclared().contains(&id.name)).then(|| orphan(id.name.clone()).1);
-    let resource = known.or_else(orphaned).ok_or_else(|| missing(id))?;
-    let whole = whole(registry, id, &resource);
+    let kept = || state.not_served(id).map(|(resource, _)| resource);
+    let resource = known.or_else(kept).or_else(orphaned).ok_or_else(|| missing(id))?;
+    let whole = whole(registry, state, id, &resource);
     Ok((resource, whole))
 }
 /// Fails if there is no such stream.
@@ -209,7 +221,7 @@ fn list(registry: &Registry, kind: ResourceKind, call: &Call<'_>) -> Result<Answ
         .iter()
         .filter(|(id, resource)| behind(id) && id.name.starts_with(prefix) && labelled(resource));
     let page: Vec<_> = some.by_ref().take(limit).collect();
-    let items: Vec<_> = page.iter().map(|(id, resource)| whole(registry, id, resource)).collect();
+    let items: Vec<_> = page.iter().map(|(id, resource)| whole(registry, &state, id, resource)).collect();
     let mut answer = json!({ "items": items });
     if let (Some((last, _)), Some(_)) = (page.last(), some.next()) {
         answer["next_cursor"] = (&*last.name).into();
@@ -283,6 +295,12 @@ async fn create(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) -
                 .with_hint("`tidegate apply` changes what is there, and so does PUT")
                 .into(),
         );
+    }
+    // One that has ended may lie in a store and in files; nobody means to make one.
+    let expires = document.get("expires").and_then(Value::as_str).and_then(clock::parse_rfc3339);
+    if kind == ResourceKind::Token && expires.is_some_and(|expires| expires <= clock::now_us()) {
+        let text = "`expires` is past: expected a time to come, such as `2099-01-01T00:00:00Z`";
+        return Err(Error::client(Code::BadValue, text).into());
     }
     let mut made = None;
     if kind == ResourceKind::Token && !document.contains_key("sha256") {
@@ -369,6 +387,8 @@ async fn apply(registry: &Arc<Registry>, call: &Call<'_>) -> Result<Answer, Refu
     let Some(Value::Array(documents)) = members.remove("resources") else {
         return Err(Error::client(Code::MissingKey, "`resources` is missing: expected a list of documents").into());
     };
+    // What an export says beside.
+    members.remove("not_served");
     if let Some(other) = members.keys().next() {
         return Err(Error::client(Code::UnknownKey, format!("unknown key `{}`", other.escape_debug())).into());
     }
@@ -439,10 +459,14 @@ fn export(registry: &Registry, call: &Call<'_>) -> Result<Answer> {
     let revisions = call.is_set("revisions")?;
     let state = registry.now();
     let shown = |id: &Id| all || writes(id.kind) != Manage::Admin;
-    let resources: Vec<Value> = state
-        .resources
-        .iter()
+    let served = state.resources.iter().map(|(id, resource)| (id.clone(), resource.clone()));
+    let mut all: Vec<_> = served
+        .chain(not_served(&state))
         .filter(|(id, resource)| shown(id) && !matches!(resource.origin, Origin::BuiltIn))
+        .collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    let resources: Vec<Value> = all
+        .iter()
         .map(|(_, resource)| {
             let mut document = resource.document.clone();
             if revisions {
@@ -451,7 +475,15 @@ fn export(registry: &Registry, call: &Call<'_>) -> Result<Answer> {
             document
         })
         .collect();
-    Ok(Answer::json(&json!({ "resources": resources })))
+    Ok(Answer::json(
+        &json!({ "resources": resources, "not_served": problems(&state, shown) }),
+    ))
+}
+/// Which of them are not served, and why.
+fn problems(state: &State, shown: impl Fn(&Id) -> bool) -> Value {
+    let of = state.left_out.iter().filter(|(id, _)| shown(id));
+    of.map(|(id, why)| json!({"kind": id.kind.word(), "name": &*id.name, "detail": why}))
+        .collect()
 }
 fn status(api: &Api, registry: &Registry) -> Value {
     let state = registry.now();
@@ -475,11 +507,7 @@ fn status(api: &Api, registry: &Registry) -> Value {
     out["revision"] = state.revision().to_string().into();
     out["restart_needed"] = json!(state.restart_needed);
     out["orphans"] = registry.plane().orphans().iter().map(|name| Value::from(&**name)).collect();
-    let left_out = state
-        .left_out
-        .iter()
-        .map(|(id, why)| json!({"kind": id.kind.word(), "name": &*id.name, "detail": why}));
-    out["problems"] = left_out.collect();
+    out["problems"] = problems(&state, |_| true);
     out["last_reload"] = match &state.last_reload {
         Some((at, error)) => json!({"at": clock::rfc3339(*at), "error": error}),
         None => Value::Null,

@@ -1,6 +1,11 @@
 //! A change from the management API: all of its wishes or none.
-use super::{Origin, Refused, Registry, State, laid, late, resource, text_of, to_the_end};
+use super::{
+    Origin, Refused, Registry, State,
+    document::{clean, is_on, masked, says, set_enabled},
+    laid, late, resource, text_of, to_the_end,
+};
 use crate::{
+    access::is_administered,
     plane::Refusal,
     schemas,
     store::{Author, Change, Contents, Effect, Stored, Subject},
@@ -10,14 +15,11 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
-use tidegate_config::{Id, Report, ResourceKind, query};
+use tidegate_config::{Id, Report, ResourceKind};
 use tidegate_core::{
     clock,
     error::{Code, Error},
 };
-
-/// What stands for a secret in what is read back, and written again means "as it is".
-const MASKED: &str = "***";
 
 /// One wish.
 #[derive(Clone, Debug)]
@@ -221,7 +223,7 @@ impl Registry {
             self.draft(&mut draft, wish)?;
         }
         unused(&draft)?;
-        let documents = laid(&old.files, &draft.contents, &old.left_out_but(&draft.places));
+        let documents = laid(&old.files, &draft.contents, &old.left_out_but(&draft.places), self.parts.mode);
         let checked = documents
             .check(self.parts.mode, &self.parts.kinds)
             .map_err(|report| of_request(&report, &draft.places, &old))?;
@@ -230,6 +232,12 @@ impl Registry {
             .check(&checked)
             .map_err(|refusal| of_plane(refusal, &draft.places))?;
         schemas::kept(&checked, &old.contents).map_err(|refused| in_request(refused, &draft.places))?;
+        if is_administered(&old.checked) && !is_administered(&checked) {
+            let error = Error::client(Code::LastAdmin, "nobody could administer this node after that");
+            return Err(error
+                .with_hint("make another token first, and use that: `tidegate token add NAME --manage admin`")
+                .into());
+        }
         if dry || draft.changes.is_empty() {
             return Ok((draft.done, old.clone()));
         }
@@ -312,6 +320,7 @@ impl Registry {
         // What nobody declares is there all the same.
         let is = there
             .map(super::Resource::revision)
+            .or_else(|| stored.map(|stored| stored.revision.to_string()))
             .or_else(|| orphan.then(|| resource::NOBODYS.to_owned()));
         // What is built in stands in nobody's way.
         let built_in = there.is_some_and(|resource| matches!(resource.origin, Origin::BuiltIn));
@@ -323,14 +332,10 @@ impl Registry {
                 .is_some_and(|is| wanted.as_ref().is_none_or(|wanted| wanted.contains(is))),
         };
         if !may {
-            let text = match is {
-                Some(is) => format!("the {} is at revision {is}", named(id)),
-                None if stored.is_some() => format!(
-                    "there is a {} that is not served: {}",
-                    named(id),
-                    draft.state.left_out.get(id).map_or("", String::as_str)
-                ),
-                None => format!("there is no {}", named(id)),
+            let text = match (is, draft.state.left_out.get(id)) {
+                (Some(is), None) => format!("the {} is at revision {is}", named(id)),
+                (Some(is), Some(why)) => format!("the {} is at revision {is}, and is not served: {why}", named(id)),
+                (None, _) => format!("there is no {}", named(id)),
             };
             return Err(Error::client(Code::Changed, text).into());
         }
@@ -338,13 +343,14 @@ impl Registry {
             Origin::File(place) => Some(place),
             Origin::Store { .. } | Origin::Nobody | Origin::BuiltIn => None,
         });
-        let before = there.filter(|_| !built_in).map(|resource| resource.document.clone());
+        let kept = || stored.map(|stored| masked(&stored.document));
+        let before = there.filter(|_| !built_in).map(|resource| resource.document.clone()).or_else(kept);
         match what {
             What::Put(document) => {
-                let document = clean(id, document.clone(), stored);
+                let document = clean(id, document.clone(), stored, self.parts.mode);
                 let same = match file {
                     Some(_) => draft.state.files.says(id, &document, is_on(before.as_ref())),
-                    None => stored.is_some_and(|stored| stored.document == document) && there.is_some(),
+                    None => stored.is_some_and(|stored| says(stored, &document, self.parts.mode)) && there.is_some(),
                 };
                 let mut done = Done::new(id, before, Some(masked(&document)));
                 if same {
@@ -361,6 +367,12 @@ impl Registry {
                 draft.done.push(done);
             }
             What::Run(on) => {
+                if let Some(why) = draft.state.left_out.get(id) {
+                    let text = format!("the {} is not served: {why}", named(id));
+                    return Err(Error::client(Code::WrongResources, text)
+                        .with_hint("mend it and apply it again, or remove it")
+                        .into());
+                }
                 let Some(before) = before else { return Err(missing(id).into()) };
                 let mut after = before.clone();
                 set_enabled(&mut after, *on);
@@ -398,7 +410,6 @@ impl Registry {
                 if there.is_none() && stored.is_none() && !orphan {
                     return Err(missing(id).into());
                 }
-                let before = before.or_else(|| stored.map(|stored| masked(&stored.document)));
                 let done = Done::new(
                     id,
                     before.or_else(|| Some(json!({"kind": id.kind.word(), "name": &*id.name}))),
@@ -535,80 +546,4 @@ fn read_only(id: &Id, place: &tidegate_config::Place, files: &tidegate_config::D
     }
     Error::client(Code::ReadOnly, format!("the {} comes from {place}", named(id)))
         .with_hint("change it there: the node reads the file again by itself")
-}
-fn set_enabled(document: &mut Value, on: bool) {
-    if let Some(members) = document.as_object_mut() {
-        members.insert("enabled".to_owned(), on.into());
-    }
-}
-/// Started, unless it says otherwise.
-fn is_on(document: Option<&Value>) -> bool {
-    document
-        .and_then(|document| document.get("enabled"))
-        .is_none_or(|on| on != &Value::Bool(false))
-}
-/// As it is kept: without what the API adds, by its right name, secrets that are only hinted at filled in.
-fn clean(id: &Id, mut document: Value, stored: Option<&Stored>) -> Value {
-    if let Some(members) = document.as_object_mut() {
-        members.remove("meta");
-        members.remove("status");
-        members.insert("kind".to_owned(), id.kind.word().into());
-        members.entry("name").or_insert_with(|| (&*id.name).into());
-    }
-    if let Some(stored) = stored {
-        keep_secrets(&mut document, &stored.document);
-    }
-    document
-}
-fn keep_secrets(new: &mut Value, old: &Value) {
-    match (new, old) {
-        (Value::String(text), Value::String(secret)) if text == MASKED => text.clone_from(secret),
-        (Value::String(text), Value::String(had)) => {
-            if let Some(kept) = query::kept(text, had) {
-                *text = kept;
-            }
-        }
-        (Value::Object(new), Value::Object(old)) => {
-            for (key, value) in new {
-                if let Some(old) = old.get(key) {
-                    keep_secrets(value, old);
-                }
-            }
-        }
-        (Value::Array(new), Value::Array(old)) => {
-            // Of several secrets the first that is kept is the first there was, wherever a new one stands: `[new, "***"]` turns them.
-            let mut kept = old.iter();
-            for (at, new) in new.iter_mut().enumerate() {
-                let old = if new == MASKED { kept.next() } else { old.get(at) };
-                if let Some(old) = old {
-                    keep_secrets(new, old);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-fn masked(document: &Value) -> Value {
-    let mut alone = tidegate_config::Documents::default();
-    alone.add("", document);
-    alone.declared().next().map_or(Value::Null, |declared| declared.document)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_that_is_kept_may_stand_behind_a_new_one() {
-        let kept = |new: Value, old: Value| {
-            let mut new = new;
-            keep_secrets(&mut new, &old);
-            new
-        };
-        let list = |secrets: &[&str]| json!({"sign": {"secrets": secrets}});
-        assert_eq!(kept(list(&["c", "***"]), list(&["a", "b"])), list(&["c", "a"]));
-        assert_eq!(kept(list(&["***", "c"]), list(&["a", "b"])), list(&["a", "c"]));
-        assert_eq!(kept(list(&["***", "***"]), list(&["a", "b"])), list(&["a", "b"]));
-        assert_eq!(kept(list(&["***", "***"]), list(&["a"])), list(&["a", "***"]));
-    }
 }

@@ -34,7 +34,11 @@ impl fmt::Display for Refused {
             } else {
                 format!("{}: ", place.join(":"))
             };
-            write!(f, "; {place}{}", word("detail").unwrap_or_default())?;
+            // A slip needs its word, not all there are.
+            let near = word("hint").filter(|hint| hint.starts_with("did you mean"));
+            let right = near.or_else(|| word("expected").map(|expected| format!("expected {expected}")));
+            let right = right.map_or_else(String::new, |right| format!(": {right}"));
+            write!(f, "; {place}{}{right}", word("detail").unwrap_or_default())?;
         }
         Ok(())
     }

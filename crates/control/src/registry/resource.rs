@@ -1,6 +1,6 @@
 //! One resource as it holds: its document, and where it comes from.
-use super::change::Done;
-use crate::store::Contents;
+use super::{change::Done, document::masked};
+use crate::store::{Contents, Stored};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tidegate_config::{BUILT_IN, Documents, Id, Place};
@@ -37,10 +37,28 @@ pub enum Origin {
     /// It holds until somebody declares one of its name.
     BuiltIn,
 }
+impl Origin {
+    fn of_store(stored: &Stored) -> Self {
+        Self::Store {
+            revision: stored.revision,
+            created: stored.created,
+            changed: stored.changed,
+            by: stored.by.clone(),
+        }
+    }
+}
 /// The revision of a stream that nobody declares.
 pub(crate) const NOBODYS: &str = "f0000000000000000";
 
 impl Resource {
+    /// One that is kept and not served.
+    pub(super) fn of_store(stored: &Stored) -> Self {
+        Self {
+            document: masked(&stored.document),
+            digest: 0,
+            origin: Origin::of_store(stored),
+        }
+    }
     /// Changes with every change of the resource.
     pub fn revision(&self) -> String {
         match &self.origin {
@@ -67,12 +85,7 @@ pub(super) fn all(documents: &Documents, contents: &Contents) -> BTreeMap<Id, Re
     let resource = |declared: tidegate_config::Declared| {
         // Stored documents stand in no line of any file.
         let origin = match contents.resources.get(&declared.id).filter(|_| declared.place.line == 0) {
-            Some(stored) => Origin::Store {
-                revision: stored.revision,
-                created: stored.created,
-                changed: stored.changed,
-                by: stored.by.clone(),
-            },
+            Some(stored) => Origin::of_store(stored),
             None if declared.place.line == 0 && *declared.place.file == *BUILT_IN => Origin::BuiltIn,
             None => Origin::File(declared.place),
         };

@@ -294,7 +294,7 @@ impl Book {
         } else if !self.lines.is_failing(now) {
             match &self.given_up {
                 Some(error) => progress.failing(error),
-                None => progress.connected(),
+                None => progress.well(),
             }
         } else if was_open {
             progress.retrying(Duration::ZERO, self.error.as_deref());

@@ -3,7 +3,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -18,6 +18,8 @@ pub struct Progress {
     counts: [AtomicU64; Count::ALL.len()],
     in_flight: AtomicU64,
     last_success: AtomicI64,
+    /// The target took something since this began.
+    tried: AtomicBool,
     took: [AtomicU64; BOUNDS.len() + 1],
     took_micros: AtomicU64,
 }
@@ -32,7 +34,12 @@ pub struct Before {
 /// What the target is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Nothing is known against it.
+    /// It took nothing since this began, and nothing failed.
+    Untried {
+        /// From when on.
+        since: i64,
+    },
+    /// It took what it was asked to last.
     Connected {
         /// From when on.
         since: i64,
@@ -72,12 +79,13 @@ pub enum State {
 }
 impl State {
     /// All there are.
-    pub const WORDS: [&'static str; 5] = ["connected", "retrying", "failing", "open", "stopped"];
+    pub const WORDS: [&'static str; 6] = ["untried", "connected", "retrying", "failing", "open", "stopped"];
     /// Reasons to stand still that are no failure.
     pub const ON_PURPOSE: [&'static str; 2] = ["stopped", "draining"];
     /// One word.
     pub fn as_str(&self) -> &'static str {
         match self {
+            Self::Untried { .. } => "untried",
             Self::Connected { .. } => "connected",
             Self::Retrying { .. } => "retrying",
             Self::Failing { .. } => "failing",
@@ -143,11 +151,12 @@ impl Progress {
     /// Nothing has happened yet.
     pub fn new() -> Self {
         Self {
-            state: ArcSwap::from_pointee(State::Connected { since: clock::now_us() }),
+            state: ArcSwap::from_pointee(State::Untried { since: clock::now_us() }),
             before: ArcSwapOption::empty(),
             counts: Default::default(),
             in_flight: AtomicU64::new(0),
             last_success: AtomicI64::new(0),
+            tried: AtomicBool::new(false),
             took: Default::default(),
             took_micros: AtomicU64::new(0),
         }
@@ -207,21 +216,27 @@ impl Progress {
             self.before.store(None);
         }
         self.last_success.store(clock::now_us(), Ordering::Relaxed);
+        self.tried.store(true, Ordering::Relaxed);
     }
     /// Nobody has asked the target yet.
     pub(super) fn begins(&self) {
+        self.tried.store(false, Ordering::Relaxed);
         match &*self.before.load() {
             Some(before) => self.failing(&before.error),
-            None => self.connected(),
+            None => self.well(),
         }
     }
     /// What was known of the target is known of another one.
     pub(crate) fn begins_anew(&self) {
         self.before.store(None);
     }
-    pub(super) fn connected(&self) {
-        if !matches!(**self.state.load(), State::Connected { .. }) {
-            self.state.store(Arc::new(State::Connected { since: clock::now_us() }));
+    /// Nothing is known against it: it took something, or nothing was asked of it yet.
+    pub(super) fn well(&self) {
+        let since = clock::now_us();
+        match (self.tried.load(Ordering::Relaxed), &**self.state.load()) {
+            (true, State::Connected { .. }) | (false, State::Untried { .. }) => {}
+            (true, _) => self.state.store(Arc::new(State::Connected { since })),
+            (false, _) => self.state.store(Arc::new(State::Untried { since })),
         }
     }
     /// `error`: what was met now; without it, what was known.
@@ -234,7 +249,9 @@ impl Progress {
             State::Retrying { since, next: was, .. } => (*since, if *was > now { next.min(*was) } else { next }),
             // It has been ill for as long as that.
             State::Open { since, .. } | State::Failing { since, .. } => (*since, next),
-            State::Connected { .. } | State::Stopped { .. } => (before.as_ref().map_or(now, |before| before.since), next),
+            State::Untried { .. } | State::Connected { .. } | State::Stopped { .. } => {
+                (before.as_ref().map_or(now, |before| before.since), next)
+            }
         };
         let known = || before.as_ref().map_or_else(|| EARLIER.into(), |before| before.error.clone());
         let error = error.map_or_else(known, Into::into);
@@ -244,7 +261,7 @@ impl Progress {
     pub(super) fn nothing_waits(&self) {
         if let State::Retrying { since, error, .. } = &**self.state.load() {
             match self.last_success() {
-                Some(at) if at >= *since => self.connected(),
+                Some(at) if at >= *since => self.well(),
                 _ => self.failing(error),
             }
         }
@@ -253,7 +270,7 @@ impl Progress {
         let was = self.state.load();
         let since = match &**was {
             State::Retrying { since, .. } | State::Open { since, .. } | State::Failing { since, .. } => *since,
-            State::Connected { .. } | State::Stopped { .. } => {
+            State::Untried { .. } | State::Connected { .. } | State::Stopped { .. } => {
                 let before = self.before.load();
                 before.as_ref().map_or_else(clock::now_us, |before| before.since)
             }
@@ -268,7 +285,7 @@ impl Progress {
         let (since, known) = match &**was {
             State::Open { since, error, .. } => (*since, error.clone()),
             State::Retrying { error, .. } | State::Failing { error, .. } => (now, error.clone()),
-            State::Connected { .. } | State::Stopped { .. } => {
+            State::Untried { .. } | State::Connected { .. } | State::Stopped { .. } => {
                 let before = self.before.load();
                 let known = before.as_ref().map(|before| (before.since, before.error.clone()));
                 known.unwrap_or_else(|| (now, RESTING.into()))

@@ -1,7 +1,8 @@
 //! What `add` makes of its flags: a resource as a file would declare it.
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
-use tidegate_core::clock;
+use tidegate_config::ResourceKind;
+use tidegate_core::{clock, error::Code};
 
 /// What every resource may have.
 #[derive(Args)]
@@ -225,9 +226,51 @@ impl AddToken {
     }
 }
 
+/// What a node says is to be written into a file, as a command does it.
+pub(super) fn in_flags(problem: &mut Value, document: &Value) {
+    for error in problem["errors"].as_array_mut().into_iter().flatten() {
+        let part = |member: &str| error[member].as_str().unwrap_or_default();
+        let (detail, pointer) = (part("detail"), part("pointer"));
+        let hint = if detail.starts_with("`plans` is missing") {
+            Some("add `--plan keyless` to let everybody".to_owned())
+        } else if part("code") == Code::NoSuchReference.to_string() && !part("hint").starts_with("did you mean") {
+            // A reference is spelled by its kind.
+            let kind = pointer.rsplit('/').next().and_then(ResourceKind::of_word);
+            let name = document.pointer(pointer).and_then(Value::as_str);
+            kind.zip(name)
+                .map(|(kind, name)| format!("make it first: `tidegate {} add {name}`", kind.word()))
+        } else {
+            None
+        };
+        if let Some(hint) = hint {
+            error["hint"] = hint.into();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hints_are_in_words_of_the_command_line() {
+        let document = json!({"backend": {"stream": "nope"}});
+        let mut problem = json!({"errors": [
+            {"code": "TG5002", "pointer": "", "detail": "`plans` is missing: nobody said it", "hint": "add `plans: [keyless]`"},
+            {"code": "TG5007", "pointer": "/backend/stream", "detail": "there is no stream `nope`", "hint": "declare it: …"},
+            {"code": "TG5007", "pointer": "/backend/stream", "detail": "there is no stream `nope`", "hint": "did you mean `hope`?"},
+        ]});
+        in_flags(&mut problem, &document);
+        let hints: Vec<_> = (0..3).map(|i| problem["errors"][i]["hint"].as_str().unwrap()).collect();
+        assert_eq!(
+            hints,
+            [
+                "add `--plan keyless` to let everybody",
+                "make it first: `tidegate stream add nope`",
+                "did you mean `hope`?"
+            ]
+        );
+    }
 
     #[test]
     fn a_token_ends_at_a_time_or_some_time_from_now() {

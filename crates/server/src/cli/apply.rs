@@ -10,7 +10,7 @@ use http::Method;
 use serde_json::{Value, json};
 use similar::TextDiff;
 use std::{io::IsTerminal, io::Read, path::PathBuf};
-use tidegate_config::{Diagnostic, Draft, Drafts, Id, Remark, ResourceKind};
+use tidegate_config::{Diagnostic, Draft, Drafts, Id, Remark, Report, ResourceKind, Sources};
 use tidegate_core::error::Code;
 
 /// Lines around a change.
@@ -148,6 +148,10 @@ impl Export {
             Output::Json => show(&Value::Array(resources), Output::Json),
             Output::Table | Output::Yaml => say(&yaml::documents(&resources)),
         }
+        for of in all["not_served"].as_array().into_iter().flatten() {
+            let [kind, name, why] = ["kind", "name", "detail"].map(|member| text(of, member).unwrap_or_default());
+            tell(&format!("note: {kind} {name} is kept and not served: {why}\n"));
+        }
         Ok(OK)
     }
 }
@@ -196,8 +200,15 @@ fn pointer(error: &Value, drafts: &Drafts) -> Option<String> {
     let number = drafts.number(&Id::new(kind, error["name"].as_str()?))?;
     Some(format!("/{number}{pointer}"))
 }
+/// Errors of a node, each at its place there.
+pub(crate) fn report(errors: &[&Value]) -> Report {
+    Report {
+        diagnostics: errors.iter().map(|error| diagnostic(error)).collect(),
+        sources: Sources::default(),
+    }
+}
 /// An error in a file of the node's, or in what it holds.
-pub(super) fn diagnostic(error: &Value) -> Diagnostic {
+fn diagnostic(error: &Value) -> Diagnostic {
     let number = |name: &str| error[name].as_u64().unwrap_or_default() as u32;
     let held = || match (text(error, "kind"), text(error, "name")) {
         (Some(kind), Some(name)) => format!("the node's {kind} `{name}`"),

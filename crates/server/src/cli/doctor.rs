@@ -238,7 +238,7 @@ fn inside(status: &Value, checks: &mut Checks) {
 /// How long a certificate holds.
 fn ends(whose: &str, until: &str, checks: &mut Checks) {
     let left = clock::parse_rfc3339(until).map(|end| (end - clock::now_us()) / 1_000_000);
-    let renew = Some("renew it, then `tidegate reload`");
+    let renew = Some("renew it: the node takes up the new files by itself, within two seconds");
     match left {
         Some(..=0) => checks.add(State::Fail, "certificate", format!("of {whose} ended at {until}"), renew),
         Some(..SOON) => checks.add(State::Warn, "certificate", format!("of {whose} ends at {until}"), renew),
@@ -351,6 +351,8 @@ mod tests {
         inside(&status, &mut checks);
         let states: Vec<_> = checks.all.iter().map(|check| check.state.as_str()).collect();
         assert_eq!(states, ["ok", "fail", "warn", "ok"]);
+        // As the guide says: no command is needed.
+        assert!(checks.all[1].hint.as_ref().is_some_and(|hint| hint.contains("by itself")));
         // Each of several.
         let mut checks = Checks::default();
         let each = [60, 3].map(|days| json!({"certificate": format!("CN={days}"), "not_after": in_days(days)}));

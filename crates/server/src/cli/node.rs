@@ -111,8 +111,8 @@ pub(super) struct Node {
     pub(super) address: String,
     client: HttpClient,
     token: Option<HeaderValue>,
-    /// Why there is no token, and what to do.
-    no_token: String,
+    /// Why there is no token, or where one was found that nobody named; and what to do.
+    about_token: Option<String>,
 }
 /// Whatever it is sent to.
 #[derive(Clone)]
@@ -160,8 +160,8 @@ pub(super) struct Answer {
 
 impl Node {
     pub(super) fn new(remote: &Remote) -> Result<Self, Failure> {
-        let (token, no_token) = match &remote.token {
-            Some(token) => (Some(token.clone()), String::new()),
+        let (token, about_token) = match &remote.token {
+            Some(token) => (Some(token.clone()), None),
             None => read_token(&remote.data_dir),
         };
         let token = token.map(|token| bearer(token.trim())).transpose()?;
@@ -169,7 +169,7 @@ impl Node {
             address: remote.node.clone(),
             client: HttpClient::new(remote)?,
             token,
-            no_token,
+            about_token,
         })
     }
     /// GET.
@@ -281,7 +281,11 @@ impl Node {
     }
     fn refused(&self, path: &str, status: StatusCode, problem: &Value) -> Failure {
         if status == StatusCode::UNAUTHORIZED && self.token.is_none() {
-            return Failure::new(Code::NotLoggedIn, format!("not logged in to {}", self.address)).hint(&self.no_token);
+            let hint = self.about_token.as_deref().unwrap_or_default();
+            return Failure::new(Code::NotLoggedIn, format!("not logged in to {}", self.address)).hint(hint);
+        }
+        if let (StatusCode::UNAUTHORIZED, Some(hint)) = (status, &self.about_token) {
+            return Failure::problem(problem).hint(hint);
         }
         let messages = path.starts_with("/api/v1/streams/") && path.contains("/messages");
         if problem["code"] == "TG1001" && problem["detail"] == NO_PATH && !messages {
@@ -311,14 +315,17 @@ impl Node {
         Failure::new(Code::NotANode, text).hint("is it the admin address of a node, port 8084 unless set? name it with --node")
     }
 }
-/// `<data-dir>/admin-token`, and why there is none.
-fn read_token(folder: &Path) -> (Option<String>, String) {
+/// `<data-dir>/admin-token`, and what to do where there is none, or where it is not good.
+fn read_token(folder: &Path) -> (Option<String>, Option<String>) {
     let path = folder.join("admin-token");
     #[expect(clippy::disallowed_methods, reason = "the command line reads its token")]
     let read = std::fs::read_to_string(&path);
     let shown = path.display();
-    match read {
-        Ok(token) => (Some(token), String::new()),
+    let (token, hint) = match read {
+        Ok(token) => (
+            Some(token),
+            format!("it stands in {shown}, the first token of that folder's node: name another with --token or TIDEGATE_TOKEN"),
+        ),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             (None, format!("no {shown} here; use --data-dir, --token or TIDEGATE_TOKEN"))
         }
@@ -326,7 +333,8 @@ fn read_token(folder: &Path) -> (Option<String>, String) {
             None,
             format!("{shown} cannot be read: {}; use --token or TIDEGATE_TOKEN", plain(&error)),
         ),
-    }
+    };
+    (token, Some(hint))
 }
 fn bearer(token: &str) -> Result<HeaderValue, Failure> {
     let wrong = || Failure::new(Code::NotLoggedIn, "this is no token").hint("a token begins with `tgt_` and stands on one line");

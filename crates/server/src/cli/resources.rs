@@ -1,7 +1,7 @@
 //! `tidegate KIND ls|info|add|rm`: one resource at a time. What has no flag here is written in a file and goes by `apply`.
 use super::{
     FAILED, OK, Output,
-    add::{AddApi, AddEndpoint, AddStream, AddToken},
+    add::{AddApi, AddEndpoint, AddStream, AddToken, in_flags},
     confirm, count,
     failure::{Failure, text},
     node::{Ask, Node, Remote, escaped},
@@ -279,7 +279,12 @@ impl Kind {
     }
     pub(super) async fn make(&self, document: Map<String, Value>) -> Result<Value, Failure> {
         let path = format!("/api/v1/{}", self.of.plural());
-        Ok(self.node.ask(&path, Ask::json(Method::POST, &document.into())).await?.body)
+        let document = Value::from(document);
+        let made = self.node.checked(&path, Ask::json(Method::POST, &document)).await?;
+        made.map_err(|mut problem| {
+            in_flags(&mut problem, &document);
+            Failure::problem(&problem)
+        })
     }
     /// What is there with something changed, unless somebody else changes it meanwhile.
     pub(super) async fn change(&self, path: &str, change: impl FnOnce(&mut Map<String, Value>)) -> Result<Value, Failure> {
@@ -383,7 +388,7 @@ fn columns(kind: ResourceKind) -> (&'static [&'static str], Row) {
                     partitions,
                     &status["messages"],
                     &status["bytes"],
-                    &status["state"],
+                    &state(stream),
                 ];
                 row(&cells, stream)
             },
@@ -394,7 +399,7 @@ fn columns(kind: ResourceKind) -> (&'static [&'static str], Row) {
             } else {
                 &api["backend"]
             };
-            row(&[&api["name"], &api["paths"], backend, &api["status"]["state"]], api)
+            row(&[&api["name"], &api["paths"], backend, &state(api)], api)
         }),
         ResourceKind::Schema => (&["NAME", "TYPE", "VERSION", "COMPATIBILITY", "SOURCE"], |schema| {
             let kind = ["json", "protobuf", "avro"].into_iter().find(|kind| !schema[*kind].is_null());
@@ -408,12 +413,7 @@ fn columns(kind: ResourceKind) -> (&'static [&'static str], Row) {
             row(&[&endpoint["name"], &endpoint["type"], &endpoint["url"]], endpoint)
         }),
         ResourceKind::Webhook => (&["NAME", "FROM", "TO", "STATE", "SOURCE"], |webhook| {
-            let cells = [
-                &webhook["name"],
-                &webhook["source"],
-                &webhook["target"]["url"],
-                &webhook["status"]["state"],
-            ];
+            let cells = [&webhook["name"], &webhook["source"], &webhook["target"]["url"], &state(webhook)];
             row(&cells, webhook)
         }),
         ResourceKind::User => (&["NAME", "MANAGE", "SOURCE"], |user| row(&[&user["name"], &user["manage"]], user)),
@@ -422,13 +422,26 @@ fn columns(kind: ResourceKind) -> (&'static [&'static str], Row) {
         }),
     }
 }
-/// The cells, and where it comes from.
+/// How it does; of what is not served, why.
+fn state(resource: &Value) -> Value {
+    match not_served(resource) {
+        Some(why) => why.into(),
+        None => resource["status"]["state"].clone(),
+    }
+}
+fn not_served(resource: &Value) -> Option<String> {
+    let status = &resource["status"];
+    (status["state"] == "not_served").then(|| format!("not served: {}", text(status, "reason").unwrap_or_default()))
+}
+/// The cells, and where it comes from; where no cell tells how it does, also that it is not served.
 fn row(cells: &[&Value], resource: &Value) -> Vec<String> {
-    cells
-        .iter()
-        .map(|cell| word(cell))
-        .chain([word(&resource["meta"]["source"])])
-        .collect()
+    let source = word(&resource["meta"]["source"]);
+    let told = |why: &String| cells.iter().any(|cell| cell.as_str() == Some(why));
+    let source = match not_served(resource).filter(|why| !told(why)) {
+        Some(why) => format!("{source}, {why}"),
+        None => source,
+    };
+    cells.iter().map(|cell| word(cell)).chain([source]).collect()
 }
 /// A value in one word: `stream:orders`.
 fn word(value: &Value) -> String {

@@ -1,7 +1,7 @@
 //! `tidegate status` and `tidegate reload`: how a node is, and its files read again.
 use super::{
     OK, Output,
-    apply::diagnostic,
+    apply::report,
     failure::{Failure, text},
     node::{Ask, Node, Remote},
     say, show,
@@ -10,7 +10,6 @@ use super::{
 };
 use http::Method;
 use serde_json::Value;
-use tidegate_config::{Report, Sources};
 
 #[derive(clap::Args)]
 pub(super) struct Status {
@@ -145,15 +144,11 @@ fn connection(of: &Value) -> Vec<String> {
 }
 /// Errors in the node's files, at their places there.
 fn wrong(problem: &Value) -> Failure {
-    let errors: Vec<_> = problem["errors"].as_array().into_iter().flatten().map(diagnostic).collect();
+    let errors: Vec<_> = problem["errors"].as_array().into_iter().flatten().collect();
     if errors.is_empty() {
         return Failure::problem(problem);
     }
-    Report {
-        diagnostics: errors,
-        sources: Sources::default(),
-    }
-    .into()
+    report(&errors).into()
 }
 
 #[cfg(test)]

@@ -154,6 +154,9 @@ async fn add(kind: &Kind, wanted: &Add) -> Result<u8, Failure> {
     let secret = secret.filter(|_| made);
     if kind.output == Output::Table {
         say(&format!("created webhook {}\n", text(&resource, "name").unwrap_or_default()));
+        if let Some(why) = text(&resource["status"], "reason") {
+            tell(&format!("note: {why}\n"));
+        }
         if let Some(secret) = &secret {
             say(&format!("its secret, shown once: {secret}\n"));
         }

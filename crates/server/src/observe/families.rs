@@ -71,7 +71,7 @@ families! {
     WEBHOOK_LAG: Gauge "tidegate_webhook_lag_messages" WEBHOOK, "messages of the source that are not done, also those its filter leaves out until it has passed over them";
     WEBHOOK_LAG_AGE: Gauge "tidegate_webhook_lag_milliseconds" WEBHOOK, "how long ago the oldest message came that is not done";
     WEBHOOK_STATE: Gauge "tidegate_webhook_state"
-        &[open("webhook"), Label { name: "state", values: &["connected", "retrying", "failing", "open", "stopped"] }],
+        &[open("webhook"), Label { name: "state", values: &["untried", "connected", "retrying", "failing", "open", "stopped"] }],
         "1 for the state it is in; `open`: its circuit is, and the target is left alone";
     WEBHOOK_OPENED: Counter "tidegate_webhook_circuit_openings" WEBHOOK, "times a circuit opened";
     DELIVERY_LOG_LOST: Counter "tidegate_delivery_log_lost_attempts" &[], "attempts that are not in the delivery log: they came too fast";

@@ -38,9 +38,9 @@ pub(crate) fn start(telemetry: &Telemetry, color: bool) -> Result<Arc<Levels>> {
 }
 /// Strict: a part that is misspelt would silently log nothing.
 fn filter(level: &str) -> Result<EnvFilter> {
-    if !tidegate_config::is_log_level(level) {
-        let text = format!("`level` cannot be `{}`", level.escape_debug());
-        return Err(Error::client(Code::BadValue, text).with_hint("like `info`, or levels by part: `info,tidegate_log=debug`"));
+    if let Err(expected) = tidegate_config::log_level(level) {
+        let text = format!("`level` cannot be `{}`: expected {expected}", level.escape_debug());
+        return Err(Error::client(Code::BadValue, text));
     }
     EnvFilter::builder().parse(level).map_err(|error| failed(&error))
 }
