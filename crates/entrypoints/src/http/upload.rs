@@ -92,7 +92,8 @@ pub(crate) fn pass_over(mut body: Incoming) {
             while let Ok(Some(Ok(frame))) = tokio::time::timeout(MOMENT, body.frame()).await {
                 left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
                 if left == 0 {
-                    break;
+                    // Its window is full, so it can only read now: the answer first, and then that nobody wants the rest.
+                    return tokio::time::sleep(MOMENT).await;
                 }
             }
         };
