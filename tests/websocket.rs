@@ -264,6 +264,9 @@ fn a_handshake_that_is_not_good_is_answered_over_http() {
         ("/orders", &[("sec-websocket-version", "8")], 426, "TG1015"),
         ("/orders", &[("sec-websocket-key", "short")], 400, "TG1002"),
         ("/orders", &[("connection", "close")], 400, "TG1002"),
+        // Where a body ends and frames begin would be a matter of opinion.
+        ("/orders", &[("content-length", "5")], 400, "TG1002"),
+        ("/orders", &[("transfer-encoding", "chunked")], 400, "TG1002"),
         ("/orders", &[("origin", "https://evil.example")], 403, "TG2002"),
         ("/orders", &[("origin", "null")], 403, "TG2002"),
         ("/orders?cursor=abc", &[], 400, "TG1008"),

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::listener::{Connection, Handler, Head, Incoming};
 use http::{HeaderValue, Method, Response, Version, header, request::Parts};
+use http_body::Body as _;
 use std::{
     net::SocketAddr,
     sync::{
@@ -156,18 +157,18 @@ impl Gateway {
             Method::POST => publish::post(call, parts, way, body, &self.settings, aboard).await,
             Method::GET => {
                 // Nothing of a GET's body is looked at, so that no upload hides in it.
-                *body = None;
+                let bodied = body.take().is_some_and(|body| !body.is_end_stream());
                 // Large, and not the path that is walked most: the request's own future stays small.
-                Box::pin(self.get(call, parts, connection)).await
+                Box::pin(self.get(call, parts, bodied, connection)).await
             }
             // `head::check` lets no other pass.
-            Method::CONNECT => Box::pin(websocket::upgrade(&call, parts, self, connection)).await,
+            Method::CONNECT => Box::pin(websocket::upgrade(&call, parts, false, self, connection)).await,
             _ => Err(call.no_method()),
         }
     }
-    async fn get(&self, call: Call<'_>, parts: &Parts, connection: &Arc<Connection>) -> Result<Response<Body>> {
+    async fn get(&self, call: Call<'_>, parts: &Parts, bodied: bool, connection: &Arc<Connection>) -> Result<Response<Body>> {
         if handshake::is_asked(&parts.headers) {
-            return websocket::upgrade(&call, parts, self, connection).await;
+            return websocket::upgrade(&call, parts, bodied, self, connection).await;
         }
         wish::none_of_ours(&parts.headers)?;
         let api = &call.route.api;

@@ -51,8 +51,15 @@ impl Form {
     }
 }
 
-/// Answers 101, over HTTP/2 200, or says why not. What is wrong with the API or the place to begin is told before anything is upgraded.
-pub(super) async fn upgrade(call: &Call<'_>, parts: &Parts, gateway: &Gateway, connection: &Arc<Connection>) -> Result<Response<Body>> {
+/// Answers 101, over HTTP/2 200, or says why not. What is wrong with the API or the place to begin is told before anything is upgraded. `bodied`: the
+/// request has a body, where frames would begin.
+pub(super) async fn upgrade(
+    call: &Call<'_>,
+    parts: &Parts,
+    bodied: bool,
+    gateway: &Gateway,
+    connection: &Arc<Connection>,
+) -> Result<Response<Body>> {
     let Some(settings) = &call.route.api.websocket else {
         return Err(call.no_method());
     };
@@ -63,6 +70,7 @@ pub(super) async fn upgrade(call: &Call<'_>, parts: &Parts, gateway: &Gateway, c
     let stream = parts.extensions.get::<OnUpgrade>().filter(|_| head::is_web_socket(parts));
     let checked = match stream {
         Some(_) => handshake::check_http2(&parts.headers, &[SUBPROTOCOL]),
+        None if bodied => Err(Refusal::Body),
         None => handshake::check(&parts.method, parts.version, &parts.headers, &[SUBPROTOCOL]),
     };
     let accepted = match checked {

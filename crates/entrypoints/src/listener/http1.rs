@@ -26,6 +26,9 @@ use tidegate_core::{
     error::{Error, Result},
 };
 
+/// A head of more fields is not kept beside a connection that waits: its table is several times its size.
+const KEPT_FIELDS: usize = 24;
+
 /// What becomes of the connection.
 pub(super) enum Ended {
     /// It is closed, after a last word if there is one.
@@ -106,7 +109,7 @@ where
         let mut to = To::new(&head.method, head.version);
         self.state.busy();
         handling.set(Some((self.handle)(head.clone(), body)));
-        if framed.is_kept() {
+        if framed.is_kept() && head.headers.len() <= KEPT_FIELDS {
             *asked = Some(Asked { head, again, expects });
         }
         let handled = self.handled(handling.as_mut()).await;

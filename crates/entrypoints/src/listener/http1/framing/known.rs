@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::ops::Range;
 
 /// Bytes of the largest head that is kept beside a connection that waits.
-const LARGEST: usize = 2 << 10;
+const LARGEST: usize = 1 << 10;
 /// Digits that no number of so many is too large for (RFC 9110, section 8.6, sets no bound: more of them are read in full).
 const DIGITS: usize = 18;
 
