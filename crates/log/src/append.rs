@@ -1,6 +1,6 @@
 //! One call's records, encoded one behind the other on the caller's thread: all cores work, and the commit thread only copies.
 use crate::{
-    error::Error, frame, group::Group, hash, intake::Submission, le::padded, options::Limits, record, retention::Room, shared::Shared,
+    error::Error, frame, group::Group, hash, le::padded, options::Limits, record, retention::Room, shared::Shared,
     stream::Stream,
 };
 use smallvec::SmallVec;
@@ -33,10 +33,11 @@ pub struct Append {
     shared: Arc<Shared>,
     level: Level,
     records: Records,
+    bytes: Vec<u8>,
     /// Of its streams.
     targets: SmallVec<[Target; 1]>,
     failed: Vec<(u32, Told)>,
-    unit: Option<Unit>,
+    unit: Option<Box<Unit>>,
     /// Whatever its id is.
     new: bool,
     /// The item being added: where it begins, and whether it was refused.
@@ -51,10 +52,9 @@ struct Item {
     bytes: usize,
     refused: bool,
 }
-/// Encoded, not named yet.
+/// Encoded, not named yet: what lies in the bytes beside them.
 #[derive(Default)]
 pub(crate) struct Records {
-    pub(crate) bytes: Vec<u8>,
     /// In the order of the bytes; those of one item together.
     pub(crate) list: SmallVec<[Pending; 1]>,
     pub(crate) streams: SmallVec<[Arc<Stream>; 1]>,
@@ -112,10 +112,8 @@ impl Append {
         Ok(Self {
             shared,
             level,
-            records: Records {
-                bytes: Vec::with_capacity(bytes),
-                ..Records::default()
-            },
+            records: Records::default(),
+            bytes: Vec::with_capacity(bytes),
             targets: SmallVec::new(),
             failed: Vec::new(),
             unit: None,
@@ -133,7 +131,7 @@ impl Append {
         let begun = Item {
             number: entry.item,
             records: self.records.list.len(),
-            bytes: self.records.bytes.len(),
+            bytes: self.bytes.len(),
             refused: false,
         };
         let item = *self.item.get_or_insert(begun);
@@ -146,13 +144,13 @@ impl Append {
             // An item is whole in one frame, and a frame in one file.
             let limits = &self.shared.limits;
             let most = limits.journal_file as usize - crate::journal::HEADER - frame::HEADER;
-            let bytes = self.records.bytes.len() - item.bytes;
+            let bytes = self.bytes.len() - item.bytes;
             if bytes > most { Err(too_large(limits)) } else { Ok(()) }
         });
         if let Err(error) = added {
             self.item = Some(Item { refused: true, ..item });
             self.records.list.truncate(item.records);
-            self.records.bytes.truncate(item.bytes);
+            self.bytes.truncate(item.bytes);
             self.failed.push((entry.item, error.into()));
         }
     }
@@ -169,11 +167,11 @@ impl Append {
     }
     /// Together with the call's only item: the group is done with the message at that place. Both hold, or the record alone.
     pub fn and_done(&mut self, group: &Arc<Group>, partition: u32, offset: u64) {
-        self.unit = Some(Unit {
+        self.unit = Some(Box::new(Unit {
             group: group.clone(),
             partition,
             offset,
-        });
+        }));
     }
     /// Hands over, at once. In order per caller and partition.
     ///
@@ -204,7 +202,7 @@ impl Append {
             permits: self.permits,
             unit: self.unit.take(),
         };
-        self.shared.intake.push(Submission::Append(handed))?;
+        self.shared.intake.append(handed, std::mem::take(&mut self.bytes))?;
         self.permits = 0;
         Ok(receipt)
     }
@@ -228,7 +226,7 @@ impl Append {
         }
         let number = self.target(stream);
         let limits = &self.shared.limits;
-        let (records, target) = (&mut self.records, self.targets.get_mut(number));
+        let (records, bytes, target) = (&mut self.records, &mut self.bytes, self.targets.get_mut(number));
         let id = entry
             .message
             .id
@@ -238,9 +236,9 @@ impl Append {
             let key = (self.shared.salt.value ^ u64::from(stream.number()), entry.scope);
             NonZeroU128::new(hash::sip128(key, id))
         });
-        let from = records.bytes.len();
-        record::encode(entry.message, stream.topic(), hash, limits.record, &mut records.bytes).map_err(|_| too_large(limits))?;
-        let len = records.bytes.len() - from;
+        let from = bytes.len();
+        record::encode(entry.message, stream.topic(), hash, limits.record, bytes).map_err(|_| too_large(limits))?;
+        let len = bytes.len() - from;
         if let Some(target) = target {
             target.check(stream, len as u64, self.level == Level::Stored)?;
         }
@@ -271,7 +269,7 @@ pub(crate) struct Unit {
     pub(crate) partition: u32,
     pub(crate) offset: u64,
 }
-/// What one call handed over.
+/// What one call handed over, beside the bytes of its records.
 pub(crate) struct Handed {
     pub(crate) records: Records,
     /// Refused before they came here.
@@ -280,5 +278,5 @@ pub(crate) struct Handed {
     /// `None`: nobody waits.
     pub(crate) keep: Option<Keep>,
     pub(crate) permits: u32,
-    pub(crate) unit: Option<Unit>,
+    pub(crate) unit: Option<Box<Unit>>,
 }

@@ -2,7 +2,7 @@
 use crate::{
     Group, GroupSpec, Log, Manner, Member,
     error::Error,
-    intake::{Change, Submission},
+    intake::Change,
     reader::Reader,
     shared::Shared,
     stream::{Stream, StreamSpec},
@@ -67,7 +67,7 @@ impl Log {
     pub fn finish(&self, group: &Arc<Group>, partition: u32, offset: u64) -> impl Future<Output = Result<()>> + Send + use<> {
         let (done, wait) = Done::new();
         group.finish(partition, offset, done);
-        let told = self.shared.intake.push(Submission::Settle(group.clone(), true));
+        let told = self.shared.intake.settle(group.clone(), true);
         async move {
             told?;
             wait.await
@@ -129,7 +129,7 @@ impl Shared {
             return Err(Error::ReadOnly.into());
         }
         let (receipt, keep) = Receipt::later();
-        self.intake.push(Submission::Change(change, keep))?;
+        self.intake.change(change, keep)?;
         receipt.await.map(drop)
     }
 }

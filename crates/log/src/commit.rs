@@ -6,11 +6,11 @@ use crate::{
     append::Pending,
     catalog::Catalog,
     dedupe::{Dedupe, Id, Seen},
-    draft::{Frame, Lost, Owner, Placed, Repeated, Work},
+    draft::{Frame, Lost, Owner, Placed, Repeated, owner},
     error::Error,
     frame,
     herald::Package,
-    intake::{Change, Woke},
+    intake::{Change, Submission, Waiting, Woke},
     journal::{Opening, Writer},
     partition::{Run, Skip, runs},
     record::{self, Missing},
@@ -20,7 +20,6 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    collections::VecDeque,
     num::NonZeroU128,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -43,7 +42,9 @@ pub(crate) struct Committer {
     writer: Writer,
     /// Not written yet: there was no room.
     opening: Option<Opening>,
-    queue: VecDeque<Work>,
+    queue: Waiting,
+    /// What of a call did not fit into the last frame: it comes first in the next.
+    rest: Option<Owner>,
     tail: Tail,
     /// Built, but there was no file for it yet.
     ready: Option<Frame>,
@@ -76,7 +77,8 @@ impl Committer {
             shared,
             writer,
             opening,
-            queue: VecDeque::new(),
+            queue: Waiting::default(),
+            rest: None,
             tail: Tail::default(),
             ready: None,
             lost: Vec::new(),
@@ -123,12 +125,16 @@ impl Committer {
     /// Whether there is more that should not wait. What came meanwhile and nobody waits for has its time: to commit it at once, again and again,
     /// would be a sync for every few messages.
     fn is_pressed(&self) -> bool {
-        self.ready.is_some() || !self.queue.is_empty() || self.shared.intake.is_pressed()
+        self.has_more() || self.shared.intake.is_pressed()
+    }
+    /// Whether something was taken that is not committed.
+    fn has_more(&self) -> bool {
+        self.ready.is_some() || self.rest.is_some() || !self.queue.submissions.is_empty()
     }
     /// Those who were just answered come back, if they go on publishing: they share the next sync with those who came meanwhile.
     fn linger(&self) {
         let sync = Duration::from_micros(self.shared.counters.sync_us.load(Relaxed));
-        if sync > SLOW_SYNC && self.queue.is_empty() && self.ready.is_none() {
+        if sync > SLOW_SYNC && !self.has_more() {
             let most = sync.min(LINGER_MOST);
             self.shared.intake.gather(self.answered, most, (sync / QUIET_PART).min(most));
         }
@@ -155,15 +161,17 @@ impl Committer {
     /// Says that all before is whole.
     pub(crate) fn seal(&mut self, patience: Duration) {
         self.sealed = true;
+        if !self.has_more() {
+            // Who does nothing holds nothing.
+            self.queue = Waiting::default();
+            self.shared.intake.forget();
+        }
         if self.shared.health.is_read_only() || self.ready.is_some() {
             return;
         }
-        let mut frame = Frame {
-            bytes: vec![0; frame::HEADER],
-            flags: frame::flag::SEAL,
-            ..Frame::default()
-        };
+        let mut frame = Frame::new(frame::flag::SEAL, 0, 0);
         self.explain(&mut frame);
+        frame.finish();
         // A seal is not worth a new file.
         if let Step::Blocked = self.commit(frame, patience) {
             self.ready = None;
@@ -210,74 +218,76 @@ impl Committer {
 
     /// Takes what waits, as far as it fits into one frame; gives offsets and times.
     fn build(&mut self) -> Option<Frame> {
-        let taken = self.shared.intake.take();
-        self.queue.extend(taken.into_iter().map(Work::from));
-        self.queue.front()?;
-        let waiting = self.queue.len();
-        let limits = self.shared.limits.clone();
+        if self.queue.submissions.is_empty() {
+            self.shared.intake.take(&mut self.queue);
+        }
+        if self.rest.is_none() && self.queue.submissions.is_empty() {
+            return None;
+        }
+        let limits = &self.shared.limits;
         let now = limits.now();
-        let mut frame = Frame {
-            bytes: vec![0; frame::HEADER],
-            owners: Vec::with_capacity(waiting),
-            placed: Vec::with_capacity(waiting),
-            ..Frame::default()
-        };
+        let mut frame = Frame::new(0, self.queue.size.min(limits.frame), self.queue.submissions.len());
         self.explain(&mut frame);
-        let mut size = frame.bytes.len();
-        let mut full = false;
-        while !full && let Some(work) = self.queue.pop_front() {
-            match work {
-                Work::Change(change, keep) => {
-                    self.change(&mut frame, change, keep, now);
-                    size = frame.bytes.len() + frame.placed_bytes();
-                }
-                Work::Settle(group) => {
-                    self.settle(&mut frame, &group, now);
-                    size = frame.bytes.len() + frame.placed_bytes();
-                }
-                Work::Append(mut owner) => {
-                    while !owner.is_done() {
-                        let item = owner.item();
-                        let bytes: usize = item.iter().map(|p| p.len as usize).sum();
-                        let room = size + bytes <= limits.frame && frame.placed.len() + item.len() <= limits.frame_records;
-                        if !room && !frame.placed.is_empty() {
-                            full = true;
-                            break;
-                        }
-                        size += self.place(&mut frame, &mut owner, now);
-                    }
-                    if owner.is_done()
-                        && let Some(unit) = owner.unit.take()
-                    {
-                        self.unite(&mut frame, &owner, unit, now);
-                        size = frame.bytes.len() + frame.placed_bytes();
-                    }
-                    frame.owners.push(owner);
-                }
+        let mut full = match self.rest.take() {
+            Some(rest) => !self.append(&mut frame, rest, now),
+            None => false,
+        };
+        while !full && let Some(submission) = self.queue.submissions.pop_front() {
+            match submission {
+                Submission::Change(change, keep) => self.change(&mut frame, change, keep, now),
+                Submission::Settle(group) => self.settle(&mut frame, &group, now),
+                Submission::Append(handed, held) => full = !self.append(&mut frame, Owner::new(handed, held), now),
             }
         }
-        self.write_records(&mut frame);
+        frame.finish();
         Some(frame)
     }
-    /// Names the next item's records, or refuses it whole; the bytes they take.
-    fn place(&mut self, frame: &mut Frame, owner: &mut Owner, now: i64) -> usize {
+    /// Names a call's records, as far as there is room; whether there was for all.
+    fn append(&mut self, frame: &mut Frame, mut owner: Owner, now: i64) -> bool {
+        let is_waited_for = owner.is_waited_for();
+        let number = is_waited_for.then_some(frame.owners.len() as u32);
+        while !owner.is_done() {
+            let (limits, item) = (&self.shared.limits, owner.item());
+            let bytes: usize = item.iter().map(|p| p.len as usize).sum();
+            let room = frame.size() + bytes <= limits.frame && frame.placed.len() + item.len() <= limits.frame_records;
+            if !room && !frame.placed.is_empty() {
+                owner.detach(&self.queue);
+                if is_waited_for {
+                    frame.owners.push(owner);
+                } else {
+                    self.rest = Some(owner);
+                }
+                return false;
+            }
+            self.place(frame, number, &mut owner, now);
+        }
+        if let Some(unit) = owner.unit.take() {
+            self.unite(frame, &owner, *unit, now);
+        }
+        if is_waited_for {
+            frame.owners.push(owner);
+        } else {
+            frame.permits += owner.permits;
+        }
+        true
+    }
+    /// Names the next item's records, or refuses it whole.
+    fn place(&mut self, frame: &mut Frame, number: Option<u32>, owner: &mut Owner, now: i64) {
         let entries = owner.item();
-        let (number, count) = (frame.owners.len(), entries.len());
+        let count = entries.len();
         let item = entries.first().map_or(0, |p| p.item);
         let records = || entries.iter().filter_map(|p| Some((p, owner.stream(p)?)));
         if let Some((_, gone)) = records().find(|(_, stream)| stream.is_deleted()) {
             let error = Error::NoSuchStream(gone.name().to_owned());
-            owner.refuse(item, count, error);
-            return 0;
+            return owner.refuse(item, count, error);
         }
         // What is known already needs no room.
         let fresh = records().filter(|(p, stream)| self.known(stream, p, now).is_none());
         if let Some((refused, error)) = frame.refusal(fresh.map(|(p, stream)| (stream, p.len))) {
             refused.counters.dropped.fetch_add(1, Relaxed);
-            owner.refuse(item, count, error);
-            return 0;
+            return owner.refuse(item, count, error);
         }
-        let (mut bytes, mut repeated) = (0, 0);
+        let mut repeated = 0;
         for _ in 0..count {
             let Some((pending, at)) = owner.take() else { break };
             let Some(stream) = owner.stream(&pending) else { continue };
@@ -301,7 +311,6 @@ impl Committer {
             let time = now.max(partition.last_time.load(Relaxed));
             partition.next.store(offset + 1, Relaxed);
             partition.last_time.store(time, Relaxed);
-            bytes += pending.len as usize;
             if let Some(hash) = pending.hash.map(NonZeroU128::get) {
                 let id = Id {
                     stream: stream.number(),
@@ -315,11 +324,20 @@ impl Committer {
                 frame.hashes.push(hash);
             }
             frame.mixed |= frame.placed.last().is_some_and(|last| last.home != partition.home);
+            let stream = frame.number_of(stream);
+            let from = frame.bytes.len();
+            frame.bytes.extend_from_slice(owner.bytes(at, pending.len, &self.queue));
+            if let Some(record) = frame.bytes.get_mut(from..) {
+                record::stamp(record, partition.home, offset, time, self.shared.salt);
+            }
             frame.placed.push(Placed {
                 owner: number,
-                pending,
-                at,
+                item,
+                stream,
+                partition: pending.partition,
                 home: partition.home,
+                at: from as u32,
+                len: pending.len,
                 offset,
                 time,
             });
@@ -327,7 +345,6 @@ impl Committer {
         if repeated == count {
             owner.kept.duplicates.push(item);
         }
-        bytes
     }
     /// Where a message with this id lies already.
     fn known(&self, stream: &Stream, pending: &Pending, now: i64) -> Option<Seen> {
@@ -343,48 +360,30 @@ impl Committer {
                 let value = (header.kind == record::kind::PUT).then_some(value);
                 frame.rows.push(Catalog::row_of(home, key, value));
             }
-            frame.bytes.extend_from_slice(&row);
-            frame.records += 1;
+            frame.push_first(&row);
         }
         frame.changes.push((change, keep));
     }
     /// Skips for what earlier frames lost.
     fn explain(&mut self, frame: &mut Frame) {
-        frame.lost = std::mem::take(&mut self.lost);
-        for lost in &frame.lost {
+        let lost = std::mem::take(&mut self.lost);
+        for lost in &lost {
             let Some(partition) = lost.stream.partition(lost.partition) else {
                 continue;
             };
             let mut skip = record::encode_skip(lost.count, Missing::Failed);
             let time = partition.last_time.load(Relaxed);
             record::stamp(&mut skip, partition.home, lost.from, time, self.shared.salt);
-            frame.bytes.extend_from_slice(&skip);
-            frame.records += 1;
+            frame.push_first(&skip);
         }
-    }
-    /// Records of one home side by side, in order.
-    fn write_records(&self, frame: &mut Frame) {
-        if frame.mixed {
-            frame.placed.sort_by_key(|placed| placed.home);
-        }
-        // What readers are served from is no larger than it must be.
-        frame.bytes.reserve_exact(frame.placed_bytes());
-        for placed in &frame.placed {
-            let at = frame.bytes.len();
-            let owner = frame.owners.get(placed.owner);
-            frame.bytes.extend_from_slice(owner.map_or(&[], |owner| owner.bytes(placed)));
-            if let Some(record) = frame.bytes.get_mut(at..) {
-                record::stamp(record, placed.home, placed.offset, placed.time, self.shared.salt);
-            }
-        }
-        frame.records += frame.placed.len() as u32;
+        frame.lost = lost;
     }
 
     /// The frame is synced: readers may see it.
     fn publish(&mut self, frame: &mut Frame, records_at: u64) -> Package {
         let mut package = Package::default();
         // Skips and rows lie before the records.
-        let before = frame.bytes.len() - frame.placed_bytes();
+        let before = frame.placed.first().map_or(frame.bytes.len(), |placed| placed.at as usize);
         let mut at = records_at + (before - frame::HEADER) as u64;
         for lost in frame.lost.drain(..) {
             if let Some(partition) = lost.stream.partition(lost.partition) {
@@ -413,11 +412,11 @@ impl Committer {
         for group in frame.placed.chunk_by(|a, b| a.home == b.home && a.offset + 1 == b.offset) {
             let Some(start) = group.first() else { continue };
             let Some(stream) = frame.stream(start) else { continue };
-            let number = start.pending.partition;
+            let number = start.partition;
             let Some(partition) = stream.partition(number) else { continue };
             let mut places = partition.places();
             for run in runs(group) {
-                let bytes: usize = run.iter().map(Placed::len).sum();
+                let bytes: usize = run.iter().map(|placed| placed.len as usize).sum();
                 let (first, time) = run.first().map_or((0, 0), |p| (p.offset, p.time));
                 let count = run.len() as u32;
                 let records = rest.split_to(bytes);
@@ -458,20 +457,16 @@ impl Committer {
         }
         if frame.mixed {
             // Places in the order of the items.
-            frame.placed.sort_by_key(|p| (p.owner, p.pending.item));
+            frame.placed.sort_by_key(|p| (p.owner, p.item));
         }
-        for Placed {
-            owner, pending, offset, ..
-        } in &frame.placed
-        {
-            if let Some(owner) = frame.owners.get_mut(*owner)
-                && let Some(source) = owner.stream(pending).map(|stream| stream.number())
-            {
-                owner.stored(source, pending.item, pending.partition, *offset);
+        for placed in &frame.placed {
+            let source = frame.stream(placed).map(|stream| stream.number());
+            if let (Some(owner), Some(source)) = (owner(&mut frame.owners, placed.owner), source) {
+                owner.stored(source, placed.item, placed.partition, placed.offset);
             }
         }
         for repeated in &frame.repeated {
-            if let Some(owner) = frame.owners.get_mut(repeated.owner) {
+            if let Some(owner) = owner(&mut frame.owners, repeated.owner) {
                 owner.stored(repeated.stream, repeated.item, repeated.partition, repeated.offset);
             }
         }
@@ -491,14 +486,14 @@ impl Committer {
         }
         // The first one may have been in this frame too.
         for repeated in frame.repeated.drain(..) {
-            if let Some(owner) = frame.owners.get_mut(repeated.owner) {
+            if let Some(owner) = owner(&mut frame.owners, repeated.owner) {
                 owner.failure = Some(error.clone());
                 owner.kept.duplicates.retain(|item| *item != repeated.item);
                 owner.kept.failed.push((repeated.item, error.clone().into()));
             }
         }
         for placed in &frame.placed {
-            let partition = placed.pending.partition;
+            let partition = placed.partition;
             let Some(stream) = frame.stream(placed) else { continue };
             match self.lost.last_mut() {
                 Some(lost)
@@ -513,8 +508,8 @@ impl Committer {
                     count: 1,
                 }),
             }
-            let item = placed.pending.item;
-            if let Some(owner) = frame.owners.get_mut(placed.owner) {
+            let item = placed.item;
+            if let Some(owner) = owner(&mut frame.owners, placed.owner) {
                 owner.failure = Some(error.clone());
                 if owner.kept.failed.last().is_none_or(|(failed, _)| *failed != item) {
                     owner.kept.failed.push((item, error.clone().into()));
@@ -530,9 +525,10 @@ impl Committer {
     /// Hands what is complete to the herald; the rest of the last call comes first in the next frame.
     fn answer(&mut self, mut frame: Frame, mut package: Package) {
         if let Some(owner) = frame.owners.pop_if(|owner| !owner.is_done()) {
-            self.queue.push_front(Work::Append(owner));
+            self.rest = Some(owner);
         }
         self.answered = 0;
+        package.permits += frame.permits;
         for mut owner in frame.owners {
             package.permits += owner.permits;
             let Some(keep) = owner.keep.take() else {

@@ -3,7 +3,6 @@ use crate::{
     append::{Append, Entry},
     error::Error,
     group::{Burial, Group, GroupSpec},
-    intake::Submission,
     log::Log,
     reader::Reader,
     shared::Shared,
@@ -166,7 +165,7 @@ async fn send(shared: &Arc<Shared>, group: &Arc<Group>, burial: &Burial) -> Resu
     let part = reader.part(burial.partition as usize, range, one).await?;
     let Some((position, message)) = part.items.into_iter().next() else {
         if group.drop_message(burial.partition, burial.offset) {
-            shared.intake.push(Submission::Settle(group.clone(), false))?;
+            shared.intake.settle(group.clone(), false)?;
         }
         return Ok(None);
     };

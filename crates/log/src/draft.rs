@@ -2,8 +2,9 @@
 use crate::{
     append::{Handed, Pending, Records, Unit},
     error::Error,
+    frame,
     group::{Confirm, Group},
-    intake::{Change, Submission},
+    intake::{Change, Held, Waiting},
     progress::Progress,
     retention::Room,
     stream::Stream,
@@ -11,12 +12,6 @@ use crate::{
 use std::sync::Arc;
 use tidegate_core::receipt::{Keep, Kept, Place, Span};
 
-#[expect(clippy::large_enum_variant, reason = "changes are rare")]
-pub(crate) enum Work {
-    Append(Owner),
-    Change(Change, Keep),
-    Settle(Arc<Group>),
-}
 /// What a group says in this frame.
 pub(crate) struct Settles {
     pub(crate) group: Arc<Group>,
@@ -28,6 +23,7 @@ pub(crate) struct Settles {
 /// One call's records and answer while they are on their way, possibly in several frames.
 pub(crate) struct Owner {
     records: Records,
+    held: Held,
     /// How many of them were taken, and where the next one's bytes begin.
     taken: usize,
     at: usize,
@@ -36,7 +32,7 @@ pub(crate) struct Owner {
     pub(crate) permits: u32,
     /// The last frame's failure.
     pub(crate) failure: Option<Error>,
-    pub(crate) unit: Option<Unit>,
+    pub(crate) unit: Option<Box<Unit>>,
 }
 #[derive(Clone)]
 pub(crate) struct Lost {
@@ -48,34 +44,38 @@ pub(crate) struct Lost {
 /// One record with its name.
 #[derive(Clone, Copy)]
 pub(crate) struct Placed {
-    pub(crate) owner: usize,
-    pub(crate) pending: Pending,
-    /// Where its bytes begin among those of its owner.
-    pub(crate) at: usize,
+    /// Which of the frame's owners; `None`: nobody waits.
+    pub(crate) owner: Option<u32>,
+    pub(crate) item: u32,
+    /// Which of the frame's streams.
+    pub(crate) stream: u32,
+    pub(crate) partition: u32,
     pub(crate) home: u32,
+    /// Where it begins in the frame, and its bytes.
+    pub(crate) at: u32,
+    pub(crate) len: u32,
     pub(crate) offset: u64,
     pub(crate) time: i64,
 }
-impl Placed {
-    pub(crate) fn len(&self) -> usize {
-        self.pending.len as usize
-    }
-}
 /// Nobody stores it again: this is where the first one lies.
 pub(crate) struct Repeated {
-    pub(crate) owner: usize,
+    pub(crate) owner: Option<u32>,
     pub(crate) item: u32,
     /// Its number.
     pub(crate) stream: u32,
     pub(crate) partition: u32,
     pub(crate) offset: u64,
 }
-#[derive(Default)]
 pub(crate) struct Frame {
+    /// Room for its header, then messages in the order in which they were named.
     pub(crate) bytes: Vec<u8>,
+    /// Rows, skips and what groups say: they go before the messages.
+    pub(crate) first: Vec<u8>,
     pub(crate) records: u32,
     pub(crate) flags: u32,
     pub(crate) placed: Vec<Placed>,
+    /// Of what is placed.
+    streams: Vec<Arc<Stream>>,
     /// Those of one home do not lie side by side.
     pub(crate) mixed: bool,
     pub(crate) owners: Vec<Owner>,
@@ -88,37 +88,72 @@ pub(crate) struct Frame {
     pub(crate) rooms: Vec<(u32, Option<Room>)>,
     pub(crate) rows: Vec<(crate::tables::Key, Option<bytes::Bytes>)>,
     pub(crate) settles: Vec<Settles>,
+    /// Of the calls that nobody waits for.
+    pub(crate) permits: u32,
 }
 
-impl From<Submission> for Work {
-    fn from(submission: Submission) -> Self {
-        match submission {
-            Submission::Change(change, keep) => Self::Change(change, keep),
-            Submission::Settle(group, _) => Self::Settle(group),
-            Submission::Append(Handed {
-                records,
-                failed,
-                level,
-                keep,
-                permits,
-                unit,
-            }) => Self::Append(Owner {
-                records,
-                taken: 0,
-                at: 0,
-                kept: Kept {
-                    failed,
-                    ..Kept::new(level)
-                },
-                keep,
-                permits,
-                failure: None,
-                unit,
-            }),
+impl Frame {
+    /// For about so many bytes of so many calls.
+    pub(crate) fn new(flags: u32, bytes: usize, calls: usize) -> Self {
+        let mut whole = Vec::with_capacity(frame::HEADER + bytes);
+        whole.resize(frame::HEADER, 0);
+        Self {
+            bytes: whole,
+            first: Vec::new(),
+            records: 0,
+            flags,
+            placed: Vec::with_capacity(calls),
+            streams: Vec::new(),
+            mixed: false,
+            owners: Vec::new(),
+            changes: Vec::new(),
+            lost: Vec::new(),
+            repeated: Vec::new(),
+            hashes: Vec::new(),
+            rooms: Vec::new(),
+            rows: Vec::new(),
+            settles: Vec::new(),
+            permits: 0,
         }
     }
-}
-impl Frame {
+    /// Bytes so far.
+    pub(crate) fn size(&self) -> usize {
+        self.first.len() + self.bytes.len()
+    }
+    /// A record that goes before the messages.
+    pub(crate) fn push_first(&mut self, record: &[u8]) {
+        self.first.extend_from_slice(record);
+        self.records += 1;
+    }
+    /// The number of a stream here.
+    pub(crate) fn number_of(&mut self, stream: &Arc<Stream>) -> u32 {
+        if !self.streams.last().is_some_and(|last| Arc::ptr_eq(last, stream)) {
+            self.streams.push(stream.clone());
+        }
+        self.streams.len() as u32 - 1
+    }
+    /// All of it in its order: what goes first, then messages of one home side by side. Nothing more is added.
+    pub(crate) fn finish(&mut self) {
+        if self.mixed {
+            self.placed.sort_by_key(|placed| placed.home);
+        }
+        let mixed = self.mixed || !self.first.is_empty();
+        if mixed {
+            let mut all = Vec::with_capacity(self.size());
+            all.resize(frame::HEADER, 0);
+            all.append(&mut self.first);
+            for placed in &mut self.placed {
+                let from = placed.at as usize;
+                placed.at = all.len() as u32;
+                all.extend_from_slice(self.bytes.get(from..from + placed.len as usize).unwrap_or_default());
+            }
+            self.bytes = all;
+        } else if self.bytes.capacity() > self.bytes.len() + self.bytes.len() / 8 {
+            // What readers are served from is not much larger than it must be.
+            self.bytes.shrink_to_fit();
+        }
+        self.records += self.placed.len() as u32;
+    }
     fn room(&mut self, stream: &Arc<Stream>) -> Option<&mut Room> {
         let number = stream.number();
         let i = self.rooms.iter().position(|(of, _)| *of == number).unwrap_or_else(|| {
@@ -151,14 +186,52 @@ impl Frame {
         }
     }
     pub(crate) fn stream(&self, placed: &Placed) -> Option<&Arc<Stream>> {
-        self.owners.get(placed.owner)?.stream(&placed.pending)
-    }
-    /// Bytes of the named records.
-    pub(crate) fn placed_bytes(&self) -> usize {
-        self.placed.iter().map(Placed::len).sum()
+        self.streams.get(placed.stream as usize)
     }
 }
+/// Who waits for a record, if anybody does.
+pub(crate) fn owner(owners: &mut [Owner], number: Option<u32>) -> Option<&mut Owner> {
+    owners.get_mut(number? as usize)
+}
 impl Owner {
+    pub(crate) fn new(handed: Handed, held: Held) -> Self {
+        let Handed {
+            records,
+            failed,
+            level,
+            keep,
+            permits,
+            unit,
+        } = handed;
+        Self {
+            records,
+            held,
+            taken: 0,
+            at: 0,
+            kept: Kept {
+                failed,
+                ..Kept::new(level)
+            },
+            keep,
+            permits,
+            failure: None,
+            unit,
+        }
+    }
+    /// Whether it is to hear what became of its records.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.keep.is_some() || self.unit.is_some()
+    }
+    /// What was not taken yet, in memory of its own.
+    pub(crate) fn detach(&mut self, among: &Waiting) {
+        if let Held::Among(from) = self.held {
+            let bytes = among.bytes.get(from..from + self.size()).unwrap_or_default();
+            self.held = Held::Alone(bytes.to_vec());
+        }
+    }
+    fn size(&self) -> usize {
+        self.records.list.iter().map(|pending| pending.len as usize).sum()
+    }
     pub(crate) fn is_done(&self) -> bool {
         self.taken >= self.records.list.len()
     }
@@ -182,8 +255,13 @@ impl Owner {
     pub(crate) fn stream(&self, pending: &Pending) -> Option<&Arc<Stream>> {
         self.records.streams.get(pending.stream as usize)
     }
-    pub(crate) fn bytes(&self, placed: &Placed) -> &[u8] {
-        self.records.bytes.get(placed.at..placed.at + placed.len()).unwrap_or_default()
+    /// The bytes of the record that begins there among its own.
+    pub(crate) fn bytes<'a>(&'a self, at: usize, len: u32, among: &'a Waiting) -> &'a [u8] {
+        let (bytes, from) = match &self.held {
+            Held::Among(from) => (&among.bytes, from + at),
+            Held::Alone(bytes) => (bytes, at),
+        };
+        bytes.get(from..from + len as usize).unwrap_or_default()
     }
     /// The next item is not stored.
     pub(crate) fn refuse(&mut self, item: u32, entries: usize, error: Error) {

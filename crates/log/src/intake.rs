@@ -6,19 +6,26 @@ use crate::{
     stream::{Row, Stream},
 };
 use std::{
+    collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 use tidegate_core::{clock, receipt::Keep};
 use tokio::sync::Semaphore;
 
+/// Records of no more bytes are copied to those that came before: their own memory goes back on the thread that took it, and what the commit
+/// thread walks through lies side by side.
+const COPIED: usize = 4 << 10;
+/// Of the memory for what waits so much is kept for what comes.
+const ROOM: usize = 1 << 20;
+
 /// What one call handed over.
 pub(crate) enum Submission {
-    Append(Handed),
+    Append(Handed, Held),
     /// Changes of the catalog, written as rows before they hold.
     Change(Change, Keep),
-    /// A group has something to say; whether somebody waits for it.
-    Settle(Arc<Group>, bool),
+    /// A group has something to say.
+    Settle(Arc<Group>),
 }
 pub(crate) enum Change {
     Create(Row),
@@ -31,7 +38,41 @@ pub(crate) enum Change {
     Purge(Arc<Stream>, std::ops::Range<u32>, Arc<AtomicU64>),
 }
 
-/// One mutex round a vector, taken whole.
+/// Where the bytes of a call's records are.
+pub(crate) enum Held {
+    /// In [`Waiting::bytes`], from there on.
+    Among(usize),
+    Alone(Vec<u8>),
+}
+/// What waits, in the order in which it came.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    pub(crate) submissions: VecDeque<Submission>,
+    /// Of small records.
+    pub(crate) bytes: Vec<u8>,
+    /// Of all records.
+    pub(crate) size: usize,
+}
+impl Waiting {
+    fn hold(&mut self, bytes: &mut Vec<u8>) -> Held {
+        self.size += bytes.len();
+        if bytes.len() > COPIED {
+            return Held::Alone(std::mem::take(bytes));
+        }
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Held::Among(at)
+    }
+    /// Forgets all, and keeps its memory, if that is not much.
+    pub(crate) fn clear(&mut self) {
+        self.submissions.clear();
+        self.submissions.shrink_to(ROOM / size_of::<Submission>());
+        self.bytes.clear();
+        self.bytes.shrink_to(ROOM);
+        self.size = 0;
+    }
+}
+/// One mutex round what waits, taken whole.
 pub(crate) struct Intake {
     budget: Semaphore,
     size: usize,
@@ -40,7 +81,7 @@ pub(crate) struct Intake {
 }
 #[derive(Default)]
 struct Queue {
-    waiting: Vec<Submission>,
+    waiting: Waiting,
     /// Somebody waits for a receipt, or half of the room is taken: who publishes must not wait for what nobody waits for.
     urgent: bool,
     /// When the first one came that nobody waits for.
@@ -79,37 +120,52 @@ impl Intake {
     pub(crate) fn used(&self) -> usize {
         self.size.saturating_sub(self.budget.available_permits())
     }
-    /// Hands over, unless closed.
-    pub(crate) fn push(&self, submission: Submission) -> Result<(), Error> {
-        let crowded = self.used() > self.size / 2;
+    /// Hands over records, unless closed.
+    pub(crate) fn append(&self, handed: Handed, mut bytes: Vec<u8>) -> Result<(), Error> {
+        self.hand_over(handed.keep.is_some(), |waiting| Submission::Append(handed, waiting.hold(&mut bytes)))
+    }
+    /// Hands over a change of the catalog, unless closed.
+    pub(crate) fn change(&self, change: Change, keep: Keep) -> Result<(), Error> {
+        self.hand_over(true, |_| Submission::Change(change, keep))
+    }
+    /// Asks what a group has to say, unless closed.
+    pub(crate) fn settle(&self, group: Arc<Group>, waited_for: bool) -> Result<(), Error> {
+        self.hand_over(waited_for, |_| Submission::Settle(group))
+    }
+    fn hand_over(&self, urgent: bool, submission: impl FnOnce(&mut Waiting) -> Submission) -> Result<(), Error> {
+        let urgent = urgent || self.used() > self.size / 2;
         let mut queue = self.queue();
         if queue.closed {
             return Err(Error::Closing);
         }
-        let urgent = crowded
-            || match &submission {
-                Submission::Append(handed) => handed.keep.is_some(),
-                Submission::Change(..) => true,
-                Submission::Settle(_, waited_for) => *waited_for,
-            };
         queue.urgent |= urgent;
         queue.since.get_or_insert_with(clock::instant);
-        queue.waiting.push(submission);
+        let submission = submission(&mut queue.waiting);
+        queue.waiting.submissions.push_back(submission);
+        let count = queue.waiting.submissions.len();
         // Without anybody waiting the thread's own clock is enough, once it knows that there is something.
-        let enough = queue.wanted > 0 && queue.waiting.len() >= queue.wanted;
-        if enough && (urgent || queue.waiting.len() == 1) {
+        let enough = queue.wanted > 0 && count >= queue.wanted;
+        if enough && (urgent || count == 1) {
             queue.wanted = 0;
             drop(queue);
             self.wake.notify_one();
         }
         Ok(())
     }
-    /// Everything there is.
-    pub(crate) fn take(&self) -> Vec<Submission> {
+    /// Everything there is, for something empty.
+    pub(crate) fn take(&self, empty: &mut Waiting) {
+        empty.clear();
         let mut queue = self.queue();
         queue.urgent = false;
         queue.since = None;
-        std::mem::take(&mut queue.waiting)
+        std::mem::swap(&mut queue.waiting, empty);
+    }
+    /// Gives the memory back that nothing waits in.
+    pub(crate) fn forget(&self) {
+        let mut queue = self.queue();
+        if queue.waiting.submissions.is_empty() {
+            queue.waiting = Waiting::default();
+        }
     }
     /// Sleeps until somebody waits for a receipt, what nobody waits for is `lazy` old, or nothing came for `silence`.
     pub(crate) fn wait(&self, lazy: Duration, silence: Option<Duration>) -> Woke {
@@ -140,15 +196,15 @@ impl Intake {
     pub(crate) fn gather(&self, more: usize, most: Duration, quiet: Duration) {
         let started = clock::instant();
         let mut queue = self.queue();
-        let goal = queue.waiting.len() + more;
+        let goal = queue.waiting.submissions.len() + more;
         queue.wanted = goal;
         loop {
-            let before = queue.waiting.len();
+            let before = queue.waiting.submissions.len();
             if before >= goal || queue.closed || started.elapsed() >= most {
                 break;
             }
             (queue, _) = self.wake.wait_timeout(queue, quiet).unwrap_or_else(PoisonError::into_inner);
-            if queue.waiting.len() == before {
+            if queue.waiting.submissions.len() == before {
                 break;
             }
         }

@@ -101,7 +101,7 @@ pub(crate) fn runs(mut rest: &[Placed]) -> impl Iterator<Item = &[Placed]> {
         let mut bytes = 0;
         let fits = rest.iter().take_while(|placed| {
             let before = bytes;
-            bytes += placed.len();
+            bytes += placed.len as usize;
             before == 0 || bytes <= RUN
         });
         let (run, tail) = rest.split_at(fits.count());

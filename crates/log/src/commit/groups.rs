@@ -6,7 +6,6 @@ use crate::{
     error::Error,
     group::{self, Group},
     herald::Package,
-    intake::Submission,
     names::table,
     options::Sabotage,
     progress::{Needs, Progress},
@@ -36,11 +35,11 @@ impl Committer {
         if !owner.kept.failed.is_empty() || unit.group.is_deleted() {
             return;
         }
-        let number = frame.owners.len();
+        let number = frame.owners.len() as u32;
         let needs: Needs = if self.shared.limits.sabotaged(Sabotage::TornUnits) {
             Needs::new()
         } else {
-            let of_it = frame.placed.iter().filter(|placed| placed.owner == number);
+            let of_it = frame.placed.iter().filter(|placed| placed.owner == Some(number));
             of_it.map(|placed| (placed.home, placed.offset)).collect()
         };
         let mut change = Progress::default();
@@ -57,8 +56,7 @@ impl Committer {
         self.state_seq += 1;
         let mut record = record::encode_settle(&group::key(group.number, partition), change);
         record::stamp(&mut record, table::PROGRESS, self.state_seq, now, self.shared.salt);
-        frame.bytes.extend_from_slice(&record);
-        frame.records += 1;
+        frame.push_first(&record);
     }
     /// The frame is synced: rows hold, and what groups said.
     pub(super) fn keep_rows(&self, frame: &mut Frame, package: &mut Package) {
@@ -104,7 +102,7 @@ impl Committer {
             }
             // What was settled stays settled: the next frame says it. A unit is tried again as a whole by whoever carries it.
             if !unit && group.put_back(parts) && !self.shared.health.is_read_only() {
-                let _closing = self.shared.intake.push(Submission::Settle(group, false));
+                let _closing = self.shared.intake.settle(group, false);
             }
         }
     }

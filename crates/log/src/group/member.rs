@@ -4,7 +4,6 @@ use super::{
     live::{Claim, Fate, Live, Tally},
 };
 use crate::{
-    intake::Submission,
     reader::{Part, Reader},
     shared::Shared,
 };
@@ -252,7 +251,7 @@ impl Home {
         let write = live.wants_writing();
         drop(live);
         if write || urgent {
-            let _closing = self.shared.intake.push(Submission::Settle(self.group.clone(), urgent));
+            let _closing = self.shared.intake.settle(self.group.clone(), urgent);
         }
         if dead {
             self.shared.dead.wake(&self.group);
