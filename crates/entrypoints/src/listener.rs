@@ -59,7 +59,7 @@ pub trait Handler: Send + Sync + 'static {
     type Memo: Default + Send + Sync + 'static;
     /// One request. Never fails: an error is an answer too.
     fn handle(
-        self: Arc<Self>,
+        &self,
         head: Arc<Head<Self::Memo>>,
         body: Incoming,
         connection: Arc<Connection>,

@@ -29,8 +29,9 @@ pub struct Entry<'a> {
     pub scope: u64,
 }
 /// Records that will be handed over together. Dropped before that, nothing was accepted.
-pub struct Append {
-    shared: Arc<Shared>,
+pub struct Append<'l> {
+    /// Not held on to: a count that all threads keep would cost each of them.
+    shared: &'l Shared,
     level: Level,
     records: Records,
     bytes: Vec<u8>,
@@ -105,9 +106,9 @@ impl Target {
     }
 }
 
-impl Append {
+impl<'l> Append<'l> {
     /// Waits for room of so many bytes.
-    pub(crate) async fn reserve(shared: Arc<Shared>, level: Level, bytes: usize) -> Result<Self> {
+    pub(crate) async fn reserve(shared: &'l Shared, level: Level, bytes: usize) -> Result<Self> {
         let permits = shared.intake.reserve(bytes).await.ok_or(Error::Closing)?;
         Ok(Self {
             shared,
@@ -208,14 +209,14 @@ impl Append {
     }
 }
 /// Nothing was accepted.
-impl Drop for Append {
+impl Drop for Append<'_> {
     fn drop(&mut self) {
         if self.permits > 0 {
             self.shared.intake.release(self.permits);
         }
     }
 }
-impl Append {
+impl Append<'_> {
     fn encode(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
         let stream = entry.stream;
         if stream.is_deleted() {

@@ -179,7 +179,7 @@ async fn send(shared: &Arc<Shared>, group: &Arc<Group>, burial: &Burial) -> Resu
     .map(Some)
 }
 async fn append(shared: &Arc<Shared>, group: &Arc<Group>, burial: &Burial, stream: &Arc<Stream>, message: &Message) -> Result<Receipt> {
-    let mut append = Append::reserve(shared.clone(), Level::Stored, Append::size(message)).await?;
+    let mut append = Append::reserve(shared, Level::Stored, Append::size(message)).await?;
     append.as_new();
     append.add(Entry {
         item: 0,

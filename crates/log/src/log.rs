@@ -200,12 +200,12 @@ impl Log {
     /// Begins a call: waits for room of so many bytes (the sum of [`Append::size`], once per stream), which is the back-pressure; then
     /// records are added and sent together without another wait. Cancel-safe: dropped before it is sent, nothing was accepted. Levels
     /// other than `Accepted` and `Stored` are an error.
-    pub async fn append(&self, level: Level, bytes: usize) -> Result<Append> {
+    pub async fn append(&self, level: Level, bytes: usize) -> Result<Append<'_>> {
         if !matches!(level, Level::Accepted | Level::Stored) {
             return Err(Error::Level.into());
         }
         self.shared.health.check()?;
-        Append::reserve(self.shared.clone(), level, bytes).await
+        Append::reserve(&self.shared, level, bytes).await
     }
     /// Reads from a place on. A place of another stream's number, one that retention has passed, or one behind the end begins with a gap;
     /// behind the end, as in another stream, reading begins anew.

@@ -205,6 +205,7 @@ impl Memphis {
         let path = station.path();
         let call = Call {
             route: &route,
+            name: &route.name,
             rest: "",
             host: "",
             path: &path,
@@ -255,7 +256,7 @@ fn head_size(parts: &Parts, body: Option<&Incoming>) -> usize {
 impl Handler for Memphis {
     type Memo = ();
 
-    async fn handle(self: Arc<Self>, head: Arc<Head<()>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
+    async fn handle(&self, head: Arc<Head<()>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
         let trace = self.ids.next();
         let parts = &**head;
         let peer = forwarded::caller(&parts.headers, &connection);

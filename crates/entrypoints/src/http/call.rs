@@ -56,6 +56,8 @@ impl Pace {
 /// One request and where it goes.
 pub(crate) struct Call<'a> {
     pub(crate) route: &'a Arc<Route>,
+    /// Of its API.
+    pub(crate) name: &'a Arc<str>,
     pub(crate) rest: &'a str,
     pub(crate) host: &'a str,
     pub(crate) path: &'a str,
@@ -70,7 +72,7 @@ impl Call<'_> {
         hex(self.trace)
     }
     pub(super) fn exchange(&self) -> Exchange {
-        let mut x = Exchange::new(self.route.name.clone());
+        let mut x = Exchange::new(self.name.clone());
         x.peer = Some(self.peer);
         x.trace = self.trace;
         if let Some(Holder { principal, expires }) = &self.holder {

@@ -118,6 +118,7 @@ impl Gateway {
         };
         let call = Call {
             route,
+            name: way.name(),
             rest: way.rest(parts),
             host: way.host(),
             path: way.path(parts),
@@ -241,7 +242,7 @@ fn edits(a: &str, b: &str) -> usize {
 impl Handler for Gateway {
     type Memo = Memo;
 
-    async fn handle(self: Arc<Self>, head: Arc<Head<Memo>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
+    async fn handle(&self, head: Arc<Head<Memo>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
         let trace = self.ids.next();
         let mut page = None;
         let parts = &**head;

@@ -23,6 +23,8 @@ pub(super) struct Way {
     /// Not held on to, so that a connection that waits keeps no old world.
     world: Weak<Snapshot>,
     route: Weak<Route>,
+    /// The name of its API, in memory of this connection's own: every request takes it along, and a count that all threads keep would cost each.
+    name: Arc<str>,
     host: Box<str>,
     /// What of the path belongs to the route.
     path: Range<usize>,
@@ -52,6 +54,7 @@ impl Way {
         let way = Arc::new(Self {
             world: Arc::downgrade(&now),
             route: Arc::downgrade(route),
+            name: (&*route.name).into(),
             host: host.into(),
             path: 0..path.len(),
             rest: path.len() - rest.len()..path.len(),
@@ -68,6 +71,9 @@ impl Way {
         }
         let wish = read()?;
         Ok(self.wish.get_or_init(|| wish))
+    }
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
     }
     pub(super) fn host(&self) -> &str {
         &self.host

@@ -60,7 +60,7 @@ pub(super) async fn serve<H: Handler>(
         handler,
         state,
         drain,
-        handle: |head, body| handler.clone().handle(head, body, state.clone()),
+        handle: |head, body| handler.handle(head, body, state.clone()),
     };
     // One box for all requests: an allocation each, of some kilobytes, would be felt.
     let mut handling = Box::pin(None);

@@ -146,7 +146,7 @@ impl Admin {
 impl Handler for Admin {
     type Memo = ();
 
-    async fn handle(self: Arc<Self>, head: Arc<Head<()>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
+    async fn handle(&self, head: Arc<Head<()>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
         let parts = &**head;
         let mut body = Some(body);
         // Boxed: what an operator asks for now and then need not be small, the future of every request is.
@@ -164,7 +164,7 @@ impl Handler for Admin {
                 // Its secret is no message's business.
                 parts.headers.remove(hyper::header::AUTHORIZATION);
                 parts.headers.remove(hyper::header::ORIGIN);
-                return messages.clone().handle(Arc::new(Head::new(parts)), body, connection).await;
+                return messages.handle(Arc::new(Head::new(parts)), body, connection).await;
             }
             (Ok(Outcome::Messages(..)), _, _) => Error::new(Code::StoreFailed, Fault::Operator, "the node is recovering").into(),
             (Err(refused), _, _) => refused,

@@ -15,7 +15,7 @@ struct Echo;
 impl Handler for Echo {
     type Memo = ();
 
-    async fn handle(self: Arc<Self>, head: Arc<Head<()>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
+    async fn handle(&self, head: Arc<Head<()>>, body: Incoming, connection: Arc<Connection>) -> Response<Body> {
         let path = head.uri.path().to_owned();
         if path == "/wait" {
             std::future::pending::<()>().await;
