@@ -462,13 +462,13 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "kind: api\nname: a\npaths: [/a, /a/]\nbackend: { topic: t }\n",
         "TG5006",
         "3:13",
-        "this path is taken",
+        "this path is taken by the api `a` at ",
     ),
     (
         "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\n---\nkind: api\nname: b\npaths: [/a]\nbackend: { topic: t }\n",
         "TG5006",
         "8:9",
-        "this path is taken",
+        "this path is taken by the api `a` at ",
     ),
     // Apis: backends.
     ("kind: api\nname: a\npaths: [/a]\n", "TG5002", "1:1", "`backend` is missing"),
