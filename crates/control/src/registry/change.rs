@@ -223,7 +223,8 @@ impl Registry {
             self.draft(&mut draft, wish)?;
         }
         unused(&draft)?;
-        let documents = laid(&old.files, &draft.contents, &old.left_out_but(&draft.places), self.parts.mode);
+        let left_out = old.left_out_but(&draft.places);
+        let documents = laid(&old.files, &draft.contents, &left_out, Some(&old), self.parts.mode);
         let checked = documents
             .check(self.parts.mode, &self.parts.kinds)
             .map_err(|report| of_request(&report, &draft.places, &old))?;
