@@ -55,7 +55,7 @@ struct Arguments {
 enum Verb {
     /// Start here: durable in ./tidegate-data, this machine only, with a demo. Reads ./tidegate.yaml and ./resources instead, if there.
     Dev {
-        /// Listen on all interfaces, where nothing else is said of a listener.
+        /// Listen on all interfaces, where nothing else is said of a listener; `--set listeners.admin=[]` switches one off.
         #[arg(long)]
         expose: bool,
         #[command(flatten)]
