@@ -55,9 +55,25 @@ fn it_is_listed_shown_and_exported_with_why() {
         assert!(told.contains(why), "{command}: {told}");
     }
     let (exported, notes) = run(&node, &["export"]);
-    assert!(exported.contains("name: mine") && exported.contains("name: hook"), "{exported}");
+    assert!(
+        exported.contains(&format!("---\n# Kept and not served: {why}.\n"))
+            && exported.contains("\n# name: mine\n# backend:\n#   stream: a\n"),
+        "{exported}"
+    );
+    assert!(
+        exported.contains("# name: hook\n") && exported.contains("\nname: other\n"),
+        "{exported}"
+    );
+    // The others are files as ever, which `check` takes.
+    write(&node.folder().join("exported.yaml"), &exported);
+    let checked = tidegate(node.folder(), &["check", "exported.yaml"]);
+    let told = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && told.contains("ok: 1 stream, 2 apis"), "{told}");
     assert!(!exported.contains("whsec_"), "{exported}");
-    assert!(notes.contains(&format!("note: api mine is kept and not served: {why}")), "{notes}");
+    assert!(
+        notes.contains(&format!("note: api mine is kept and not served, and commented out: {why}")),
+        "{notes}"
+    );
     // What cannot be started is told why, and not that there is none.
     let (_, started) = run(&node, &["api", "start", "mine"]);
     assert!(started.contains(&format!("the api `mine` is not served: {why}")), "{started}");
