@@ -288,6 +288,31 @@ fn what_is_wrong_with_a_variable_is_said_of_it() {
     assert_eq!(flag, "error: a value is required for '--data-dir <DIR>' but none was supplied");
 }
 #[test]
+fn a_name_that_is_misspelt_is_guessed() {
+    let node = dev().start();
+    let at = format!("http://{}", node.admin);
+    for (words, name, near) in [
+        ("api info", "ordres", "orders"),
+        ("api rm", "ordres", "orders"),
+        ("api stop", "ordres", "orders"),
+        ("stream groups", "ordres", "orders"),
+        ("webhook log", "order-inbox", ""),
+    ] {
+        let arguments: Vec<_> = words.split(' ').chain([name, "--node", &at]).collect();
+        let output = Command::new(TIDEGATE).args(&arguments).current_dir(node.folder()).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(said.contains(&format!("`{name}`")), "{words}: {said}");
+        let hint = format!("hint: did you mean `{near}`?\n");
+        assert!(near.is_empty() || said.contains(&hint), "{words}: {said}");
+    }
+    let far = Command::new(TIDEGATE)
+        .args(["api", "info", "nothing-like-it", "--node", &at])
+        .current_dir(node.folder())
+        .output()
+        .unwrap();
+    assert!(!text(&far.stderr).contains("did you mean"), "{}", text(&far.stderr));
+}
+#[test]
 fn the_first_screen_is_as_documented() {
     let node = dev().set("telemetry.logs", "text").start();
     node.post("/orders", &[], b"1");
