@@ -313,6 +313,20 @@ fn a_name_that_is_misspelt_is_guessed() {
     assert!(!text(&far.stderr).contains("did you mean"), "{}", text(&far.stderr));
 }
 #[test]
+fn a_token_that_has_expired_is_listed_as_that() {
+    let node = dev().start();
+    let token = serde_json::json!({"manage": "viewer", "sha256": "0".repeat(64), "expires": "2020-01-01T00:00:00Z"});
+    assert_eq!(node.manage("PUT", "/tokens/old", &token).status, 201);
+    let at = format!("http://{}", node.admin);
+    let listed = Command::new(TIDEGATE)
+        .args(["token", "ls", "--node", &at])
+        .current_dir(node.folder())
+        .output()
+        .unwrap();
+    let listed = text(&listed.stdout);
+    assert!(listed.contains("expired 2020-01-01T00:00:00Z"), "{listed}");
+}
+#[test]
 fn the_first_screen_is_as_documented() {
     let node = dev().set("telemetry.logs", "text").start();
     node.post("/orders", &[], b"1");
