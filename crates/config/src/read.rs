@@ -1,6 +1,7 @@
 //! Reads a value by its table: every error is told, every default filled in, in one walk.
 use crate::{
     ledger::{At, Fault, Ledger, Path, shown},
+    query,
     shape::{Key, Shape, Table, Text, parse_size},
     suggest::suggest,
     tree::{self, Data, Value},
@@ -328,7 +329,14 @@ fn off(value: &Value) -> bool {
 }
 fn scalar(shape: &Shape, value: &Value, path: &Path, ledger: &mut Ledger, read: impl Fn(&str) -> Option<Datum>) -> Datum {
     value.text().and_then(read).unwrap_or_else(|| {
-        ledger.tell(Fault::new(Code::BadValue, value.at, path, wrong(path, value)).expected(shape.expected()));
+        let fault = Fault::new(Code::BadValue, value.at, path, wrong(path, value)).expected(shape.expected());
+        ledger.tell(match value.text() {
+            Some(_) if value.hidden => fault.hint("it is not shown, for it may be a secret"),
+            Some(text) if query::is_masked(text) => {
+                fault.hint("`***` in the query of a URL stands only for what is there: write the value")
+            }
+            _ => fault,
+        });
         Datum::Broken
     })
 }

@@ -898,6 +898,24 @@ fn how_a_listener_is_switched_off_is_said_where_somebody_tries() {
     assert!(report.contains("hint: `[]` switches it off"), "{report}");
 }
 #[test]
+fn what_is_not_shown_is_said_to_be_hidden() {
+    let told = |url: &str| {
+        let hook = format!("kind: stream\nname: s\n---\nkind: webhook\nname: a\nsource: {{ stream: s }}\ntarget: {{ url: \"{url}\" }}\n");
+        let report = check(Mode::Run, &hook).unwrap_err();
+        let [one] = report.diagnostics.as_slice() else { panic!("{report}") };
+        (one.message.clone(), one.expected.clone().unwrap(), one.hint.clone())
+    };
+    let expected = "a URL such as `https://crm.example.com/hook`, without user and password".to_owned();
+    assert_eq!(told("notaurl"), ("`url` cannot be `notaurl`".to_owned(), expected.clone(), None));
+    let hidden = Some("it is not shown, for it may be a secret".to_owned());
+    assert_eq!(
+        told("https://u:p@a.example/"),
+        ("`url` cannot be `***`".to_owned(), expected, hidden)
+    );
+    let stands_for_nothing = told("https://a.example/?t=***").2.unwrap();
+    assert!(stands_for_nothing.contains("stands only for what is there"), "{stands_for_nothing}");
+}
+#[test]
 fn production_wants_plans_and_protection() {
     let api = "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\n";
     let rows = [
