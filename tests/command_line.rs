@@ -240,6 +240,93 @@ fn expose_opens_only_what_nobody_named() {
     balance(&node);
 }
 #[test]
+fn expose_says_where_it_has_no_effect() {
+    let said = |how: How, settings: &str| {
+        let node = how.start_with(settings);
+        node.terminate();
+        let (_, said) = node.last_words();
+        said.into_iter()
+            .filter(|line| line.contains("--expose had no effect"))
+            .collect::<Vec<_>>()
+    };
+    let exposed = || How::bare(TIDEGATE, "dev").argument("--expose").set("telemetry.logs", "json");
+    let all = "listeners:\n  gateway: \"127.0.0.1:0\"\n  admin: \"127.0.0.1:0\"\n";
+    let told = said(exposed(), all);
+    let places = "gateway at tidegate.yaml:2:12, admin at tidegate.yaml:3:10";
+    let note = format!("note: --expose had no effect, for it is said where each listener listens: {places}");
+    assert_eq!(told, [note]);
+    // It lets one be public without a word on TLS.
+    let public = "listeners: { gateway: \"0.0.0.0:0\", admin: \"127.0.0.1:0\" }\n";
+    assert!(said(exposed(), public).is_empty());
+    assert!(said(dev(), all).is_empty());
+}
+#[test]
+fn what_is_wrong_with_a_variable_is_said_of_it() {
+    let folder = TempDir::new().unwrap();
+    let said = |variable: &str, value: &str, arguments: &[&str]| {
+        let mut command = Command::new(TIDEGATE);
+        let output = command
+            .args(arguments)
+            .env(variable, value)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        text(&output.stderr).lines().next().unwrap_or_default().to_owned()
+    };
+    let empty = "error: a value is required for 'the variable TIDEGATE_DATA_DIR' but none was supplied";
+    for verb in ["dev", "run", "status"] {
+        assert_eq!(said("TIDEGATE_DATA_DIR", "", &[verb]), empty, "{verb}");
+    }
+    let node = said("TIDEGATE_NODE", "ftp://x", &["api", "ls"]);
+    assert!(
+        node.starts_with("error: invalid value 'ftp://x' for 'the variable TIDEGATE_NODE': expected an address"),
+        "{node}"
+    );
+    // Who wrote the flag is told of that.
+    let flag = said("TIDEGATE_DATA_DIR", "x", &["dev", "--data-dir", ""]);
+    assert_eq!(flag, "error: a value is required for '--data-dir <DIR>' but none was supplied");
+}
+#[test]
+fn a_name_that_is_misspelt_is_guessed() {
+    let node = dev().start();
+    let at = format!("http://{}", node.admin);
+    for (words, name, near) in [
+        ("api info", "ordres", "orders"),
+        ("api rm", "ordres", "orders"),
+        ("api stop", "ordres", "orders"),
+        ("stream groups", "ordres", "orders"),
+        ("webhook log", "order-inbox", ""),
+    ] {
+        let arguments: Vec<_> = words.split(' ').chain([name, "--node", &at]).collect();
+        let output = Command::new(TIDEGATE).args(&arguments).current_dir(node.folder()).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(said.contains(&format!("`{name}`")), "{words}: {said}");
+        let hint = format!("hint: did you mean `{near}`?\n");
+        assert!(near.is_empty() || said.contains(&hint), "{words}: {said}");
+    }
+    let far = Command::new(TIDEGATE)
+        .args(["api", "info", "nothing-like-it", "--node", &at])
+        .current_dir(node.folder())
+        .output()
+        .unwrap();
+    assert!(!text(&far.stderr).contains("did you mean"), "{}", text(&far.stderr));
+}
+#[test]
+fn a_token_that_has_expired_is_listed_as_that() {
+    let node = dev().start();
+    let token = serde_json::json!({"manage": "viewer", "sha256": "0".repeat(64), "expires": "2020-01-01T00:00:00Z"});
+    assert_eq!(node.manage("PUT", "/tokens/old", &token).status, 201);
+    let at = format!("http://{}", node.admin);
+    let listed = Command::new(TIDEGATE)
+        .args(["token", "ls", "--node", &at])
+        .current_dir(node.folder())
+        .output()
+        .unwrap();
+    let listed = text(&listed.stdout);
+    assert!(listed.contains("expired 2020-01-01T00:00:00Z"), "{listed}");
+}
+#[test]
 fn the_first_screen_is_as_documented() {
     let node = dev().set("telemetry.logs", "text").start();
     node.post("/orders", &[], b"1");

@@ -3,6 +3,7 @@ use crate::{
     Checked,
     api::{Api, Promise, ReadApi},
     backend::Reference,
+    diagnostic::Place,
     endpoint::Endpoint,
     kinds::{Id, ResourceKind},
     ledger::{At, Fault, Ledger, Path, shown},
@@ -17,7 +18,7 @@ use crate::{
     user::User,
     webhook::{ReadWebhook, Webhook},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 use tidegate_core::{check::Kind, error::Code, receipt::Level};
 
 /// What a document may say its kind is.
@@ -96,7 +97,7 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
     let mut names = Names::default();
     let (mut schemas, mut streams): (Vec<Schema>, Vec<ReadStream>) = (Vec::new(), Vec::new());
     let (mut apis, mut endpoints) = (Vec::new(), Vec::new());
-    let mut known: HashMap<[u8; 32], At> = HashMap::new();
+    let mut known: HashMap<[u8; 32], (At, String)> = HashMap::new();
     let (mut webhooks, mut users, mut tokens): (Vec<ReadWebhook>, _, _) = (Vec::new(), Vec::new(), Vec::new());
     let mut node: Option<(Node, At)> = None;
     let mut published = Vec::new();
@@ -145,11 +146,12 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
             Declares::Resource(ResourceKind::Token) => {
                 let token = Token::check(document, &path, ledger);
                 // Else whoever removes one of them has revoked nothing.
-                if let (Some(first), Some(entry)) = (known.insert(token.sha256, document.at), document.get("sha256")) {
-                    let message = "another token has this hash".to_owned();
+                let first = known.insert(token.sha256, (document.at, shown(&token.name)));
+                if let (Some((first, by)), Some(entry)) = (first, document.get("sha256")) {
+                    let by = Holder::new(ResourceKind::Token, &by, first, ledger);
+                    let message = format!("this hash is taken by the {by}");
                     let fault = Fault::new(Code::Duplicate, entry.value.at, &path.key("sha256"), message);
-                    let first = ledger.place(first);
-                    ledger.tell(fault.hint(format!("the first one is at {first}; each token needs a secret of its own")));
+                    ledger.tell(fault.hint(format!("{}each token needs a secret of its own", by.shown())));
                 }
                 tokens.push(token);
             }
@@ -346,6 +348,34 @@ fn promises(apis: &[ReadApi], streams: &[ReadStream], ledger: &mut Ledger) {
         ledger.tell(Fault::new(Code::Unkeepable, *at, path, message).expected(expected).hint(hint));
     }
 }
+/// Who was there first, so that whoever comes second need not search: ``api `orders` at a.yaml:3:9``.
+struct Holder<'a> {
+    kind: ResourceKind,
+    name: &'a str,
+    place: Place,
+}
+impl<'a> Holder<'a> {
+    fn new(kind: ResourceKind, name: &'a str, at: At, ledger: &Ledger) -> Self {
+        let place = ledger.place(at);
+        Self { kind, name, place }
+    }
+    /// For a hint: how to look at what stands in no line of any file.
+    fn shown(&self) -> String {
+        match self.place.line {
+            0 => format!("`tidegate {} info {}` shows it; ", self.kind, self.name),
+            _ => String::new(),
+        }
+    }
+}
+impl fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}`", self.kind, self.name)?;
+        match self.place.line {
+            0 => Ok(()),
+            _ => write!(f, " at {}", self.place),
+        }
+    }
+}
 /// One place for requests to go: equal path and host in two places is an error, also while one of them is switched off.
 fn paths(apis: &[ReadApi], ledger: &mut Ledger) {
     let mut taken: HashMap<(String, Option<String>), (At, String)> = HashMap::new();
@@ -353,14 +383,14 @@ fn paths(apis: &[ReadApi], ledger: &mut Ledger) {
         for (path, at) in read.api.paths.iter().zip(&read.places) {
             let name = shown(&read.api.name);
             let key = (path.path.clone(), path.host.clone());
-            let Some((first, _)) = taken.get(&key) else {
+            let Some((first, by)) = taken.get(&key) else {
                 taken.insert(key, (*at, name));
                 continue;
             };
-            let message = "this path is taken".to_owned();
-            let fault = Fault::new(Code::Duplicate, *at, &Path::of(format!("apis \"{name}\"")).key("paths"), message);
-            let first = ledger.place(*first);
-            ledger.tell(fault.hint(format!("the first one is at {first}; choose another path, or give one a `host`")));
+            let by = Holder::new(ResourceKind::Api, by, *first, ledger);
+            let path = Path::of(format!("apis \"{name}\"")).key("paths");
+            let fault = Fault::new(Code::Duplicate, *at, &path, format!("this path is taken by the {by}"));
+            ledger.tell(fault.hint(format!("{}choose another path, or give one a `host`", by.shown())));
         }
     }
 }

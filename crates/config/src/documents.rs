@@ -66,6 +66,11 @@ impl Documents {
         schema::prepare(&mut value, None, &Path::default(), &mut self.ledger);
         self.values.push(value);
     }
+    /// Who was there first is not told that others have what is his: these come before all others.
+    pub fn come_first(&mut self, first: impl Fn(&Id) -> bool) {
+        self.values
+            .sort_by_key(|document| !check::id(document).is_some_and(|id| first(&id)));
+    }
     /// One that holds as long as nobody declares one of its kind and name.
     pub fn spare(&mut self, document: serde_json::Value) {
         self.spares.push(document);

@@ -51,6 +51,7 @@ pub use render::render;
 pub use schema::{Content, Required, Schema};
 pub use secret::Secret;
 pub use stream::{DeadLetters, Keep, Stream, WhenFull};
+pub use suggest::suggest;
 pub use token::{Grants, Token};
 pub use user::{Manage, Permission, User};
 pub use webhook::Webhook;

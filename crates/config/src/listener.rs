@@ -236,17 +236,12 @@ impl Listeners {
     }
     /// Reads them; what is wrong is told and the value returned is of no use then.
     pub(crate) fn check(listeners: &Record, mode: Mode, ledger: &mut Ledger) -> Self {
-        let told = ledger.faults();
-        let all = Self {
+        spot::apart(listeners, mode, ledger);
+        Self {
             gateway: plain(listeners, "gateway", mode, ledger),
             admin: plain(listeners, "admin", mode, ledger),
             memphis: listen(listeners, "memphis", mode, ledger, Memphis::new),
-        };
-        // What is broken may have been meant otherwise.
-        if told == ledger.faults() {
-            spot::apart(&all, listeners, ledger);
         }
-        all
     }
 }
 fn plain(listeners: &Record, name: &str, mode: Mode, ledger: &mut Ledger) -> Vec<Listener> {
@@ -263,19 +258,9 @@ fn listen<L>(
     let many = listeners.list(name).len() > 1;
     for (i, field) in listeners.list(name).iter().enumerate() {
         let Some(listener) = field.record() else { continue };
-        let text = listener.text("address");
         // Told already.
-        let Some(mut address) = addresses(text) else { continue };
-        let unsaid = |key: &str| listener.at(key) == At::BUILT_IN;
-        let exposed = mode == Mode::Exposed;
-        if exposed && unsaid("address") {
-            address = address
-                .first()
-                .map(|one| (Ipv4Addr::UNSPECIFIED, one.port()).into())
-                .into_iter()
-                .collect();
-        }
-        let insecure = listener.bool("insecure") || (exposed && unsaid("insecure"));
+        let Some(address) = bound(listener, mode) else { continue };
+        let insecure = listener.bool("insecure") || (mode == Mode::Exposed && listener.at("insecure") == At::BUILT_IN);
         let trusted_proxies: Vec<_> = listener.texts("trusted_proxies").iter().filter_map(|text| network(text)).collect();
         let at = listener.at("address");
         let broken = |key: &str| matches!(listener.field(key).map(|field| &field.datum), Some(Datum::Broken));
@@ -310,6 +295,14 @@ fn listen<L>(
         out.push(build(plain, listener, ledger));
     }
     out
+}
+/// What it binds; `None`: that cannot be read.
+fn bound(listener: &Record, mode: Mode) -> Option<Vec<SocketAddr>> {
+    let address = addresses(listener.text("address"))?;
+    Some(match address.first() {
+        Some(one) if mode == Mode::Exposed && listener.at("address") == At::BUILT_IN => vec![(Ipv4Addr::UNSPECIFIED, one.port()).into()],
+        _ => address,
+    })
 }
 /// `None`: nothing to prove itself with, which is told.
 fn tls(record: &Record, ledger: &mut Ledger) -> Option<Tls> {

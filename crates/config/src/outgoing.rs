@@ -21,7 +21,7 @@ pub struct Outgoing {
 
 /// A target of HTTP.
 pub(crate) const URL: Text = Text {
-    expected: "a URL such as `https://crm.example.com/hook`, without user and password; in its query `***` stands only for what is there",
+    expected: "a URL such as `https://crm.example.com/hook`, without user and password",
     good: |text| {
         let open = |url: url::Url| url.username().is_empty() && url.password().is_none();
         place(text, &["http", "https"]).is_some_and(open) && !query::is_masked(text)

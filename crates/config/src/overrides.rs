@@ -3,10 +3,10 @@ use crate::{
     diagnostic::Mask,
     ledger::{At, Fault, Ledger, Path},
     node::NODE,
-    shape::{Shape, Table, Text},
+    shape::{Key, Shape, Table, Text},
     tree::{self, Data, Entry, Value},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 use tidegate_core::error::Code;
 
 /// What variables begin with; the rest is a path, its keys divided by two underscores.
@@ -25,26 +25,70 @@ pub(crate) fn apply(node: &mut Value, variables: &HashMap<String, String>, flags
     // A whole map goes before its parts, and the same environment always gives the same settings.
     ours.sort_unstable();
     for (name, path, text) in ours {
-        let keys: Vec<_> = path.split("__").collect();
-        lay(node, &keys, name, text, ledger);
+        let written = Written {
+            head: name.get(..PREFIX.len()).unwrap_or_default(),
+            path,
+            between: "__",
+            text,
+        };
+        lay(node, &written, name, ledger);
     }
     for (path, text) in flags {
-        let keys: Vec<_> = path.split('.').collect();
-        lay(node, &keys, &format!("flag {path}"), text, ledger);
+        let written = Written {
+            head: "",
+            path,
+            between: ".",
+            text,
+        };
+        lay(node, &written, &format!("flag {path}"), ledger);
     }
 }
-fn lay(node: &mut Value, keys: &[&str], name: &str, text: &str, ledger: &mut Ledger) {
-    let file = ledger.sources.add(name.into(), Arc::from(text));
-    let at = At {
-        file,
-        line: 1,
-        column: 1,
-        width: text.chars().count().clamp(1, 140) as u32,
-    };
-    // Lists and maps in the spelling of JSON or YAML, everything else is the value itself.
-    let value = if text.trim_start().starts_with(['[', '{']) {
+/// `head`, `path`, `=`, `text`: so it is shown, and so columns count.
+struct Written<'a> {
+    head: &'a str,
+    path: &'a str,
+    between: &'static str,
+    text: &'a str,
+}
+/// A key on the way to a setting, and where it stands.
+type Step<'a> = (&'a str, At);
+
+impl<'a> Written<'a> {
+    /// The way; and where the value begins.
+    fn steps(&self, file: u32) -> (Vec<Step<'a>>, At) {
+        let mut column = 1 + width(self.head);
+        let mut here = |text: &str, behind: &str| {
+            let at = At {
+                file,
+                line: 1,
+                column,
+                width: width(text).clamp(1, 140),
+            };
+            column += width(text) + width(behind);
+            at
+        };
+        let mut steps: Vec<Step<'a>> = Vec::new();
+        let mut keys = self.path.split(self.between).peekable();
+        while let Some(key) = keys.next() {
+            let behind = if keys.peek().is_some() { self.between } else { "=" };
+            steps.push((key, here(key, behind)));
+        }
+        (steps, here(self.text, ""))
+    }
+}
+fn width(text: &str) -> u32 {
+    text.chars().count() as u32
+}
+fn lay(node: &mut Value, written: &Written<'_>, name: &str, ledger: &mut Ledger) {
+    let Written { head, path, text, .. } = written;
+    let file = ledger.sources.add(name.into(), format!("{head}{path}={text}").into());
+    let (steps, at) = written.steps(file);
+    // Lists and maps in the spelling of JSON or YAML, everything else is the value itself, and so is a text that only looks like a list: `[::1]:80`.
+    let value = if text.trim_start().starts_with(['[', '{']) && !is_text(&Shape::Record(&NODE), &steps, text) {
         let told = ledger.faults();
-        match tree::parse(text, file, ledger).pop() {
+        // Each value has the column it is shown in.
+        let text = format!("{}{text}", " ".repeat(at.column as usize - 1));
+        match tree::parse(&text, file, ledger).pop() {
             Some(value) if told == ledger.faults() => value,
             _ => return,
         }
@@ -52,10 +96,10 @@ fn lay(node: &mut Value, keys: &[&str], name: &str, text: &str, ledger: &mut Led
         Value {
             at,
             data: Data::Scalar {
-                text: text.to_owned(),
+                text: (*text).to_owned(),
                 plain: true,
             },
-            hidden: keys.iter().any(|key| tree::is_secret(key)),
+            hidden: steps.iter().any(|(key, _)| tree::is_secret(key)),
         }
     };
     if value.hidden
@@ -64,15 +108,30 @@ fn lay(node: &mut Value, keys: &[&str], name: &str, text: &str, ledger: &mut Led
         source.masks = (1..=text.lines().count() as u32)
             .map(|line| Mask {
                 line,
-                from: 1,
+                from: if line == 1 { at.column } else { 1 },
                 to: u32::MAX,
             })
             .collect();
     }
-    let path = Path::default();
-    if let Err(fault) = set(node, Some(&Shape::Record(&NODE)), keys, &path, value, at, ledger) {
+    if let Err(fault) = set(node, Some(&Shape::Record(&NODE)), &steps, &Path::default(), value, ledger) {
         ledger.tell(fault);
     }
+}
+/// Whether what stands at the end of the way takes this as the text it is.
+fn is_text(shape: &Shape, steps: &[Step<'_>], text: &str) -> bool {
+    match (steps.split_first(), shape) {
+        (Some(((key, _), rest)), _) => {
+            let known = inside(Some(shape)).0.and_then(|table| known(table, key));
+            known.is_some_and(|known| is_text(&known.shape, rest, text))
+        }
+        (None, Shape::Text(_)) => true,
+        (None, Shape::TextOr { text: bare, .. }) => (bare.good)(text),
+        (None, Shape::OneOrMany { of, .. }) => is_text(of, steps, text),
+        (None, _) => false,
+    }
+}
+fn known(table: &'static Table, key: &str) -> Option<&'static Key> {
+    table.keys.iter().find(|known| known.name.eq_ignore_ascii_case(key))
 }
 /// What of a map's shape matters here: its table, and the key a bare text stands for.
 fn inside(shape: Option<&Shape>) -> (Option<&'static Table>, Option<(&'static str, &'static Text)>) {
@@ -83,16 +142,8 @@ fn inside(shape: Option<&Shape>) -> (Option<&'static Table>, Option<(&'static st
         _ => (None, None),
     }
 }
-fn set(
-    value: &mut Value,
-    shape: Option<&Shape>,
-    keys: &[&str],
-    path: &Path,
-    leaf: Value,
-    at: At,
-    ledger: &mut Ledger,
-) -> Result<(), Fault> {
-    let Some((key, rest)) = keys.split_first() else {
+fn set(value: &mut Value, shape: Option<&Shape>, steps: &[Step<'_>], path: &Path, leaf: Value, ledger: &mut Ledger) -> Result<(), Fault> {
+    let Some((&(key, at), rest)) = steps.split_first() else {
         *value = leaf;
         return Ok(());
     };
@@ -116,7 +167,7 @@ fn set(
         }
         Data::Scalar { .. } | Data::Broken => value.data = Data::Map(Vec::new()),
     }
-    let known = table.and_then(|table| table.keys.iter().find(|known| known.name.eq_ignore_ascii_case(key)));
+    let known = table.and_then(|table| known(table, key));
     let name = known.map_or_else(|| key.to_ascii_lowercase(), |known| known.name.to_owned());
     let below = path.key(&name);
     let Data::Map(entries) = &mut value.data else { return Ok(()) };
@@ -133,7 +184,7 @@ fn set(
         entries.len() - 1
     });
     match entries.get_mut(place) {
-        Some(entry) => set(&mut entry.value, known.map(|known| &known.shape), rest, &below, leaf, at, ledger),
+        Some(entry) => set(&mut entry.value, known.map(|known| &known.shape), rest, &below, leaf, ledger),
         None => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! Reads a value by its table: every error is told, every default filled in, in one walk.
 use crate::{
     ledger::{At, Fault, Ledger, Path, shown},
+    query,
     shape::{Key, Shape, Table, Text, parse_size},
     suggest::suggest,
     tree::{self, Data, Value},
@@ -65,6 +66,8 @@ pub(crate) struct Record {
     pub(crate) at: At,
     pub(crate) path: Path,
     fields: Vec<(&'static str, Field)>,
+    /// Keys that took their default, and that somebody seems to have misspelt.
+    pub(crate) misspelt: Vec<&'static str>,
 }
 /// Wherever it stands.
 impl PartialEq for Record {
@@ -81,6 +84,7 @@ impl Record {
             at: At::BUILT_IN,
             path: Path::default(),
             fields: Vec::new(),
+            misspelt: Vec::new(),
         }
     }
     pub(crate) fn field(&self, key: &str) -> Option<&Field> {
@@ -156,7 +160,7 @@ impl Record {
 /// Reads a map; what is no map tells one error and reads as an empty one.
 pub(crate) fn table(table: &'static Table, value: &Value, path: &Path, ledger: &mut Ledger) -> Record {
     let mut fields: Vec<(&'static str, Field)> = Vec::new();
-    let mut meant: Vec<&str> = Vec::new();
+    let mut meant: Vec<&'static str> = Vec::new();
     let whole = matches!(value.data, Data::Map(_)) || value.is_null();
     if !whole && !matches!(value.data, Data::Broken) {
         let expected = Shape::Record(table).expected();
@@ -206,6 +210,7 @@ pub(crate) fn table(table: &'static Table, value: &Value, path: &Path, ledger: &
         at: value.at,
         path: path.clone(),
         fields,
+        misspelt: meant,
     }
 }
 /// What a table does not ask for by itself.
@@ -279,6 +284,12 @@ pub(crate) fn read(shape: &'static Shape, value: &Value, path: &Path, ledger: &m
             if matches!(value.data, Data::List(_)) {
                 return list(shape, of, *min, value, path, ledger);
             }
+            // There is no word for that, and whoever looks for one finds the way here.
+            if *min == 0 && off(value) {
+                let fault = Fault::new(Code::BadValue, value.at, path, wrong(path, value)).expected(shape.expected());
+                ledger.tell(fault.hint("`[]` switches it off"));
+                return Datum::Broken;
+            }
             let at = value.at;
             return match read(of, value, path, ledger) {
                 Datum::Broken => Datum::Broken,
@@ -310,9 +321,22 @@ pub(crate) fn read(shape: &'static Shape, value: &Value, path: &Path, ledger: &m
         _ => None,
     })
 }
+/// What people write for nothing.
+fn off(value: &Value) -> bool {
+    let words = ["off", "false", "no", "none", "disabled"];
+    let said = |text: &str| text.is_empty() || words.iter().any(|word| word.eq_ignore_ascii_case(text));
+    value.is_null() || value.text().is_some_and(said)
+}
 fn scalar(shape: &Shape, value: &Value, path: &Path, ledger: &mut Ledger, read: impl Fn(&str) -> Option<Datum>) -> Datum {
     value.text().and_then(read).unwrap_or_else(|| {
-        ledger.tell(Fault::new(Code::BadValue, value.at, path, wrong(path, value)).expected(shape.expected()));
+        let fault = Fault::new(Code::BadValue, value.at, path, wrong(path, value)).expected(shape.expected());
+        ledger.tell(match value.text() {
+            Some(_) if value.hidden => fault.hint("it is not shown, for it may be a secret"),
+            Some(text) if query::is_masked(text) => {
+                fault.hint("`***` in the query of a URL stands only for what is there: write the value")
+            }
+            _ => fault,
+        });
         Datum::Broken
     })
 }

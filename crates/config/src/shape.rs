@@ -223,7 +223,8 @@ impl Shape {
             Self::Text(text) | Self::TextOr { text, .. } => text.expected.to_owned(),
             Self::Labels => "a map of texts".to_owned(),
             Self::List { .. } => "a list".to_owned(),
-            Self::OneOrMany { of, .. } => format!("{}, or a list", of.expected()),
+            Self::OneOrMany { of, min: 0 } => format!("{}, a list of them, or `[]` for none", of.expected()),
+            Self::OneOrMany { of, .. } => format!("{}, or a list of them", of.expected()),
             Self::Record(table) | Self::Own(Some(table)) => {
                 let keys = table.keys.iter().filter(|key| !matches!(key.shape, Self::Later | Self::Ignored));
                 format!("a map with {}", one_of(keys.map(|key| key.name)))

@@ -1,7 +1,7 @@
 //! "did you mean": the known word that is nearest to what was typed.
 
 /// The nearest of `known`, if it is near enough to be meant. Case, `-` and `_` do not count.
-pub(crate) fn suggest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn suggest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Nobody mistypes a word this long by so little, and the distance costs length × length.
     if typed.len() > 64 {
         return None;

@@ -3,6 +3,7 @@
 mod change;
 mod dead;
 mod document;
+mod laid;
 mod refused;
 mod resource;
 
@@ -14,17 +15,17 @@ pub use resource::{Origin, Resource};
 use crate::{
     access::Access,
     plane::{Plane, Refusal},
-    schemas,
     store::{Author, Change, Contents, Effect, Store, Stored, Subject, versions},
 };
 use arc_swap::ArcSwap;
 use futures::channel::oneshot;
+use laid::{Laid, laid, text_of};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
-use tidegate_config::{Checked, Documents, Id, Mode, Report, ResourceKind};
+use tidegate_config::{Checked, Documents, Id, Mode, ResourceKind};
 use tidegate_core::{
     check::Kind,
     clock,
@@ -135,46 +136,18 @@ impl Registry {
     /// Brings up the first world, of these files and the store. What is wrong in the files is an error; a stored resource that no longer
     /// checks beside them is left out and told, so that a node always comes up again.
     pub async fn open(files: Documents, parts: Parts) -> Result<Arc<Self>, Refused> {
-        let Parts {
-            store,
-            plane,
-            access,
-            mode,
-            kinds,
-            ..
-        } = &parts;
+        let Parts { store, plane, access, .. } = &parts;
         let mut files = files;
-        files.imply(*mode);
+        files.imply(parts.mode);
         let contents = store.load().await?;
-        let mut left_out = BTreeMap::new();
-        let (documents, checked) = loop {
-            let documents = laid(&files, &contents, &left_out, *mode);
-            let before = left_out.len();
-            let refused = match documents.check(*mode, kinds) {
-                Err(report) => {
-                    blame_stored(&report, &contents, &mut left_out);
-                    Refused::of_files(&report)
-                }
-                Ok(checked) => match plane.check(&checked) {
-                    Ok(()) => break (documents, checked),
-                    Err(refusal) => {
-                        let refused = in_files(Refused::of_plane(refusal), &documents);
-                        leave_out(&refused, &contents, &mut left_out);
-                        refused
-                    }
-                },
-            };
-            if left_out.len() == before {
-                return Err(refused);
-            }
-        };
+        let Laid {
+            documents,
+            checked,
+            left_out,
+        } = Laid::settle(&parts, &files, &contents, None)?;
         for (id, why) in &left_out {
             tracing::warn!(resource = %id, error = %why, "a stored resource does not check beside the files: it is kept and not served");
         }
-        schemas::kept(&checked, &contents).map_err(|refused| in_files(refused, &documents))?;
-        plane
-            .check(&checked)
-            .map_err(|refusal| in_files(Refused::of_plane(refusal), &documents))?;
         let prepared = plane
             .prepare(&checked)
             .await
@@ -303,21 +276,11 @@ impl Registry {
     /// The caller holds the turn.
     async fn bring_up(&self, files: Documents, contents: Contents) -> Result<Reloaded, Refused> {
         let old = self.now();
-        let check = |left_out: BTreeMap<Id, String>| {
-            let all = laid(&files, &contents, &left_out, self.parts.mode);
-            let checked = all
-                .check(self.parts.mode, &self.parts.kinds)
-                .map_err(|report| Refused::of_files(&report))?;
-            let kept = self.parts.plane.check(&checked);
-            kept.map_err(|refusal| in_files(Refused::of_plane(refusal), &all))?;
-            schemas::kept(&checked, &contents).map_err(|refused| in_files(refused, &all))?;
-            Ok::<_, Refused>((all, checked, left_out))
-        };
-        // What did not check at the start does not hold up what came after it.
-        let (documents, checked, left_out) = match check(BTreeMap::new()) {
-            Err(_) if !old.left_out.is_empty() => check(old.left_out.clone())?,
-            checked => checked?,
-        };
+        let Laid {
+            documents,
+            checked,
+            left_out,
+        } = Laid::settle(&self.parts, &files, &contents, Some(&old))?;
         let orphans = self.parts.plane.orphans();
         let prepared = match self.parts.plane.prepare(&checked).await {
             Ok(prepared) => prepared,
@@ -386,49 +349,6 @@ async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T, Refu
     });
     let crashed = |_| Error::new(Code::Internal, Fault::Gateway, "a change ended early");
     told.await.map_err(crashed)?
-}
-/// What errors call the text of a stored resource.
-fn text_of(id: &Id) -> String {
-    format!("stored {id}")
-}
-/// Files, with what is stored beside them, and what is built in where neither says anything. A resource that a file declares is the file's,
-/// whatever the store says.
-fn laid(files: &Documents, contents: &Contents, left_out: &BTreeMap<Id, String>, mode: Mode) -> Documents {
-    let mut all = files.clone();
-    let of_files: BTreeSet<_> = files.declared().map(|declared| declared.id).collect();
-    for (id, on) in contents.running.iter().filter(|(id, _)| of_files.contains(id) && id.kind.runs()) {
-        all.set(id, "enabled", *on);
-    }
-    for (id, stored) in &contents.resources {
-        if !of_files.contains(id) && !left_out.contains_key(id) {
-            all.add(&text_of(id), &stored.document);
-        }
-    }
-    all.fill(|id| contents.resources.contains_key(id));
-    all.imply(mode);
-    all
-}
-/// Which stored resources a report is about.
-fn blame_stored(report: &Report, contents: &Contents, out: &mut BTreeMap<Id, String>) {
-    let names: HashMap<String, &Id> = contents.resources.keys().map(|id| (text_of(id), id)).collect();
-    for told in &report.diagnostics {
-        if let Some(id) = names.get(&*told.file) {
-            out.entry((*id).clone()).or_insert_with(|| told.message.clone());
-        }
-    }
-}
-/// Stored resources that the plane refuses; not those of files, which have a place in one.
-fn leave_out(refused: &Refused, contents: &Contents, out: &mut BTreeMap<Id, String>) {
-    for told in refused.errors.iter().filter(|told| told.get("file").is_none()) {
-        let word = |key: &str| told.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
-        let Some(kind) = ResourceKind::of_word(word("kind")) else {
-            continue;
-        };
-        let id = Id::new(kind, word("name"));
-        if contents.resources.contains_key(&id) {
-            out.insert(id, format!("{}: expected {}", word("detail"), word("expected")));
-        }
-    }
 }
 /// It is kept and served, but for this.
 pub(crate) fn late(error: Error) -> Error {

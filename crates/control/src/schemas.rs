@@ -77,7 +77,10 @@ pub(crate) fn kept(checked: &Checked, contents: &Contents) -> Result<(), Refused
 /// Whether a schema takes a message of that content type.
 pub(crate) async fn test(checked: &Checked, name: &str, kind: Option<&[u8]>, payload: Bytes) -> Result<()> {
     let schema = checked.schemas.iter().find(|schema| *schema.name == *name);
-    let schema = schema.ok_or_else(|| missing(&Id::new(ResourceKind::Schema, name)))?;
+    let schema = schema.ok_or_else(|| {
+        let known = checked.schemas.iter().map(|schema| &*schema.name);
+        missing(&Id::new(ResourceKind::Schema, name), known)
+    })?;
     let validator = compile(&schema.name, source(&schema.content)).map_err(|invalid| {
         // It was compiled when it was declared.
         Error::new(Code::Internal, Fault::Gateway, invalid.to_string())

@@ -28,10 +28,13 @@ use crate::{
     serve::{self, Plan},
 };
 pub(crate) use apply::report;
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{
+    CommandFactory, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue},
+};
 use failure::Failure;
 use resources::Of;
-use std::{future::Future, io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, future::Future, io::IsTerminal, path::PathBuf, process::ExitCode};
 use tidegate_config::{Mode, Report, Source};
 use tidegate_core::error::Error;
 
@@ -55,7 +58,7 @@ struct Arguments {
 enum Verb {
     /// Start here: durable in ./tidegate-data, this machine only, with a demo. Reads ./tidegate.yaml and ./resources instead, if there.
     Dev {
-        /// Listen on all interfaces, where nothing else is said of a listener.
+        /// Listen on all interfaces, where nothing else is said of a listener; `--set listeners.admin=[]` switches one off.
         #[arg(long)]
         expose: bool,
         #[command(flatten)]
@@ -181,7 +184,8 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 /// Runs what was asked. Usage errors are clap's, with exit code 2.
 pub(crate) fn run() -> ExitCode {
-    let code = match Arguments::parse().verb {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| by_variable(error).exit());
+    let code = match arguments.verb {
         Verb::Dev { expose, serve } => {
             let own: Vec<_> = ["tidegate.yaml", "resources"]
                 .map(PathBuf::from)
@@ -246,6 +250,32 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+/// The parser says what is wrong with a variable in words of the flag that it stands for, which nobody wrote.
+fn by_variable(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    // `--data-dir <DIR>`
+    let flag = flag.split(' ').next().unwrap_or_default().to_owned();
+    let written = |argument: OsString| {
+        let argument = argument.to_string_lossy();
+        argument
+            .strip_prefix(&*flag)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    let variable = flag.strip_prefix("--").and_then(|long| variable(&Arguments::command(), long));
+    if let Some(variable) = variable.filter(|variable| std::env::var_os(variable).is_some() && !std::env::args_os().any(written)) {
+        let told = format!("the variable {variable}");
+        error.insert(ContextKind::InvalidArg, ContextValue::String(told));
+    }
+    error
+}
+/// Which one stands for a flag of a command or of one below it.
+fn variable(command: &clap::Command, long: &str) -> Option<String> {
+    let own = command.get_arguments().find(|argument| argument.get_long() == Some(long));
+    let own = own.and_then(|argument| Some(argument.get_env()?.to_string_lossy().into_owned()));
+    own.or_else(|| command.get_subcommands().find_map(|below| variable(below, long)))
 }
 /// A command against a node, and its exit code.
 fn at_node(command: impl Future<Output = Result<u8, Failure>>) -> u8 {

@@ -21,6 +21,13 @@ pub(crate) struct Screen<'a> {
 pub(crate) fn screen(screen: &Screen<'_>) -> String {
     let gateway = place(screen.gateway);
     let admin = place(screen.admin);
+    let wide = |addresses: &[SocketAddr]| {
+        if addresses.iter().any(|address| address.ip().is_unspecified()) {
+            " and at every other address of this machine"
+        } else {
+            ""
+        }
+    };
     let all = [("gateway", screen.gateway), ("admin", screen.admin), ("memphis", screen.memphis)];
     let public = |addresses: &[SocketAddr]| addresses.iter().any(|address| !address.ip().to_canonical().is_loopback());
     let open: Vec<_> = all
@@ -50,15 +57,23 @@ pub(crate) fn screen(screen: &Screen<'_>) -> String {
     } else {
         String::new()
     };
-    let _never = writeln!(out, "  gateway  {gateway_scheme}://{gateway}{browser}");
-    let _never = writeln!(out, "  admin    {admin_scheme}://{admin}   /openapi.json, /metrics");
+    let _never = writeln!(out, "  gateway  {gateway_scheme}://{gateway}{}{browser}", wide(screen.gateway));
+    if screen.admin.is_empty() {
+        out.push_str("  admin    off\n");
+    } else {
+        let _never = writeln!(
+            out,
+            "  admin    {admin_scheme}://{admin}{}   /openapi.json, /metrics",
+            wide(screen.admin)
+        );
+    }
     if !screen.memphis.is_empty() {
         let root = if screen.root {
             "   user root, connection token memphis"
         } else {
             ""
         };
-        let _never = writeln!(out, "  memphis  http://{}{root}", place(screen.memphis));
+        let _never = writeln!(out, "  memphis  http://{}{}{root}", place(screen.memphis), wide(screen.memphis));
     }
     if let Some(token) = screen.token {
         let file = format!("{}/admin-token", folder.trim_start_matches("./"));
@@ -131,5 +146,25 @@ mod tests {
         });
         let first = "tidegate 0.1.0 dev: durable in /data, open to others: gateway and memphis, your configuration\n";
         assert!(text.starts_with(first), "{text}");
+        assert!(
+            text.contains("\n  gateway  http://localhost:8080 and at every other address of this machine\n"),
+            "{text}"
+        );
+        assert!(text.contains("\n  admin    http://localhost:8084   /openapi.json"), "{text}");
+    }
+    #[test]
+    fn a_listener_that_is_off_has_no_address() {
+        let text = screen(&Screen {
+            gateway: &["127.0.0.1:8080".parse().unwrap()],
+            admin: &[],
+            memphis: &[],
+            root: false,
+            secure: [false; 2],
+            data: "/data",
+            demo: false,
+            inbox: false,
+            token: None,
+        });
+        assert!(text.contains("\n  admin    off\n") && !text.contains("memphis"), "{text}");
     }
 }

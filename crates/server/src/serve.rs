@@ -9,7 +9,7 @@ use crate::{
     screen::{Screen, screen},
     watch,
 };
-use tidegate_config::{Mode, Source, read_from_process};
+use tidegate_config::{Documents, Listener, Listeners, Mode, Node, Source, read_from_process};
 use tidegate_core::{
     error::{Code, Error, Fault, Result},
     tasks,
@@ -52,6 +52,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         Ok(checked) => checked.node,
         Err(report) => return misconfigured(&report),
     };
+    let idle = (plan.mode == Mode::Exposed).then(|| unexposed(&whole, &node)).flatten();
     let started = logs::start(&node.telemetry, color()).and_then(|levels| Ok((levels, runtime::start()?)));
     let (levels, runtime) = match started {
         Ok(started) => started,
@@ -83,6 +84,11 @@ pub(crate) fn serve(plan: Plan) -> u8 {
         tracing::info!(%gateway, %admin, %memphis, data = %data, recovered = node.recovered, "ready");
         if !node.memphis.is_empty() && node.has_no_users() {
             tracing::warn!(%memphis, "nobody can log in there: `tidegate user add NAME --connection-token --allow '#'` makes a user");
+        }
+        if let Some(places) = idle {
+            tell(&format!(
+                "note: --expose had no effect, for it is said where each listener listens: {places}\n"
+            ));
         }
         if plan.mode != Mode::Run {
             tell(&screen(&Screen {
@@ -164,6 +170,38 @@ impl Stop {
         }
     }
 }
+/// Where it is said where each listener is, if nothing is left to be exposed.
+fn unexposed(files: &Documents, node: &Node) -> Option<String> {
+    let all = |listeners: &Listeners| {
+        let memphis = listeners.memphis.iter().map(|memphis| ("memphis", memphis.listener.clone()));
+        let kinds = [("gateway", listeners.gateway.clone()), ("admin", listeners.admin.clone())];
+        let plain = kinds
+            .into_iter()
+            .flat_map(|(name, all)| all.into_iter().map(move |listener| (name, listener)));
+        plain.chain(memphis).collect::<Vec<_>>()
+    };
+    // Where that alone is no right configuration it has an effect.
+    let without = files.check(Mode::Dev, &crate::schemas::kinds()).ok()?.node.listeners;
+    let (with, without) = (all(&node.listeners), all(&without));
+    let addresses = |all: &[(&str, Listener)]| all.iter().flat_map(|(_, one)| one.address.clone()).collect::<Vec<_>>();
+    let place = |(name, listener): &(&str, Listener)| format!("{name} at {}", listener.at);
+    (addresses(&with) == addresses(&without)).then(|| with.iter().map(place).collect::<Vec<_>>().join(", "))
+}
 fn join(addresses: &[std::net::SocketAddr]) -> String {
+    if addresses.is_empty() {
+        return "off".to_owned();
+    }
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_that_is_off_is_said_to_be() {
+        let one = |text: &str| text.parse().unwrap();
+        assert_eq!(join(&[]), "off");
+        assert_eq!(join(&[one("0.0.0.0:1"), one("[::1]:2")]), "0.0.0.0:1,[::1]:2");
+    }
 }

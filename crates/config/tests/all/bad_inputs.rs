@@ -1,6 +1,6 @@
 //! One fault each: its code, where it stands, and what is said. A row that told two errors, or none, would fail.
-use crate::common::check;
-use tidegate_config::Mode;
+use crate::common::{check, kinds, pairs, texts};
+use tidegate_config::{Mode, load};
 
 /// Text, code, `line:column`, a part of the message.
 const ROWS: &[(&str, &str, &str, &str)] = &[
@@ -462,13 +462,13 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "kind: api\nname: a\npaths: [/a, /a/]\nbackend: { topic: t }\n",
         "TG5006",
         "3:13",
-        "this path is taken",
+        "this path is taken by the api `a` at ",
     ),
     (
         "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\n---\nkind: api\nname: b\npaths: [/a]\nbackend: { topic: t }\n",
         "TG5006",
         "8:9",
-        "this path is taken",
+        "this path is taken by the api `a` at ",
     ),
     // Apis: backends.
     ("kind: api\nname: a\npaths: [/a]\n", "TG5002", "1:1", "`backend` is missing"),
@@ -821,13 +821,107 @@ fn two_listeners_on_one_address_are_a_fault() {
         assert!(checked.is_ok(), "{good}: {}", checked.unwrap_err());
     }
 }
+/// All at once; but a default is not held against somebody who tried to say otherwise.
+#[test]
+fn two_listeners_on_one_address_are_told_beside_other_faults() {
+    let told = |listeners: &str| {
+        let report = check(Mode::Run, &format!("listeners: {{ {listeners} }}\n")).unwrap_err();
+        let one = |told: &tidegate_config::Diagnostic| format!("{} {}:{}", told.code, told.line, told.column);
+        report.diagnostics.iter().map(one).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told("gateway: \":1\", admin: \":1\", memphis: \"0.0.0.0:2\""),
+        ["TG5006 1:36", "TG5009 1:51"]
+    );
+    assert_eq!(told("gateway: \":1\", admin: [\":x\", \":1\"]"), ["TG5004 1:37", "TG5006 1:43"]);
+    assert_eq!(told("gateway: \":8084\", memphis: off"), ["TG5006 1:23", "TG5004 1:41"]);
+    assert_eq!(told("gateway: \":8084\", amdin: \":1\""), ["TG5003 1:32"]);
+}
+/// What a variable or a flag says was said last, wherever it comes in the order of keys.
+#[test]
+fn of_two_listeners_the_one_that_was_set_is_the_culprit() {
+    let file = "listeners: { gateway: \":1\", admin: \":2\" }\n";
+    let flag = |key: &str, value: &str| (vec![], pairs(&[(key, value)]));
+    let variable = (pairs(&[("TIDEGATE__LISTENERS__GATEWAY", ":2")]), vec![]);
+    for ((variables, flags), place, other) in [
+        (
+            flag("listeners.gateway", ":2"),
+            "flag listeners.gateway:1:19",
+            "`listeners.admin` is at test.yaml:1:36",
+        ),
+        (
+            flag("listeners.admin", ":1"),
+            "flag listeners.admin:1:17",
+            "`listeners.gateway` is at test.yaml:1:23",
+        ),
+        (
+            variable.clone(),
+            "TIDEGATE__LISTENERS__GATEWAY:1:30",
+            "`listeners.admin` is at test.yaml:1:36",
+        ),
+        (
+            (variable.0, pairs(&[("listeners.admin", ":2")])),
+            "flag listeners.admin:1:17",
+            "`listeners.gateway` is at TIDEGATE__LISTENERS__GATEWAY:1:30",
+        ),
+        (
+            flag("listeners.memphis", ":1"),
+            "flag listeners.memphis:1:19",
+            "`listeners.gateway` is at test.yaml:1:23",
+        ),
+    ] {
+        let report = load(texts(&[("test.yaml", file)]), variables, &flags, Mode::Run, &kinds()).unwrap_err();
+        let [one] = report.diagnostics.as_slice() else { panic!("{report}") };
+        assert_eq!(
+            (one.code.to_string(), one.place().to_string()),
+            ("TG5006".to_owned(), place.to_owned())
+        );
+        assert!(one.hint.as_ref().unwrap().starts_with(other), "{report}");
+    }
+}
+#[test]
+fn how_a_listener_is_switched_off_is_said_where_somebody_tries() {
+    for word in ["off", "null", "", "none", "\"off\"", "false"] {
+        let report = check(Mode::Run, &format!("listeners:\n  memphis: {word}\n"))
+            .unwrap_err()
+            .to_string();
+        assert!(report.contains("hint: `[]` switches it off"), "{word}: {report}");
+        assert!(
+            !check(Mode::Run, &format!("listeners:\n  gateway: {word}\n"))
+                .unwrap_err()
+                .to_string()
+                .contains("[]")
+        );
+    }
+    let flag = pairs(&[("listeners.memphis", "off")]);
+    let report = load(texts(&[]), [], &flag, Mode::Run, &kinds()).unwrap_err().to_string();
+    assert!(report.contains("hint: `[]` switches it off"), "{report}");
+}
+#[test]
+fn what_is_not_shown_is_said_to_be_hidden() {
+    let told = |url: &str| {
+        let hook = format!("kind: stream\nname: s\n---\nkind: webhook\nname: a\nsource: {{ stream: s }}\ntarget: {{ url: \"{url}\" }}\n");
+        let report = check(Mode::Run, &hook).unwrap_err();
+        let [one] = report.diagnostics.as_slice() else { panic!("{report}") };
+        (one.message.clone(), one.expected.clone().unwrap(), one.hint.clone())
+    };
+    let expected = "a URL such as `https://crm.example.com/hook`, without user and password".to_owned();
+    assert_eq!(told("notaurl"), ("`url` cannot be `notaurl`".to_owned(), expected.clone(), None));
+    let hidden = Some("it is not shown, for it may be a secret".to_owned());
+    assert_eq!(
+        told("https://u:p@a.example/"),
+        ("`url` cannot be `***`".to_owned(), expected, hidden)
+    );
+    let stands_for_nothing = told("https://a.example/?t=***").2.unwrap();
+    assert!(stands_for_nothing.contains("stands only for what is there"), "{stands_for_nothing}");
+}
 #[test]
 fn production_wants_plans_and_protection() {
     let api = "kind: api\nname: a\npaths: [/a]\nbackend: { topic: t }\n";
     let rows = [
         (api.to_owned(), "TG5002", "1:1"),
         ("listeners: { gateway: \"0.0.0.0:8080\" }\n".to_owned(), "TG5009", "1:23"),
-        ("listeners: { admin: [\":8084\", \"[::]:8084\"] }\n".to_owned(), "TG5009", "1:31"),
+        ("listeners: { admin: [\":8084\", \"[::]:8085\"] }\n".to_owned(), "TG5009", "1:31"),
         (
             "listeners: { gateway: { address: \"192.0.2.1:80\", insecure: false } }\n".to_owned(),
             "TG5009",

@@ -133,7 +133,7 @@ fn overrides_reach_every_spelling_of_a_listener() {
         let (address, insecure, at) = gateway(file, &[address, insecure]);
         assert_eq!(
             (address.as_str(), insecure, at.as_str()),
-            ("127.0.0.1:1", true, "tidegate__listeners__gateway__address:1:1"),
+            ("127.0.0.1:1", true, "tidegate__listeners__gateway__address:1:39"),
             "{file}"
         );
     }
@@ -144,6 +144,46 @@ fn overrides_reach_every_spelling_of_a_listener() {
     let two = node("", &[("TIDEGATE__LISTENERS__GATEWAY", "[\":1\", \":2\"]")], &[]);
     assert_eq!(two.listeners.gateway.len(), 2);
     assert!(node("listeners: { admin: [] }", &[], &[]).listeners.admin.is_empty());
+}
+/// An address of IPv6 looks like a list of YAML.
+#[test]
+fn an_address_in_brackets_is_no_list() {
+    let admin = |flag| {
+        let admin = node("", &[], &[flag]).listeners.admin;
+        admin.iter().map(|one| text(&one.address)).collect::<Vec<_>>()
+    };
+    assert_eq!(admin(("listeners.admin.address", "[::1]:1")), ["[::1]:1"]);
+    assert_eq!(admin(("listeners.admin", "[::1]:1")), ["[::1]:1"]);
+    assert_eq!(admin(("listeners.admin", "[\"[::1]:1\", :2]")), ["[::1]:1", "127.0.0.1:2 [::1]:2"]);
+    assert_eq!(admin(("listeners.admin", "[]")), [""; 0]);
+    assert_eq!(node("", &[], &[("data_dir", "[a]")]).data_dir.display().to_string(), "[a]");
+}
+#[test]
+fn what_is_wrong_with_a_flag_is_marked_key_or_value() {
+    let drawn = |key: &str, value: &str| {
+        let report = load(texts(&[]), [], &pairs(&[(key, value)]), Mode::Dev, &kinds())
+            .unwrap_err()
+            .to_string();
+        let lines: Vec<_> = report.lines().collect();
+        let caret = lines[4].find('^').unwrap();
+        let line: String = lines[3].chars().skip(caret).take(lines[4].matches('^').count()).collect();
+        (line, lines[3].to_owned(), lines[1].to_owned())
+    };
+    let marked = |key, value| drawn(key, value).0;
+    assert_eq!(
+        drawn("limits.bdy", "1"),
+        (
+            "bdy".to_owned(),
+            " 1 | limits.bdy=1".to_owned(),
+            "  --> flag limits.bdy:1:8".to_owned()
+        )
+    );
+    assert_eq!(marked("limts.body", "1"), "limts");
+    assert_eq!(marked("limits.body", "1MB"), "1MB");
+    assert_eq!(marked("listeners.admin", "[\":1\", { adress: \":2\" }]"), "adress");
+    // What is secret stays so.
+    assert_eq!(drawn("store.password", "hunter2").1, " 1 | store.password=***");
+    assert_eq!(drawn("store", "{ password: hunter2 }").1, " 1 | store={ password: *** }");
 }
 #[test]
 fn a_variable_that_overrides_nothing_is_an_error() {

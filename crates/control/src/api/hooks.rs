@@ -2,7 +2,7 @@
 use super::call::{Answer, Call, bad_query};
 use crate::{
     hooks::{Place, Wanted, Which},
-    registry::{Refused, Registry, missing},
+    registry::{Refused, Registry},
 };
 use serde_json::{Map, Value, json};
 use std::{ops::RangeInclusive, sync::Arc};
@@ -71,8 +71,11 @@ pub(super) async fn trace(registry: &Registry, call: &Call<'_>) -> Result<Answer
 /// Fails if nobody declares it.
 fn there(registry: &Registry, call: &Call<'_>) -> Result<Id> {
     let id = call.id(ResourceKind::Webhook);
-    let known = registry.now().resources.contains_key(&id);
-    known.then_some(id.clone()).ok_or_else(|| missing(&id))
+    let state = registry.now();
+    if state.resources.contains_key(&id) {
+        return Ok(id);
+    }
+    Err(state.missing(&id))
 }
 /// `503`, or all that begin like `5xx`.
 fn statuses(text: &str) -> Option<RangeInclusive<u16>> {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     access::{Caller, token},
-    registry::{Done, Origin, Refused, Registry, Resource, State, What, When, Wish, missing},
+    registry::{Done, Origin, Refused, Registry, Resource, State, What, When, Wish},
     schemas,
     store::Version,
 };
@@ -44,7 +44,7 @@ pub(super) async fn act(api: &Api, registry: &Arc<Registry>, act: Act, call: &Ca
         }
         Act::Groups => {
             let stream = call.id(ResourceKind::Stream);
-            let groups = registry.groups(&stream.name).ok_or_else(|| no_stream(&stream))?;
+            let groups = registry.groups(&stream.name).ok_or_else(|| registry.now().missing(&stream))?;
             Ok(Answer::json(&json!({ "items": groups })))
         }
         Act::DeleteGroup => {
@@ -180,7 +180,7 @@ fn shown(registry: &Registry, state: &State, id: &Id) -> Result<(Resource, Value
     let orphaned =
         || (id.kind == ResourceKind::Stream && registry.plane().undeclared().contains(&id.name)).then(|| orphan(id.name.clone()).1);
     let kept = || state.not_served(id).map(|(resource, _)| resource);
-    let resource = known.or_else(kept).or_else(orphaned).ok_or_else(|| missing(id))?;
+    let resource = known.or_else(kept).or_else(orphaned).ok_or_else(|| state.missing(id))?;
     let whole = whole(registry, state, id, &resource);
     Ok((resource, whole))
 }
@@ -361,9 +361,6 @@ async fn replace(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) 
         .status(if word == "created" { 201 } else { 200 })
         .header(header::ETAG, &etag(&resource))
         .header(CHANGE, word))
-}
-fn no_stream(stream: &Id) -> Error {
-    Error::client(Code::NoSuchResource, format!("there is no stream `{}`", stream.name))
 }
 async fn delete(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) -> Result<Answer, Refused> {
     let (done, _) = change(registry, vec![wish(call.id(kind), What::Delete, condition(call.headers)?)], call).await?;

@@ -15,7 +15,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
-use tidegate_config::{Id, Report, ResourceKind};
+use tidegate_config::{Id, Report, ResourceKind, suggest};
 use tidegate_core::{
     clock,
     error::{Code, Error},
@@ -223,7 +223,8 @@ impl Registry {
             self.draft(&mut draft, wish)?;
         }
         unused(&draft)?;
-        let documents = laid(&old.files, &draft.contents, &old.left_out_but(&draft.places), self.parts.mode);
+        let left_out = old.left_out_but(&draft.places);
+        let documents = laid(&old.files, &draft.contents, &left_out, Some(&old), self.parts.mode);
         let checked = documents
             .check(self.parts.mode, &self.parts.kinds)
             .map_err(|report| of_request(&report, &draft.places, &old))?;
@@ -373,7 +374,9 @@ impl Registry {
                         .with_hint("mend it and apply it again, or remove it")
                         .into());
                 }
-                let Some(before) = before else { return Err(missing(id).into()) };
+                let Some(before) = before else {
+                    return Err(draft.state.missing(id).into());
+                };
                 let mut after = before.clone();
                 set_enabled(&mut after, *on);
                 let mut done = Done::new(id, Some(before), Some(after));
@@ -408,7 +411,7 @@ impl Registry {
                     return Err(Error::client(Code::ReadOnly, text).with_hint(hint).into());
                 }
                 if there.is_none() && stored.is_none() && !orphan {
-                    return Err(missing(id).into());
+                    return Err(draft.state.missing(id).into());
                 }
                 let done = Done::new(
                     id,
@@ -536,8 +539,20 @@ fn of_request(report: &Report, places: &HashMap<String, String>, state: &State) 
 fn named(id: &Id) -> String {
     format!("{} `{}`", id.kind, id.name)
 }
-pub(crate) fn missing(id: &Id) -> Error {
-    Error::client(Code::NoSuchResource, format!("there is no {}", named(id)))
+/// It is not there; `known` are those that are.
+pub(crate) fn missing<'a>(id: &Id, known: impl IntoIterator<Item = &'a str>) -> Error {
+    let error = Error::client(Code::NoSuchResource, format!("there is no {}", named(id)));
+    match suggest(&id.name, known) {
+        Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+        None => error,
+    }
+}
+impl State {
+    /// It is neither served nor kept.
+    pub(crate) fn missing(&self, id: &Id) -> Error {
+        let all = self.resources.keys().chain(self.left_out.keys());
+        missing(id, all.filter(|known| known.kind == id.kind).map(|known| &*known.name))
+    }
 }
 fn read_only(id: &Id, place: &tidegate_config::Place, files: &tidegate_config::Documents) -> Error {
     if files.touched().is_empty() {

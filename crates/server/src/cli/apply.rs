@@ -144,16 +144,38 @@ impl Export {
             Value::Array(resources) => resources,
             _ => Vec::new(),
         };
-        match self.remote.output {
-            Output::Json => show(&Value::Array(resources), Output::Json),
-            Output::Table | Output::Yaml => say(&yaml::documents(&resources)),
-        }
-        for of in all["not_served"].as_array().into_iter().flatten() {
+        let not_served = all["not_served"].as_array().map_or(&[][..], Vec::as_slice);
+        let commented = match self.remote.output {
+            Output::Json => {
+                show(&Value::Array(resources), Output::Json);
+                ""
+            }
+            Output::Table | Output::Yaml => {
+                say(&exported(&resources, not_served));
+                ", and commented out"
+            }
+        };
+        for of in not_served {
             let [kind, name, why] = ["kind", "name", "detail"].map(|member| text(of, member).unwrap_or_default());
-            tell(&format!("note: {kind} {name} is kept and not served: {why}\n"));
+            tell(&format!("note: {kind} {name} is kept and not served{commented}: {why}\n"));
         }
         Ok(OK)
     }
+}
+/// Files that `check` and `apply` take: what is not served would be refused, and all others with it. So it stands there as a comment that says why.
+fn exported(resources: &[Value], not_served: &[Value]) -> String {
+    let one = |resource: &Value| {
+        let document = yaml::document(resource);
+        let same = |of: &&Value| of["kind"] == resource["kind"] && of["name"] == resource["name"];
+        match not_served.iter().find(same) {
+            None => document,
+            Some(of) => yaml::comment(&format!(
+                "Kept and not served: {}.\nMend it, take the `#` away, and apply it.\n{document}",
+                text(of, "detail").unwrap_or_default()
+            )),
+        }
+    };
+    resources.iter().map(one).collect::<Vec<_>>().join("---\n")
 }
 /// Sends all of them; what the node has against them is shown where it stands.
 async fn changes(remote: &Remote, drafts: Drafts, how: &str) -> Result<Vec<Value>, Failure> {
@@ -276,6 +298,20 @@ fn difference(change: &Value, colors: bool) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn what_is_not_served_is_a_comment() {
+        let resources = ["a", "b", "c"].map(|name| json!({"kind": "stream", "name": name}));
+        let not_served = [json!({"kind": "stream", "name": "b", "detail": "why\u{2028}kind: not"})];
+        let text = exported(&resources, &not_served);
+        assert_eq!(
+            text,
+            "kind: stream\nname: a\n---\n# Kept and not served: why kind: not.\n# Mend it, take the `#` away, and apply it.\n\
+             # kind: stream\n# name: b\n---\nkind: stream\nname: c\n"
+        );
+        let read = Drafts::read_with_process(vec![Draft::Text("x".to_owned(), text)]).unwrap();
+        let names: Vec<_> = read.resources().iter().map(|one| one["name"].clone()).collect();
+        assert_eq!(names, ["a", "c"]);
+    }
     #[test]
     fn a_difference_is_unified() {
         let change = json!({"kind": "stream", "name": "a", "change": "changed",

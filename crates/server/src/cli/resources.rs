@@ -418,7 +418,11 @@ fn columns(kind: ResourceKind) -> (&'static [&'static str], Row) {
         }),
         ResourceKind::User => (&["NAME", "MANAGE", "SOURCE"], |user| row(&[&user["name"], &user["manage"]], user)),
         ResourceKind::Token => (&["NAME", "MANAGE", "USER", "EXPIRES", "SOURCE"], |token| {
-            row(&[&token["name"], &token["manage"], &token["user"], &token["expires"]], token)
+            let expires = match &token["status"]["state"] {
+                state if state == "expired" => format!("expired {}", word(&token["expires"])).into(),
+                _ => token["expires"].clone(),
+            };
+            row(&[&token["name"], &token["manage"], &token["user"], &expires], token)
         }),
     }
 }

@@ -21,9 +21,19 @@ pub(super) fn document(value: &Value) -> String {
     }
     out
 }
-/// Several, parted by `---`.
-pub(super) fn documents(values: &[Value]) -> String {
-    values.iter().map(document).collect::<Vec<_>>().join("---\n")
+/// Each line as a comment; no line of the text is one to YAML that is none to us.
+pub(super) fn comment(text: &str) -> String {
+    let plain = |c: char| if breaks(c) { ' ' } else { c };
+    text.lines().fold(String::new(), |mut out, line| {
+        out.push_str("# ");
+        out.extend(line.chars().map(plain));
+        out.push('\n');
+        out
+    })
+}
+/// What some reader of YAML takes for the end of a line, or for no text.
+fn breaks(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 fn members(map: &Map<String, Value>, indent: usize, out: &mut String) {
     let place = |key: &str| match FIRST.iter().position(|first| *first == key) {
@@ -113,7 +123,7 @@ fn word(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
-            _ if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+            _ if breaks(c) => {
                 // A `String` takes everything that is written to it.
                 let _never = write!(out, "\\u{:04X}", c as u32);
             }
@@ -200,7 +210,7 @@ mod tests {
             "topics": plain, "labels": map, "name": "orders", "kind": "stream", "empty": [], "nested": [[1, [2]], [], {}],
             "paths": [{"path": "/a", "host": "x"}, "/b", {"deep": {"er": [{"a": 1}, {"b": ["x", "y"]}]}}],
         });
-        let text = documents(&[resource.clone(), json!({"kind": "api", "name": "x"})]);
+        let text = [document(&resource), document(&json!({"kind": "api", "name": "x"}))].join("---\n");
         let drafts =
             Drafts::read(vec![Draft::Text("x.yaml".to_owned(), text.clone())], []).unwrap_or_else(|report| panic!("{report}\n{text}"));
         assert_eq!(drafts.resources()[0], resource, "{text}");
