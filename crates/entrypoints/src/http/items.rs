@@ -210,15 +210,23 @@ pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let (chunks, rest) = text.as_bytes().as_chunks::<16>();
     for chunk in chunks {
-        // Without a branch per byte, so that the compiler makes wide instructions of it.
-        if chunk.iter().fold(0, |found, byte| found | u8::from(is_special(*byte))) == 0 {
-            out.extend_from_slice(chunk);
-        } else {
+        if has_special(chunk) {
             escaped(chunk, out);
+        } else {
+            out.extend_from_slice(chunk);
         }
     }
-    escaped(rest, out);
+    if has_special(rest) {
+        escaped(rest, out);
+    } else {
+        out.extend_from_slice(rest);
+    }
     out.push(b'"');
+}
+/// Without a branch per byte, so that the compiler makes wide instructions of it.
+#[inline]
+fn has_special(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0, |found, byte| found | u8::from(is_special(*byte))) != 0
 }
 fn is_special(byte: u8) -> bool {
     matches!(byte, 0..b' ' | b'"' | b'\\')
