@@ -144,7 +144,7 @@ impl Registry {
             documents,
             checked,
             left_out,
-        } = Laid::settle(&parts, &files, &contents, None)?;
+        } = Laid::settle(&parts, &files, &contents, None, |_| true)?;
         for (id, why) in &left_out {
             tracing::warn!(resource = %id, error = %why, "a stored resource does not check beside the files: it is kept and not served");
         }
@@ -280,7 +280,7 @@ impl Registry {
             documents,
             checked,
             left_out,
-        } = Laid::settle(&self.parts, &files, &contents, Some(&old))?;
+        } = Laid::settle(&self.parts, &files, &contents, Some(&old), |id| old.left_out.contains_key(id))?;
         let orphans = self.parts.plane.orphans();
         let prepared = match self.parts.plane.prepare(&checked).await {
             Ok(prepared) => prepared,

@@ -1,7 +1,6 @@
 //! One call's records, encoded one behind the other on the caller's thread: all cores work, and the commit thread only copies.
 use crate::{
-    error::Error, frame, group::Group, hash, le::padded, options::Limits, record, retention::Room, shared::Shared,
-    stream::Stream,
+    error::Error, frame, group::Group, hash, le::padded, options::Limits, record, retention::Room, shared::Shared, stream::Stream,
 };
 use smallvec::SmallVec;
 use std::{

@@ -122,7 +122,9 @@ impl Intake {
     }
     /// Hands over records, unless closed.
     pub(crate) fn append(&self, handed: Handed, mut bytes: Vec<u8>) -> Result<(), Error> {
-        self.hand_over(handed.keep.is_some(), |waiting| Submission::Append(handed, waiting.hold(&mut bytes)))
+        self.hand_over(handed.keep.is_some(), |waiting| {
+            Submission::Append(handed, waiting.hold(&mut bytes))
+        })
     }
     /// Hands over a change of the catalog, unless closed.
     pub(crate) fn change(&self, change: Change, keep: Keep) -> Result<(), Error> {

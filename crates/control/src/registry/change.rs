@@ -1,6 +1,6 @@
 //! A change from the management API: all of its wishes or none.
 use super::{
-    Origin, Refused, Registry, State,
+    Laid, Origin, Refused, Registry, State,
     document::{clean, is_on, masked, says, set_enabled},
     laid, late, resource, text_of, to_the_end,
 };
@@ -242,6 +242,23 @@ impl Registry {
         if dry || draft.changes.is_empty() {
             return Ok((draft.done, old.clone()));
         }
+        let mut all = Laid {
+            documents,
+            checked,
+            left_out,
+        };
+        if !all.left_out.is_empty() {
+            // The change may have made room for some of them; it holds whether or not it did.
+            let may = |id: &Id| all.left_out.contains_key(id);
+            if let Ok(more) = Laid::settle(&self.parts, &old.files, &draft.contents, Some(&old), may) {
+                all = more;
+            }
+        }
+        let Laid {
+            documents,
+            checked,
+            left_out,
+        } = all;
         let orphans = self.parts.plane.orphans();
         let prepared = match self.parts.plane.prepare(&checked).await {
             Ok(prepared) => prepared,
@@ -269,12 +286,18 @@ impl Registry {
         } = draft;
         number(&mut contents, &changes, old.revision(), author);
         contents.revision = revision;
-        let left_out = old.left_out.iter().filter(|(id, _)| !done.iter().any(|done| done.id == **id));
+        for id in old
+            .left_out
+            .keys()
+            .filter(|id| !left_out.contains_key(id) && contents.resources.contains_key(id))
+        {
+            tracing::info!(resource = %id, "a stored resource checks beside the others again, and is served");
+        }
         let new = Arc::new(State {
             resources: resource::all(&documents, &contents),
             contents,
             checked,
-            left_out: left_out.map(|(id, why)| (id.clone(), why.clone())).collect(),
+            left_out,
             ..State::clone(&old)
         });
         self.now.store(new.clone());

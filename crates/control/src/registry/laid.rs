@@ -12,9 +12,15 @@ pub(super) struct Laid {
     pub(super) left_out: BTreeMap<Id, String>,
 }
 impl Laid {
-    /// What is wrong is an error, but for stored resources that do not check beside the rest: they are left out at a start (`now` is nothing),
-    /// so that a node always comes up again, and stay so later. What is served now is never left out for what came after it.
-    pub(super) fn settle(parts: &Parts, files: &Documents, contents: &Contents, now: Option<&State>) -> Result<Self, Refused> {
+    /// What is wrong is an error, but for stored resources that do not check beside the rest and `may` be left out: at a start all of them, so
+    /// that a node always comes up again; later those that were left out before. Whatever fits again is served.
+    pub(super) fn settle(
+        parts: &Parts,
+        files: &Documents,
+        contents: &Contents,
+        now: Option<&State>,
+        may: impl Fn(&Id) -> bool,
+    ) -> Result<Self, Refused> {
         let mut left_out = BTreeMap::new();
         loop {
             let documents = laid(files, contents, &left_out, now, parts.mode);
@@ -29,11 +35,7 @@ impl Laid {
                 }
             };
             let before = left_out.len();
-            left_out.extend(
-                blamed
-                    .into_iter()
-                    .filter(|(id, _)| now.is_none_or(|now| now.left_out.contains_key(id))),
-            );
+            left_out.extend(blamed.into_iter().filter(|(id, _)| may(id)));
             if left_out.len() == before {
                 return Err(refused);
             }
