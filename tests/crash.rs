@@ -4,7 +4,9 @@ use std::{
     collections::{HashMap, HashSet},
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
+use tidegate_core::clock;
 use tidegate_testkit::{Client, Node, balance};
 
 /// More with `TIDEGATE_CRASH_ROUNDS=50`.
@@ -181,5 +183,38 @@ fn a_sync_that_fails_makes_the_answer_fail_and_the_node_not_ready() {
     let page = node.get("/orders").json();
     assert_eq!(page["items"][0]["payload"], "kept");
     assert_eq!(node.post("/orders", &[], b"again").status, 202);
+    balance(&node);
+}
+/// Its stream is known before it is looked for.
+#[test]
+fn what_became_due_while_nobody_ran_comes_with_the_start() {
+    const DELAY: Duration = Duration::from_millis(300);
+    let node = dev().start();
+    let published = clock::instant();
+    for (path, body) in [("/orders", b"1"), ("/topics/orders", b"2")] {
+        let answer = node.post(path, &[("tidegate-delay", "300ms")], body);
+        assert_eq!(
+            (answer.status, answer.header("tidegate-ack")),
+            (202, Some("stored")),
+            "{}",
+            answer.text()
+        );
+    }
+    let node = node.restart_with(dev(), |_| {
+        while published.elapsed() < DELAY {
+            std::thread::yield_now();
+        }
+    });
+    let mut stream = node.stream("/orders?from=earliest", &[]);
+    let mut rest = String::new();
+    let mut bodies: Vec<_> = (0..2)
+        .map(|_| stream.event(&mut rest).unwrap().rsplit_once("data: ").unwrap().1.to_owned())
+        .collect();
+    bodies.sort_unstable();
+    assert_eq!(bodies, ["1", "2"]);
+    assert_eq!(
+        node.manage("GET", "/dead-letters", &serde_json::Value::Null).json()["items"],
+        serde_json::json!([])
+    );
     balance(&node);
 }

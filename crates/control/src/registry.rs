@@ -153,7 +153,8 @@ impl Registry {
             .await
             .map_err(|refusal| in_files(Refused::of_plane(refusal), &documents))?;
         prepared.swap().await?;
-        for stream in plane.orphans() {
+        let is_kept = |name: &Arc<str>| left_out.contains_key(&Id::new(ResourceKind::Stream, name.clone()));
+        for stream in plane.orphans().into_iter().filter(|name| !is_kept(name)) {
             tracing::warn!(stream = %stream, "stream without a declaration: kept, captures only its own topic");
         }
         access.set(&checked.users, &checked.tokens);

@@ -3,10 +3,7 @@ use crate::{
     error::Error, frame, group::Group, hash, le::padded, options::Limits, record, retention::Room, shared::Shared, stream::Stream,
 };
 use smallvec::SmallVec;
-use std::{
-    num::NonZeroU128,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{num::NonZeroU128, sync::Arc};
 use tidegate_core::{
     error::{Error as Told, Result},
     message::Message,
@@ -76,8 +73,8 @@ struct Target {
     dedupes: bool,
     /// What it may hold.
     most: Option<u64>,
-    /// Where it refuses at its limits.
-    room: Option<Room>,
+    /// At its limits.
+    refuses: bool,
 }
 impl Target {
     fn new(stream: &Arc<Stream>) -> Self {
@@ -85,23 +82,15 @@ impl Target {
         Self {
             dedupes: !spec.dedupe.is_zero(),
             most: spec.retention.bytes,
-            room: Room::of(stream, &spec),
+            refuses: Room::of(stream, &spec).is_some(),
         }
     }
-    /// What can never be kept is refused whoever waits. Whether there is room the commit thread decides, for only it knows; but what nobody
-    /// waits for has to be told now or never.
-    fn check(&mut self, stream: &Stream, bytes: u64, waited_for: bool) -> Result<(), Error> {
-        if let Some(most) = self.most.filter(|most| bytes > *most) {
-            return Err(Error::RecordTooLarge(most as usize));
+    /// What can never be kept is refused at once. Whether there is room the commit thread decides, for only it knows.
+    fn check(&self, bytes: u64) -> Result<(), Error> {
+        match self.most.filter(|most| bytes > *most) {
+            Some(most) => Err(Error::RecordTooLarge(most as usize)),
+            None => Ok(()),
         }
-        if let Some(room) = self.room.as_mut().filter(|_| !waited_for) {
-            if !room.fits(bytes) {
-                stream.counters.dropped.fetch_add(1, Relaxed);
-                return Err(Error::full(stream));
-            }
-            room.take(bytes);
-        }
-        Ok(())
     }
 }
 
@@ -175,9 +164,14 @@ impl<'l> Append<'l> {
     }
     /// Hands over, at once. In order per caller and partition.
     ///
-    /// `Accepted`: the receipt is resolved and names no places. `Stored`: it resolves after the records were written and synced.
+    /// `Accepted`: the receipt is resolved and names no places. `Stored`: it resolves after the records were written and synced. Where a stream
+    /// may refuse them for want of room, that is known only then, and both are `Stored`.
     pub fn send(mut self) -> Result<Receipt> {
-        let level = self.level;
+        let level = if self.targets.iter().any(|target| target.refuses) {
+            Level::Stored
+        } else {
+            self.level
+        };
         let failed = std::mem::take(&mut self.failed);
         let refused = |failed| {
             Receipt::now(Ok(Kept {
@@ -226,7 +220,7 @@ impl Append<'_> {
         }
         let number = self.target(stream);
         let limits = &self.shared.limits;
-        let (records, bytes, target) = (&mut self.records, &mut self.bytes, self.targets.get_mut(number));
+        let (records, bytes, target) = (&mut self.records, &mut self.bytes, self.targets.get(number));
         let id = entry
             .message
             .id
@@ -240,7 +234,7 @@ impl Append<'_> {
         record::encode(entry.message, stream.topic(), hash, limits.record, bytes).map_err(|_| too_large(limits))?;
         let len = bytes.len() - from;
         if let Some(target) = target {
-            target.check(stream, len as u64, self.level == Level::Stored)?;
+            target.check(len as u64)?;
         }
         records.list.push(Pending {
             item: entry.item,

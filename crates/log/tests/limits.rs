@@ -15,6 +15,7 @@ use tidegate_core::{
     error::{Code, Retry},
     message::Message,
     position::Reason,
+    receipt::Level,
 };
 use tidegate_log::{
     Internal, Log, Options, Retention, Stream, StreamSpec, WhenFull,
@@ -178,6 +179,47 @@ async fn a_full_stream_refuses_or_drops_the_newest() {
     assert!(matches!(refused.failed[0].1.retry(), Retry::After(_)), "{refused:?}");
     log.purge_stream("strict").await.unwrap();
     assert!(store(&log, vec![entry(0, &strict, 0, "again")]).await.unwrap().failed.is_empty());
+    log.close().await;
+}
+/// Many at once: what was answered is there, whatever level was asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_full_stream_refuses_what_is_only_accepted_too() {
+    const TASKS: u32 = 16;
+    const EACH: u32 = 20;
+    const ROOM: u64 = 50;
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = try_open(folder.path(), small()).unwrap();
+    for when_full in [WhenFull::Refuse, WhenFull::DropNewest] {
+        let spec = StreamSpec {
+            retention: Retention {
+                messages: Some(ROOM),
+                ..Retention::default()
+            },
+            when_full,
+            ..StreamSpec::default()
+        };
+        let stream = log.create_stream(&format!("{when_full:?}"), spec).await.unwrap();
+        let publish = |task: u32| {
+            let (log, stream) = (log.clone(), stream.clone());
+            tokio::spawn(async move {
+                let mut answered = 0;
+                for number in 0..EACH {
+                    let text = format!("{task}-{number}");
+                    let receipt = support::append(&log, vec![entry(0, &stream, 0, text)], Level::Accepted).await;
+                    let kept = receipt.unwrap().await.unwrap();
+                    assert_eq!(kept.level, Level::Stored, "the level that was reached");
+                    answered += u64::from(kept.failed.is_empty());
+                }
+                answered
+            })
+        };
+        let all: Vec<_> = (0..TASKS).map(publish).collect();
+        let mut answered = 0;
+        for task in all {
+            answered += task.await.unwrap();
+        }
+        assert_eq!((answered, read(&log, &stream).await.len() as u64), (ROOM, ROOM));
+    }
     log.close().await;
 }
 #[tokio::test]

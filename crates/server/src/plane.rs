@@ -65,8 +65,8 @@ pub(crate) struct Plane {
     ways: Ways,
     access: Arc<Access>,
     house: Arc<House>,
-    /// Moves delayed messages when they are due.
-    _later: Task,
+    /// Moves delayed messages when they are due: once it is known who captures them.
+    later: OnceLock<Task>,
     webhooks: Arc<Webhooks>,
     dead_letters: DeadLetters,
     _deliveries: Task,
@@ -130,7 +130,6 @@ impl Plane {
             crew,
         } = ground;
         let house = House::new(log.clone(), hub, captures.clone());
-        let later = tasks::spawn(house.clone().run());
         let own = house.clone();
         let dead_letters = DeadLetters::new(log.clone(), house.clone());
         let local = Box::new(move |stream: Option<&str>| match stream {
@@ -154,7 +153,7 @@ impl Plane {
             metrics,
             world,
             house: own,
-            _later: later,
+            later: OnceLock::new(),
             declared: Lock::default(),
             dead: Lock::default(),
             turn: Mutex::new(Turn {
@@ -429,6 +428,7 @@ impl Prepared for Next<'_> {
             plane.house.require(needs);
             plane.captures.set(plane.capturing(&captured));
             plane.house.rule(rules(&plane.log, &checked.streams));
+            plane.later.get_or_init(|| tasks::spawn(plane.house.clone().run()));
             turn.captured = captured;
             plane.world.swap(world);
             plane.ways.open(ways);

@@ -503,7 +503,9 @@ fn status(api: &Api, registry: &Registry) -> Value {
     out["connections"] = state.resources.keys().filter(connected).map(connection).collect();
     out["revision"] = state.revision().to_string().into();
     out["restart_needed"] = json!(state.restart_needed);
-    out["orphans"] = registry.plane().orphans().iter().map(|name| Value::from(&**name)).collect();
+    let is_kept = |name: &Arc<str>| state.left_out.contains_key(&Id::new(ResourceKind::Stream, name.clone()));
+    let orphans = registry.plane().orphans().into_iter().filter(|name| !is_kept(name));
+    out["orphans"] = orphans.map(|name| Value::from(&*name)).collect();
     out["problems"] = problems(&state, |_| true);
     out["last_reload"] = match &state.last_reload {
         Some((at, error)) => json!({"at": clock::rfc3339(*at), "error": error}),
