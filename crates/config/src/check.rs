@@ -5,6 +5,7 @@ use crate::{
     backend::Reference,
     diagnostic::Place,
     endpoint::Endpoint,
+    kept,
     kinds::{Id, ResourceKind},
     ledger::{At, Fault, Ledger, Path, shown},
     load::Mode,
@@ -106,6 +107,7 @@ pub(crate) fn check(documents: &[Value], mode: Mode, kinds: &[Kind], ledger: &mu
     let mut all_streams = true;
     for document in documents {
         let path = label(document);
+        let document = &*kept::told(document, &path, ledger);
         if let Declares::Resource(kind) = declares(document) {
             names.add(kind, document, &path, ledger);
         }

@@ -11,6 +11,7 @@ pub mod endpoint;
 mod entrypoints;
 #[doc(hidden)]
 pub mod fuzz;
+mod kept;
 pub mod kinds;
 mod ledger;
 pub mod listener;

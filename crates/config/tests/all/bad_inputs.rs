@@ -302,6 +302,24 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "`bearer` cannot be `***`",
     ),
     (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\", auth: { bearer: \"***\" } }\n",
+        "TG5004",
+        "4:53",
+        "`***` stands for a secret that is kept, and here none is",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\", headers: { x-api-key: \"***\" } }\n",
+        "TG5004",
+        "4:59",
+        "`***` stands for a secret that is kept, and here none is",
+    ),
+    (
+        "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\" }\nsign: { secrets: [\"***\"] }\n",
+        "TG5004",
+        "5:19",
+        "`***` stands for a secret that is kept, and here none is",
+    ),
+    (
         "kind: webhook\nname: a\nsource: { topics: [t] }\ntarget: { url: \"https://a.example\" }\nsign: {}\n",
         "TG5002",
         "5:7",

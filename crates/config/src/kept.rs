@@ -1,0 +1,46 @@
+//! `***` in the place of a secret: it stands for the one that is kept. Where that is filled in before, one that is left stands for nothing.
+use crate::{
+    ledger::{Fault, Ledger, Path},
+    tree::{Data, MASKED, Value},
+};
+use std::borrow::Cow;
+use tidegate_core::error::Code;
+
+/// The document, without those that stand for nothing: they are told.
+pub(crate) fn told<'a>(document: &'a Value, path: &Path, ledger: &mut Ledger) -> Cow<'a, Value> {
+    if !is_left(document) {
+        return Cow::Borrowed(document);
+    }
+    let mut document = document.clone();
+    tell(&mut document, path, ledger);
+    Cow::Owned(document)
+}
+fn stands_for_one(value: &Value) -> bool {
+    value.hidden && value.text() == Some(MASKED)
+}
+fn is_left(value: &Value) -> bool {
+    match &value.data {
+        Data::Map(entries) => entries.iter().any(|entry| is_left(&entry.value)),
+        Data::List(items) => items.iter().any(is_left),
+        _ => stands_for_one(value),
+    }
+}
+fn tell(value: &mut Value, path: &Path, ledger: &mut Ledger) {
+    if stands_for_one(value) {
+        let message = format!("`{MASKED}` stands for a secret that is kept, and here none is");
+        let fault = Fault::new(Code::BadValue, value.at, path, message).expected("the secret itself");
+        ledger.tell(fault.hint("what `tidegate export` printed is whole only for the node that it came from"));
+        value.data = Data::Broken;
+        return;
+    }
+    match &mut value.data {
+        Data::Map(entries) => entries
+            .iter_mut()
+            .for_each(|entry| tell(&mut entry.value, &path.key(&entry.key), ledger)),
+        Data::List(items) => items
+            .iter_mut()
+            .enumerate()
+            .for_each(|(number, item)| tell(item, &path.item(number), ledger)),
+        _ => {}
+    }
+}
