@@ -311,6 +311,37 @@ fn a_client_that_never_reads_costs_little_memory() {
     node.until(open, |open| open == 0);
     balance(&node);
 }
+#[test]
+fn what_all_of_many_topics_readers_have_taken_is_kept_no_longer() {
+    const TOPICS: usize = 64;
+    let node = dev().variable("MIMALLOC_PURGE_DELAY", "0").start();
+    let payload = vec![b'x'; 32 << 10];
+    let mut client = Client::new(node.gateway);
+    let mut readers: Vec<WebSocket> = (0..TOPICS)
+        .map(|topic| WebSocket::open(node.gateway, &format!("/topics/many/{topic}"), None))
+        .collect();
+    node.until("tidegate_subscribers{api=\"topics\",entrypoint=\"websocket\"}", |open| {
+        open == TOPICS as u64
+    });
+    let mut round = || {
+        for (topic, reader) in readers.iter_mut().enumerate() {
+            let answer = client.request("POST", &format!("/topics/many/{topic}"), &[], &payload);
+            assert_eq!(answer.status, 202);
+            assert_eq!(reader.heard().len(), payload.len());
+        }
+    };
+    round();
+    round();
+    let before = node.memory();
+    // Of each topic 384 KiB: 24 MiB in all.
+    for _ in 0..12 {
+        round();
+    }
+    node.until_memory(|now| now < before + (8 << 20));
+    drop(readers);
+    node.until("tidegate_subscribers{api=\"topics\",entrypoint=\"websocket\"}", |open| open == 0);
+    balance(&node);
+}
 /// A client whose machine is gone: its socket's filter throws away all that comes, so nothing is acknowledged and nothing is answered.
 const SILENT: &str = r#"
 import ctypes, socket, struct, sys

@@ -56,16 +56,19 @@ struct Shared {
     resumes: bool,
     room: Arc<Room>,
 }
-/// Rung when there is something new; rings once until it is heard.
+/// Rung when there is something new, for seats that somebody looks after; rings once until it is heard.
 pub(crate) struct Bell {
     rung: AtomicBool,
     wake: Waker,
+    /// All of those seats stand there or behind it.
+    place: AtomicU64,
 }
 impl Bell {
     pub(crate) fn new(wake: Waker) -> Arc<Self> {
         Arc::new(Self {
             rung: AtomicBool::new(false),
             wake,
+            place: AtomicU64::new(u64::MAX),
         })
     }
     fn ring(&self) {
@@ -76,6 +79,13 @@ impl Bell {
     /// Before looking: what comes from now on rings again. A swap, not a store: it sees all that was there before the ring it takes back.
     pub(crate) fn heard(&self) {
         self.rung.swap(false, Ordering::AcqRel);
+    }
+    /// All of its seats have taken what lies before that number: it is needed no more.
+    pub(crate) fn stand_at(&self, number: u64) {
+        self.place.store(number, Ordering::Release);
+    }
+    fn place(&self) -> u64 {
+        self.place.load(Ordering::Acquire)
     }
 }
 impl Feed {
@@ -177,13 +187,18 @@ impl Shared {
         if let Some(cursor) = cursor {
             ring.passed(cursor);
         }
-        ring.shrink(RING_BYTES.min(self.room.left_beside(before)), RING_MESSAGES);
+        let taken = if ring.are_looked_after() { self.slowest() } else { 0 };
+        ring.shrink(taken, RING_BYTES.min(self.room.left_beside(before)), RING_MESSAGES);
         let (head, after) = (ring.head(), ring.bytes());
         drop(ring);
         delivery.accept();
         self.room.resize(before, after);
         self.head.store(head, Ordering::Release);
         self.tell();
+    }
+    /// Of all seats that somebody looks after.
+    fn slowest(&self) -> u64 {
+        self.bells().iter().map(|bell| bell.place()).min().unwrap_or(0)
     }
     fn tell(&self) {
         self.bells().iter().for_each(|bell| bell.ring());
@@ -258,11 +273,14 @@ pub struct Seat {
     cursor: Arc<Cursor>,
     /// What is not taken of it is lost to its subscriber when it goes.
     occupied: bool,
+    /// A bell says where it stands.
+    looked_after: bool,
 }
 impl Seat {
     fn new(feed: Arc<Feed>, framing: &'static dyn Framing, class: Arc<Class>) -> Self {
         let mut ring = feed.shared.ring();
         ring.join(framing);
+        ring.leave_alone();
         let (number, cursor) = (ring.head(), ring.cursor().clone());
         drop(ring);
         Self {
@@ -272,6 +290,20 @@ impl Seat {
             number,
             cursor,
             occupied: false,
+            looked_after: false,
+        }
+    }
+    /// It has a place in what is told of that bell from now on.
+    pub(crate) fn look_after(&mut self, bell: &Bell) {
+        bell.place.fetch_min(self.number, Ordering::AcqRel);
+        if !std::mem::replace(&mut self.looked_after, true) {
+            self.feed.shared.ring().look_after();
+        }
+    }
+    /// From now on it takes by itself: what it has not taken stays, whatever a bell says.
+    pub(crate) fn leave_alone(&mut self) {
+        if std::mem::replace(&mut self.looked_after, false) {
+            self.feed.shared.ring().leave_alone();
         }
     }
     /// From now on its subscriber reads here.
@@ -347,7 +379,12 @@ impl Seat {
 }
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.feed.shared.ring().leave(self.framing);
+        let mut ring = self.feed.shared.ring();
+        ring.leave(self.framing);
+        if !self.looked_after {
+            ring.look_after();
+        }
+        drop(ring);
         if self.occupied {
             self.class.cut(self.feed.head() - self.number);
         }

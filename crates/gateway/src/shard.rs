@@ -131,11 +131,11 @@ impl Shard {
     }
     /// What came in; answers which groups have something new.
     fn sort(&mut self, mail: Mail, now: Instant) -> Vec<usize> {
-        for member in mail.new {
+        for mut member in mail.new {
             self.tick = self.tick.min((member.manners.heartbeat / 4).clamp(*TICKS.start(), *TICKS.end()));
             let entry = self.residents.vacant_entry();
             let number = entry.key();
-            let group = self.groups.join(number, &member.seat);
+            let group = self.groups.join(number, &mut member.seat);
             entry.insert(Resident::new(member, group, self.desk.bell(number), now));
             // What happened while it was on its way here.
             let changed = self.draining || self.residents.get_mut(number).is_some_and(|resident| !resident.is_current());
@@ -165,17 +165,24 @@ impl Shard {
         let mut members = std::mem::take(&mut self.round);
         if let Some(feed) = self.groups.begin(group, &mut members) {
             let head = feed.head();
-            let mut runs = Runs::default();
+            let (mut runs, mut slowest) = (Runs::default(), head);
             for number in &members {
                 self.written += 1;
                 if self.written.is_multiple_of(AT_ONCE) {
                     task::yield_now().await;
                 }
-                if let Some(resident) = self.residents.get_mut(*number).filter(|resident| !resident.is_blocked()) {
-                    let fate = resident.write(head, &mut runs, now);
-                    self.settle(*number, fate);
-                }
+                let Some(resident) = self.residents.get_mut(*number) else {
+                    continue;
+                };
+                let fate = if resident.is_blocked() {
+                    Fate::Stay
+                } else {
+                    resident.write(head, &mut runs, now)
+                };
+                slowest = slowest.min(resident.seat().number());
+                self.settle(*number, fate);
             }
+            self.groups.stand_at(group, slowest);
             feed.taken(head);
         }
         self.round = members;
@@ -205,7 +212,8 @@ impl Shard {
         if matches!(fate, Fate::Stay) {
             return;
         }
-        let resident = self.residents.remove(number);
+        let mut resident = self.residents.remove(number);
+        resident.leave_alone();
         self.groups.leave(number, resident.group());
         self.desk.left();
         resident.go(fate);

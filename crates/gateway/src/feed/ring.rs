@@ -24,6 +24,8 @@ pub(super) struct Ring {
     /// Behind everything there was.
     cursor: Arc<Cursor>,
     lanes: Vec<Lane>,
+    /// Seats of those who take by themselves: where they stand is not known here.
+    alone: usize,
     bytes: usize,
     messages: usize,
 }
@@ -120,6 +122,7 @@ impl Ring {
             head: 0,
             cursor: Arc::new(cursor),
             lanes: Vec::new(),
+            alone: 0,
             bytes: 0,
             messages: 0,
         }
@@ -204,9 +207,22 @@ impl Ring {
             self.cursor = Arc::new(cursor);
         }
     }
-    /// Forgets the oldest until it holds no more than that; the newest block stays.
-    pub(super) fn shrink(&mut self, bytes: usize, messages: usize) {
-        while self.blocks.len() > 1 && (self.bytes > bytes || self.messages > messages) {
+    /// One seat more of those who take by themselves.
+    pub(super) fn leave_alone(&mut self) {
+        self.alone += 1;
+    }
+    /// One less of them: it went, or somebody says for it where it stands.
+    pub(super) fn look_after(&mut self) {
+        self.alone -= 1;
+    }
+    /// Whether somebody says for every seat where it stands.
+    pub(super) fn are_looked_after(&self) -> bool {
+        self.alone == 0
+    }
+    /// Forgets what lies before that number, and of the rest the oldest until it holds no more than so much; the newest block stays.
+    pub(super) fn shrink(&mut self, taken: u64, bytes: usize, messages: usize) {
+        let is_spare = |ring: &Self, oldest: &Block| oldest.end() <= taken || ring.bytes > bytes || ring.messages > messages;
+        while self.blocks.len() > 1 && self.blocks.front().is_some_and(|oldest| is_spare(self, oldest)) {
             let Some(oldest) = self.blocks.pop_front() else { break };
             self.bytes -= oldest.bytes;
             self.messages -= oldest.messages;

@@ -31,7 +31,8 @@ impl Groups {
             found: HashMap::new(),
         }
     }
-    pub(super) fn join(&mut self, number: usize, seat: &Seat) -> usize {
+    /// From now on the shard says for that seat where it stands.
+    pub(super) fn join(&mut self, number: usize, seat: &mut Seat) -> usize {
         let key = (Arc::as_ptr(seat.feed()) as usize, seat.framing().name());
         let group = *self.found.entry(key).or_insert_with(|| {
             let entry = self.all.vacant_entry();
@@ -48,6 +49,7 @@ impl Groups {
         });
         if let Some(found) = self.all.get_mut(group) {
             found.members.push(number);
+            seat.look_after(&found.bell);
         }
         group
     }
@@ -63,6 +65,12 @@ impl Groups {
     /// The feeds there are.
     pub(super) fn feeds(&self) -> impl Iterator<Item = &Arc<Feed>> {
         self.all.iter().map(|(_, group)| &group.feed)
+    }
+    /// All of its members have taken what lies before that number.
+    pub(super) fn stand_at(&self, group: usize, number: u64) {
+        if let Some(found) = self.all.get(group) {
+            found.bell.stand_at(number);
+        }
     }
     /// Its feed, and its members as they are now. News from here on ring again.
     pub(super) fn begin(&self, group: usize, members: &mut Vec<usize>) -> Option<Arc<Feed>> {

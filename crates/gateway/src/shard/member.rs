@@ -138,6 +138,10 @@ impl Resident {
     pub(super) fn seat(&self) -> &Seat {
         &self.seat
     }
+    /// Before it leaves its group.
+    pub(super) fn leave_alone(&mut self) {
+        self.seat.leave_alone();
+    }
     pub(super) fn group(&self) -> usize {
         self.group
     }
