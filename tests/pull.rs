@@ -50,6 +50,49 @@ fn what_a_worker_settled_is_durable_and_the_rest_comes_again() {
     assert_eq!(settle(&node, &json!({ "ack": leases(&nothing) })), json!([]));
     balance(&node);
 }
+#[test]
+fn a_page_is_settled_with_one_lease() {
+    let node = dev().start();
+    let lines = (0..10).map(|i| i.to_string()).collect::<Vec<_>>().join("\n");
+    node.post("/orders", &[("content-type", "application/x-ndjson")], lines.as_bytes());
+    let pulled = || node.post("/orders/_pull", &[], b"{\"limit\":4,\"wait\":\"0s\"}").json();
+    let first = pulled();
+    let page = first["lease"].as_str().unwrap();
+    let lease = |at: usize| first["items"][at]["lease"].as_str().unwrap();
+    // What is said of one by itself holds, though it is said behind the other.
+    let told = settle(
+        &node,
+        &json!({ "reject": [{ "lease": lease(2), "reason": "broken" }], "ack": [page] }),
+    );
+    let rest = json!([{ "lease": lease(2), "result": "expired" }]);
+    assert_eq!(
+        told,
+        json!([
+            { "lease": page, "result": "partly", "settled": 3, "leases": rest },
+            { "lease": lease(2), "result": "ok" }
+        ])
+    );
+    let dead = node.manage("GET", "/dead-letters", &Value::Null).json();
+    assert_eq!(dead["items"][0]["position"], "1.2", "{dead}");
+    let second = pulled();
+    let back = settle(&node, &json!({ "nack": [second["lease"]] }));
+    assert_eq!(back, json!([{ "lease": second["lease"], "result": "ok", "settled": 4 }]));
+    let late = settle(&node, &json!({ "ack": [second["lease"]] }));
+    assert_eq!(late, json!([{ "lease": second["lease"], "result": "expired", "settled": 0 }]));
+    let rest = pull(&node, &json!({ "limit": 10 }));
+    assert_eq!(payloads(&rest), ["4", "5", "6", "7", "8", "9"]);
+    settle(&node, &json!({ "ack": leases(&rest) }));
+    // Nothing came, so there is nothing to settle.
+    assert_eq!(pulled(), json!({ "items": [] }));
+    let letters = json!({ "ack": [page, "x"] });
+    let node = node.crash();
+    let unknown = settle(&node, &letters);
+    assert_eq!(
+        unknown,
+        json!([{ "lease": page, "result": "unknown" }, { "lease": "x", "result": "unknown" }])
+    );
+    balance(&node);
+}
 /// However much was done above the one that was stuck.
 #[test]
 fn what_was_done_before_a_restart_does_not_come_again_when_the_first_one_is_done() {

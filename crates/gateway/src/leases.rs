@@ -18,10 +18,10 @@ use std::{
     time::Duration,
 };
 use tidegate_core::{
-    error::{Code, Result},
+    error::{Code, Error, Result},
     settle::{Ack, Outcome},
 };
-use token::{Known, Secret};
+use token::{Known, Named, Secret};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
@@ -31,6 +31,8 @@ use tokio::{
 const AT_ONCE: usize = 1_024;
 /// Of one page: its places have 16 bits.
 const PAGE: usize = 1 << 16;
+/// Leases that are settled in one call, by themselves or with their page.
+const MOST_SETTLED: usize = 100_000;
 
 /// All leases of one owner, who lets [`Leases::expired`] run.
 pub struct Leases {
@@ -58,7 +60,7 @@ pub struct Owner {
     /// What must live as long as they do: a broker forgets what a closed consumer had.
     pub keeps: Arc<dyn Any + Send + Sync>,
 }
-/// One lease, and what is to become of its message.
+/// One lease, or all of a page, and what is to become of its messages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settlement<'a> {
     /// What names it, as it was said.
@@ -86,6 +88,32 @@ pub enum Verdict {
     Unknown,
     /// It is done with, but that is not durable: for this reason it may come again.
     Failed(Box<str>),
+    /// A page was named: of each of its leases.
+    Page(Box<PageVerdict>),
+}
+/// What became of the leases of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageVerdict {
+    tokens: Tokens,
+    verdicts: Box<[Verdict]>,
+}
+impl PageVerdict {
+    /// How many were settled, durably.
+    pub fn settled(&self) -> usize {
+        self.verdicts.iter().filter(|verdict| **verdict == Verdict::Ok).count()
+    }
+    /// All others, where there is more to say of them than that their page is over.
+    pub fn others(&self) -> impl Iterator<Item = (Token, &Verdict)> {
+        let over = self.verdicts.iter().all(|verdict| *verdict == Verdict::Expired);
+        let each = self.tokens.iter().zip(&self.verdicts);
+        each.filter(move |(_, verdict)| !over && **verdict != Verdict::Ok)
+    }
+    /// The word for all of them.
+    fn as_str(&self) -> &'static str {
+        let mut words = self.verdicts.iter().map(Verdict::as_str);
+        let first = words.next().unwrap_or_default();
+        if words.all(|word| word == first) { first } else { "partly" }
+    }
 }
 impl Verdict {
     /// The word clients see.
@@ -95,6 +123,7 @@ impl Verdict {
             Self::Expired => "expired",
             Self::Unknown => "unknown",
             Self::Failed(_) => "failed",
+            Self::Page(page) => page.as_str(),
         }
     }
 }
@@ -141,32 +170,48 @@ impl Leases {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Settles them at once, in their order; the future tells when all is durable. [`Outcome::Extend`] moves the deadline, and leaves the
-    /// lease.
+    /// Settles them at once, in their order, and the pages last: what is said of one lease holds, wherever it was said. The future tells when
+    /// all is durable. [`Outcome::Extend`] moves the deadline, and leaves the lease. More than 100,000 leases are an error, and nothing is
+    /// settled.
     pub fn settle(&self, owner: &str, wishes: &[Settlement<'_>]) -> impl Future<Output = Result<Vec<Verdict>>> + Send + use<> {
-        let now = Instant::now();
         let mut known = Known::by(&self.secret, owner);
-        let places: Vec<_> = wishes.iter().map(|wish| known.place(&wish.lease)).collect();
+        let of = |(at, wish): (usize, &Settlement<'_>)| (at, known.named(&wish.lease));
+        let mut named: Vec<_> = wishes.iter().enumerate().map(of).collect();
+        let few = named.iter().filter_map(|(_, named)| named.as_ref()).map(|named| named.places.len());
+        let few = few.sum::<usize>() <= MOST_SETTLED;
+        named.sort_by_key(|(_, named)| named.as_ref().is_some_and(|named| named.all.is_some()));
+        let going = few.then(|| self.settle_each(&named, wishes));
+        async move {
+            let Some(going) = going else {
+                return Err(Error::client(
+                    Code::BadRequest,
+                    format!("more than {MOST_SETTLED} leases with those of the pages"),
+                ));
+            };
+            Ok(by_wish(named, going.await?))
+        }
+    }
+    fn settle_each(&self, named: &[Asked], wishes: &[Settlement<'_>]) -> impl Future<Output = Result<Vec<Verdict>>> + Send + use<> {
+        let now = Instant::now();
         let mut settling = Settling::default();
-        let mut left = places.iter().copied().zip(wishes);
+        let mut left = named.iter().filter_map(|(at, named)| Some((named, wishes.get(*at)?)));
         let mut parked = self.lock();
-        while let Some((place, wish)) = left.next() {
-            let Some(place) = place else {
+        while let Some((named, wish)) = left.next() {
+            let Some(Named { page, places, .. }) = named else {
                 settling.say(1, &Verdict::Unknown);
                 continue;
             };
             // What lies side by side and shares an outcome is one.
-            let mut end = place;
+            let mut run = places.clone();
             let mut rest = left.clone();
             while let Some((Some(next), other)) = rest.next()
-                && (next.0, Some(next.1)) == (end.0, end.1.checked_add(1))
+                && (next.page, next.places.start) == (*page, run.end)
                 && other.outcome == wish.outcome
             {
-                end = next;
+                run.end = next.places.end;
                 left = rest.clone();
             }
-            let run = u32::from(place.1)..u32::from(end.1) + 1;
-            if parked.settle(place.0, run, now, &wish.outcome, &mut settling) {
+            if parked.settle(*page, run, now, &wish.outcome, &mut settling) {
                 self.sooner.notify_waiters();
             }
         }
@@ -262,6 +307,28 @@ impl Parked {
             self.pages.insert(number, page);
         }
     }
+}
+/// The number of a wish, and what it names.
+type Asked = (usize, Option<Named>);
+/// One verdict for each wish, of one for each lease as they were settled.
+fn by_wish(named: Vec<Asked>, each: Vec<Verdict>) -> Vec<Verdict> {
+    if named
+        .iter()
+        .all(|(_, named)| named.as_ref().is_none_or(|named| named.all.is_none()))
+    {
+        return each;
+    }
+    let mut each = each.into_iter();
+    let of = |(at, named): Asked| match named.and_then(|named| named.all) {
+        Some(tokens) => {
+            let verdicts = each.by_ref().take(tokens.len()).collect();
+            (at, Verdict::Page(Box::new(PageVerdict { tokens, verdicts })))
+        }
+        None => (at, each.next().unwrap_or(Verdict::Unknown)),
+    };
+    let mut all: Vec<_> = named.into_iter().map(of).collect();
+    all.sort_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, verdict)| verdict).collect()
 }
 /// What is being settled: told when its page was asked, sent home when nobody holds the lock.
 #[derive(Default)]

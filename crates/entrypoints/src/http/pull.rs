@@ -122,7 +122,7 @@ async fn pull(call: &Call<'_>, wish: &Wish, shown: items::Parts, desk: &Desk<'_>
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
-/// The items GET would answer, each with its lease and its attempt.
+/// The items GET would answer, each with its lease and its attempt, and what names all of the leases.
 fn page(pulled: &Pulled, shown: items::Parts, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"items\":[");
     let mut clock = Rfc3339::default();
@@ -133,6 +133,10 @@ fn page(pulled: &Pulled, shown: items::Parts, out: &mut Vec<u8>) {
         out.push(b'}');
     }
     out.push(b']');
+    if !pulled.tokens.is_empty() {
+        items::name("lease", out);
+        items::string(pulled.tokens.page(), out);
+    }
     if let Some(gap) = &pulled.gap {
         out.extend_from_slice(b",\"gap\":");
         items::gap(gap, out);

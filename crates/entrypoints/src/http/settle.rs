@@ -7,7 +7,7 @@ use serde::{
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt, time::Duration};
 use tidegate_core::{clock, settle::Outcome};
-use tidegate_gateway::leases::{Settlement, Verdict};
+use tidegate_gateway::leases::{PageVerdict, Settlement, Verdict};
 
 /// Leases in one request.
 const MOST: usize = 10_000;
@@ -250,9 +250,37 @@ pub(super) fn results(settlements: &[Settlement<'_>], verdicts: &[Verdict], out:
         out.extend_from_slice(b",\"result\":\"");
         out.extend_from_slice(verdict.as_str().as_bytes());
         out.push(b'"');
+        match verdict {
+            Verdict::Failed(why) => detail(why, out),
+            Verdict::Page(page) => of_page(page, out),
+            Verdict::Ok | Verdict::Expired | Verdict::Unknown => {}
+        }
+        out.push(b'}');
+    }
+    out.push(b']');
+}
+fn detail(why: &str, out: &mut Vec<u8>) {
+    items::name("detail", out);
+    items::string(why, out);
+}
+/// How many of its leases were settled, and what became of each of the others.
+fn of_page(page: &PageVerdict, out: &mut Vec<u8>) {
+    items::name("settled", out);
+    out.extend_from_slice(itoa::Buffer::new().format(page.settled()).as_bytes());
+    let mut others = page.others().peekable();
+    if others.peek().is_none() {
+        return;
+    }
+    items::name("leases", out);
+    out.push(b'[');
+    for (at, (token, verdict)) in others.enumerate() {
+        out.extend_from_slice(if at > 0 { b",{\"lease\":\"" } else { b"{\"lease\":\"" });
+        out.extend_from_slice(token.as_str().as_bytes());
+        out.extend_from_slice(b"\",\"result\":\"");
+        out.extend_from_slice(verdict.as_str().as_bytes());
+        out.push(b'"');
         if let Verdict::Failed(why) = verdict {
-            items::name("detail", out);
-            items::string(why, out);
+            detail(why, out);
         }
         out.push(b'}');
     }

@@ -256,6 +256,36 @@ async fn what_is_rejected_together_is_told_each_by_itself() {
     );
     assert_eq!(*half.0.lock().unwrap(), [0..1, 1..2, 2..3, 3..4]);
 }
+#[tokio::test(start_paused = true)]
+async fn a_page_is_settled_by_its_own_name() {
+    let (leases, home) = house(1_000, true);
+    let tokens = leases.park(duties(&home, 0..300), SECONDS, &owner("a"));
+    let (page, longer) = (tokens.page(), Outcome::Extend(Duration::from_secs(40)));
+    let first = tokens.iter().next().unwrap();
+    let all = |verdict: &Verdict| match verdict {
+        Verdict::Page(page) => (verdict.as_str(), page.settled(), page.others().count()),
+        other => (other.as_str(), 0, 0),
+    };
+    assert_eq!(settle(&leases, "b", page, Outcome::Ack).await, Verdict::Unknown);
+    assert_eq!(all(&settle(&leases, "a", page, longer.clone()).await), ("ok", 300, 0));
+    assert_eq!(settle(&leases, "a", first.as_str(), BACK).await, Verdict::Ok);
+    let rest = settle(&leases, "a", page, Outcome::Ack).await;
+    assert_eq!(all(&rest), ("partly", 299, 1));
+    let Verdict::Page(rest) = rest else { panic!("{rest:?}") };
+    assert_eq!(rest.others().collect::<Vec<_>>(), [(first, &Verdict::Expired)]);
+    assert_eq!(all(&settle(&leases, "a", page, Outcome::Ack).await), ("expired", 0, 0));
+    assert!(leases.is_empty());
+    // However often it is named, no more than so many are looked at.
+    let wishes = vec![
+        Settlement {
+            lease: page.into(),
+            outcome: longer,
+        };
+        MOST_SETTLED / 300 + 1
+    ];
+    let error = leases.settle("a", &wishes).await.unwrap_err();
+    assert!(error.to_string().contains("more than 100000 leases"), "{error}");
+}
 /// What is done to leases.
 #[derive(Clone, Debug)]
 enum Step {
@@ -269,6 +299,8 @@ enum Step {
 }
 /// No outcome: the token is not as it was given.
 const CHANGED: u8 = 5;
+/// All of its page, with the word that lies so far before it.
+const WHOLE: u8 = 6;
 /// In one of the letters that are proved.
 fn changed(token: &str, at: usize) -> String {
     let one = |(place, letter): (usize, char)| match letter {
@@ -281,7 +313,7 @@ fn changed(token: &str, at: usize) -> String {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => (1..150_u32, any::<u8>(), 1..40_u64).prop_map(|(count, holes, secs)| Step::Park(count, holes, secs)),
-        6 => vec((0..400_usize, 0..=CHANGED), 1..60).prop_map(Step::Settle),
+        6 => vec((0..400_usize, 0..=WHOLE + 4), 1..60).prop_map(Step::Settle),
         // As most are settled: side by side.
         6 => (0..400_usize, 1..130_usize, 0..5_u8, 1..200_usize).prop_map(|(from, count, word, turn)| {
             let word = |at: usize| if ((at - from) / turn).is_multiple_of(2) { word } else { 0 };
@@ -300,6 +332,28 @@ struct Known {
     page: usize,
     /// `None`: it is one no more.
     until: Option<Instant>,
+}
+impl Known {
+    /// What comes of it, and who comes home.
+    fn settle(&mut self, outcome: &Outcome, now: Instant, wanted: &mut Vec<(u64, &'static str)>) -> Verdict {
+        match self.until {
+            None => Verdict::Expired,
+            Some(until) if until <= now => {
+                self.until = None;
+                wanted.push((self.seq, "back"));
+                Verdict::Expired
+            }
+            Some(_) => {
+                if let Outcome::Extend(by) = outcome {
+                    self.until = Some(now + *by);
+                } else {
+                    self.until = None;
+                    wanted.push((self.seq, word_of(outcome)));
+                }
+                Verdict::Ok
+            }
+        }
+    }
 }
 proptest! {
     /// Against a list of leases, each by itself: every verdict, every message that comes home and when, and how many are left.
@@ -348,9 +402,12 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 next += u64::from(count);
             }
             Step::Settle(which) => {
-                let (mut wishes, mut verdicts) = (Vec::new(), Vec::new());
-                for (at, word) in which {
-                    let outcome = match word {
+                let mut told = Vec::new();
+                // Pages come last, wherever they are named.
+                let mut which: Vec<_> = which.into_iter().enumerate().collect();
+                which.sort_by_key(|(_, (at, word))| *word >= WHOLE && *at < all.len());
+                for (turn, (at, word)) in which {
+                    let outcome = match word.checked_sub(WHOLE).unwrap_or(word) {
                         0 | 1 => Outcome::Ack,
                         2 => BACK,
                         3 => Outcome::reject("bad"),
@@ -358,40 +415,25 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     };
                     if word == CHANGED {
                         let token: String = all.get(at).map_or_else(String::new, |one| changed(&one.token, at));
-                        wishes.push(Settlement {
-                            lease: token.into(),
-                            outcome,
-                        });
-                        verdicts.push(Verdict::Unknown);
+                        let lease = token.into();
+                        told.push((turn, Settlement { lease, outcome }, Verdict::Unknown));
+                        continue;
+                    }
+                    if let Some(page) = all.get(at).filter(|_| word >= WHOLE).map(|one| one.page) {
+                        let tokens = pages[page].clone();
+                        let lease = tokens.page().to_owned().into();
+                        let of_page = all.iter_mut().filter(|one| one.page == page);
+                        let verdicts = of_page.map(|one| one.settle(&outcome, now, &mut wanted)).collect();
+                        let verdict = Verdict::Page(Box::new(PageVerdict { tokens, verdicts }));
+                        told.push((turn, Settlement { lease, outcome }, verdict));
                         continue;
                     }
                     let lease = all.get(at).map_or("x", |one| &one.token).to_owned().into();
-                    wishes.push(Settlement {
-                        lease,
-                        outcome: outcome.clone(),
-                    });
-                    let Some(one) = all.get_mut(at) else {
-                        verdicts.push(Verdict::Unknown);
-                        continue;
-                    };
-                    verdicts.push(match one.until {
-                        None => Verdict::Expired,
-                        Some(until) if until <= now => {
-                            one.until = None;
-                            wanted.push((one.seq, "back"));
-                            Verdict::Expired
-                        }
-                        Some(_) => {
-                            if let Outcome::Extend(by) = outcome {
-                                one.until = Some(now + by);
-                            } else {
-                                one.until = None;
-                                wanted.push((one.seq, word_of(&outcome)));
-                            }
-                            Verdict::Ok
-                        }
-                    });
+                    let verdict = all.get_mut(at).map(|one| one.settle(&outcome, now, &mut wanted));
+                    told.push((turn, Settlement { lease, outcome }, verdict.unwrap_or(Verdict::Unknown)));
                 }
+                told.sort_by_key(|(turn, ..)| *turn);
+                let (wishes, verdicts): (Vec<_>, Vec<_>) = told.into_iter().map(|(_, wish, verdict)| (wish, verdict)).unzip();
                 prop_assert_eq!(leases.settle("a", &wishes).await.unwrap(), verdicts);
             }
             Step::End(page) => {

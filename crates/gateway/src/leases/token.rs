@@ -1,5 +1,7 @@
-//! What names a lease: nobody can guess one who has none of its page, and whoever has one of them has all.
+//! What names a lease: nobody can guess one who has none of its page, and whoever has one of them has all. What all leases of a page begin
+//! with names the page.
 use sha2::{Digest, Sha256};
+use std::{fmt, ops::Range};
 use tidegate_core::error::{Code, Error, Fault, Result};
 
 /// Of a token: 48 bits of page, 16 of its last place and 80 of proof in the URL's base64, then 16 of place in hexadecimal.
@@ -38,8 +40,13 @@ impl Secret {
     }
 }
 /// What names one lease.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Token([u8; TOKEN]);
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
 impl Token {
     /// As clients see it.
     pub fn as_str(&self) -> &str {
@@ -61,7 +68,7 @@ impl Token {
     }
 }
 /// What names leases that were handed out together.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
     pub(super) page: u64,
     first: Token,
@@ -84,6 +91,11 @@ impl Tokens {
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
+    /// What names all of them.
+    pub fn page(&self) -> &str {
+        let page = self.first.0.get(..PROVED).unwrap_or_default();
+        std::str::from_utf8(page).unwrap_or_default()
+    }
     /// In the order of what they name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Token> + use<> {
         let first = self.first;
@@ -91,8 +103,14 @@ impl Tokens {
         (0..self.count).map(move |place| first.at(place as u16))
     }
 }
-/// Page and place in it.
-pub(super) type Place = (u64, u16);
+/// What a token names, or the beginning that all tokens of a page share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) page: u64,
+    pub(super) places: Range<u32>,
+    /// The page as a whole was named.
+    pub(super) all: Option<Tokens>,
+}
 /// Tokens of one owner that were proved: those of one page differ in their place only.
 pub(super) struct Known<'a> {
     secret: &'a Secret,
@@ -105,9 +123,8 @@ impl<'a> Known<'a> {
         Self { secret, owner, last: None }
     }
     /// What a token names, if it is one of ours.
-    pub(super) fn place(&mut self, shown: &str) -> Option<Place> {
-        let shown: &[u8; TOKEN] = shown.as_bytes().try_into().ok()?;
-        let proved = shown.get(..PROVED)?;
+    pub(super) fn named(&mut self, shown: &str) -> Option<Named> {
+        let (proved, place) = shown.as_bytes().split_at_checked(PROVED)?;
         if !self.last.as_ref().is_some_and(|(_, _, first)| first.proves(proved)) {
             let (page, last) = page(proved)?;
             let first = self.secret.first(page, usize::from(last) + 1, self.owner);
@@ -117,9 +134,23 @@ impl<'a> Known<'a> {
             }
             self.last = Some((page, last, first));
         }
-        let (page, last, _) = self.last.as_ref()?;
-        let place = digits(shown.get(PROVED..)?).filter(|place| place <= last)?;
-        Some((*page, place))
+        let (page, last, first) = self.last.as_ref()?;
+        let (page, count) = (*page, u32::from(*last) + 1);
+        if place.is_empty() {
+            let all = Some(Tokens::new(page, *first, count as usize));
+            return Some(Named {
+                page,
+                places: 0..count,
+                all,
+            });
+        }
+        let place: &[u8; TOKEN - PROVED] = place.try_into().ok()?;
+        let place = u32::from(digits(place).filter(|place| place <= last)?);
+        Some(Named {
+            page,
+            places: place..place + 1,
+            all: None,
+        })
     }
 }
 /// A page and its last place.
@@ -148,37 +179,69 @@ fn digits(text: &[u8]) -> Option<u16> {
 mod tests {
     use super::*;
 
+    fn one(page: u64, place: u16) -> Named {
+        let place = u32::from(place);
+        Named {
+            page,
+            places: place..place + 1,
+            all: None,
+        }
+    }
+
     #[test]
     fn a_token_names_its_page_and_place_and_nothing_else_does() {
         let (secret, other) = (Secret::draw().unwrap(), Secret::draw().unwrap());
         for (page, count, place) in [(1, 1, 0), (0x1234_5678_9abc, 65_536, 65_535), (0xffff_ffff_ffff, 100, 7)] {
             let first = secret.first(page, count, "a");
             let token = first.at(place);
-            assert_eq!(Known::by(&secret, "a").place(token.as_str()), Some((page, place)));
-            assert_eq!(Known::by(&other, "a").place(token.as_str()), None);
-            assert_eq!(Known::by(&secret, "b").place(token.as_str()), None);
+            assert_eq!(Known::by(&secret, "a").named(token.as_str()), Some(one(page, place)));
+            assert_eq!(Known::by(&other, "a").named(token.as_str()), None);
+            assert_eq!(Known::by(&secret, "b").named(token.as_str()), None);
             // Another token of the same page was seen before.
             let mut known = Known::by(&secret, "a");
-            assert_eq!(known.place(first.as_str()), Some((page, 0)));
+            assert_eq!(known.named(first.as_str()), Some(one(page, 0)));
             for at in 0..PROVED {
                 let mut changed = token.as_str().to_owned().into_bytes();
                 changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
                 let changed = String::from_utf8(changed).unwrap();
-                assert_eq!(known.place(&changed), None, "{at}");
-                assert_eq!(known.place(token.as_str()), Some((page, place)), "{at}: beside what was changed");
-                assert_eq!(Known::by(&secret, "a").place(&changed), None, "{at}");
+                assert_eq!(known.named(&changed), None, "{at}");
+                assert_eq!(known.named(token.as_str()), Some(one(page, place)), "{at}: beside what was changed");
+                assert_eq!(Known::by(&secret, "a").named(&changed), None, "{at}");
             }
         }
         let first = secret.first(5, 0xabc, "a");
-        assert_eq!(Known::by(&secret, "a").place(first.at(0xabb).as_str()), Some((5, 0xabb)));
+        assert_eq!(Known::by(&secret, "a").named(first.at(0xabb).as_str()), Some(one(5, 0xabb)));
         // Behind its last place.
-        assert_eq!(Known::by(&secret, "a").place(first.at(0xabc).as_str()), None);
+        assert_eq!(Known::by(&secret, "a").named(first.at(0xabc).as_str()), None);
         let shouted = format!("{}0ABB", first.as_str().split_at(PROVED).0);
         for bad in ["", "x", &"é".repeat(14), &"!".repeat(28), &format!("{}0", first.as_str()), &shouted] {
-            assert_eq!(Known::by(&secret, "a").place(bad), None, "{bad}");
+            assert_eq!(Known::by(&secret, "a").named(bad), None, "{bad}");
         }
         let tokens = Tokens::new(5, first, 3).iter();
         assert_eq!(tokens.len(), 3);
         assert_eq!(tokens.last().unwrap().as_str(), first.at(2).as_str());
+    }
+    #[test]
+    fn what_all_tokens_of_a_page_begin_with_names_the_page() {
+        let (secret, other) = (Secret::draw().unwrap(), Secret::draw().unwrap());
+        let all = Tokens::new(9, secret.first(9, 300, "a"), 300);
+        assert!(all.iter().all(|token| token.as_str().starts_with(all.page())));
+        let wanted = Some(Named {
+            page: 9,
+            places: 0..300,
+            all: Some(all.clone()),
+        });
+        assert_eq!(Known::by(&secret, "a").named(all.page()), wanted);
+        assert_eq!(Known::by(&secret, "b").named(all.page()), None);
+        assert_eq!(Known::by(&other, "a").named(all.page()), None);
+        for at in 0..PROVED {
+            let mut changed = all.page().to_owned().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            assert_eq!(Known::by(&secret, "a").named(std::str::from_utf8(&changed).unwrap()), None, "{at}");
+        }
+        for cut in (0..PROVED).chain(PROVED + 1..TOKEN) {
+            let token = all.iter().next().unwrap();
+            assert_eq!(Known::by(&secret, "a").named(token.as_str().split_at(cut).0), None, "{cut}");
+        }
     }
 }
