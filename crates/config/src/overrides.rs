@@ -84,7 +84,10 @@ fn lay(node: &mut Value, written: &Written<'_>, name: &str, ledger: &mut Ledger)
     let file = ledger.sources.add(name.into(), format!("{head}{path}={text}").into());
     let (steps, at) = written.steps(file);
     // Lists and maps in the spelling of JSON or YAML, everything else is the value itself, and so is a text that only looks like a list: `[::1]:80`.
-    let value = if text.trim_start().starts_with(['[', '{']) && !is_text(&Shape::Record(&NODE), &steps, text) {
+    // Where the way leads nowhere, that is what is to be said, and not that the text is no list.
+    let listed = text.trim_start().starts_with(['[', '{']);
+    let is_text = is_text(&Shape::Record(&NODE), &steps, text);
+    let value = if listed && is_text == Some(false) {
         let told = ledger.faults();
         // Each value has the column it is shown in.
         let text = format!("{}{text}", " ".repeat(at.column as usize - 1));
@@ -99,7 +102,8 @@ fn lay(node: &mut Value, written: &Written<'_>, name: &str, ledger: &mut Ledger)
                 text: (*text).to_owned(),
                 plain: true,
             },
-            hidden: steps.iter().any(|(key, _)| tree::is_secret(key)),
+            // A secret may lie in what nobody reads.
+            hidden: steps.iter().any(|(key, _)| tree::is_secret(key)) || listed && is_text.is_none(),
         }
     };
     if value.hidden
@@ -117,17 +121,17 @@ fn lay(node: &mut Value, written: &Written<'_>, name: &str, ledger: &mut Ledger)
         ledger.tell(fault);
     }
 }
-/// Whether what stands at the end of the way takes this as the text it is.
-fn is_text(shape: &Shape, steps: &[Step<'_>], text: &str) -> bool {
+/// Whether what stands at the end of the way takes this as the text it is. `None`: the way leads nowhere.
+fn is_text(shape: &Shape, steps: &[Step<'_>], text: &str) -> Option<bool> {
     match (steps.split_first(), shape) {
         (Some(((key, _), rest)), _) => {
-            let known = inside(Some(shape)).0.and_then(|table| known(table, key));
-            known.is_some_and(|known| is_text(&known.shape, rest, text))
+            let Some(table) = inside(Some(shape)).0 else { return Some(false) };
+            is_text(&known(table, key)?.shape, rest, text)
         }
-        (None, Shape::Text(_)) => true,
-        (None, Shape::TextOr { text: bare, .. }) => (bare.good)(text),
+        (None, Shape::Text(_)) => Some(true),
+        (None, Shape::TextOr { text: bare, .. }) => Some((bare.good)(text)),
         (None, Shape::OneOrMany { of, .. }) => is_text(of, steps, text),
-        (None, _) => false,
+        (None, _) => Some(false),
     }
 }
 fn known(table: &'static Table, key: &str) -> Option<&'static Key> {

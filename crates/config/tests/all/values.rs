@@ -179,6 +179,8 @@ fn what_is_wrong_with_a_flag_is_marked_key_or_value() {
         )
     );
     assert_eq!(marked("limts.body", "1"), "limts");
+    let told = drawn("listeners.admn", "[::1]:1");
+    assert_eq!((told.0.as_str(), told.1.as_str()), ("admn", " 1 | listeners.admn=***"));
     assert_eq!(marked("limits.body", "1MB"), "1MB");
     assert_eq!(marked("listeners.admin", "[\":1\", { adress: \":2\" }]"), "adress");
     // What is secret stays so.

@@ -157,7 +157,9 @@ impl Export {
         };
         for of in not_served {
             let [kind, name, why] = ["kind", "name", "detail"].map(|member| text(of, member).unwrap_or_default());
-            tell(&format!("note: {kind} {name} is kept and not served{commented}: {why}\n"));
+            // A name in it may hold a line break.
+            let line = format!("{kind} {name} is kept and not served{commented}: {why}").replace(['\n', '\t'], " ");
+            tell(&format!("note: {line}\n"));
         }
         Ok(OK)
     }
