@@ -35,12 +35,13 @@ struct Block {
     /// Before its first entry.
     before: Arc<Cursor>,
     entries: Entries,
-    framed: Vec<Framed>,
+    framed: SmallVec<[Framed; 1]>,
     bytes: usize,
     messages: usize,
 }
+/// Of a live topic mostly one message in one encoding.
 enum Entries {
-    Messages(Box<[Option<Position>]>),
+    Messages(SmallVec<[Option<Position>; 1]>),
     Gap(Box<Gap>),
 }
 /// The messages of a block in one encoding.
@@ -48,7 +49,7 @@ struct Framed {
     lane: &'static str,
     bytes: Bytes,
     /// Where each frame ends.
-    ends: Box<[u32]>,
+    ends: SmallVec<[u32; 2]>,
 }
 struct Lane {
     framing: &'static dyn Framing,
@@ -152,7 +153,7 @@ impl Ring {
     pub(super) fn gap(&mut self, gap: Gap) {
         let before = self.cursor.clone();
         Arc::make_mut(&mut self.cursor).pass(&gap);
-        self.push(before, Entries::Gap(Box::new(gap)), Vec::new());
+        self.push(before, Entries::Gap(Box::new(gap)), SmallVec::new());
     }
     /// Frames for every lane there is. `resumable`: the messages have places that a client may come back with.
     pub(super) fn messages(&mut self, items: &[Received]) {
@@ -160,8 +161,8 @@ impl Ring {
             return;
         }
         let before = self.cursor.clone();
-        let places: Box<[_]> = items.iter().map(|item| item.position).collect();
-        let mut framed: Vec<_> = Vec::with_capacity(self.lanes.len());
+        let places: SmallVec<[_; 1]> = items.iter().map(|item| item.position).collect();
+        let mut framed = SmallVec::with_capacity(self.lanes.len());
         for lane in &self.lanes {
             let mut at = Cursor::clone(&before);
             let payloads: usize = items.iter().map(|item| item.message.payload.len() + FRAME).sum();
@@ -181,7 +182,7 @@ impl Ring {
         places.iter().flatten().for_each(|place| cursor.advance(*place));
         self.push(before, Entries::Messages(places), framed);
     }
-    fn push(&mut self, before: Arc<Cursor>, entries: Entries, framed: Vec<Framed>) {
+    fn push(&mut self, before: Arc<Cursor>, entries: Entries, framed: SmallVec<[Framed; 1]>) {
         let frames: usize = framed.iter().map(|framed| framed.bytes.len()).sum();
         let messages = match &entries {
             Entries::Messages(places) => places.len(),
@@ -274,13 +275,15 @@ impl Ring {
             let begin = skipped.checked_sub(1).and_then(|last| framed.ends.get(last)).copied().unwrap_or(0);
             let before = run.bytes.len() + together.len();
             let wanted = (to - run.to).min((places.len() - skipped) as u64) as usize;
-            let fits = |(i, end): &(usize, &u32)| (*i == 0 && before == 0) || before + (**end - begin) as usize <= most;
-            let ends = framed.ends.iter().skip(skipped).take(wanted).enumerate();
-            let taken: Vec<u32> = ends.take_while(fits).map(|(_, end)| *end).collect();
-            let Some(end) = taken.last().copied() else { break };
+            let ends = framed.ends.get(skipped..skipped + wanted).unwrap_or_default();
+            // Ends rise; the first frame of all always fits.
+            let fits = |end: &u32| before + (*end - begin) as usize <= most;
+            let taken = ends.partition_point(fits).max(usize::from(before == 0)).min(wanted);
+            let ends = ends.get(..taken).unwrap_or_default();
+            let Some(end) = ends.last().copied() else { break };
             let bytes = framed.bytes.slice(begin as usize..end as usize);
-            run.ends.extend(taken.iter().map(|end| end - begin + before as u32));
-            run.to += taken.len() as u64;
+            run.ends.extend(ends.iter().map(|end| end - begin + before as u32));
+            run.to += taken as u64;
             run.blocks.push(block.clone());
             // Nearly always one block alone, which is not copied.
             if before == 0 {
@@ -291,7 +294,7 @@ impl Ring {
                 }
                 together.extend_from_slice(&bytes);
             }
-            if taken.len() < wanted || run.to >= to {
+            if taken < wanted || run.to >= to {
                 break;
             }
         }
