@@ -12,7 +12,7 @@ use page::Page;
 use std::{
     any::Any,
     borrow::Cow,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -91,27 +91,28 @@ pub enum Verdict {
     /// A page was named: of each of its leases.
     Page(Box<PageVerdict>),
 }
-/// What became of the leases of a page.
+/// What became of the leases of a page, but for those that were named by themselves beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageVerdict {
     tokens: Tokens,
-    verdicts: Box<[Verdict]>,
+    /// By their places.
+    told: Vec<(u32, Verdict)>,
 }
 impl PageVerdict {
     /// How many were settled, durably.
     pub fn settled(&self) -> usize {
-        self.verdicts.iter().filter(|verdict| **verdict == Verdict::Ok).count()
+        self.told.iter().filter(|(_, verdict)| *verdict == Verdict::Ok).count()
     }
     /// All others, where there is more to say of them than that their page is over.
     pub fn others(&self) -> impl Iterator<Item = (Token, &Verdict)> {
-        let over = self.verdicts.iter().all(|verdict| *verdict == Verdict::Expired);
-        let each = self.tokens.iter().zip(&self.verdicts);
-        each.filter(move |(_, verdict)| !over && **verdict != Verdict::Ok)
+        let over = self.told.iter().all(|(_, verdict)| *verdict == Verdict::Expired);
+        let others = self.told.iter().filter(move |(_, verdict)| !over && *verdict != Verdict::Ok);
+        others.map(|(place, verdict)| (self.tokens.at(*place), verdict))
     }
     /// The word for all of them.
     fn as_str(&self) -> &'static str {
-        let mut words = self.verdicts.iter().map(Verdict::as_str);
-        let first = words.next().unwrap_or_default();
+        let mut words = self.told.iter().map(|(_, verdict)| verdict.as_str());
+        let first = words.next().unwrap_or(Verdict::Ok.as_str());
         if words.all(|word| word == first) { first } else { "partly" }
     }
 }
@@ -170,19 +171,21 @@ impl Leases {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Settles them at once, in their order, and the pages last: what is said of one lease holds, wherever it was said. The future tells when
-    /// all is durable. [`Outcome::Extend`] moves the deadline, and leaves the lease. More than 100,000 leases are an error, and nothing is
-    /// settled.
+    /// Settles them at once, in their order. What is said of a page is said of those of its leases that are not named by themselves, wherever
+    /// that is. The future tells when all is durable. [`Outcome::Extend`] moves the deadline, and leaves the lease. More than 100,000 leases
+    /// are an error, and nothing is settled.
     pub fn settle(&self, owner: &str, wishes: &[Settlement<'_>]) -> impl Future<Output = Result<Vec<Verdict>>> + Send + use<> {
         let mut known = Known::by(&self.secret, owner);
         let of = |(at, wish): (usize, &Settlement<'_>)| (at, known.named(&wish.lease));
-        let mut named: Vec<_> = wishes.iter().enumerate().map(of).collect();
+        let named: Vec<_> = wishes.iter().enumerate().map(of).collect();
         let few = named.iter().filter_map(|(_, named)| named.as_ref()).map(|named| named.places.len());
         let few = few.sum::<usize>() <= MOST_SETTLED;
-        named.sort_by_key(|(_, named)| named.as_ref().is_some_and(|named| named.all.is_some()));
-        let going = few.then(|| self.settle_each(&named, wishes));
+        let going = few.then(|| {
+            let named = without_pages(named);
+            (self.settle_each(&named, wishes), named)
+        });
         async move {
-            let Some(going) = going else {
+            let Some((going, named)) = going else {
                 return Err(Error::client(
                     Code::BadRequest,
                     format!("more than {MOST_SETTLED} leases with those of the pages"),
@@ -310,6 +313,34 @@ impl Parked {
 }
 /// The number of a wish, and what it names.
 type Asked = (usize, Option<Named>);
+/// In the place of each page, behind all others, what of it is not named by itself: runs of places, or one that is empty.
+fn without_pages(named: Vec<Asked>) -> Vec<Asked> {
+    let is_page = |asked: &Asked| asked.1.as_ref().is_some_and(|named| named.all.is_some());
+    if !named.iter().any(is_page) {
+        return named;
+    }
+    let (pages, mut asked): (Vec<_>, Vec<_>) = named.into_iter().partition(is_page);
+    let alone: HashSet<(u64, u32)> = asked
+        .iter()
+        .filter_map(|(_, named)| named.as_ref())
+        .map(|named| (named.page, named.places.start))
+        .collect();
+    for (at, page) in pages {
+        let Some(page) = page else { continue };
+        let mut runs: Vec<Range<u32>> = Vec::new();
+        for place in page.places.clone().filter(|place| !alone.contains(&(page.page, *place))) {
+            match runs.last_mut() {
+                Some(run) if run.end == place => run.end += 1,
+                _ => runs.push(place..place + 1),
+            }
+        }
+        if runs.is_empty() {
+            runs.push(0..0);
+        }
+        asked.extend(runs.into_iter().map(|places| (at, Some(Named { places, ..page.clone() }))));
+    }
+    asked
+}
 /// One verdict for each wish, of one for each lease as they were settled.
 fn by_wish(named: Vec<Asked>, each: Vec<Verdict>) -> Vec<Verdict> {
     if named
@@ -318,15 +349,22 @@ fn by_wish(named: Vec<Asked>, each: Vec<Verdict>) -> Vec<Verdict> {
     {
         return each;
     }
-    let mut each = each.into_iter();
-    let of = |(at, named): Asked| match named.and_then(|named| named.all) {
-        Some(tokens) => {
-            let verdicts = each.by_ref().take(tokens.len()).collect();
-            (at, Verdict::Page(Box::new(PageVerdict { tokens, verdicts })))
+    let (mut each, mut all) = (each.into_iter(), Vec::new());
+    let mut named = named.into_iter().peekable();
+    while let Some((at, one)) = named.next() {
+        let Some(Named {
+            places, all: Some(tokens), ..
+        }) = one
+        else {
+            all.push((at, each.next().unwrap_or(Verdict::Unknown)));
+            continue;
+        };
+        let mut told: Vec<_> = places.zip(each.by_ref()).collect();
+        while let Some((_, Some(more))) = named.next_if(|(next, _)| *next == at) {
+            told.extend(more.places.zip(each.by_ref()));
         }
-        None => (at, each.next().unwrap_or(Verdict::Unknown)),
-    };
-    let mut all: Vec<_> = named.into_iter().map(of).collect();
+        all.push((at, Verdict::Page(Box::new(PageVerdict { tokens, told }))));
+    }
     all.sort_by_key(|(at, _)| *at);
     all.into_iter().map(|(_, verdict)| verdict).collect()
 }

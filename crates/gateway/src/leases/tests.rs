@@ -268,6 +268,16 @@ async fn a_page_is_settled_by_its_own_name() {
     };
     assert_eq!(settle(&leases, "b", page, Outcome::Ack).await, Verdict::Unknown);
     assert_eq!(all(&settle(&leases, "a", page, longer.clone()).await), ("ok", 300, 0));
+    // Who says that one is still being worked on, and the rest is done, keeps that one.
+    let [one, page_of_it] = [first.as_str(), page].map(Cow::Borrowed);
+    let wishes = [(page_of_it, Outcome::Ack), (one, longer.clone())].map(|(lease, outcome)| Settlement { lease, outcome });
+    let told = leases.settle("a", &wishes).await.unwrap();
+    assert_eq!((all(&told[0]), &told[1]), (("ok", 299, 0), &Verdict::Ok));
+    assert_eq!(leases.len(), 1);
+    assert_eq!(settle(&leases, "a", first.as_str(), Outcome::Ack).await, Verdict::Ok);
+    // Settled before, and not beside it.
+    let tokens = leases.park(duties(&home, 300..600), SECONDS, &owner("a"));
+    let (page, first) = (tokens.page(), tokens.iter().next().unwrap());
     assert_eq!(settle(&leases, "a", first.as_str(), BACK).await, Verdict::Ok);
     let rest = settle(&leases, "a", page, Outcome::Ack).await;
     assert_eq!(all(&rest), ("partly", 299, 1));
@@ -403,9 +413,14 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Settle(which) => {
                 let mut told = Vec::new();
-                // Pages come last, wherever they are named.
+                // Pages come last, wherever they are named, and without those that are named by themselves.
                 let mut which: Vec<_> = which.into_iter().enumerate().collect();
                 which.sort_by_key(|(_, (at, word))| *word >= WHOLE && *at < all.len());
+                let alone: Vec<usize> = which
+                    .iter()
+                    .filter(|(_, (_, word))| *word < CHANGED)
+                    .map(|(_, (at, _))| *at)
+                    .collect();
                 for (turn, (at, word)) in which {
                     let outcome = match word.checked_sub(WHOLE).unwrap_or(word) {
                         0 | 1 => Outcome::Ack,
@@ -422,9 +437,14 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     if let Some(page) = all.get(at).filter(|_| word >= WHOLE).map(|one| one.page) {
                         let tokens = pages[page].clone();
                         let lease = tokens.page().to_owned().into();
-                        let of_page = all.iter_mut().filter(|one| one.page == page);
-                        let verdicts = of_page.map(|one| one.settle(&outcome, now, &mut wanted)).collect();
-                        let verdict = Verdict::Page(Box::new(PageVerdict { tokens, verdicts }));
+                        let of_page = all.iter_mut().enumerate().filter(|(_, one)| one.page == page);
+                        let rest = (0..).zip(of_page).filter(|(_, (at, _))| !alone.contains(at));
+                        let of_rest = rest.map(|(place, (_, one))| (place, one.settle(&outcome, now, &mut wanted)));
+                        let told_of_page = of_rest.collect();
+                        let verdict = Verdict::Page(Box::new(PageVerdict {
+                            tokens,
+                            told: told_of_page,
+                        }));
                         told.push((turn, Settlement { lease, outcome }, verdict));
                         continue;
                     }

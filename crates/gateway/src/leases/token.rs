@@ -96,6 +96,11 @@ impl Tokens {
         let page = self.first.0.get(..PROVED).unwrap_or_default();
         std::str::from_utf8(page).unwrap_or_default()
     }
+    /// Of one of its places.
+    pub(super) fn at(&self, place: u32) -> Token {
+        // A page has no more places.
+        self.first.at(place as u16)
+    }
     /// In the order of what they name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Token> + use<> {
         let first = self.first;
