@@ -11,6 +11,8 @@ use std::{
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How many ports the driver may choose.
+const STARTS: usize = 20;
 
 /// One window.
 pub struct Browser {
@@ -30,25 +32,7 @@ impl Browser {
     }
     fn with(more: &[&str]) -> Self {
         let profile = TempDir::new().expect("a folder");
-        let mut driver = Command::new("chromedriver")
-            .args(["--port=0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .expect("`chromedriver` is needed (cargo xtask tools installs it)");
-        let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        let port = lines.find_map(|line| {
-            line.split_once(" started successfully on port ")?
-                .1
-                .trim_end_matches('.')
-                .parse::<u16>()
-                .ok()
-        });
-        // The driver goes on talking; somebody has to listen.
-        std::thread::spawn(move || lines.for_each(drop));
-        let address = SocketAddr::from(([127, 0, 0, 1], port.expect("a port")));
+        let (driver, address) = start();
         let mut flags = vec![
             "--headless".to_owned(),
             "--no-sandbox".to_owned(),
@@ -107,6 +91,33 @@ impl Browser {
         );
         answer.json()["value"].clone()
     }
+}
+/// The driver takes a free port of IPv6 and ends when IPv4 has that number in use, as among many tests it sometimes has: then another is asked.
+fn start() -> (Child, SocketAddr) {
+    let mut said = Vec::new();
+    for _ in 0..STARTS {
+        let mut driver = Command::new("chromedriver")
+            .args(["--port=0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("`chromedriver` is needed (cargo xtask tools installs it)");
+        let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        let port = lines.by_ref().inspect(|line| said.push(line.clone())).find_map(|line| {
+            let (_, port) = line.split_once(" started successfully on port ")?;
+            port.trim_end_matches('.').parse::<u16>().ok()
+        });
+        if let Some(port) = port {
+            // The driver goes on talking; somebody has to listen.
+            std::thread::spawn(move || lines.for_each(drop));
+            return (driver, SocketAddr::from(([127, 0, 0, 1], port)));
+        }
+        driver.wait().expect("a driver that ended");
+        assert!(said.iter().any(|line| line.contains("port not available")), "{said:#?}");
+    }
+    panic!("{STARTS} ports of chromedriver's were taken: {said:#?}")
 }
 impl Default for Browser {
     fn default() -> Self {

@@ -167,7 +167,7 @@ fn wish(members: &Members<'_>, settings: &Pull) -> Result<Wish> {
                 wish.limit = u32::try_from(limit).unwrap_or(MOST).min(MOST);
             }
             "wait" => {
-                let text = text(name, value, "a duration such as `0s`, `500ms` or `5s`")?;
+                let text = text(name, value, "a duration such as `0`, `500ms` or `5s`")?;
                 let any = (Duration::ZERO, Duration::from_hours(24));
                 wish.wait = settle::time(name, &text, any).map_err(wrong)?.min(LONGEST_WAIT);
             }
@@ -230,6 +230,10 @@ mod tests {
         let wish = wished(r#"{"group":"w","limit":5000,"wait":"2h","lease_for":"1m","from":"latest"}"#).unwrap();
         assert_eq!((wish.group.as_str(), wish.limit, wish.wait), ("w", MOST, LONGEST_WAIT));
         assert_eq!((wish.lease_for, wish.start), (Duration::from_mins(1), Start::Latest));
+        for none in ["0", "0s", "0ms"] {
+            let wish = wished(&format!(r#"{{"wait":"{none}"}}"#)).unwrap();
+            assert_eq!(wish.wait, Duration::ZERO, "as `?wait=0` of GET");
+        }
     }
     #[test]
     fn what_is_wrong_is_told_by_its_name() {

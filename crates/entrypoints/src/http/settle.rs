@@ -228,7 +228,13 @@ fn extend<'a>(place: Place<'_>, item: Item<'a>) -> Result<Settlement<'a>, String
 }
 /// A duration within bounds.
 pub(super) fn time(place: &str, text: &str, (least, most): (Duration, Duration)) -> Result<Duration, String> {
-    let read = clock::parse_duration(text).filter(|time| *time >= least && *time <= most);
+    // Of nothing the unit does not matter.
+    let read = if text == "0" {
+        Some(Duration::ZERO)
+    } else {
+        clock::parse_duration(text)
+    };
+    let read = read.filter(|time| *time >= least && *time <= most);
     read.ok_or_else(|| {
         let text: String = text.chars().take(64).collect();
         format!(
