@@ -311,7 +311,7 @@ fn serve(shared: Arc<Shared>, recovered: Recovered) -> Result<(Arc<Shared>, Comm
                 records += fill(partition, home, &mut frame, shared.salt);
             }
             if let Some(floor) = shared.catalog.floor(partition.home) {
-                partition.places().raise(floor);
+                partition.places().begin(floor);
                 partition.next.fetch_max(floor, Relaxed);
             }
         }

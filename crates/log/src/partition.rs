@@ -182,6 +182,11 @@ impl Places {
             _ => self.skips.push(skip),
         }
     }
+    /// All below was purged, whether or not it was found again: what of it was not is nobody's loss.
+    pub(crate) fn begin(&mut self, floor: u64) {
+        self.end = self.end.max(floor);
+        self.raise(floor);
+    }
     /// Readers no longer get what lies below; how many offsets that takes away.
     pub(crate) fn raise(&mut self, floor: u64) -> u64 {
         let old = self.floor;

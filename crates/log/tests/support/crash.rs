@@ -397,6 +397,8 @@ pub fn recover(image: &Image, options: &Options, promised: &Promised, calls: usi
     }
     while driver.steps.commit() {}
     driver.hear();
+    // What was passed over for safety is no gap for who reads on, from what there was to what came.
+    check(&driver.log, &Promised::default(), 0)?;
     for new in &driver.promised.acked {
         let before = served[new.slot].last();
         if before.is_some_and(|(offset, _)| *offset >= new.offset) {
