@@ -315,7 +315,6 @@ fn a_client_that_never_reads_costs_little_memory() {
 fn what_all_of_many_topics_readers_have_taken_is_kept_no_longer() {
     const TOPICS: usize = 64;
     let node = dev().variable("MIMALLOC_PURGE_DELAY", "0").start();
-    let payload = vec![b'x'; 32 << 10];
     let mut client = Client::new(node.gateway);
     let mut readers: Vec<WebSocket> = (0..TOPICS)
         .map(|topic| WebSocket::open(node.gateway, &format!("/topics/many/{topic}"), None))
@@ -323,20 +322,24 @@ fn what_all_of_many_topics_readers_have_taken_is_kept_no_longer() {
     node.until("tidegate_subscribers{api=\"topics\",entrypoint=\"websocket\"}", |open| {
         open == TOPICS as u64
     });
-    let mut round = || {
+    let mut round = |bytes: usize| {
+        let payload = vec![b'x'; bytes];
         for (topic, reader) in readers.iter_mut().enumerate() {
             let answer = client.request("POST", &format!("/topics/many/{topic}"), &[], &payload);
             assert_eq!(answer.status, 202);
             assert_eq!(reader.heard().len(), payload.len());
         }
     };
-    round();
-    round();
+    round(32 << 10);
+    round(32 << 10);
     let before = node.memory();
     // Of each topic 384 KiB: 24 MiB in all.
     for _ in 0..12 {
-        round();
+        round(32 << 10);
     }
+    node.until_memory(|now| now < before + (8 << 20));
+    // Nor does it wait for the next message.
+    round(384 << 10);
     node.until_memory(|now| now < before + (8 << 20));
     drop(readers);
     node.until("tidegate_subscribers{api=\"topics\",entrypoint=\"websocket\"}", |open| open == 0);

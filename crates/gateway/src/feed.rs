@@ -31,6 +31,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 /// How much of one feed is kept, at most.
 const RING_BYTES: usize = 1 << 20;
 const RING_MESSAGES: usize = 4_096;
+/// What a ring may keep until the next message though nobody needs it: of small messages the memory is used again.
+const LITTLE: usize = 4 << 10;
 /// Those who come at once and wait for a look.
 const LOOKS: usize = 1_024;
 /// How often a look reads before it is enough: a publisher may be faster.
@@ -135,16 +137,15 @@ impl Feed {
             _ => Error::new(Code::NotFound, Fault::Client, "the source has ended"),
         }
     }
-    /// Everybody up to that number was written to who could be. Where memory is short nothing is kept for the others: they read it again, or
-    /// are told the gap.
+    /// Everybody up to that number was written to who could be. What all have taken is forgotten, where it is not little; and where memory is
+    /// short nothing is kept for the others either: they read it again, or are told the gap.
     pub(crate) fn taken(&self, number: u64) {
         let shared = &self.shared;
-        if !shared.room.is_over() || shared.bells().iter().any(|bell| bell.rung.load(Ordering::Acquire)) {
-            return;
-        }
         let mut ring = shared.ring();
-        if ring.head() == number {
-            let before = ring.bytes();
+        let before = ring.bytes();
+        let all_have = || ring.are_looked_after() && shared.slowest() >= number;
+        let is_short = || shared.room.is_over() && !shared.bells().iter().any(|bell| bell.rung.load(Ordering::Acquire));
+        if ring.head() == number && (before > LITTLE && all_have() || is_short()) {
             ring.forget();
             shared.room.resize(before, ring.bytes());
         }
