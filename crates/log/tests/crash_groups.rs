@@ -288,7 +288,38 @@ fn check(image: &Image, options: &Options, promised: &Promised, calls: usize) ->
     if stats.pending != 0 || stats.dying != 0 {
         return Err(format!("all is done, and yet {stats:?}"));
     }
-    Ok(())
+    goes_on(&log, &mut steps, &mut member)
+}
+/// What comes next arrives once, and what was passed over for safety is no gap before it.
+fn goes_on(log: &Log, steps: &mut Steps, member: &mut Member) -> Result<(), String> {
+    let stream = log.stream("a").unwrap();
+    for partition in 0..PARTITIONS {
+        let message = Message::new("a".into(), payload(partition as usize, 1_000_000));
+        let entry = support::Entry {
+            message,
+            ..entry(0, &stream, partition, "")
+        };
+        let _kept = poll(append(log, vec![entry], Level::Stored)).unwrap().unwrap();
+    }
+    while steps.commit() {}
+    let mut partitions = BTreeSet::new();
+    while let Some(delivery) = poll(member.ready(MANY)).unwrap().map_err(|error| error.to_string())? {
+        for item in delivery.items() {
+            let position = item.position.unwrap();
+            if item.attempt != 1 || !partitions.insert(position.partition) {
+                return Err(format!("{position} is the first of what came and counts {} attempts", item.attempt));
+            }
+        }
+        if delivery.gap().is_some() {
+            return Err(format!("a gap without damage before what came: {:?}", delivery.gap()));
+        }
+        delivery.accept();
+    }
+    if partitions.len() == PARTITIONS as usize {
+        Ok(())
+    } else {
+        Err(format!("of what came only {partitions:?} arrived"))
+    }
 }
 #[derive(Debug, Default)]
 struct Tally {
