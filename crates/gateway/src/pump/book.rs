@@ -183,7 +183,12 @@ impl Book {
     }
     /// What the source is to call back, in this order.
     pub(super) fn recall(&mut self, now: Instant) -> Vec<Position> {
-        if self.ended.is_some() || self.circuit.is_open() {
+        // For a probe, too, when its time has come and nothing else is here for it.
+        let may_call = match self.circuit.probe_at() {
+            Some(probe_at) => probe_at <= now && !self.lines.is_ready(),
+            None => !self.circuit.is_open(),
+        };
+        if self.ended.is_some() || !may_call {
             return Vec::new();
         }
         self.lines.recall(now)
@@ -197,6 +202,7 @@ impl Book {
         match self.circuit.probe_at() {
             // One message is enough for a probe.
             Some(_) if self.lines.is_ready() => None,
+            Some(probe_at) if self.lines.goes_on() => Some(probe_at),
             Some(probe_at) => Some(probe_at.max(room)),
             None if self.circuit.is_open() => None,
             None => Some(room),

@@ -304,10 +304,7 @@ impl Lines {
     }
     /// Nothing of what waits is to be sent before that.
     pub(super) fn give_back(&mut self, until: Instant) {
-        for (_, mut ack) in self.loose.drain(..) {
-            ack.settle_all(Outcome::Hold { until });
-            self.progress.add(Count::Held, 1);
-        }
+        self.give_back_loose(until);
         for line in self.by_key.values_mut() {
             line.window = 1;
             for (ticket, item, mut ack) in std::mem::take(&mut line.waiting) {
@@ -315,19 +312,27 @@ impl Lines {
                 self.progress.add(Count::Held, 1);
             }
         }
+    }
+    fn give_back_loose(&mut self, until: Instant) {
+        for (_, mut ack) in self.loose.drain(..) {
+            ack.settle_all(Outcome::Hold { until });
+            self.progress.add(Count::Held, 1);
+        }
         self.ready.clear();
         self.since = None;
     }
     /// Nothing more is sent: what waits goes back, and what waits elsewhere for others is to be called back, for whoever comes next.
     pub(super) fn let_go(&mut self) -> Vec<Position> {
-        let mut positions = Vec::new();
-        for line in self.by_key.values_mut() {
-            line.calling = None;
+        let (now, mut positions) = (Instant::now(), Vec::new());
+        self.give_back_loose(now);
+        // Nobody goes before anybody here any longer: of one moment, all come again in the order of their places.
+        for (_, mut line) in self.by_key.drain() {
             positions.extend(line.away.values().filter(|away| !away.tried).map(|away| away.position));
-            // Nobody goes before anybody here any longer.
-            line.away.clear();
+            for (_, _, mut ack) in line.waiting.drain(..) {
+                ack.settle_all(Outcome::Hold { until: now });
+                self.progress.add(Count::Held, 1);
+            }
         }
-        self.give_back(Instant::now());
         positions.sort_unstable();
         positions
     }

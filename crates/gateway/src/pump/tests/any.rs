@@ -3,6 +3,9 @@ use super::*;
 use proptest::prelude::*;
 use std::pin::pin;
 
+/// No backoff, no open circuit and no call takes longer.
+const LONGEST: Duration = Duration::from_secs(70);
+
 fn answers() -> impl Strategy<Value = Vec<Answer>> {
     let one = prop_oneof![
         4 => Just(Answer::Taken),
@@ -59,6 +62,20 @@ fn order_is_kept(order: Order, seen: &[Seen]) -> Result<(), TestCaseError> {
     }
     Ok(())
 }
+/// Until now: whatever waits, waits for a call, a backoff or the circuit.
+fn it_never_stands_still(begun: Instant, seen: &[Seen]) -> Result<(), TestCaseError> {
+    let calls = seen.iter().map(|seen| seen.at).filter(|at| *at > begun);
+    let moments: Vec<_> = [begun].into_iter().chain(calls).chain([Instant::now()]).collect();
+    for pause in moments.windows(2) {
+        prop_assert!(
+            pause[1] - pause[0] < LONGEST,
+            "it stood still: {:?}: {:?}",
+            pause[1] - pause[0],
+            seen
+        );
+    }
+    Ok(())
+}
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -76,8 +93,10 @@ proptest! {
             let names: Vec<_> = keys.iter().enumerate().map(name).collect();
             publish(&house.memory, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
             *house.target.all.lock().unwrap() = answers.into();
+            let begun = Instant::now();
             house.until(&how, window, |house| house.memory.ended(GROUP).len() >= names.len()).await;
 
+            it_never_stands_still(begun, &house.target.seen())?;
             prop_assert_eq!(house.outcomes().len(), names.len());
             prop_assert_eq!((house.memory.out(GROUP), house.progress.in_flight()), (0, 0));
             prop_assert!(house.given_back().await.is_empty());
@@ -96,7 +115,7 @@ proptest! {
         })?;
     }
     /// Stopped or drained at any moments, and begun again: every message ends once, what has an order keeps it, and what the target asked to
-    /// wait with waits.
+    /// wait with waits; and no longer.
     #[test]
     fn stopped_at_any_moments_and_begun_again(
         answers in answers(), how in hows(), keys in proptest::collection::vec(0..4_u8, 1..30), batch in 1..4_u32, window in 1..10_u32,
@@ -123,11 +142,13 @@ proptest! {
             let rest: Vec<_> = new.flatten().map(String::as_str).collect();
             publish(&house.memory, &rest).await;
             (house.drain, house.stop) = (Drain::new(), Drain::new());
+            let begun = Instant::now();
             house.until(&how, window, |house| house.memory.ended(GROUP).len() >= names.len()).await;
 
             prop_assert_eq!(house.outcomes().len(), names.len());
             let seen = house.target.seen();
             order_is_kept(how.order, &seen)?;
+            it_never_stands_still(begun, &seen)?;
             for (at, failed) in seen.iter().enumerate() {
                 let Answer::Failed(Retry::After(wait)) = failed.answer else { continue };
                 for again in seen[at + 1..].iter().filter(|again| again.payloads.iter().any(|one| failed.payloads.contains(one))) {

@@ -76,6 +76,32 @@ async fn what_failed_together_comes_when_it_is_due_and_not_later() {
     assert_eq!(house.target.order()[4..], ["k:1", "k:2", "k:3", "k:4", "k:5"]);
 }
 #[tokio::test(start_paused = true)]
+async fn what_came_again_and_waits_for_its_call_comes_at_once_to_who_begins_next() {
+    let mut house = House::new(8, 1);
+    publish(&house.memory, &["k:1", "k:2", "k:3", "l:1", "k:4", "m"]).await;
+    *house.target.all.lock().unwrap() = [Answer::Failed(Retry::After(Duration::from_secs(1)))].into();
+    let how = Pumping {
+        linger: Duration::from_secs(2),
+        ..HOW
+    };
+    let stopping = async {
+        // It failed once, came again a second later, and lingers.
+        sleep(Duration::from_millis(3_500)).await;
+        assert_eq!(house.target.seen().len(), 1);
+        assert_eq!(house.memory.out(GROUP), 6);
+        house.stop.start();
+    };
+    let (ended, ()) = tokio::join!(house.pump(&how, 64), stopping);
+    assert!(matches!(ended, Ok(Ended::Draining)), "{ended:?}");
+    (house.drain, house.stop) = (Drain::new(), Drain::new());
+    let begun = Instant::now();
+    house.until(&HOW, 64, |house| house.memory.ended(GROUP).len() == 6).await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let order = house.target.order();
+    let of_k: Vec<_> = order[6..].iter().filter(|name| name.starts_with('k')).collect();
+    assert_eq!(of_k, [&"k:1", &"k:2", &"k:3", &"k:4"]);
+}
+#[tokio::test(start_paused = true)]
 async fn what_follows_a_call_that_was_cut_comes_behind_it() {
     for threads in [0, 3] {
         let house = House::new(1, 3).with_hands(threads);
