@@ -7,6 +7,7 @@ mod answers;
 mod attempt;
 mod compose;
 mod connect;
+mod echo;
 pub mod guard;
 mod lines;
 mod mistrust;
@@ -29,6 +30,7 @@ use attempt::{EXCERPT, Progress};
 use base64_simd::STANDARD;
 use compose::{Composed, compose};
 use connect::{Failure, Network, Peer};
+use echo::Echo;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use lines::{Answer, Broke, Call, Line, Lines};
@@ -107,6 +109,7 @@ pub struct Target {
     path: Uri,
     whole: Uri,
     shown: Arc<str>,
+    echo: Echo,
     base: HeaderMap,
     lines: Arc<Lines>,
     slots: Semaphore,
@@ -174,6 +177,7 @@ impl Target {
         }
         Ok(Self {
             shown: attempt::shown(&spec.url),
+            echo: Echo::new(&spec.url),
             slots: Semaphore::new(spec.in_flight.max(1) as usize),
             bytes: Semaphore::new(spec.in_flight_bytes.max(1) as usize),
             lines: Arc::default(),
@@ -271,8 +275,11 @@ impl Target {
                 most: self.spec.max_response,
             };
             let text = match line.call(&call, progress).await {
-                Ok(answer) => {
+                Ok(mut answer) => {
                     self.lines.give_back(line);
+                    let sent = composed.headers.iter().map(|(name, value)| (name.as_str(), value));
+                    let token = token.map(|token| (header::AUTHORIZATION.as_str(), &token.header));
+                    self.echo.hide(sent.chain(token), &mut answer);
                     return Ok(answer);
                 }
                 // It ended while it waited, and nothing was sent on it.

@@ -18,7 +18,7 @@ pub(super) const EXCERPT: usize = 8 << 10;
 /// Of the value of a header as much is shown.
 const EXCERPT_OF_VALUE: usize = 1 << 10;
 /// In place of a secret.
-const HIDDEN: HeaderValue = HeaderValue::from_static("***");
+pub(super) const HIDDEN: HeaderValue = HeaderValue::from_static("***");
 
 /// Hears of every attempt, for the delivery log.
 pub trait Journal: Send + Sync {

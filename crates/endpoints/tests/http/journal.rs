@@ -84,6 +84,25 @@ async fn the_journal_shows_everything_but_secrets() {
     assert!(!format!("{:?}", Auth::Bearer(Credential::new("s3cret"))).contains("s3cret"));
 }
 #[tokio::test]
+async fn secrets_that_a_target_says_back_are_not_shown() {
+    let server = Server::new(|_, seen| {
+        let said = format!("{} {:?}", seen.line, seen.header("authorization"));
+        let head = format!("HTTP/1.1 503 Oops\r\ncontent-length: {}\r\nx-echo: {said}\r\n\r\n", said.len());
+        Say::Answer(head + &said)
+    })
+    .await;
+    let node = local();
+    let mut spec = spec(&format!("{}?sig=very-s3cret", server.url()));
+    spec.auth = Auth::Bearer(Credential::new("tok-s3cret-en"));
+    let target = Target::new(spec, node.shared.clone()).unwrap();
+    assert!(told(&target, "x").await.is_err());
+    let AttemptOutcome::Answered { headers, body, .. } = node.log.last().outcome else {
+        panic!("no answer");
+    };
+    assert_eq!(body, "POST /hook?sig=*** HTTP/1.1 Some(\"***\")");
+    assert_eq!(headers["x-echo"], str::from_utf8(&body).unwrap());
+}
+#[tokio::test]
 async fn who_is_stopped_on_the_way_is_noted_too() {
     let server = Server::new(|_, _| Say::Hang(String::new())).await;
     let node = local();
