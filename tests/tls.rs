@@ -504,6 +504,42 @@ fn a_broken_certificate_leaves_the_old_one_and_is_told_once() {
     assert_eq!(client(&node, &authority).request("POST", "/orders", &[], b"1").status, 202);
     balance(&node);
 }
+/// It would be found at the next start only.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test's own folder")]
+fn a_reload_refuses_what_no_start_could_use() {
+    let (node, _authority) = secured();
+    let tidegate = node.folder().join("tidegate.yaml");
+    let good = std::fs::read_to_string(&tidegate).unwrap();
+    let status = |what: &str| node.manage("GET", "/status", &Value::Null).json()[what].clone();
+    let broken = good.replace("key: gateway.key", "key: gone.key, client_ca: gone.pem");
+    replace(&tidegate, &broken);
+    heard(
+        &node,
+        "gone.key` cannot be read: there is no such file; it is named by `listeners.gateway.tls.key` (tidegate.yaml:4:",
+    );
+    assert_eq!(status("restart_needed"), serde_json::json!([]));
+    assert!(status("last_reload")["error"].as_str().unwrap().contains("gone.key"));
+    let refused = node.manage("POST", "/reload", &Value::Null);
+    assert_eq!(
+        (refused.status, refused.json()["code"].clone()),
+        (422, "TG5010".into()),
+        "{}",
+        refused.text()
+    );
+    // Everything at once.
+    let check = Command::new(TIDEGATE)
+        .args(["check", "tidegate.yaml"])
+        .current_dir(node.folder())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&check.stderr);
+    assert!(told.contains("gone.key` cannot") && told.contains("gone.pem` cannot"), "{told}");
+    replace(&tidegate, &good.replace("key: gateway.key", "key: gateway.key, client_ca: ca.pem"));
+    heard(&node, "\"restart_needed\":\"listeners.gateway\"");
+    replace(&tidegate, &good);
+    balance(&node);
+}
 /// `doctor` reads it there.
 #[test]
 fn status_says_until_when_a_certificate_holds_and_sighup_looks_at_once() {

@@ -14,6 +14,8 @@ use tidegate_core::{
 pub trait Plane: Send + Sync {
     /// What can be told without doing anything: whether what is there can become what is asked.
     fn check(&self, checked: &Checked) -> Result<(), Refusal>;
+    /// Whether a node with these settings would start, as far as that can be told beside one that runs: they hold from the next start on.
+    fn would_start<'a>(&'a self, checked: &'a Checked) -> BoxFuture<'a, Result<()>>;
     /// Makes streams, opens what is new, builds every route: nothing a client is served by, and nothing that was stored, has changed yet. What
     /// is open and stays as it was is not opened again. Dropped instead of swapped it leaves at most empty streams that nobody declares.
     fn prepare<'a>(&'a self, checked: &'a Checked) -> BoxFuture<'a, Result<Box<dyn Prepared + 'a>, Refusal>>;

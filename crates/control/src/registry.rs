@@ -282,6 +282,12 @@ impl Registry {
             checked,
             left_out,
         } = Laid::settle(&self.parts, &files, &contents, Some(&old), |id| old.left_out.contains_key(id))?;
+        let mut restart_needed = files.settings_that_differ(&old.started_with);
+        restart_needed.retain(|setting| !LIVE.contains(&setting.as_str()));
+        // What waits for a restart must not be found wrong by it.
+        if !restart_needed.is_empty() && !files.is_like(&old.files) {
+            self.parts.plane.would_start(&checked).await?;
+        }
         let orphans = self.parts.plane.orphans();
         let prepared = match self.parts.plane.prepare(&checked).await {
             Ok(prepared) => prepared,
@@ -298,8 +304,6 @@ impl Registry {
         if applied.iter().any(Done::is_of_access) {
             self.parts.plane.readmit().await;
         }
-        let mut restart_needed = files.settings_that_differ(&old.started_with);
-        restart_needed.retain(|setting| !LIVE.contains(&setting.as_str()));
         self.now.store(Arc::new(State {
             resources,
             files,

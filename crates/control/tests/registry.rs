@@ -47,6 +47,9 @@ impl Plane for Served {
     fn check(&self, _: &Checked) -> Result<(), Refusal> {
         Ok(())
     }
+    fn would_start<'a>(&'a self, _checked: &'a Checked) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
     fn prepare<'a>(&'a self, checked: &'a Checked) -> BoxFuture<'a, Result<Box<dyn Prepared + 'a>, Refusal>> {
         Box::pin(async move {
             let names: Vec<_> = checked.streams.iter().map(|stream| stream.name.to_string()).collect();

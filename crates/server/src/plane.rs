@@ -6,6 +6,7 @@ use crate::{
     observe::logs::Levels,
     reconcile::{changes, reconcile, rules, unkeepable},
     schemas::Schemas,
+    secrets::certificates::unusable,
     ways::{self, Ways},
     webhooks::{self, Webhooks},
 };
@@ -25,7 +26,7 @@ use tidegate_control::{
 };
 use tidegate_core::{
     drain::Watch,
-    error::Result,
+    error::{Error, Fault, Result},
     filter::Filter,
     tasks::{self, Task},
 };
@@ -223,6 +224,21 @@ impl plane::Plane for Plane {
         } else {
             Err(Refusal::Unkeepable(problems))
         }
+    }
+    fn would_start<'a>(&'a self, checked: &'a Checked) -> BoxFuture<'a, Result<()>> {
+        let listeners = checked.node.listeners.clone();
+        Box::pin(async move {
+            // A disk may be far away.
+            let wrong = tokio::task::spawn_blocking(move || unusable(&listeners)).await.unwrap_or_default();
+            match wrong.into_iter().next() {
+                // It is told where nobody shows hints.
+                Some(error) => {
+                    let named = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                    Err(Error::new(error.code(), Fault::Operator, format!("{error}{named}")))
+                }
+                None => Ok(()),
+            }
+        })
     }
     fn prepare<'a>(&'a self, checked: &'a Checked) -> BoxFuture<'a, Result<Box<dyn Prepared + 'a>, Refusal>> {
         Box::pin(async move {

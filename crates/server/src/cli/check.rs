@@ -1,6 +1,6 @@
 //! `tidegate check FILE`: everything that is wrong with a configuration.
 use super::{CONFIGURATION, OK, Output, count, failure::Failure, misconfigured, show, tell};
-use crate::secrets::Certificates;
+use crate::secrets::certificates::unusable;
 use serde_json::json;
 use std::path::PathBuf;
 use tidegate_config::{Checked, Grants, Mode, Source, load_from_process};
@@ -10,7 +10,7 @@ use tidegate_core::error::Error;
 pub(super) fn check(files: Vec<PathBuf>, settings: &[(String, String)], output: Output) -> u8 {
     match load_from_process(Source::Files(files), settings, Mode::Run, &crate::schemas::kinds()) {
         Ok(checked) => {
-            let mut wrong = certificates(&checked);
+            let mut wrong = unusable(&checked.node.listeners);
             wrong.extend(refuse_published(&checked.users).err());
             if !wrong.is_empty() && output != Output::Table {
                 let told = |error: &Error| json!({"code": error.code().to_string(), "message": error.to_string(), "hint": error.hint()});
@@ -63,15 +63,4 @@ fn homeless(checked: &Checked) -> Vec<(&str, &str)> {
         _ => None,
     });
     named.collect()
-}
-/// What a start would say of the certificates.
-fn certificates(checked: &Checked) -> Vec<Error> {
-    let listeners = &checked.node.listeners;
-    let all = [("listeners.gateway", &listeners.gateway), ("listeners.admin", &listeners.admin)];
-    let all = all
-        .into_iter()
-        .flat_map(|(setting, of)| of.iter().map(move |listener| (setting, listener)));
-    let memphis = listeners.memphis.iter().map(|memphis| ("listeners.memphis", &memphis.listener));
-    let each = all.chain(memphis).map(|(setting, listener)| Certificates::open(setting, listener));
-    each.filter_map(Result::err).collect()
 }

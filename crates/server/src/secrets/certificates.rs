@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tidegate_config::{Listener, listener};
+use tidegate_config::{Listener, Listeners, listener};
 use tidegate_core::{
     clock,
     error::{Code, Error, Fault, Result},
@@ -164,6 +164,29 @@ impl Certificates {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.broken.map(|(hash, _)| hash)
     }
+}
+/// What a start with these listeners would say of their certificates: everything at once.
+pub(crate) fn unusable(listeners: &Listeners) -> Vec<Error> {
+    let all = [("listeners.gateway", &listeners.gateway), ("listeners.admin", &listeners.admin)];
+    let all = all
+        .into_iter()
+        .flat_map(|(setting, of)| of.iter().map(move |listener| (setting, listener)));
+    let memphis = listeners.memphis.iter().map(|memphis| ("listeners.memphis", &memphis.listener));
+    all.chain(memphis).flat_map(|(setting, of)| wrong_with(setting, of)).collect()
+}
+fn wrong_with(setting: &str, of: &Listener) -> Vec<Error> {
+    let Some(files) = &of.tls else { return Vec::new() };
+    let texts = read(files);
+    let own = files.own.iter().zip(texts.own).enumerate();
+    let own = own.filter_map(|(number, (pair, read))| own_one(setting, number, pair, read).err());
+    let trusted = texts.client_ca.zip(files.client_ca.as_ref());
+    let trusted = trusted.and_then(|(read, file)| certificates(read, setting, "client_ca", file).err());
+    let mut wrong: Vec<_> = own.chain(trusted).collect();
+    if wrong.is_empty() {
+        // Each is good by itself.
+        wrong.extend(Certificates::open(setting, of).err());
+    }
+    wrong
 }
 /// Looks at all of them every few seconds, for as long as it is kept.
 pub(crate) fn watch(all: Vec<Arc<Certificates>>) -> Task {
