@@ -120,6 +120,22 @@ fn demo() -> (Node, Seen) {
 const STREAMS: &str = "kind: stream\nname: invoices\nretention: { age: 7d }\n---\nkind: stream\nname: parcels\n";
 const API: &str = "kind: api\nname: invoices\npaths: [/invoices]\nbackend: { stream: invoices }\n";
 
+/// Its ports are whichever were free.
+#[test]
+fn the_node_of_a_folder_is_found_wherever_it_listens() {
+    let node = dev().start();
+    let status = tidegate(node.folder(), &["status", "-o", "json"]);
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    let told: Value = serde_json::from_slice(&status.stdout).unwrap();
+    let listeners = told["listeners"].as_array().unwrap();
+    let admin = listeners.iter().find(|one| one["name"] == "admin").unwrap();
+    assert_eq!(admin["address"], node.admin.to_string());
+    // Who names another asks that one.
+    let other = tidegate(node.folder(), &["status", "--node", "http://localhost:1"]);
+    assert_eq!(other.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&other.stderr).contains("cannot reach http://localhost:1"));
+    balance(&node);
+}
 #[test]
 fn what_is_applied_twice_changes_nothing_and_is_said_to() {
     let (node, mut seen) = demo();

@@ -14,6 +14,7 @@ use crate::{
     plane::{Ground, Plane},
     rlimit, runtime, schemas,
     secrets::{self, Certificates},
+    whereabouts,
 };
 use std::{
     net::SocketAddr,
@@ -295,6 +296,9 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
     let _again = board.failures.set(plane.failures().clone());
     let alarms = tasks::spawn(alarms::watch(Arc::downgrade(&plane), metrics, log.clone(), plane.topics()));
     let token = first_token(&registry, &node.data_dir).await?;
+    if let Err(error) = whereabouts::note(&node.data_dir, &admin, secure_admin) {
+        tracing::warn!(error = %error, "`admin-address` cannot be written: the command line will not find this node by its data folder");
+    }
     let follow = tasks::spawn(registry.clone().follow());
 
     let settings = settings(&node, &caps, manners);

@@ -24,6 +24,7 @@ mod serve;
 mod watch;
 mod ways;
 mod webhooks;
+mod whereabouts;
 
 use std::process::ExitCode;
 

@@ -209,7 +209,14 @@ fn inside(status: &Value, checks: &mut Checks) {
         let found = format!("the last reload failed: {error}");
         checks.add(State::Warn, "files", found, Some("`tidegate reload` says what is wrong with them"));
     }
+    let mut told: Vec<[&Value; 2]> = Vec::new();
     for listener in status["listeners"].as_array().into_iter().flatten() {
+        // `localhost` is two addresses of one listener.
+        let what = [&listener["name"], &listener["tls"]];
+        if told.contains(&what) {
+            continue;
+        }
+        told.push(what);
         let Some(until) = text(&listener["tls"], "not_after") else {
             continue;
         };
@@ -353,6 +360,11 @@ mod tests {
         assert_eq!(states, ["ok", "fail", "warn", "ok"]);
         // As the guide says: no command is needed.
         assert!(checks.all[1].hint.as_ref().is_some_and(|hint| hint.contains("by itself")));
+        // Two addresses of one listener.
+        let mut checks = Checks::default();
+        let both = listener(31);
+        inside(&json!({"ready": true, "listeners": [both, both]}), &mut checks);
+        assert_eq!(checks.all.len(), 2);
         // Each of several.
         let mut checks = Checks::default();
         let each = [60, 3].map(|days| json!({"certificate": format!("CN={days}"), "not_after": in_days(days)}));

@@ -3,6 +3,7 @@ use super::{
     Output,
     failure::{Failure, text},
 };
+use crate::whereabouts;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -45,9 +46,9 @@ const TLS_SPOKEN: &[u8] = b"TG1040 ";
 #[derive(clap::Args)]
 #[command(next_help_heading = "Node")]
 pub(super) struct Remote {
-    /// The node's admin address.
-    #[arg(long, env = "TIDEGATE_NODE", hide_env_values = true, value_name = "URL", default_value = "http://localhost:8084", value_parser = address, global = true)]
-    node: String,
+    /// The node's admin address; else that of the node of DIR, else http://localhost:8084.
+    #[arg(long, env = "TIDEGATE_NODE", hide_env_values = true, value_name = "URL", value_parser = address, global = true)]
+    node: Option<String>,
     /// Who asks: a token. Without it, what stands in DIR/admin-token.
     #[arg(long, env = "TIDEGATE_TOKEN", hide_env_values = true, value_name = "TOKEN", global = true)]
     token: Option<String>,
@@ -87,6 +88,15 @@ pub(super) struct Remote {
     /// How to print what comes back.
     #[arg(short, long, value_enum, default_value_t = Output::Table, global = true)]
     pub(super) output: Output,
+}
+impl Remote {
+    fn address(&self) -> String {
+        let noted = || whereabouts::noted(&self.data_dir).and_then(|noted| address(&noted).ok());
+        self.node
+            .clone()
+            .or_else(noted)
+            .unwrap_or_else(|| "http://localhost:8084".to_owned())
+    }
 }
 /// `localhost:8084` is meant as `http://localhost:8084`.
 pub(super) fn address(text: &str) -> Result<String, String> {
@@ -166,7 +176,7 @@ impl Node {
         };
         let token = token.map(|token| bearer(token.trim())).transpose()?;
         Ok(Self {
-            address: remote.node.clone(),
+            address: remote.address(),
             client: HttpClient::new(remote)?,
             token,
             about_token,
@@ -304,7 +314,10 @@ impl Node {
             Why::Connect | Why::Tls(_) => Failure::new(Code::NodeUnreachable, format!("cannot reach {}: {}", self.address, why.text)),
             Why::NoHttp => Failure::new(Code::NotANode, format!("{} does not answer in HTTP: {}", self.address, why.text)),
         };
-        failure.hint(why.hint().unwrap_or("is a node running? `tidegate dev` starts one"))
+        failure.hint(
+            why.hint()
+                .unwrap_or("is a node running there? `tidegate dev` starts one, and --node names another"),
+        )
     }
     fn foreign(&self, status: StatusCode, headers: &HeaderMap) -> Failure {
         let what = match media(headers) {
