@@ -120,6 +120,30 @@ fn demo() -> (Node, Seen) {
 const STREAMS: &str = "kind: stream\nname: invoices\nretention: { age: 7d }\n---\nkind: stream\nname: parcels\n";
 const API: &str = "kind: api\nname: invoices\npaths: [/invoices]\nbackend: { stream: invoices }\n";
 
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test's own folder")]
+fn an_unknown_kind_is_shown_where_it_stands_with_the_one_that_was_meant() {
+    let node = dev().start();
+    std::fs::write(
+        node.folder().join("some.yaml"),
+        "kind: stream\nname: a\n---\nkind: strea\nname: b\n",
+    )
+    .unwrap();
+    for command in ["apply", "diff", "check"] {
+        let file = if command == "check" {
+            &["some.yaml"][..]
+        } else {
+            &["-f", "some.yaml"]
+        };
+        let told = tidegate(node.folder(), &[&[command], file].concat());
+        let told = (told.status.code(), String::from_utf8_lossy(&told.stderr).into_owned());
+        assert!(
+            told.0 == Some(3) && told.1.contains("some.yaml:4:7") && told.1.contains("did you mean `stream`?"),
+            "{told:?}"
+        );
+    }
+    balance(&node);
+}
 /// Its ports are whichever were free.
 #[test]
 fn the_node_of_a_folder_is_found_wherever_it_listens() {

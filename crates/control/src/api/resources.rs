@@ -16,7 +16,7 @@ use http::{HeaderMap, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use tidegate_config::{Id, Manage, ResourceKind};
+use tidegate_config::{Id, Manage, ResourceKind, suggest};
 use tidegate_core::{
     clock,
     error::{Code, Error, Fault, Result},
@@ -404,7 +404,7 @@ async fn apply(registry: &Arc<Registry>, call: &Call<'_>) -> Result<Answer, Refu
                 });
             }
             Err(error) => errors.push(json!({
-                "pointer": at, "code": error.code().to_string(), "detail": error.to_string(), "hint": error.hint(),
+                "pointer": if error.code() == Code::UnknownKind { format!("{at}/kind") } else { at }, "code": error.code().to_string(), "detail": error.to_string(), "hint": error.hint(),
             })),
         }
     }
@@ -434,8 +434,10 @@ fn identified(document: &Value) -> Result<Id> {
     let word = word.ok_or_else(|| Error::client(Code::MissingKey, "`kind` is missing"))?;
     let kind = ResourceKind::of_word(word).ok_or_else(|| {
         let words: Vec<_> = ResourceKind::ALL.iter().map(|kind| format!("`{kind}`")).collect();
+        let near = suggest(word, ResourceKind::ALL.iter().map(|kind| kind.word()));
+        let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
         Error::client(Code::UnknownKind, format!("unknown kind `{}`", word.escape_debug()))
-            .with_hint(format!("kinds: {}", words.join(", ")))
+            .with_hint(format!("{near}kinds: {}", words.join(", ")))
     })?;
     Ok(Id::new(kind, name(kind, members)?))
 }
