@@ -163,7 +163,7 @@ impl Api {
     async fn admit(&self, parts: &Parts, peer: SocketAddr, needs: Manage) -> Result<Caller> {
         if self.registry.get().is_none() {
             let again = Retry::After(Duration::from_secs(1));
-            return Err(Error::new(Code::StoreFailed, Fault::Operator, "the node is recovering").with_retry(again));
+            return Err(Error::new(Code::Recovering, Fault::Gateway, "the node is recovering").with_retry(again));
         }
         let caller = self.caller(parts, peer).await?;
         if caller.manage.is_some_and(|manage| manage >= needs) {
@@ -211,7 +211,7 @@ impl Api {
             }
             Act::Catch => return Err(no_catcher(path).into()),
             act => {
-                let recovering = || Error::new(Code::StoreFailed, Fault::Operator, "the node is recovering");
+                let recovering = || Error::new(Code::Recovering, Fault::Gateway, "the node is recovering");
                 let registry = self.registry.get().ok_or_else(recovering)?;
                 if matches!(act, Act::Messages | Act::Alarms) {
                     if path.ends_with("/messages") && path.starts_with("/api/v1/streams/") {

@@ -73,6 +73,7 @@ codes! {
     Draining = 4009, "The gateway is shutting down.";
     NotALog = 4010, "The folder holds something else.";
     StoreFailed = 4011, "The store of resources failed.";
+    Recovering = 4012, "The node is starting and not ready yet.";
     NotText = 5001, "A configuration file cannot be parsed.";
     MissingKey = 5002, "A configuration key is missing.";
     UnknownKey = 5003, "A configuration key is not known.";

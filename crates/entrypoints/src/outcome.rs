@@ -65,6 +65,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::BrokerDown
         | Code::StorageFailed
         | Code::StoreFailed
+        | Code::Recovering
         | Code::FolderLocked
         | Code::NewerFormat
         | Code::NotALog

@@ -166,7 +166,7 @@ impl Handler for Admin {
                 parts.headers.remove(hyper::header::ORIGIN);
                 return messages.handle(Arc::new(Head::new(parts)), body, connection).await;
             }
-            (Ok(Outcome::Messages(..)), _, _) => Error::new(Code::StoreFailed, Fault::Operator, "the node is recovering").into(),
+            (Ok(Outcome::Messages(..)), _, _) => Error::new(Code::Recovering, Fault::Gateway, "the node is recovering").into(),
             (Err(refused), _, _) => refused,
         };
         let id = hex(self.ids.next());
