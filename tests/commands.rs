@@ -382,6 +382,17 @@ fn what_is_published_is_what_is_read() {
     balance(&node);
 }
 #[test]
+fn a_message_that_is_refused_is_no_item_to_who_wrote_it() {
+    let (node, mut seen) = demo();
+    let told = "error[TG1032]: `a b` is no header name\n";
+    let one = seen.run(&["pub", "orders", "x", "--header", "a b=c"]);
+    assert!(text(&one.stderr).starts_with(told), "{}", text(&one.stderr));
+    let lines = seen.run_with(&["pub", "orders", "--lines", "--header", "a b=c"], b"1\n2\n");
+    let said = text(&lines.stderr);
+    assert!(said.contains("line 2: `a b` is no header name") && !said.contains("item"), "{said}");
+    balance(&node);
+}
+#[test]
 fn a_live_topic_is_read_from_now_on() {
     let (node, seen) = demo();
     let mut child = seen.command(&["sub", "demo/room", "--limit", "2"]).spawn().unwrap();
