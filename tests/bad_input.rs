@@ -35,6 +35,27 @@ fn goes_on(node: &Node) {
     balance(node);
 }
 
+#[test]
+fn a_method_that_is_not_taken_is_named_beside_those_that_are() {
+    let node = node();
+    for (method, path, told, hint) in [
+        ("DELETE", "/orders", "`/orders` does not take `DELETE`", "allowed: GET, POST"),
+        ("POST", "/", "`/` is a page and does not take `POST`", "allowed: GET"),
+        ("GET", "/orders/_pull", "`_pull` is asked by POST, not by `GET`", "allowed: POST"),
+    ] {
+        let problem = node.request(method, path, &[], b"").json();
+        assert_eq!(
+            (problem["detail"].as_str(), problem["hint"].as_str()),
+            (Some(told), Some(hint)),
+            "{problem}"
+        );
+    }
+    let problem = node.manage("PATCH", "/streams/orders", &serde_json::Value::Null).json();
+    assert_eq!(problem["detail"], "`/api/v1/streams/orders` does not take `PATCH`", "{problem}");
+    assert_eq!(problem["hint"], "allowed: GET, PUT, DELETE", "{problem}");
+    balance(&node);
+}
+
 macro_rules! rows {
     ($($name:ident: $method:literal $target:expr, $headers:expr, $body:expr => $status:literal $code:literal;)*) => {
         $(#[test]

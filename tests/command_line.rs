@@ -1,7 +1,8 @@
 //! The command line as a user sees it: data on standard output, prose on standard error, exit codes.
 use crate::{TIDEGATE, dev};
 use std::{
-    process::{Command, Output},
+    io::Write as _,
+    process::{Command, Output, Stdio},
     sync::Arc,
 };
 use tempfile::TempDir;
@@ -31,6 +32,15 @@ fn version_and_explain() {
     assert!(text(&page.stdout).starts_with("# TG1001"), "{}", text(&page.stdout));
     let unknown = tidegate(&folder, &["explain", "TG0"]);
     assert_eq!((unknown.status.code(), unknown.stdout.len()), (Some(2), 0));
+    // As a problem's `type` says it.
+    let by_type = tidegate(&folder, &["explain", "urn:tidegate:error:TG1001"]);
+    assert_eq!(by_type.stdout, page.stdout);
+    let near = tidegate(&folder, &["explain", "TG1017"]);
+    assert!(
+        text(&near.stderr).ends_with("`TG1017`\nhint: the nearest are TG1016, TG1015, TG1014\n"),
+        "{}",
+        text(&near.stderr)
+    );
 }
 #[test]
 fn init_writes_the_demo_and_run_serves_it() {
@@ -217,8 +227,12 @@ fn run_takes_files_as_check_does() {
         .start_in(folder.clone());
     assert_eq!(node.manage("GET", "/streams/s", &serde_json::Value::Null).status, 200);
     node.stop();
-    let twice = tidegate(&folder, &["run", "node.yaml", "--config", "streams.yaml"]);
-    assert_eq!(twice.status.code(), Some(2), "{}", text(&twice.stderr));
+    let checked = tidegate(&folder, &["check", "--config", "streams.yaml"]);
+    assert_eq!(text(&checked.stderr), "ok: 1 stream, 0 apis\n");
+    for verb in ["check", "run"] {
+        let twice = tidegate(&folder, &[verb, "node.yaml", "--config", "streams.yaml"]);
+        assert_eq!(twice.status.code(), Some(2), "{}", text(&twice.stderr));
+    }
 }
 #[test]
 fn expose_opens_only_what_nobody_named() {
@@ -286,6 +300,73 @@ fn what_is_wrong_with_a_variable_is_said_of_it() {
     // Who wrote the flag is told of that.
     let flag = said("TIDEGATE_DATA_DIR", "x", &["dev", "--data-dir", ""]);
     assert_eq!(flag, "error: a value is required for '--data-dir <DIR>' but none was supplied");
+}
+#[test]
+fn a_folder_without_a_configuration_is_named() {
+    let folder = TempDir::new().unwrap();
+    let place = folder.path().canonicalize().unwrap();
+    for verb in ["check", "run"] {
+        let output = tidegate(&folder, &[verb]);
+        let said = text(&output.stderr);
+        let hint = format!(
+            "= hint: it was looked for in `{}`: `tidegate init` writes one, `tidegate {verb} FILE` takes another\n",
+            place.display()
+        );
+        assert_eq!((output.status.code(), said.contains(&hint)), (Some(3), true), "{said}");
+        // Who names another one knows where it is not.
+        let named = text(&tidegate(&folder, &[verb, "other.yaml"]).stderr);
+        assert!(named.contains("`other.yaml` cannot be read") && !named.contains("hint"), "{named}");
+    }
+}
+#[test]
+fn standard_input_is_checked() {
+    let folder = TempDir::new().unwrap();
+    let checked = |input: &str, arguments: &[&str]| {
+        let mut child = Command::new(TIDEGATE)
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It may have ended without reading.
+        let _closed = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    assert_eq!(
+        checked("kind: stream\nname: a\n", &["check", "-"]),
+        (Some(0), "ok: 1 stream, 0 apis\n".to_owned())
+    );
+    let (code, said) = checked("kind: stream\nname: a\nretension: {}\n", &["check", "-"]);
+    assert!(
+        code == Some(3) && said.contains("--> stdin:3:1") && said.contains("did you mean `retention`?"),
+        "{said}"
+    );
+    let (code, said) = checked("", &["check", "-", "a.yaml"]);
+    assert!(code == Some(1) && said.contains("standard input is checked alone"), "{said}");
+}
+#[test]
+fn a_usage_line_asks_for_nothing_that_a_variable_says() {
+    let folder = TempDir::new().unwrap();
+    for line in ["stream rm", "pub", "token add x", "pub a b --lines", "webhook replay"] {
+        let said = |variables: &[(&str, &str)]| {
+            let output = Command::new(TIDEGATE)
+                .args(line.split(' '))
+                .env_remove("TIDEGATE_NODE")
+                .env_remove("TIDEGATE_DATA_DIR")
+                .envs(variables.iter().copied())
+                .current_dir(folder.path())
+                .output()
+                .unwrap();
+            assert_eq!(output.status.code(), Some(2));
+            text(&output.stderr)
+        };
+        let plain = said(&[]);
+        assert!(plain.contains("Usage: tidegate ") && !plain.contains("--node"), "{plain}");
+        assert_eq!(said(&[("TIDEGATE_NODE", "localhost:1"), ("TIDEGATE_DATA_DIR", "x")]), plain);
+    }
 }
 #[test]
 fn a_name_that_is_misspelt_is_guessed() {

@@ -260,6 +260,23 @@ fn what_dev_exports_is_right_for_run() {
     assert!(applied.lines().all(|line| line.starts_with("unchanged ")), "{applied}");
 }
 #[test]
+fn what_is_exported_of_a_node_that_keeps_secrets_can_be_checked() {
+    let (_node, seen) = demo();
+    let add = ["webhook", "add", "orders", "http://localhost:1/", "--name", "signed", "--sign"];
+    assert!(seen.out(&add).contains("signed"));
+    let check = |arguments: &[&str]| {
+        let checked = seen.command(arguments).output().unwrap();
+        (checked.status.code(), text(&checked.stderr))
+    };
+    write(&seen.folder, "kept.yaml", &seen.out(&["export"]));
+    assert_eq!(check(&["check", "kept.yaml"]).0, Some(3));
+    let kept = check(&["check", "--kept-secrets", "kept.yaml"]);
+    assert_eq!(kept, (Some(0), "ok: with 1 secret that the node keeps\n".to_owned()));
+    write(&seen.folder, "worse.yaml", &(seen.out(&["export"]) + "---\nkind: strea\nname: x\n"));
+    let worse = check(&["check", "--kept-secrets", "worse.yaml"]);
+    assert!(worse.0 == Some(3) && worse.1.contains("1 error in 1 file"), "{}", worse.1);
+}
+#[test]
 fn of_two_who_apply_what_they_read_the_second_is_told() {
     let (node, mut seen) = demo();
     seen.run(&["stream", "add", "s", "--age", "1d"]);
@@ -419,6 +436,17 @@ fn what_is_published_is_what_is_read() {
         .unwrap();
     assert_eq!(binary.stdout, [0, 255, b'\n']);
     assert_snapshot!(seen.all());
+    balance(&node);
+}
+#[test]
+fn a_message_that_is_refused_is_no_item_to_who_wrote_it() {
+    let (node, mut seen) = demo();
+    let told = "error[TG1032]: `a b` is no header name\n";
+    let one = seen.run(&["pub", "orders", "x", "--header", "a b=c"]);
+    assert!(text(&one.stderr).starts_with(told), "{}", text(&one.stderr));
+    let lines = seen.run_with(&["pub", "orders", "--lines", "--header", "a b=c"], b"1\n2\n");
+    let said = text(&lines.stderr);
+    assert!(said.contains("line 2: `a b` is no header name") && !said.contains("item"), "{said}");
     balance(&node);
 }
 #[test]

@@ -559,5 +559,10 @@ fn a_webhook_is_added_from_the_command_line_and_signs_with_a_secret_shown_once()
     assert_eq!(got.header("webhook-signature"), signed);
     let (_, shown, _) = run(&node, &["webhook", "info", "orders-127.0.0.1"]);
     assert!(!shown.contains(secret) && shown.contains("state: connected"), "{shown}");
-    assert_eq!(run(&node, &["webhook", "rm", "orders-127.0.0.1"]).0, Some(0));
+    // As of a stream: nobody can be asked here, so it must have been said.
+    let (code, _, unsure) = run(&node, &["webhook", "rm", "orders-127.0.0.1"]);
+    let asked = "this removes webhook orders-127.0.0.1 and its place in the stream, for good\nhint: `--yes` does it";
+    assert!(code == Some(1) && unsure.contains(asked), "{unsure}");
+    let removed = run(&node, &["webhook", "rm", "orders-127.0.0.1", "--yes"]);
+    assert_eq!((removed.0, &*removed.1), (Some(0), "deleted webhook orders-127.0.0.1\n"));
 }

@@ -1,11 +1,22 @@
 //! `***` in the place of a secret: it stands for the one that is kept. Where that is filled in before, one that is left stands for nothing.
 use crate::{
+    diagnostic::Report,
     ledger::{Fault, Ledger, Path},
     tree::{Data, MASKED, Value},
 };
 use std::borrow::Cow;
 use tidegate_core::error::Code;
 
+const NONE_IS: &str = "stands for a secret that is kept, and here none is";
+
+impl Report {
+    /// Of what a node exported, whose secrets it keeps: takes out that they are not here, and says how often that was.
+    pub fn allow_kept_secrets(&mut self) -> usize {
+        let all = self.diagnostics.len();
+        self.diagnostics.retain(|diagnostic| !diagnostic.message.ends_with(NONE_IS));
+        all - self.diagnostics.len()
+    }
+}
 /// The document, without those that stand for nothing: they are told.
 pub(crate) fn told<'a>(document: &'a Value, path: &Path, ledger: &mut Ledger) -> Cow<'a, Value> {
     if !is_left(document) {
@@ -27,7 +38,7 @@ fn is_left(value: &Value) -> bool {
 }
 fn tell(value: &mut Value, path: &Path, ledger: &mut Ledger) {
     if stands_for_one(value) {
-        let message = format!("`{MASKED}` stands for a secret that is kept, and here none is");
+        let message = format!("`{MASKED}` {NONE_IS}");
         let fault = Fault::new(Code::BadValue, value.at, path, message).expected("the secret itself");
         ledger.tell(fault.hint("what `tidegate export` printed is whole only for the node that it came from"));
         value.data = Data::Broken;

@@ -123,7 +123,7 @@ impl Api {
         };
         let Some(route) = matched.value.iter().find(|route| route.method == *method) else {
             let allowed: Vec<_> = matched.value.iter().map(|route| route.method.as_str()).collect();
-            let text = format!("`{}` does not take this method", path.escape_debug());
+            let text = format!("`{}` does not take `{}`", path.escape_debug(), parts.method);
             return Err(Error::client(Code::MethodNotAllowed, text)
                 .with_hint(format!("allowed: {}", allowed.join(", ")))
                 .into());

@@ -15,6 +15,7 @@ mod progress;
 mod publish;
 mod resources;
 mod schema;
+mod slips;
 mod status;
 mod subscribe;
 mod table;
@@ -28,13 +29,11 @@ use crate::{
     serve::{self, Plan},
 };
 pub(crate) use apply::report;
-use clap::{
-    CommandFactory, Parser, Subcommand, ValueEnum,
-    error::{ContextKind, ContextValue},
-};
+pub(crate) use check::where_it_looked;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use failure::Failure;
 use resources::Of;
-use std::{ffi::OsString, future::Future, io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{future::Future, io::IsTerminal, path::PathBuf, process::ExitCode};
 use tidegate_config::{Mode, Report, Source};
 use tidegate_core::error::Error;
 
@@ -77,9 +76,15 @@ enum Verb {
     },
     /// Check a configuration and tell all that is wrong with it, without starting anything.
     Check {
-        /// Files or folders.
+        /// Files or folders, or `-` for standard input.
         #[arg(default_value = "tidegate.yaml", value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// The same, by name.
+        #[arg(long, value_name = "FILE", conflicts_with = "files")]
+        config: Option<PathBuf>,
+        /// `***` stands for a secret that a node keeps, as `tidegate export` prints it.
+        #[arg(long)]
+        kept_secrets: bool,
         /// How to tell it.
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
         output: Output,
@@ -140,7 +145,7 @@ enum Verb {
     Doctor(doctor::Doctor),
     /// Say what an error code means.
     Explain {
-        /// Like TG1001.
+        /// Like TG1001, or the `type` of a problem.
         code: String,
     },
     /// Print what a shell needs to complete commands.
@@ -184,7 +189,8 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 /// Runs what was asked. Usage errors are clap's, with exit code 2.
 pub(crate) fn run() -> ExitCode {
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| by_variable(error).exit());
+    let arguments =
+        Arguments::try_parse().unwrap_or_else(|error| slips::mended(error, &std::env::args_os().skip(1).collect::<Vec<_>>()).exit());
     let code = match arguments.verb {
         Verb::Dev { expose, serve } => {
             let own: Vec<_> = ["tidegate.yaml", "resources"]
@@ -216,7 +222,13 @@ pub(crate) fn run() -> ExitCode {
             manners: Manners::default(),
             demo: false,
         }),
-        Verb::Check { files, output, common } => check::check(files, &common.settings, output),
+        Verb::Check {
+            files,
+            config,
+            kept_secrets,
+            output,
+            common,
+        } => check::check(config.map_or(files, |config| vec![config]), kept_secrets, &common.settings, output),
         Verb::Init { folder } => init::init(&folder),
         Verb::Explain { code } => explain::explain(&code),
         Verb::Pub(publish) => at_node(publish.run()),
@@ -250,32 +262,6 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     ExitCode::from(code)
-}
-/// The parser says what is wrong with a variable in words of the flag that it stands for, which nobody wrote.
-fn by_variable(mut error: clap::Error) -> clap::Error {
-    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
-        return error;
-    };
-    // `--data-dir <DIR>`
-    let flag = flag.split(' ').next().unwrap_or_default().to_owned();
-    let written = |argument: OsString| {
-        let argument = argument.to_string_lossy();
-        argument
-            .strip_prefix(&*flag)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
-    };
-    let variable = flag.strip_prefix("--").and_then(|long| variable(&Arguments::command(), long));
-    if let Some(variable) = variable.filter(|variable| std::env::var_os(variable).is_some() && !std::env::args_os().any(written)) {
-        let told = format!("the variable {variable}");
-        error.insert(ContextKind::InvalidArg, ContextValue::String(told));
-    }
-    error
-}
-/// Which one stands for a flag of a command or of one below it.
-fn variable(command: &clap::Command, long: &str) -> Option<String> {
-    let own = command.get_arguments().find(|argument| argument.get_long() == Some(long));
-    let own = own.and_then(|argument| Some(argument.get_env()?.to_string_lossy().into_owned()));
-    own.or_else(|| command.get_subcommands().find_map(|below| variable(below, long)))
 }
 /// A command against a node, and its exit code.
 fn at_node(command: impl Future<Output = Result<u8, Failure>>) -> u8 {

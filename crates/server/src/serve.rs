@@ -1,7 +1,7 @@
 //! `dev` and `run`: start, say where, wait for the end, drain.
 use crate::{
     boot::{self, Failures, Manners, Stopped},
-    cli::{color, count, failed, misconfigured, tell},
+    cli::{color, count, failed, misconfigured, tell, where_it_looked},
     inbox::{self, Catcher},
     memphis,
     observe::logs,
@@ -50,7 +50,7 @@ pub(crate) fn serve(plan: Plan) -> u8 {
     whole.fill(|_| false);
     let node = match whole.check(plan.mode, &crate::schemas::kinds()) {
         Ok(checked) => checked.node,
-        Err(report) => return misconfigured(&report),
+        Err(report) => return misconfigured(&where_it_looked(report, "run")),
     };
     let idle = (plan.mode == Mode::Exposed).then(|| unexposed(&whole, &node)).flatten();
     let started = logs::start(&node.telemetry, color()).and_then(|levels| Ok((levels, runtime::start()?)));

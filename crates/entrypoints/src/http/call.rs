@@ -1,5 +1,6 @@
 //! One request and where it goes, and what every request keeps to.
 use super::head::HeadLimits;
+use http::Method;
 use std::{
     fmt::Write as _,
     hash::{BuildHasher, Hasher, RandomState},
@@ -87,8 +88,12 @@ impl Call<'_> {
     pub(super) fn allowed(&self) -> &'static str {
         allowed(self.route)
     }
-    pub(super) fn no_method(&self) -> Error {
-        Error::client(Code::MethodNotAllowed, format!("`{}` does not take this method", self.path))
+    pub(super) fn no_method(&self, method: &Method) -> Error {
+        self.not_taken(&format!("`{method}`"))
+    }
+    /// Whatever it is that the path is asked for, beside those methods.
+    pub(super) fn not_taken(&self, what: &str) -> Error {
+        Error::client(Code::MethodNotAllowed, format!("`{}` does not take {what}", self.path))
             .with_hint(format!("allowed: {}", allowed(self.route)))
     }
 }

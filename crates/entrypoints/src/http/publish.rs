@@ -37,7 +37,7 @@ pub(super) async fn post(
 ) -> Result<Response<Body>> {
     let route = call.route;
     let (Some(post), Some(target)) = (&route.api.http_post, &route.publish) else {
-        return Err(call.no_method());
+        return Err(call.no_method(&parts.method));
     };
     if parts.uri.query().is_some_and(|query| !query.is_empty()) {
         return Err(

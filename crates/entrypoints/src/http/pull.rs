@@ -66,7 +66,7 @@ pub(crate) async fn answer(
         return Err(verb.absent());
     };
     if parts.method != Method::POST {
-        return Err(verb.no_method());
+        return Err(verb.no_method(&parts.method));
     }
     wish::none_of_ours(&parts.headers)?;
     let pace = desk.pace;

@@ -164,7 +164,7 @@ impl Gateway {
             }
             // `head::check` lets no other pass.
             Method::CONNECT => Box::pin(websocket::upgrade(&call, parts, false, self, connection)).await,
-            _ => Err(call.no_method()),
+            _ => Err(call.no_method(&parts.method)),
         }
     }
     async fn get(&self, call: Call<'_>, parts: &Parts, bodied: bool, connection: &Arc<Connection>) -> Result<Response<Body>> {
@@ -177,7 +177,7 @@ impl Gateway {
             if api.websocket.is_some() {
                 return Err(Error::client(Code::BadHandshake, "this api speaks WebSocket only"));
             }
-            return Err(call.no_method());
+            return Err(call.no_method(&parts.method));
         }
         match accept::format(&parts.headers, api.sse.is_some())? {
             Format::EventStream => sse::stream(&call, parts, self, connection).await,
@@ -193,7 +193,11 @@ impl Gateway {
     fn no_route(&self, parts: &Parts, path: &str) -> Result<Response<Body>> {
         if let Some(page) = self.pages.iter().find(|page| page.path == path) {
             if parts.method != Method::GET && parts.method != Method::HEAD {
-                return Err(Error::client(Code::MethodNotAllowed, format!("`{path}` is a page")).with_hint("allowed: GET"));
+                return Err(Error::client(
+                    Code::MethodNotAllowed,
+                    format!("`{path}` is a page and does not take `{}`", parts.method),
+                )
+                .with_hint("allowed: GET"));
             }
             let mut response = problem::with_type(Body::full(page.bytes), HeaderValue::from_static(page.content_type));
             response

@@ -44,7 +44,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(super) async fn stream(call: &Call<'_>, parts: &Parts, gateway: &Gateway, connection: &Arc<Connection>) -> Result<Response<Body>> {
     let Some(settings) = &call.route.api.sse else {
-        return Err(call.no_method());
+        return Err(call.no_method(&parts.method));
     };
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
     if query.limit.is_some() || query.wait.is_some() || query.headers || query.metadata {

@@ -14,7 +14,7 @@ pub(super) const PARAMETER: &str = "access_token";
 /// Gives one to whoever the API admits.
 pub(super) async fn answer(call: &Call<'_>, parts: &Parts, tickets: &Tickets) -> Result<Response<Body>> {
     if parts.method != Method::POST {
-        return Err(Verb::Ticket.no_method());
+        return Err(Verb::Ticket.no_method(&parts.method));
     }
     wish::none_of_ours(&parts.headers)?;
     let mut x = call.exchange();

@@ -1,4 +1,5 @@
 //! What stands below a path and is no path: `_pull`, `_settle`, `_ticket`.
+use http::Method;
 use tidegate_core::error::{Code, Error};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +32,8 @@ impl Verb {
         )
         .with_hint("the api's `entrypoints: { pull: {} }` turns it on, where its backend knows groups")
     }
-    pub(super) fn no_method(self) -> Error {
-        let text = format!("`{}` is asked by POST", self.as_str());
+    pub(super) fn no_method(self, method: &Method) -> Error {
+        let text = format!("`{}` is asked by POST, not by `{method}`", self.as_str());
         Error::client(Code::MethodNotAllowed, text).with_hint("allowed: POST")
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn upgrade(
     connection: &Arc<Connection>,
 ) -> Result<Response<Body>> {
     let Some(settings) = &call.route.api.websocket else {
-        return Err(call.no_method());
+        return Err(call.not_taken("WebSocket"));
     };
     // A page of another origin would speak with the rights of whoever looks at it (RFC 6455, section 10.2).
     if let cors::From::Foreign(origin) = cors::from(parts, call.route, &gateway.settings) {

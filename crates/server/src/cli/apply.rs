@@ -66,11 +66,7 @@ impl Files {
                 sources.push(Draft::Path(path.clone()));
                 continue;
             }
-            let mut bytes = Vec::new();
-            let read = std::io::stdin().lock().take(MOST).read_to_end(&mut bytes);
-            read.map_err(|error| Failure::command(format!("standard input: {error}")))?;
-            let text = String::from_utf8(bytes).map_err(|_| Failure::command("standard input is not UTF-8 text"))?;
-            sources.push(Draft::Text("stdin".to_owned(), text));
+            sources.push(Draft::Text("stdin".to_owned(), input()?));
         }
         let drafts = Drafts::read_with_process(sources)?;
         if drafts.is_empty() {
@@ -94,6 +90,13 @@ impl Files {
         };
         Failure::configuration(Code::WrongResources, text).hint(hint)
     }
+}
+/// Standard input, whole.
+pub(super) fn input() -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(MOST).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::command(format!("standard input: {error}")))?;
+    String::from_utf8(bytes).map_err(|_| Failure::command("standard input is not UTF-8 text"))
 }
 impl Apply {
     pub(super) async fn run(&self) -> Result<u8, Failure> {

@@ -1,14 +1,28 @@
 //! `tidegate check FILE`: everything that is wrong with a configuration.
-use super::{CONFIGURATION, OK, Output, count, failure::Failure, misconfigured, show, tell};
+use super::{CONFIGURATION, OK, Output, apply, count, failure::Failure, misconfigured, show, tell};
 use crate::secrets::certificates::unusable;
 use serde_json::json;
-use std::path::PathBuf;
-use tidegate_config::{Checked, Grants, Mode, Source, load_from_process};
+use std::path::{Path, PathBuf};
+use tidegate_config::{Checked, Grants, Mode, Report, Source, load_from_process};
 use tidegate_control::access::refuse_published;
-use tidegate_core::error::Error;
+use tidegate_core::error::{Code, Error};
 
-pub(super) fn check(files: Vec<PathBuf>, settings: &[(String, String)], output: Output) -> u8 {
-    match load_from_process(Source::Files(files), settings, Mode::Run, &crate::schemas::kinds()) {
+/// What is read where nobody names another.
+const HERE: &str = "tidegate.yaml";
+
+/// `kept`: what a node exported, whose secrets it keeps.
+pub(super) fn check(files: Vec<PathBuf>, kept: bool, settings: &[(String, String)], output: Output) -> u8 {
+    let source = match source(files) {
+        Ok(source) => source,
+        Err(failure) => return failure.tell(),
+    };
+    let checked = load_from_process(source, settings, Mode::Run, &crate::schemas::kinds());
+    let mut secrets = 0;
+    let checked = checked.map_err(|mut report| {
+        secrets = if kept { report.allow_kept_secrets() } else { 0 };
+        where_it_looked(report, "check")
+    });
+    match checked {
         Ok(checked) => {
             let mut wrong = unusable(&checked.node.listeners);
             wrong.extend(refuse_published(&checked.users).err());
@@ -35,12 +49,41 @@ pub(super) fn check(files: Vec<PathBuf>, settings: &[(String, String)], output: 
             }
             OK
         }
+        Err(report) if secrets > 0 && report.diagnostics.is_empty() => {
+            if output == Output::Table {
+                tell(&format!("ok: with {} that the node keeps\n", count(secrets, "secret")));
+            } else {
+                show(&json!([]), output);
+            }
+            OK
+        }
         Err(report) if output != Output::Table => {
             show(&serde_json::to_value(&report.diagnostics).unwrap_or_default(), output);
             CONFIGURATION
         }
         Err(report) => misconfigured(&report),
     }
+}
+/// Files and folders, or what comes on standard input.
+fn source(files: Vec<PathBuf>) -> Result<Source, Failure> {
+    let input = files.iter().filter(|path| path.as_os_str() == "-").count();
+    match (input, files.len()) {
+        (0, _) => Ok(Source::Files(files)),
+        (1, 1) => Ok(Source::Texts(vec![("stdin".to_owned(), apply::input()?)])),
+        _ => Err(Failure::command("standard input is checked alone").hint("name files or `-`, not both")),
+    }
+}
+/// Whoever begins in another folder, or before there is anything, is told so.
+pub(crate) fn where_it_looked(mut report: Report, verb: &str) -> Report {
+    let nothing = |file: &str| file == HERE && !Path::new(file).exists();
+    let folder = std::env::current_dir().map_or_else(|_| "this folder".to_owned(), |folder| format!("`{}`", folder.display()));
+    for diagnostic in &mut report.diagnostics {
+        if diagnostic.code == Code::Unreadable && diagnostic.hint.is_none() && nothing(&diagnostic.file) {
+            let hint = format!("it was looked for in {folder}: `tidegate init` writes one, `tidegate {verb} FILE` takes another");
+            diagnostic.hint = Some(hint);
+        }
+    }
+    report
 }
 /// Streams and apis in any case, of everything else what is there.
 fn counted(checked: &Checked) -> String {

@@ -100,6 +100,7 @@ impl Publish {
             let answer = node.ask_each(&self.path(), ask).await?;
             let mut one = answer.body["results"][0].clone();
             if one["problem"].is_object() {
+                without_item(&mut one["problem"], 0);
                 return Err(Failure::problem(&one["problem"]));
             }
             if one["duplicate"] == true {
@@ -139,7 +140,7 @@ impl Publish {
             }
             let many = items.len();
             let asked = node.ask_each(&self.path(), self.batch(items)?).await;
-            let answer = match asked {
+            let mut answer = match asked {
                 Ok(answer) => answer.body,
                 Err(failure) => {
                     // Whoever goes on must know from where.
@@ -159,12 +160,14 @@ impl Publish {
             if let Some(note) = text(&answer, "note").filter(|_| !std::mem::replace(&mut noted, true)) {
                 progress.tell(&format!("{note}\n"));
             }
-            for result in answer["results"].as_array().into_iter().flatten() {
+            for result in answer["results"].as_array_mut().into_iter().flatten() {
+                let index = result["index"].as_u64().unwrap_or_default();
+                without_item(&mut result["problem"], index);
                 let problem = &result["problem"];
                 let (Some(code), Some(detail)) = (text(problem, "code"), text(problem, "detail")) else {
                     continue;
                 };
-                let line = number + result["index"].as_u64().unwrap_or_default() as usize + 1;
+                let line = number + index as usize + 1;
                 progress.tell(&format!("error[{code}]: line {line}: {detail}\n"));
             }
             number += many;
@@ -222,6 +225,13 @@ impl Publish {
             item.insert("headers".to_owned(), headers.into());
         }
         item.into()
+    }
+}
+/// What is wrong with an item of a batch, to somebody who wrote a message or a line and no items.
+fn without_item(problem: &mut Value, index: u64) {
+    let place = format!("item {index}: ");
+    if let Some(rest) = text(problem, "detail").as_deref().and_then(|detail| detail.strip_prefix(&place)) {
+        problem["detail"] = rest.into();
     }
 }
 /// Standard input, whole.

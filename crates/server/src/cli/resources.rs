@@ -35,7 +35,7 @@ pub(super) enum Stream {
     /// Make one.
     Add(AddStream),
     /// Remove it, with its messages.
-    Rm(RmStream),
+    Rm(RmForGood),
     /// Remove its messages; the stream stays.
     Purge(Purge),
     /// Who reads it together, and how far each group is.
@@ -118,13 +118,13 @@ pub(super) struct Rm {
     pub(super) names: Vec<String>,
 }
 #[derive(Args)]
-pub(super) struct RmStream {
+pub(super) struct RmForGood {
     /// Which ones.
     #[arg(required = true, value_name = "NAME")]
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// Do not ask.
     #[arg(short, long)]
-    yes: bool,
+    pub(super) yes: bool,
 }
 #[derive(Args)]
 pub(super) struct Purge {
@@ -313,7 +313,7 @@ impl Kind {
         }
         Ok(code)
     }
-    async fn rm(&self, name: &str) -> Result<(), Failure> {
+    pub(super) async fn rm(&self, name: &str) -> Result<(), Failure> {
         self.node.ask(&self.path(name), Ask::bare(Method::DELETE)).await?;
         self.done("deleted", name, &json!({"kind": self.of.word(), "name": name, "change": "deleted"}));
         Ok(())

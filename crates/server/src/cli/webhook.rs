@@ -1,9 +1,9 @@
 //! `tidegate webhook`: targets that are called, what they answered, and sending to them at once.
 use super::{
-    FAILED, OK, Output, count,
+    FAILED, OK, Output, confirm, count,
     failure::{Failure, text},
     node::{Ask, escaped},
-    resources::{Kind, Ls, Named, Of, Rm},
+    resources::{Kind, Ls, Named, Of, RmForGood},
     say, show,
     table::table,
     tell,
@@ -31,7 +31,7 @@ pub(super) enum Webhook {
     /// Send what a stream gets to an address from now on.
     Add(Add),
     /// Remove it; its place in the stream is forgotten.
-    Rm(Rm),
+    Rm(RmForGood),
     /// Let it send.
     Start(Named),
     /// Let it send no more; its place stays.
@@ -138,7 +138,15 @@ impl Of<Webhook> {
             Webhook::Ls(ls) => kind.ls(ls).await,
             Webhook::Info(named) => kind.info(&named.name).await,
             Webhook::Add(wanted) => add(&kind, wanted).await,
-            Webhook::Rm(rm) => kind.rm_all(&rm.names).await,
+            Webhook::Rm(rm) => {
+                for name in &rm.names {
+                    // What is not there is told before anybody is asked.
+                    kind.node.get(&kind.path(name)).await?;
+                    confirm(&format!("removes webhook {name} and its place in the stream"), rm.yes)?;
+                    kind.rm(name).await?;
+                }
+                Ok(OK)
+            }
             Webhook::Start(named) => kind.turn(&named.name, "start", "started").await,
             Webhook::Stop(named) => kind.turn(&named.name, "stop", "stopped").await,
             Webhook::Log(wanted) => log(&kind, wanted).await,

@@ -193,7 +193,14 @@ fn credit(Count(n): Count) -> Result<u32> {
     Err(wrong(format!("a credit of {n}, at most {MOST_CREDIT} are allowed")))
 }
 fn read<'a, T: Deserialize<'a>>(text: &'a [u8], expected: &str) -> Result<T> {
-    serde_json::from_slice(text).map_err(|error| wrong(format!("expected {expected}: {}", without_place(&error))))
+    serde_json::from_slice(text).map_err(|error| {
+        // Of what is no object at all the parser guesses what it could have become.
+        if text.trim_ascii_start().starts_with(b"{") {
+            wrong(format!("expected {expected}: {}", without_place(&error)))
+        } else {
+            wrong(format!("expected {expected}"))
+        }
+    })
 }
 fn wrong(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::client(Code::BadFrame, text).with_hint("docs/guide/websocket.md has every message")
@@ -282,6 +289,13 @@ mod tests {
             let error = word.err().unwrap_or_else(|| panic!("{text}"));
             assert_eq!(error.code(), code, "{text}: {error}");
             assert_eq!(reference.is_some(), text.contains("\"op\""), "{text}");
+        }
+        for (text, told) in [
+            ("nojson", "expected a JSON object with `op`"),
+            (" []", "expected a JSON object with `op`"),
+            ("{", "expected a JSON object with `op`: it ends too early"),
+        ] {
+            assert_eq!(parsed(text).1.err().map(|error| error.to_string()).as_deref(), Some(told), "{text}");
         }
         let (_, word) = parsed(r#"{"op":"credit","n":-1}"#);
         let error = word.err().map(|error| error.to_string()).unwrap_or_default();
