@@ -284,7 +284,12 @@ impl Node {
     pub fn until_memory(&self, good: impl Fn(u64) -> bool) {
         let began = tidegate_core::clock::instant();
         while !good(self.memory()) {
-            assert!(began.elapsed() < PATIENCE, "memory stays at {} bytes", self.memory());
+            let [own, files] = ["RssAnon:", "RssFile:"].map(|name| self.status(name));
+            assert!(
+                began.elapsed() < PATIENCE,
+                "memory stays at {} bytes: {own} of its own, {files} of files",
+                self.memory()
+            );
             self.admin("/metrics");
         }
     }
