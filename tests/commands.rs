@@ -144,6 +144,22 @@ fn an_unknown_kind_is_shown_where_it_stands_with_the_one_that_was_meant() {
     }
     balance(&node);
 }
+/// All at once, and not what only follows from it: the stream that the api names is the one whose kind is mistyped.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test's own folder")]
+fn what_else_is_wrong_is_told_beside_an_unknown_kind() {
+    let node = dev().start();
+    let some = "kind: strem\nname: b\n---\nkind: api\nname: a\npaths: [/a]\nbackend: { stream: b }\nplans: [keyless]\n---\n\
+                kind: stream\nname: c\nretention: { age: never }\n---\nkind: api\nname: d\npaths: [/d]\nbackend: { stream: nowhere }\nplans: [keyless]\n";
+    std::fs::write(node.folder().join("some.yaml"), some).unwrap();
+    for command in ["apply", "diff"] {
+        let told = tidegate(node.folder(), &[command, "-f", "some.yaml"]);
+        let told = (told.status.code(), String::from_utf8_lossy(&told.stderr).into_owned());
+        let places = ["some.yaml:1:7", "some.yaml:12:", "some.yaml:17:", "3 errors in 1 file"];
+        assert!(told.0 == Some(3) && places.iter().all(|place| told.1.contains(place)), "{told:?}");
+    }
+    balance(&node);
+}
 /// Its ports are whichever were free.
 #[test]
 fn the_node_of_a_folder_is_found_wherever_it_listens() {

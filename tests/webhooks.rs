@@ -367,11 +367,16 @@ fn stopping_or_changing_one_whose_target_hangs_ends_it_at_once_and_counts_no_att
         publish(&node, key, key);
     }
     let first = receiver.until("both", |got| got.len() == 2);
-    assert_eq!(node.manage("POST", "/webhooks/w/stop", &Value::Null).status, 200);
+    let ordered = |what: &str| {
+        let answer = node.manage("POST", &format!("/webhooks/w/{what}"), &Value::Null);
+        assert_eq!(answer.status, 200);
+        answer.json()["status"]["state"].clone()
+    };
+    assert_eq!(ordered("stop"), "stopped");
     until(&node, "stopped", |status| {
         status["state"] == "stopped" && status["in_flight"] == 0 && status["lag"]["messages"] == 2
     });
-    assert_eq!(node.manage("POST", "/webhooks/w/start", &Value::Null).status, 200);
+    assert_ne!(ordered("start"), "stopped");
     receiver.until("both again", |got| got.len() == 4);
     let better = Receiver::good();
     let document = json!({"source": {"stream": "s", "from": "earliest"}, "target": target(&better)});

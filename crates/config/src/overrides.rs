@@ -11,6 +11,9 @@ use tidegate_core::error::Code;
 
 /// What variables begin with; the rest is a path, its keys divided by two underscores.
 const PREFIX: &str = "TIDEGATE__";
+/// What it begins with where somebody took one underscore for two. Variables of the command line begin so, too, and what an orchestrator says of
+/// services.
+const SLIP: &str = "TIDEGATE_";
 
 /// Lays the variables over the settings, then the flags over both.
 pub(crate) fn apply(node: &mut Value, variables: &HashMap<String, String>, flags: &[(String, String)], ledger: &mut Ledger) {
@@ -24,6 +27,19 @@ pub(crate) fn apply(node: &mut Value, variables: &HashMap<String, String>, flags
         .collect();
     // A whole map goes before its parts, and the same environment always gives the same settings.
     ours.sort_unstable();
+    let mut slips: Vec<_> = variables.keys().filter_map(|name| Some((name, meant(name)?))).collect();
+    slips.sort_unstable();
+    for (name, right) in slips {
+        let at = At {
+            file: ledger.sources.add(name.as_str().into(), name.as_str().into()),
+            line: 1,
+            column: 1,
+            width: width(name).clamp(1, 140),
+        };
+        let fault = Fault::new(Code::UnknownKey, at, &Path::default(), format!("`{name}` sets nothing"));
+        let hint = format!("did you mean `{right}`? keys are divided by two underscores");
+        ledger.tell(fault.hint(hint));
+    }
     for (name, path, text) in ours {
         let written = Written {
             head: name.get(..PREFIX.len()).unwrap_or_default(),
@@ -42,6 +58,25 @@ pub(crate) fn apply(node: &mut Value, variables: &HashMap<String, String>, flags
         };
         lay(node, &written, &format!("flag {path}"), ledger);
     }
+}
+/// The variable somebody meant who wrote one underscore where two divide keys; `None` where it names no setting either way.
+fn meant(name: &str) -> Option<String> {
+    let rest = name.get(SLIP.len()..)?;
+    let slipped = name.get(..SLIP.len())?.eq_ignore_ascii_case(SLIP) && !rest.starts_with('_');
+    let way = slipped.then(|| way(&NODE, &rest.to_ascii_lowercase())).flatten()?;
+    // `TIDEGATE_DATA_DIR` is a variable of its own.
+    (way.len() > 1).then(|| format!("{PREFIX}{}", way.join("__").to_ascii_uppercase()))
+}
+/// The keys whose names stand in this text, however many underscores lie between them.
+fn way(table: &'static Table, text: &str) -> Option<Vec<&'static str>> {
+    table.keys.iter().find_map(|key| {
+        let rest = text.strip_prefix(key.name)?;
+        if rest.is_empty() {
+            return Some(vec![key.name]);
+        }
+        let below = way(inside(Some(&key.shape)).0?, rest.strip_prefix('_')?.trim_start_matches('_'))?;
+        Some([&[key.name][..], &below].concat())
+    })
 }
 /// `head`, `path`, `=`, `text`: so it is shown, and so columns count.
 struct Written<'a> {

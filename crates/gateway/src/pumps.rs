@@ -1,6 +1,6 @@
 //! Every pump of the node, by name. One task for each: it starts it, starts it again when its source failed, and after a change lets the
 //! old one end before the new one begins, so that order holds over changes.
-use crate::pump::{Before, Crew, Ended, Progress, Pumping, State, pump};
+use crate::pump::{Before, Crew, Ended, Progress, Pumping, pump};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -64,7 +64,9 @@ impl Pumps {
         let job = job.map(Arc::new);
         let mut all = self.all();
         if let Some(entry) = all.get(name) {
+            let runs = job.is_some();
             entry.job.send_replace(job);
+            entry.progress.ordered(runs);
             return;
         }
         let (job, jobs) = watch::channel(job);
@@ -128,11 +130,7 @@ impl Keeper {
             let over = if let Some(job) = job {
                 self.work(&job).await
             } else {
-                // Who was stopped for what its target said is not asked again, and the reason stays.
-                let failed = |state: &State| matches!(state, State::Stopped { reason, .. } if !State::ON_PURPOSE.contains(&&**reason));
-                if !failed(&self.progress.state()) {
-                    self.progress.stopped("stopped");
-                }
+                self.progress.ordered(false);
                 true
             };
             if over {

@@ -187,6 +187,39 @@ fn what_is_wrong_with_a_flag_is_marked_key_or_value() {
     assert_eq!(drawn("store.password", "hunter2").1, " 1 | store.password=***");
     assert_eq!(drawn("store", "{ password: hunter2 }").1, " 1 | store={ password: *** }");
 }
+/// What is ignored in silence is found by nobody.
+#[test]
+fn one_underscore_for_two_is_told() {
+    for (name, hint) in [
+        ("TIDEGATE_LIMITS__BODY", "did you mean `TIDEGATE__LIMITS__BODY`?"),
+        ("TIDEGATE_LIMITS_BODY", "did you mean `TIDEGATE__LIMITS__BODY`?"),
+        ("tidegate_limits_batch_items", "did you mean `TIDEGATE__LIMITS__BATCH_ITEMS`?"),
+        (
+            "TIDEGATE_LISTENERS_GATEWAY__ADDRESS",
+            "did you mean `TIDEGATE__LISTENERS__GATEWAY__ADDRESS`?",
+        ),
+    ] {
+        let report = load(texts(&[]), pairs(&[(name, "hunter2")]), &[], Mode::Dev, &kinds()).unwrap_err();
+        let [told] = &report.diagnostics[..] else { panic!("{report}") };
+        assert_eq!(&*told.file, name, "{report}");
+        assert!(told.hint.as_deref().unwrap_or_default().starts_with(hint), "{report}");
+        assert!(!report.to_string().contains("hunter2"), "{report}");
+    }
+    // Of the command line, and of an orchestrator that has a service of this name.
+    let others = [
+        "TIDEGATE_DATA_DIR",
+        "TIDEGATE_NODE",
+        "TIDEGATE_SERVICE_HOST",
+        "TIDEGATE_PORT_8080_TCP",
+        "TIDEGATE_LOG_PORT",
+        "TIDEGATE_",
+        "TIDEGATÉ_LIMITS_BODY",
+    ];
+    for name in others {
+        let report = load(texts(&[]), pairs(&[(name, "x")]), &[], Mode::Dev, &kinds()).err();
+        assert!(report.is_none(), "{name}");
+    }
+}
 #[test]
 fn a_variable_that_overrides_nothing_is_an_error() {
     let source = || texts(&[("tidegate.yaml", "listeners: { gateway: [\":1\"] }")]);

@@ -389,8 +389,7 @@ async fn apply(registry: &Arc<Registry>, call: &Call<'_>) -> Result<Answer, Refu
     if let Some(other) = members.keys().next() {
         return Err(Error::client(Code::UnknownKey, format!("unknown key `{}`", other.escape_debug())).into());
     }
-    let mut wishes = Vec::new();
-    let mut errors = Vec::new();
+    let (mut wishes, mut errors, mut meant) = (Vec::new(), Vec::new(), Vec::new());
     for (i, document) in documents.into_iter().enumerate() {
         let at = format!("/resources/{i}");
         match identified(&document) {
@@ -403,17 +402,17 @@ async fn apply(registry: &Arc<Registry>, call: &Call<'_>) -> Result<Answer, Refu
                     at,
                 });
             }
-            Err(error) => errors.push(json!({
-                "pointer": if error.code() == Code::UnknownKind { format!("{at}/kind") } else { at }, "code": error.code().to_string(), "detail": error.to_string(), "hint": error.hint(),
-            })),
+            Err(error) => {
+                meant.push(document["name"].as_str().map(|name| format!("`{name}`")));
+                errors.push(json!({
+                    "pointer": if error.code() == Code::UnknownKind { format!("{at}/kind") } else { at }, "code": error.code().to_string(), "detail": error.to_string(), "hint": error.hint(),
+                }));
+            }
         }
     }
     if !errors.is_empty() {
-        let error = Error::client(
-            Code::WrongResources,
-            format!("{} documents are no resources; nothing was changed", errors.len()),
-        );
-        return Err(Refused { error, errors });
+        errors.extend(wrong_besides(registry, wishes, &meant, call).await);
+        return Err(Refused::wrong(errors));
     }
     let (done, _) = change(registry, wishes, call).await.map_err(|mut refused| {
         if careful && refused.error.code() == Code::Changed {
@@ -424,6 +423,21 @@ async fn apply(registry: &Arc<Registry>, call: &Call<'_>) -> Result<Answer, Refu
         refused
     })?;
     Ok(told(&done, call.is_set("dry_run")?))
+}
+/// What else is wrong, beside documents that are no resources. They may be what others miss: `meant` are their names.
+async fn wrong_besides(registry: &Arc<Registry>, wishes: Vec<Wish>, meant: &[Option<String>], call: &Call<'_>) -> Vec<Value> {
+    let missed = |told: &Value| {
+        let detail = told["detail"].as_str().unwrap_or_default();
+        let one_of_them = |name: &Option<String>| name.as_ref().is_none_or(|name| detail.contains(name));
+        told["code"] == Code::NoSuchReference.to_string() && meant.iter().any(one_of_them)
+    };
+    let mut errors = match registry.change(wishes, call.author(), true).await {
+        Ok(_) => Vec::new(),
+        Err(refused) if refused.error.code() == Code::WrongResources => refused.errors,
+        Err(_a_change_that_is_not_made) => Vec::new(),
+    };
+    errors.retain(|told| !missed(told));
+    errors
 }
 /// Among others, a resource has to say what it is.
 fn identified(document: &Value) -> Result<Id> {

@@ -82,7 +82,8 @@ impl Refused {
         });
         Self::wrong(told.collect())
     }
-    fn wrong(errors: Vec<Value>) -> Self {
+    /// So many faults, each in its place.
+    pub(crate) fn wrong(errors: Vec<Value>) -> Self {
         let end = if errors.len() == 1 { "" } else { "s" };
         let text = format!("{} error{end}; nothing was changed", errors.len());
         Self {

@@ -297,6 +297,19 @@ impl Progress {
             error: error.map_or(known, Into::into),
         }));
     }
+    /// Somebody stopped it, or started it again: so it is said from then on, and not only once its pump has heard of it. Who was stopped for what
+    /// its target said is not asked again, and that reason stays.
+    pub(crate) fn ordered(&self, runs: bool) {
+        let stopped = match &**self.state.load() {
+            State::Stopped { reason, .. } => Some(State::ON_PURPOSE.contains(&&**reason)),
+            _ => None,
+        };
+        match (runs, stopped) {
+            (false, None | Some(true)) => self.stopped("stopped"),
+            (true, Some(true)) => self.well(),
+            (false, Some(false)) | (true, _) => {}
+        }
+    }
     /// For the same reason it is since it was.
     pub(crate) fn stopped(&self, reason: &str) {
         let since = match &**self.state.load() {
