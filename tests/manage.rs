@@ -31,7 +31,7 @@ fn a_resource_is_made_read_replaced_and_deleted() {
     assert_eq!(read.json(), made.json());
     assert_eq!(
         read.json()["status"],
-        json!({"state": "ready", "partitions": 1, "messages": 0, "bytes": 0})
+        json!({"state": "ready", "partitions": 1, "messages": 0, "bytes": 0, "delayed": 0})
     );
     assert_eq!(told(&node.manage("POST", "/streams", &stream("s"))), refused(409, "TG1053"));
     // What is read back can be written again, and that is no change.

@@ -36,6 +36,7 @@ fn the_reference_names_what_is_exposed() {
         assert_eq!(node.manage("POST", &format!("/topics/{stream}"), &json!(1)).status, status);
     }
     node.post("/orders", &[], b"1");
+    node.post("/orders", &[("tidegate-delay", "1h")], b"2");
     node.get("/orders");
     balance(&node);
     let text = node.admin("/metrics").text();

@@ -1,6 +1,6 @@
 //! `POST` on an API's path: what is answered, and that it is true.
 use crate::dev;
-use serde_json::json;
+use serde_json::{Value, json};
 use tidegate_testkit::{Node, balance};
 
 #[test]
@@ -117,6 +117,30 @@ fn a_second_message_with_the_same_id_is_answered_as_the_first() {
     let third = node.post("/orders", &[("tidegate-id", "a")], b"1");
     assert_eq!(third.header("tidegate-duplicate"), Some("true"), "an id outlives a crash");
     assert_eq!(payloads(&node), ["1"]);
+    balance(&node);
+}
+/// Whether the first one still waits or has come.
+#[test]
+fn an_idempotency_key_is_kept_with_a_delay_too() {
+    let node = dev().start();
+    let post = |key: &str, delay: &str, body: &[u8]| node.post("/orders", &[("idempotency-key", key), ("tidegate-delay", delay)], body);
+    assert_eq!(post("a", "1h", b"1").status, 202);
+    let again = post("a", "1h", b"1");
+    assert_eq!((again.status, again.header("tidegate-duplicate")), (202, Some("true")));
+    let other = post("a", "2h", b"2");
+    assert_eq!((other.status, other.json()["code"].as_str()), (422, Some("TG1023")));
+    assert_eq!(post("b", "1ms", b"1").status, 202);
+    assert_eq!(
+        node.get("/orders?from=earliest&limit=1&wait=30s").json()["items"][0]["payload"],
+        "1"
+    );
+    assert_eq!(post("b", "1ms", b"1").status, 202);
+    let other = post("b", "1ms", b"2");
+    assert_eq!((other.status, other.json()["code"].as_str()), (422, Some("TG1023")));
+    let status = node.manage("GET", "/streams/orders", &Value::Null).json()["status"].clone();
+    assert_eq!((&status["delayed"], &status["messages"]), (&json!(1), &json!(1)));
+    let purged = node.manage("POST", "/streams/orders/purge", &Value::Null).json();
+    assert_eq!(purged["purged"], 2);
     balance(&node);
 }
 #[test]

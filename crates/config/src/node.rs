@@ -68,6 +68,8 @@ pub struct Limits {
     pub ws_message: u64,
     /// Bytes of recent messages kept in memory for all who read live.
     pub fan_out_bytes: u64,
+    /// Messages that wait until they are due, of all streams.
+    pub delayed: u64,
     /// Wrong passwords a minute for one name.
     pub failed_logins: u32,
 }
@@ -223,6 +225,13 @@ static LIMITS: Table = Table {
              log again, or is told the gap. Lowered where there is not the memory for it.",
         )
         .default("256MiB"),
+        key(
+            "delayed",
+            Shape::Count { min: 2, max: 10_000_000 },
+            "Messages that wait until they are due (`Tidegate-Delay`), of all streams together; each takes some 100 bytes of memory. One stream \
+             has half of what others leave; more are answered 503.",
+        )
+        .default("200000"),
         key(
             "failed_logins",
             Shape::Count { min: 1, max: 1_000_000 },
@@ -487,6 +496,7 @@ impl Node {
                 write_stall: limits.time("write_stall"),
                 ws_message: limits.number("ws_message"),
                 fan_out_bytes: limits.number("fan_out_bytes"),
+                delayed: limits.number("delayed"),
                 failed_logins: limits.number("failed_logins") as u32,
             },
             log: Log {

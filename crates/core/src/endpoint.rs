@@ -9,6 +9,7 @@ use crate::{
     receipt::{Level, Receipt},
     topic::Topic,
 };
+use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use std::sync::Arc;
 
@@ -75,6 +76,10 @@ pub trait Producer: Send + Sync {
     /// Waits until the batch is accepted: that wait is the back-pressure. A level it cannot keep is an error, not a lesser level.
     /// Fails with nothing accepted. Cancel-safe: dropped before completion, nothing was accepted. In order per caller and key.
     fn send(&self, publish: Publish) -> BoxFuture<'_, Result<Receipt>>;
+    /// The payload it kept at one of the places that a receipt named, waiting ones included; `None`: it is gone, or nothing is kept.
+    fn kept(&self, _position: Position) -> BoxFuture<'_, Result<Option<Bytes>>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 /// What is handed to a producer.
 #[derive(Debug)]

@@ -53,6 +53,8 @@ pub struct Kept {
     pub level: Level,
     /// One per capturing stream; none for `accepted` and for what nobody stores.
     pub places: SmallVec<[Place; 1]>,
+    /// Where items wait until they are due. Told to nobody: they lie elsewhere then.
+    pub waiting: Vec<Place>,
     /// Items nobody stored again; their places are those of the first one.
     pub duplicates: Vec<u32>,
     /// In the order of the batch.
@@ -97,6 +99,7 @@ impl Kept {
         Self {
             level,
             places: SmallVec::new(),
+            waiting: Vec::new(),
             duplicates: Vec::new(),
             failed: Vec::new(),
             converted: Vec::new(),
@@ -111,25 +114,19 @@ impl Kept {
                 duplicate: false,
             })
             .collect();
-        for (place, span) in self
-            .places
-            .iter()
-            .flat_map(|place| place.spans.iter().map(move |span| (place, span)))
-        {
-            for i in 0..span.len {
-                let position = Position {
-                    source: place.source,
-                    partition: span.partition,
-                    offset: span.first + u128::from(i),
-                };
-                if let Some(Ok(positions)) = all.get_mut((span.item + i) as usize).map(|v| &mut v.result) {
-                    positions.push(position);
-                }
+        for (item, position) in self.places.iter().flat_map(Place::positions) {
+            if let Some(Ok(positions)) = all.get_mut(item as usize).map(|v| &mut v.result) {
+                positions.push(position);
             }
         }
         self.duplicates.iter().for_each(|i| all[*i as usize].duplicate = true);
         self.failed.iter().for_each(|(i, error)| all[*i as usize].result = Err(error));
         all
+    }
+    /// Where an item waits until it is due.
+    pub fn waits_at(&self, item: u32) -> impl Iterator<Item = Position> {
+        let all = self.waiting.iter().flat_map(Place::positions);
+        all.filter(move |(of, _)| *of == item).map(|(_, position)| position)
     }
     /// Numbers of the sent part become numbers of the whole batch.
     fn renumber(&mut self, refused: Refused) {
@@ -141,7 +138,7 @@ impl Kept {
         self.converted.extend(converted);
         self.failed.extend(failed);
         self.failed.sort_by_key(|(i, _)| *i);
-        for place in &mut self.places {
+        for place in self.places.iter_mut().chain(&mut self.waiting) {
             let one = |span: Span| {
                 (0..span.len).map(move |i| Span {
                     item: span.item + i,
@@ -160,6 +157,29 @@ impl Kept {
                 })
                 .collect();
         }
+    }
+}
+impl Place {
+    /// Each item's number, and where it lies.
+    fn positions(&self) -> impl Iterator<Item = (u32, Position)> {
+        let source = self.source;
+        let one = move |span: &Span| {
+            let Span {
+                item,
+                partition,
+                first,
+                len,
+            } = *span;
+            (0..len).map(move |i| {
+                let position = Position {
+                    source,
+                    partition,
+                    offset: first + u128::from(i),
+                };
+                (item + i, position)
+            })
+        };
+        self.spans.iter().flat_map(one)
     }
 }
 /// The whole batch as positions: `7.100+5`, a run as `first+count`.
@@ -191,7 +211,8 @@ pub struct Receipt {
     state: State,
     /// The last refused first.
     refused: SmallVec<[Box<Refused>; 1]>,
-    hidden: Option<u32>,
+    /// Sources where nothing stays.
+    hidden: SmallVec<[u32; 1]>,
 }
 #[derive(Debug)]
 enum State {
@@ -225,7 +246,7 @@ impl Receipt {
         Self {
             state: State::Now(Some(Box::new(kept))),
             refused: SmallVec::new(),
-            hidden: None,
+            hidden: SmallVec::new(),
         }
     }
     /// A receipt, and the end that answers it.
@@ -235,14 +256,14 @@ impl Receipt {
             Self {
                 state: State::Later(later),
                 refused: SmallVec::new(),
-                hidden: None,
+                hidden: SmallVec::new(),
             },
             Keep { waits, home: Home::here() },
         )
     }
-    /// Places in that source are told to nobody: what lies there is still on its way.
-    pub fn without(mut self, source: u32) -> Self {
-        self.hidden = Some(source);
+    /// Places in these sources are told to nobody: what lies there is still on its way.
+    pub fn without(mut self, sources: impl IntoIterator<Item = u32>) -> Self {
+        self.hidden.extend(sources);
         self
     }
     /// Joins what never reached the producer. Whoever was nearer to it joins first.
@@ -260,8 +281,9 @@ impl Future for Receipt {
             State::Later(later) => ready!(later.poll_unpin(cx)).unwrap_or_else(|_| Err(gone())),
         };
         Poll::Ready(kept.map(|mut kept| {
-            if self.hidden.is_some() {
-                kept.places.retain(|place| Some(place.source) != self.hidden);
+            if !self.hidden.is_empty() {
+                let (waiting, places): (Vec<_>, Vec<_>) = kept.places.drain(..).partition(|place| self.hidden.contains(&place.source));
+                (kept.waiting, kept.places) = (waiting, places.into());
             }
             for refused in self.refused.drain(..) {
                 kept.renumber(*refused);

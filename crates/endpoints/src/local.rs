@@ -9,7 +9,7 @@ mod required;
 
 pub use again::again;
 pub use captures::Captures;
-pub use later::LATER;
+pub use later::{has_left, line_of};
 pub use required::{Failures, Letter, Need, REASON};
 
 use again::{Again, Second};

@@ -4,6 +4,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tidegate_core::{
+    batch::Batch,
     clock,
     delivery::Received,
     endpoint::{Consumer, ConsumerSpec, Endpoint, Group, GroupName, Limit, Publish, Start},
@@ -18,7 +19,7 @@ use tidegate_core::{
 };
 use tidegate_endpoints::local::{Captures, House, Need};
 use tidegate_hub::Hub;
-use tidegate_log::{DEAD, Hooks, Keep, Log, Opened, Options, StreamSpec, dead_letter, disk::Real};
+use tidegate_log::{DEAD, Hooks, Keep, Log, Opened, Options, Retention, StreamSpec, WhenFull, dead_letter, disk::Real};
 
 const ALL: Limit = Limit {
     messages: 100,
@@ -120,9 +121,8 @@ async fn a_delayed_message_waits_on_disk_and_comes_when_it_is_due() {
     assert!(begun.elapsed() >= soon);
     assert_eq!(next(&mut *consumer).await, "late");
     assert!(begun.elapsed() >= soon * 2);
-    let later = home.log.stream(tidegate_endpoints::local::LATER).expect("there");
-    let group = home.log.groups(&later).pop().expect("a group");
-    while group.stats().pending > 0 {
+    let stream = home.log.stream("s").expect("there");
+    while home.house.delayed(&stream) > 0 {
         tokio::task::yield_now().await;
     }
     let producer = home.house.topics().producer();
@@ -131,6 +131,157 @@ async fn a_delayed_message_waits_on_disk_and_comes_when_it_is_due() {
         ..message("x", Some(soon), None)
     }));
     assert_eq!(refused.await.expect_err("nobody stores it").code(), Code::LevelNotOffered);
+}
+/// However near to each other they are due, and whether or not the log was closed and opened meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn delayed_messages_come_in_the_order_they_are_due() {
+    const EACH: i64 = 500;
+    let folder = TempDir::new().expect("a folder");
+    let mut home = Home::open(folder.path(), StreamSpec::default()).await;
+    let first = clock::now_us() + 1_500_000;
+    for round in 0..4 {
+        let one = |number: i64| {
+            let mut message = message(&number.to_string(), None, None);
+            message.timing = Some(Box::new(Timing {
+                due: Some(first + number / 2),
+                expires: None,
+            }));
+            Arc::new(message)
+        };
+        let batch: Batch = (round * EACH..(round + 1) * EACH).map(one).collect();
+        let receipt = home.endpoint().producer().send(batch.into()).await.expect("taken");
+        assert_eq!(receipt.await.expect("kept").places.len(), 0, "they wait");
+        home.close().await;
+        home = Home::open(folder.path(), StreamSpec::default()).await;
+    }
+    let mut consumer = home.group(None).await;
+    let mut seen = Vec::new();
+    while seen.len() < 4 * EACH as usize {
+        let delivery = consumer.next(ALL).await.expect("a delivery").expect("not the end");
+        let number = |item: &Received| String::from_utf8_lossy(&item.message.payload).parse::<i64>().expect("a number");
+        seen.extend(delivery.items().iter().map(number));
+        delivery.accept();
+    }
+    assert_eq!(seen, (0..4 * EACH).collect::<Vec<_>>());
+}
+/// And so they do not turn up in a stream that is made anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_goes_with_its_stream_and_with_its_messages() {
+    let folder = TempDir::new().expect("a folder");
+    let home = Home::open(folder.path(), StreamSpec::default()).await;
+    let soon = Duration::from_millis(100);
+    home.send(message("purged", Some(soon), None)).await.expect("kept");
+    assert_eq!(home.house.purge("s").await.expect("purged"), 1);
+    home.send(message("deleted", Some(soon), None)).await.expect("kept");
+    home.log.delete_stream("s").await.expect("deleted");
+    home.house.forget_gone().await;
+    let lines = home.log.streams().iter().filter(|stream| stream.name().starts_with('$')).count();
+    assert_eq!(lines, 0);
+    let stream = home.log.create_stream("s", StreamSpec::default()).await.expect("created");
+    home.captures.set([(stream, Some(Vec::new()))]);
+    home.send(message("comes", Some(2 * soon), None)).await.expect("kept");
+    let mut consumer = home.group(None).await;
+    assert_eq!(next(&mut *consumer).await, "comes");
+}
+/// A delay is no way round what a stream says of ids; and what waits can be looked up, for who has to compare.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ids_of_delayed_messages_are_compared_as_their_stream_says() {
+    let folder = TempDir::new().expect("a folder");
+    let spec = StreamSpec {
+        dedupe: Duration::from_mins(2),
+        ..StreamSpec::default()
+    };
+    let home = Home::open(folder.path(), spec).await;
+    let named = |text: &str, due: Duration| Message {
+        id: Some("one".into()),
+        ..message(text, Some(due), None)
+    };
+    let payload = async |kept: &Kept| {
+        let place = kept.waits_at(0).next().expect("it waits");
+        home.endpoint().producer().kept(place).await.expect("read")
+    };
+    let soon = Duration::from_millis(200);
+    home.send(named("first", soon)).await.expect("kept");
+    let again = home.send(named("second", soon)).await.expect("kept");
+    assert_eq!((&again.duplicates[..], again.places.len()), (&[0][..], 0));
+    assert_eq!(payload(&again).await.as_deref(), Some(&b"first"[..]));
+    let mut consumer = home.group(None).await;
+    assert_eq!(next(&mut *consumer).await, "first");
+    // It lies where it belongs, and is found there.
+    let again = home.send(named("third", soon)).await.expect("kept");
+    assert_eq!(payload(&again).await.as_deref(), Some(&b"first"[..]));
+    home.log.change_stream("s", StreamSpec::default()).await.expect("changed");
+    for text in ["fourth", "fifth"] {
+        home.send(named(text, Duration::from_millis(1))).await.expect("kept");
+        assert_eq!(next(&mut *consumer).await, text);
+    }
+}
+/// It holds up neither another stream's messages nor the order of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_full_stream_does_not_take_waits_in_order() {
+    let folder = TempDir::new().expect("a folder");
+    let home = Home::open(folder.path(), StreamSpec::default()).await;
+    let small = StreamSpec {
+        retention: Retention {
+            messages: Some(2),
+            ..Retention::default()
+        },
+        when_full: WhenFull::Refuse,
+        ..StreamSpec::default()
+    };
+    let full = home.log.create_stream("full", small).await.expect("created");
+    let open = home.log.stream("s").expect("there");
+    home.captures.set([(full.clone(), Some(Vec::new())), (open, Some(Vec::new()))]);
+    let soon = Duration::from_millis(50);
+    for text in ["1", "2", "3", "4"] {
+        let to_full = Message {
+            topic: "full".into(),
+            ..message(text, Some(soon), None)
+        };
+        let producer = home.house.topics().producer();
+        producer.send(Publish::from(to_full)).await.expect("taken").await.expect("kept");
+    }
+    home.send(message("elsewhere", Some(2 * soon), None)).await.expect("kept");
+    let mut consumer = home.group(None).await;
+    assert_eq!(next(&mut *consumer).await, "elsewhere");
+    assert_eq!(home.house.delayed(&full), 2);
+    let mut reader = home.log.reader(&full, Start::Earliest).expect("a reader");
+    let mut seen = Vec::new();
+    let made = home.log.purge_stream("full").await.expect("purged");
+    assert_eq!(made, 2);
+    while seen.len() < 2 {
+        let chunk = reader.next(ALL).await.expect("read").expect("not the end");
+        seen.extend(chunk.items.iter().map(|(_, message)| message.payload.clone()));
+    }
+    assert_eq!(seen, ["3", "4"]);
+}
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_delays_much_leaves_room_to_others() {
+    let folder = TempDir::new().expect("a folder");
+    let home = Home::open(folder.path(), StreamSpec::default()).await;
+    home.house.limit_delayed(8);
+    let other = home.log.create_stream("other", StreamSpec::default()).await.expect("created");
+    let own = home.log.stream("s").expect("there");
+    home.captures.set([(own, Some(Vec::new())), (other, Some(Vec::new()))]);
+    let long = Duration::from_hours(1);
+    let producer = home.house.topics().producer();
+    let take = async |topic: &str| {
+        let mut taken = 0;
+        let one = || Message {
+            topic: topic.into(),
+            ..message("x", Some(long), None)
+        };
+        let refused = loop {
+            match producer.send(Publish::from(one())).await {
+                Ok(receipt) => drop(receipt.await.expect("kept")),
+                Err(error) => break error,
+            }
+            taken += 1;
+        };
+        assert_eq!(refused.code(), Code::Overloaded);
+        taken
+    };
+    assert_eq!((take("s").await, take("other").await), (4, 2));
 }
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_expired_is_delivered_to_nobody_and_counted() {

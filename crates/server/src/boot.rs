@@ -280,6 +280,7 @@ pub(crate) async fn start(start: Start, manners: Manners) -> std::result::Result
         crew: runtime::crew(&threads),
     };
     let plane = Plane::new(ground, access.clone(), caps.fan_out_bytes, drain.watch());
+    plane.limit_delayed(node.limits.delayed);
     let store = Sqlite::open(&node.data_dir.join(&node.store.sqlite), node.store.changes).await?;
     let parts = Parts {
         store: Arc::new(store),

@@ -175,6 +175,10 @@ impl Plane {
     pub(crate) fn world(&self) -> &Arc<World> {
         &self.world
     }
+    /// So many messages may wait until they are due.
+    pub(crate) fn limit_delayed(&self, most: u64) {
+        self.house.limit_delayed(most);
+    }
     /// Publishes to any topic.
     pub(crate) fn topics(&self) -> Arc<dyn tidegate_core::endpoint::Producer> {
         self.house.topics().producer()
@@ -291,6 +295,7 @@ impl plane::Plane for Plane {
                     json!({
                         "state": if known(&self.declared) || known(&self.dead) || id.name.ends_with(DEAD) { "ready" } else { "orphan" },
                         "partitions": stream.partitions(), "messages": stats.records, "bytes": stats.bytes,
+                        "delayed": self.house.delayed(&stream),
                     })
                 }
             },
@@ -377,7 +382,7 @@ impl plane::Plane for Plane {
         })
     }
     fn purge_stream<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(self.log.purge_stream(name))
+        Box::pin(self.house.purge(name))
     }
     fn groups(&self, stream: &str) -> Option<Vec<Value>> {
         let stream = self.log.stream(stream).filter(|stream| !stream.name().starts_with('$'))?;

@@ -10,7 +10,7 @@ use tidegate_core::{
     policy::Policy,
     validator::{OnFailure, Required as Asked, Validator},
 };
-use tidegate_endpoints::local::{House, Letter, Need};
+use tidegate_endpoints::local::{House, Letter, Need, REASON};
 use tidegate_gateway::policies::{self, Keeper};
 use tidegate_log::Log;
 
@@ -154,6 +154,7 @@ impl Keeper for OfApi {
                 stream: stream.clone(),
                 message,
                 error,
+                reason: REASON,
             };
             self.house.bury(letters.into_iter().map(letter).collect(), scope).await
         })

@@ -105,8 +105,9 @@ impl House {
         }
         Ok(way)
     }
-    /// Streams that bring messages to groups that are gone go with them.
+    /// Streams that bring messages to groups, or keep them for streams, that are gone go with them.
     pub async fn forget_gone(&self) {
+        self.forget_lines().await;
         // Before the groups: a way that is made meanwhile has one.
         let mut ways = self.log.streams();
         ways.retain(|stream| stream.name().starts_with(AGAIN));

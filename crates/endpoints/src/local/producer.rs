@@ -1,10 +1,14 @@
 //! Each message to every stream that captures its topic, or to who listens now.
 use super::House;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use smallvec::SmallVec;
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    collections::{HashMap, hash_map},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 use tidegate_core::{
     batch::Batch,
@@ -12,6 +16,7 @@ use tidegate_core::{
     endpoint::{Producer, Publish},
     error::{Code, Error, Result},
     message::Message,
+    position::Position,
     receipt::{Kept, Level, Receipt},
     topic::Topic,
 };
@@ -82,13 +87,13 @@ impl Producer for Sender {
             let mut live = Vec::new();
             let now = clock::now_us();
             let is_later = |message: &Message| message.timing.as_ref().and_then(|timing| timing.due).is_some_and(|due| due > now);
-            let mut later = None;
+            let mut lines = HashMap::new();
             if batch.iter().any(|message| is_later(message)) {
-                later = Some(Box::pin(self.later(&mut routes, &batch, is_later, partition)).await?);
+                lines = Box::pin(self.lines(&mut routes, &batch, is_later, partition)).await?;
             }
             for (item, message) in batch.iter().enumerate() {
                 match routes.of(&message.topic)? {
-                    _ if is_later(message) => bytes += Append::size(message),
+                    streams if is_later(message) => bytes += streams.len() * Append::size(message),
                     [] => live.push(message.clone()),
                     streams => {
                         bytes += streams
@@ -112,58 +117,65 @@ impl Producer for Sender {
             // Room first: what waits for it is not yet copied once per stream.
             let mut append = self.house.log.append(level.unwrap_or(Level::Stored), bytes).await?;
             for (item, message) in batch.iter().enumerate() {
-                if let Some(stream) = later.as_ref().filter(|_| is_later(message)) {
-                    append.add(Entry {
-                        item: item as u32,
-                        partition: 0,
-                        stream,
-                        message,
-                        scope,
-                    });
-                    continue;
-                }
                 for stream in routes.of(&message.topic)? {
-                    append.add(Entry {
-                        item: item as u32,
-                        partition: self.partition(stream, message, partition)?,
-                        stream,
-                        message: apart.of(item, stream, message),
-                        scope,
+                    let line = lines.get(&stream.number()).filter(|_| is_later(message));
+                    append.add(match line {
+                        Some(stream) => Entry {
+                            item: item as u32,
+                            partition: 0,
+                            stream,
+                            message,
+                            scope,
+                        },
+                        None => Entry {
+                            item: item as u32,
+                            partition: self.partition(stream, message, partition)?,
+                            stream,
+                            message: apart.of(item, stream, message),
+                            scope,
+                        },
                     });
                 }
             }
             drop((routes, batch));
             let receipt = append.send()?.with(refused);
             self.live(live);
-            Ok(match later {
-                Some(stream) => receipt.without(stream.number()),
-                None => receipt,
-            })
+            Ok(receipt.without(lines.values().map(|line| line.number())))
         })
+    }
+    fn kept(&self, position: Position) -> BoxFuture<'_, Result<Option<Bytes>>> {
+        Box::pin(self.house.payload(position))
     }
 }
 impl Sender {
-    /// Where messages go that are due later. Only what a stream captures can wait.
-    async fn later(
+    /// Where messages go that are due later, by the number of the stream they are for. Only what a stream captures can wait.
+    async fn lines(
         &self,
         routes: &mut Routes<'_>,
         batch: &Batch,
         is_later: impl Fn(&Message) -> bool,
         partition: Option<u32>,
-    ) -> Result<Arc<Stream>> {
-        for message in batch.iter().filter(|message| is_later(message)) {
-            if routes.of(&message.topic)?.is_empty() {
-                let text = format!("cannot delay: no stream captures topic {}", &*message.topic);
-                return Err(Error::client(Code::LevelNotOffered, text));
-            }
-        }
+    ) -> Result<HashMap<u32, Arc<Stream>>> {
         if partition.is_some() {
             return Err(Error::client(
                 Code::LevelNotOffered,
                 "a delayed message goes by its key: it cannot name a partition",
             ));
         }
-        self.house.later.stream(&self.house).await.cloned()
+        let mut lines = HashMap::new();
+        for message in batch.iter().filter(|message| is_later(message)) {
+            let streams = routes.of(&message.topic)?;
+            if streams.is_empty() {
+                let text = format!("cannot delay: no stream captures topic {}", &*message.topic);
+                return Err(Error::client(Code::LevelNotOffered, text));
+            }
+            for stream in streams {
+                if let hash_map::Entry::Vacant(free) = lines.entry(stream.number()) {
+                    free.insert(self.house.later.line(&self.house, stream).await?);
+                }
+            }
+        }
+        Ok(lines)
     }
     fn live(&self, messages: Vec<Arc<Message>>) {
         if messages.is_empty() {

@@ -103,6 +103,8 @@ pub struct Letter {
     pub message: Message,
     /// Why not.
     pub error: Error,
+    /// The same in a word or a sentence.
+    pub reason: &'static str,
 }
 
 /// What was asked beside the thread of the request: by place in the batch and number of the stream.
@@ -220,6 +222,7 @@ impl House {
                             stream: stream.clone(),
                             message: message.clone(),
                             error: error.again(),
+                            reason: REASON,
                         });
                     }
                     if required.on_failure != OnFailure::Warn {
@@ -309,7 +312,7 @@ fn told(letter: &Letter) -> Message {
         end -= 1;
     }
     for (name, value) in [
-        (dead_letter::REASON, REASON),
+        (dead_letter::REASON, letter.reason),
         (dead_letter::ERROR, error.get(..end).unwrap_or_default()),
         (dead_letter::STREAM, letter.stream.name()),
         (dead_letter::TIME, &clock::rfc3339(clock::now_us())),

@@ -1,19 +1,13 @@
 //! `Idempotency-Key`: who sends another payload under a key that was used is told so, whatever became of the first one.
-use super::call::Call;
 use bytes::Bytes;
 use tidegate_core::{
-    delivery::Delivery,
-    endpoint::{ConsumerSpec, Limit, Start},
+    endpoint::Producer,
     error::{Code, Error, Result},
-    position::Position,
     receipt::Kept,
 };
-use tidegate_gateway::{flow, target::Target};
-
-const ONE: Limit = Limit { messages: 1, bytes: 1 };
 
 /// Looks up the first message of every duplicate; those with another payload, and those that cannot be compared any more, fail.
-pub(super) async fn compare(call: &Call<'_>, target: &Target, kept: &mut Kept, sent: &[(u32, Bytes)]) -> Result<()> {
+pub(super) async fn compare(producer: &dyn Producer, kept: &mut Kept, sent: &[(u32, Bytes)]) -> Result<()> {
     let items = sent.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
     let mut refused = Vec::new();
     for verdict in kept.verdicts(items).iter().filter(|verdict| verdict.duplicate) {
@@ -22,8 +16,8 @@ pub(super) async fn compare(call: &Call<'_>, target: &Target, kept: &mut Kept, s
             continue;
         };
         let mut first = None;
-        for position in positions {
-            first = stored(call, target, *position).await?;
+        for position in positions.iter().copied().chain(kept.waits_at(verdict.item)) {
+            first = producer.kept(position).await?;
             if first.is_some() {
                 break;
             }
@@ -44,20 +38,4 @@ pub(super) async fn compare(call: &Call<'_>, target: &Target, kept: &mut Kept, s
     }
     kept.failed.sort_by_key(|(item, _)| *item);
     Ok(())
-}
-/// The payload at that position, read where it was published to; an API's readers may be sent elsewhere.
-async fn stored(call: &Call<'_>, target: &Target, position: Position) -> Result<Option<Bytes>> {
-    let spec = ConsumerSpec {
-        topics: target.filters(call.rest)?,
-        start: Start::At(position),
-        group: None,
-        window: flow::WINDOW,
-    };
-    let mut consumer = target.endpoint.consumer(spec).await?;
-    let delivery = consumer.ready(ONE).await?;
-    let found = delivery
-        .iter()
-        .flat_map(Delivery::items)
-        .find(|item| item.position == Some(position));
-    Ok(found.map(|item| item.message.payload.clone()))
 }

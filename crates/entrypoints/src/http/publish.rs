@@ -83,10 +83,10 @@ pub(super) async fn post(
         scope: route.scope,
     };
     let mut kept = flow::publish(route, &x, publish).await?.await?;
-    // What waits for its time is not there yet to be compared with.
-    if wish.same_payload && !kept.duplicates.is_empty() && !delayed {
-        // Rare, and large.
-        Box::pin(idempotent::compare(&call, target, &mut kept, &sent)).await?;
+    if wish.same_payload && !kept.duplicates.is_empty() {
+        // Rare, and large. Asked where it was published to; an API's readers may be sent elsewhere.
+        let producer = target.endpoint.producer();
+        Box::pin(idempotent::compare(&*producer, &mut kept, &sent)).await?;
     }
     if wish.kind == Kind::Single {
         single(&kept, wish)

@@ -99,6 +99,7 @@ families! {
     LOG_INDEX_ENTRIES: Gauge "tidegate_log_index_entries" &[], "entries of the journal's index in memory";
     STREAM_RECORDS: Gauge "tidegate_stream_records" STREAM, "records that can be read";
     STREAM_BYTES: Gauge "tidegate_stream_bytes" STREAM, "bytes of the records that can be read";
+    STREAM_DELAYED: Gauge "tidegate_stream_delayed_messages" STREAM, "messages that wait until they are due, of streams for which any ever waited";
     GROUP_MESSAGES: Counter "tidegate_group_messages" &[open("stream"), open("group"), outcomes(&["done", "dead", "expired", "missed"])],
         "what became of the messages of a stream for a group that reads it: `expired` before they were delivered, `missed` because the stream forgot them before";
     GROUP_PENDING: Gauge "tidegate_group_pending_messages" GROUP, "messages a group is not done with";

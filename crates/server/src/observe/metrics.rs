@@ -15,8 +15,9 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
+use tidegate_endpoints::local::line_of;
 use tidegate_gateway::pump::{BOUNDS, Count, State};
-use tidegate_log::{DEAD, Log};
+use tidegate_log::{DEAD, Log, Stream};
 
 /// OpenMetrics text.
 pub(super) fn text(board: &Arc<Board>) -> Result<String, fmt::Error> {
@@ -258,8 +259,18 @@ impl Numbers {
         }
         family(to, &all::STREAM_RECORDS, records)?;
         family(to, &all::STREAM_BYTES, bytes)?;
+        family(to, &all::STREAM_DELAYED, delayed(log))?;
         of_groups(to, log)
     }
+}
+/// Of each stream for which messages wait.
+fn delayed(log: &Log) -> Vec<(Vec<String>, u64)> {
+    let streams = log.streams();
+    let of = |line: &Arc<Stream>| {
+        let pending = log.groups(line).iter().map(|group| group.stats().pending).sum();
+        Some((vec![line_of(log, line)?], pending))
+    };
+    streams.iter().filter_map(of).collect()
 }
 /// Those that read streams of users, for users.
 fn of_groups(to: &mut DescriptorEncoder<'_>, log: &Log) -> fmt::Result {

@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use std::{collections::HashSet, sync::Arc};
 use tidegate_control::hooks::Wanted;
 use tidegate_core::{clock, error::Result, message::Message, position::Position};
-use tidegate_endpoints::{http::spelled, local::LATER};
+use tidegate_endpoints::{
+    http::spelled,
+    local::{has_left, line_of},
+};
 use tidegate_log::{AGAIN, DEAD, Log, Stream, dead_letter};
 
 /// Attempts that are told.
@@ -44,12 +47,11 @@ pub(super) async fn trace(log: &Log, id: &str) -> Result<Value> {
             found.push(shown(log, &stream, (*place, &message), &took));
         }
     }
-    let now = clock::now_us();
     let mut looked_at = 0;
     let mut all = true;
     let own = |stream: &&Arc<Stream>| {
         let name = stream.name();
-        !name.starts_with('$') || name == LATER || name.starts_with(AGAIN)
+        !name.starts_with('$') || line_of(log, stream).is_some() || name.starts_with(AGAIN)
     };
     for stream in log.streams().iter().filter(own) {
         for partition in 0..stream.partitions() {
@@ -58,8 +60,8 @@ pub(super) async fn trace(log: &Log, id: &str) -> Result<Value> {
             while !behind.is_over() && looked_at < most.min(IN_ALL) {
                 for (position, message) in behind.step().await? {
                     looked_at += 1;
-                    // What was due lies where it belongs.
-                    let past = stream.name() == LATER && due(&message).is_none_or(|due| due <= now);
+                    // What has left its line lies where it belongs.
+                    let past = line_of(log, stream).is_some() && has_left(log, stream, position);
                     if !past && !places.contains(&position) && is(&message, id, &places) {
                         found.push(shown(log, stream, (position, &message), &took));
                     }
@@ -116,7 +118,8 @@ fn shown(log: &Log, stream: &Arc<Stream>, (position, message): (Position, &Messa
     if let Some(expires) = expired {
         told["expired"] = clock::rfc3339(expires).into();
     }
-    if stream.name() == LATER {
+    if let Some(to) = line_of(log, stream) {
+        told["stream"] = to.into();
         told["due"] = due(message).map(clock::rfc3339).into();
     }
     let said = |name: &str| message.headers.get(name).map(text);
