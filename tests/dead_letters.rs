@@ -399,6 +399,22 @@ fn elsewhere_is_another_topic_and_what_cannot_go_stays() {
     assert_ne!(fresh[0]["position"], items[2]["position"]);
     balance(&node);
 }
+/// Whichever groups gave it up: where it goes it is one message.
+#[test]
+fn a_message_with_an_id_that_two_groups_gave_up_is_stored_once() {
+    let node = dev().start_with(RESOURCES);
+    assert_eq!(node.post("/s", &[("tidegate-id", "one")], b"one").status, 202);
+    for group in ["g", "h"] {
+        let items = pull(&node, group, 1);
+        reject(&node, &items, |_| "no".to_owned());
+    }
+    assert_eq!(count(&node, &json!({})), 2);
+    replay(&node, &json!({"filter": {}, "to": "t"}));
+    assert_eq!(count(&node, &json!({})), 0);
+    let page = node.get("/t?wait=0").json();
+    assert_eq!(payloads(page["items"].as_array().unwrap()), ["one"]);
+    balance(&node);
+}
 #[test]
 fn dropped_ones_are_gone_and_who_may_is_asked() {
     let node = dev().start_with(RESOURCES);

@@ -50,6 +50,22 @@ fn what_a_worker_settled_is_durable_and_the_rest_comes_again() {
     assert_eq!(settle(&node, &json!({ "ack": leases(&nothing) })), json!([]));
     balance(&node);
 }
+/// Where the rest of a path decides what is read, it belongs to the group; where it does not, it does not.
+#[test]
+fn a_group_of_a_stream_is_one_whatever_the_path() {
+    let node = dev().start();
+    let api = json!({"name": "jobs", "paths": ["/jobs", "/j/*"], "backend": {"stream": "orders"}, "plans": ["keyless"]});
+    assert_eq!(node.manage("POST", "/apis", &api).status, 201);
+    for i in 0..3 {
+        node.post("/orders", &[], i.to_string().as_bytes());
+    }
+    let one = |path: &str| {
+        let pulled = node.post(&format!("{path}/_pull"), &[], b"{\"limit\":1,\"wait\":\"0s\"}").json();
+        pulled["items"][0]["payload"].clone()
+    };
+    assert_eq!(["/jobs", "/j/eu", "/j/de"].map(one), ["0", "1", "2"]);
+    balance(&node);
+}
 #[test]
 fn a_page_is_settled_with_one_lease() {
     let node = dev().start();

@@ -174,9 +174,10 @@ pub fn is_broadcast(route: &Route) -> bool {
     route.subscribe.as_ref().is_some_and(shared) && route.policies.iter().all(|policy| policy.deliver_scope() == Scope::Shared)
 }
 /// How a group of an api's clients is called within its endpoint: nobody can name one of another api, or of the gateway. The rest of a path
-/// belongs to it, for it decides what is read.
+/// belongs to it where it decides what is read.
 pub fn group(route: &Route, rest: &str, wish: &GroupName) -> Group {
     let api = &route.name;
+    let rest = route.subscribe.as_ref().map_or(rest, |target| target.chosen_by(rest));
     let name = if rest.is_empty() {
         format!("{api}/-/{}", wish.as_str())
     } else {

@@ -162,7 +162,7 @@ impl Pulls {
     fn shared(&self, route: &Arc<Route>, rest: &str, wish: &GroupName) -> Result<Arc<Shared>> {
         let name = Name {
             api: route.name.clone(),
-            rest: rest.into(),
+            rest: route.subscribe.as_ref().map_or(rest, |target| target.chosen_by(rest)).into(),
             group: wish.clone(),
         };
         let mut groups = lock(&self.groups);

@@ -40,6 +40,13 @@ impl Target {
     pub(crate) fn reads_like(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.endpoint, &other.endpoint) && self.topic == other.topic
     }
+    /// What of the rest of a path decides what is read: all of it or nothing.
+    pub(crate) fn chosen_by<'r>(&self, rest: &'r str) -> &'r str {
+        match &self.topic {
+            Wanted::Template(_) => rest,
+            Wanted::Whole(_) | Wanted::One(_) => "",
+        }
+    }
     /// The topic to publish to; `rest` is what the path's `/*` stood for, as the client sent it.
     pub fn topic(&self, rest: &str) -> Result<Topic> {
         match &self.topic {

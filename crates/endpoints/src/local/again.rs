@@ -71,6 +71,8 @@ impl House {
             headers: stripped(&letter.headers),
             ..letter.clone()
         };
+        // Whoever gave it up, and however often: it is the message that lay there.
+        let at = place(letter).unwrap_or(at);
         let publish = Publish {
             level: Some(Level::Stored),
             // A second try after a crash is the same message, if it had a name.
@@ -232,10 +234,13 @@ impl Second {
         }
     }
 }
+/// Where a dead letter lay before it was one.
+fn place(letter: &Message) -> Option<Position> {
+    let place = letter.headers.get(dead_letter::POSITION)?;
+    std::str::from_utf8(place).ok()?.parse().ok()
+}
 fn restore(received: &mut Received) {
-    let place = received.message.headers.get(dead_letter::POSITION);
-    let place = place.and_then(|place| std::str::from_utf8(place).ok()?.parse().ok());
-    received.position = place.or(received.position);
+    received.position = place(&received.message).or(received.position);
     received.message = Arc::new(Message {
         headers: stripped(&received.message.headers),
         ..Message::clone(&received.message)
