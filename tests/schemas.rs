@@ -601,6 +601,14 @@ fn a_schema_may_be_in_a_file_of_its_own() {
         kept["json"],
         json!({"type": "object", "properties": {"password": {"type": "string"}}, "required": ["total"]})
     );
+    // What is of no kind there is points nowhere else.
+    write(folder.path(), "q.graphql", "type Order { id: ID }");
+    let output = tidegate(folder.path(), &["schema", "add", "q", "q.graphql", "--node", &address]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        told.contains("GraphQL is none of them") && !told.contains("--type protobuf"),
+        "{told}"
+    );
     // Where the file is not, its name says nothing.
     let far = node.manage("PUT", "/schemas/t", &json!({"json": {"file": "own/order.json"}}));
     assert!(
