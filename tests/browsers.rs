@@ -38,6 +38,11 @@ fn a_listed_origin_is_told_that_its_page_may() {
     // A problem too: the page wants to know what was wrong.
     let wrong = node.request("GET", "/orders?limit=x", &[APP], b"");
     assert_eq!((wrong.status, wrong.header("access-control-allow-origin")), (400, Some(APP.1)));
+    // And what was refused before anybody looked where it comes from: a ticket that has ended.
+    let late = node.request("GET", "/orders?wait=0&access_token=tkt_x", &[APP], b"");
+    assert_eq!((late.status, late.header("access-control-allow-origin")), (401, Some(APP.1)));
+    let foreign = node.request("GET", "/orders?wait=0&access_token=tkt_x", &[OTHER], b"");
+    assert_eq!((foreign.status, foreign.header("access-control-allow-origin")), (401, None));
     let read = node.request("GET", "/orders", &[APP], b"");
     assert_eq!((read.status, read.header("access-control-allow-origin")), (200, Some(APP.1)));
     balance(&node);

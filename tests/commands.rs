@@ -776,6 +776,22 @@ fn a_node_that_asks_for_a_certificate_is_shown_one() {
     assert_eq!(ask(&["--client-cert", "operator.pem", "--client-key", "operator.key"]), Some(0));
     assert_eq!(ask(&[]), Some(4));
     assert_eq!(ask(&["--client-cert", "operator.pem"]), Some(2));
+    // One that nobody signed whom the node trusts.
+    let other = self::folder();
+    Authority::new("other").write(other.path(), "operator".into());
+    let of_other = |name: &str| other.path().join(name).display().to_string();
+    let (cert, key) = (of_other("operator.pem"), of_other("operator.key"));
+    let stranger = ["--client-cert", &cert, "--client-key", &key];
+    let output = tidegate(
+        folder.path(),
+        &[&["stream", "ls", "--node", &url, "--ca", "ca.pem"], &stranger[..]].concat(),
+    );
+    let told = text(&output.stderr);
+    assert!(
+        output.status.code() == Some(4) && told.contains("it refused the client certificate"),
+        "{told}"
+    );
+    assert!(told.contains("client_ca") && !told.contains("try it with https"), "{told}");
     balance(&node);
 }
 #[test]

@@ -362,6 +362,25 @@ fn filters_say_which() {
         ("GET", "/dead-letters/999999.0", Value::Null, 404, "TG1054"),
         ("DELETE", "/dead-letters", Value::Null, 400, "TG1009"),
         ("DELETE", "/dead-letters?all=true&group=g", Value::Null, 400, "TG1009"),
+        // A stream nobody has heard of is a slip, not one without dead letters.
+        ("GET", "/dead-letters?stream=ordres", Value::Null, 404, "TG1054"),
+        ("DELETE", "/dead-letters?stream=ordres", Value::Null, 404, "TG1054"),
+        (
+            "POST",
+            "/dead-letters/replay",
+            json!({"filter": {"stream": "ordres"}, "count_only": true}),
+            404,
+            "TG1054",
+        ),
+        (
+            "POST",
+            "/dead-letters/replay",
+            json!({"filter": {"stream": "ordres"}}),
+            404,
+            "TG1054",
+        ),
+        ("POST", "/dead-letters/replay", json!({"filter": {"limit": -1}}), 422, "TG5003"),
+        ("POST", "/dead-letters/replay", json!({"filter": {"stream": 1}}), 422, "TG5004"),
         ("POST", "/dead-letters/replay", json!({}), 422, "TG5002"),
         ("POST", "/dead-letters/replay", json!({"filter": {"reson": "x"}}), 422, "TG5003"),
         ("POST", "/dead-letters/replay", json!({"filter": {}, "to": "a/#"}), 400, "TG1025"),
@@ -371,6 +390,9 @@ fn filters_say_which() {
         assert_eq!(told(&answer), refused(status, code), "{method} {target} {}", answer.text());
     }
     assert_eq!(count(&node, &json!({})), 6, "and nothing has changed");
+    assert_eq!(count(&node, &json!({"stream": "t"})), 0, "that one is there");
+    let which = node.manage("DELETE", "/dead-letters", &Value::Null).json();
+    assert!(which["detail"].as_str().unwrap().starts_with("this says not which ones"), "{which}");
 }
 #[test]
 fn elsewhere_is_another_topic_and_what_cannot_go_stays() {

@@ -518,6 +518,137 @@ fn a_schema_that_is_none_is_told_where_it_stands() {
     let (code, told) = check("kind: stream\nname: s\nschema: orders\n---\nkind: schema\nname: order\njson: true\n");
     assert!(code == Some(3) && told.contains("did you mean `order`?"), "{told}");
 }
+/// What came from a variable or a file is not shown in any error about a schema, and what can be said without it is said.
+#[test]
+fn no_error_about_a_schema_shows_what_a_variable_or_a_file_held() {
+    let folder = Arc::new(folder());
+    write(folder.path(), "secret", "hunter2 pw(");
+    let node = dev().start_in(folder.clone());
+    let address = format!("http://{}", node.admin);
+    for (wrong, said) in [
+        ("avro: \"${file:secret}\"", "there is no type `***`"),
+        ("avro: { type: array, items: \"${file:secret}\" }", "there is no type `***`"),
+        ("json: { type: \"${file:secret}\" }", "\"***\" is no type"),
+        ("json: { pattern: \"${file:secret}\" }", "the pattern \"***\" cannot be used"),
+        ("json: { properties: { a: { enum: \"${file:secret}\" } } }", "***"),
+        ("json: { $ref: \"${file:secret}\" }", "***"),
+        ("protobuf: { text: \"${file:secret}\" }", "this is no schema"),
+    ] {
+        write(folder.path(), "s.yaml", &format!("kind: schema\nname: s\n{wrong}\n"));
+        for (command, said) in [
+            (&["check", "s.yaml"][..], said),
+            (&["apply", "-f", "s.yaml", "--node", &address], "***"),
+        ] {
+            let output = tidegate(folder.path(), command);
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.code() == Some(3) && told.contains("s.yaml:3:"), "{wrong}: {told}");
+            assert!(
+                !told.contains("hunter2") && !told.contains("pw(") && told.contains(said),
+                "{wrong}: {told}"
+            );
+        }
+    }
+}
+/// A JSON Schema or an Avro schema in a file of its own is what that file says: checked there, served, and a new version when the file changes.
+#[test]
+fn a_schema_may_be_in_a_file_of_its_own() {
+    let folder = Arc::new(folder());
+    let check = |text: &str| {
+        write(folder.path(), "s.yaml", text);
+        let output = tidegate(folder.path(), &["check", "s.yaml"]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let json = "kind: schema\nname: s\njson: { file: own/order.json }\n";
+    let avro = "kind: schema\nname: s\navro: { file: own/order.json }\n";
+    std::fs::create_dir(folder.path().join("own")).unwrap();
+    for (schema, at, text, place) in [
+        (json, "TG5010", None, "s.yaml:3:15"),
+        (json, "not JSON", Some("{\"type\":\n  objct}"), "own/order.json:2:"),
+        (json, "is no type", Some("{\n  \"type\": \"objct\"\n}"), "own/order.json:2:11"),
+        // What YAML reads otherwise has no place in the file.
+        (
+            json,
+            "is no type",
+            Some("{\"title\": \"\\ud83d\\ude00\", \"type\": \"objct\"}"),
+            "own/order.json",
+        ),
+        (
+            avro,
+            "there is no type `lng`",
+            Some("{\"type\": \"array\",\n \"items\": \"lng\"}"),
+            "own/order.json:2:11",
+        ),
+    ] {
+        if let Some(text) = text {
+            write(folder.path(), "own/order.json", text);
+        }
+        let (code, told) = check(schema);
+        assert!(code == Some(3) && told.contains(at) && told.contains(place), "{told}");
+    }
+    write(
+        folder.path(),
+        "own/order.json",
+        "{\"type\": \"object\", \"properties\": {\"password\": {\"type\": \"string\"}}, \"required\": [\"total\"]}",
+    );
+    let (code, told) = check(json);
+    assert_eq!(code, Some(0), "{told}");
+    let node = dev().start_in(folder.clone());
+    let address = format!("http://{}", node.admin);
+    let applied = tidegate(folder.path(), &["apply", "-f", "s.yaml", "--node", &address]);
+    assert_eq!(applied.status.code(), Some(0), "{}", String::from_utf8_lossy(&applied.stderr));
+    let kept = good(&node.manage("GET", "/schemas/s", &Value::Null));
+    assert_eq!(
+        kept["json"],
+        json!({"type": "object", "properties": {"password": {"type": "string"}}, "required": ["total"]})
+    );
+    // What is of no kind there is points nowhere else.
+    write(folder.path(), "q.graphql", "type Order { id: ID }");
+    let output = tidegate(folder.path(), &["schema", "add", "q", "q.graphql", "--node", &address]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        told.contains("GraphQL is none of them") && !told.contains("--type protobuf"),
+        "{told}"
+    );
+    // Where the file is not, its name says nothing.
+    let far = node.manage("PUT", "/schemas/t", &json!({"json": {"file": "own/order.json"}}));
+    assert!(
+        far.status == 422 && far.text().contains("a file is read on the machine where it is"),
+        "{}",
+        far.text()
+    );
+}
+/// A JSON Schema takes any word, so words that are nearly keywords are told, and all that is wrong with one schema at once.
+#[test]
+fn slips_in_a_json_schema_are_told_together() {
+    let folder = folder();
+    let check = |text: &str| {
+        write(folder.path(), "s.yaml", text);
+        let output = tidegate(folder.path(), &["check", "s.yaml"]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, told) = check(
+        "kind: schema\nname: s\njson:\n  type: object\n  requred: [id]\n  propertys: {}\n  properties:\n    requred: { minLenght: 1 }\n    list: { items: [{ Type: x }] }\n",
+    );
+    assert_eq!(code, Some(3), "{told}");
+    for (place, meant) in [
+        ("s.yaml:5:3", "did you mean `required`?"),
+        ("s.yaml:6:3", "did you mean `properties`?"),
+        ("s.yaml:8:16", "did you mean `minLength`?"),
+        ("s.yaml:9:23", "did you mean `type`?"),
+    ] {
+        assert!(told.contains(place) && told.contains(meant), "{place}: {told}");
+    }
+    assert_eq!(told.matches("error[TG5003]").count(), 4, "{told}");
+    let (code, told) = check(
+        "kind: schema\nname: s\njson:\n  type: objct\n  properties: { a: { type: integr }, b: { minimum: \"a\" } }\n  required: id\n",
+    );
+    assert!(code == Some(3) && told.matches("error[TG5004]").count() == 4, "{told}");
+    assert!(told.contains("there are `array`, `boolean`"), "{told}");
+    let (code, told) = check(
+        "kind: schema\nname: s\njson: { x-requred: 1, $comment: c, note: n, unit: kg, enumNames: [a], default: { requred: 1 }, const: { tpye: 1 } }\n",
+    );
+    assert_eq!(code, Some(0), "{told}");
+}
 /// From a file to a stream that asks, and back, by hand.
 #[test]
 fn the_command_line_makes_attaches_tests_and_removes() {

@@ -116,6 +116,35 @@ fn what_a_receipt_says_survives_a_crash() {
     );
     balance(&node);
 }
+/// More than a member may have unsettled is refused, however it is asked for.
+#[test]
+fn a_members_credit_is_refused_beyond_the_most() {
+    let node = dev().start();
+    let mut socket = WebSocket::open(node.gateway, "/orders", JSON);
+    socket.say(&json!({ "op": "subscribe", "ref": 1, "group": "g", "credit": 20_001 }));
+    let problem = socket.json();
+    assert_eq!(
+        (&problem["op"], &problem["ref"], &problem["detail"]),
+        (&json!("problem"), &json!(1), &json!("more than 20000 of credit in a group"))
+    );
+    socket.subscribe(&json!({ "op": "subscribe", "group": "g", "credit": 20_000 }));
+    socket.say(&json!({ "op": "credit", "n": 1 }));
+    assert_eq!(socket.json()["detail"], problem["detail"]);
+    balance(&node);
+}
+/// However many fragments a message has, its size alone counts.
+#[test]
+fn a_message_may_have_thousands_of_fragments() {
+    let node = dev().start();
+    let mut socket = WebSocket::open(node.gateway, "/orders", JSON);
+    let text = json!({ "op": "publish", "ref": 1, "payload": "x".repeat(3_000) }).to_string();
+    for (number, byte) in text.bytes().enumerate() {
+        socket.frame(u8::from(number == 0), &[byte]);
+    }
+    socket.frame(0x80, b"");
+    assert_eq!(socket.json()["op"], "receipt");
+    balance(&node);
+}
 #[test]
 fn messages_come_as_far_as_credit_goes() {
     let node = dev().start();

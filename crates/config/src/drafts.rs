@@ -3,9 +3,10 @@
 use crate::{
     Diagnostic, Id, Report,
     check::{self, Declares},
-    ledger::{At, Fault, Ledger, Path},
+    ledger::{At, Fault, Ledger, Path, shown},
     load::Loader,
-    tree::{Data, Value},
+    read,
+    tree::{Data, MASKED, Value},
 };
 use serde_json::{Map, Value as Json};
 use std::{
@@ -103,6 +104,7 @@ impl Drafts {
     /// A node's remarks at their places, and what it says of places elsewhere. What points at nothing is shown at the document it is about.
     pub fn report(mut self, remarks: Vec<Remark>, elsewhere: Vec<Diagnostic>) -> Report {
         for remark in remarks {
+            let remark = self.masked(remark);
             let (at, path) = self.find(&remark.pointer, remark.code);
             let mut fault = Fault::new(remark.code, at, &path, remark.message);
             if let Some(expected) = remark.expected {
@@ -117,13 +119,42 @@ impl Drafts {
         diagnostics.extend(elsewhere);
         Report { diagnostics, sources }
     }
-    /// An unknown key is shown where it stands, anything else where its value does.
-    fn find(&self, pointer: &str, code: Code) -> (At, Path) {
+    /// Without what came from a variable or a file here: the node does not know what that was, and may have quoted it.
+    fn masked(&self, mut remark: Remark) -> Remark {
+        let Some((document, below)) = self.about(&remark.pointer) else {
+            return remark;
+        };
+        let (value, whole) = document.point(below);
+        if value.hidden && whole && matches!(value.data, Data::Scalar { .. }) {
+            let key = below.rsplit('/').next().map(unescaped).unwrap_or_default();
+            remark.message = read::wrong(&Path::default().key(&key), value);
+            remark.hint = None;
+        }
+        let mut secrets = Vec::new();
+        hidden(document, &mut secrets);
+        // The longest first: one may begin as another does.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        for text in [Some(&mut remark.message), remark.expected.as_mut(), remark.hint.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            for secret in &secrets {
+                *text = text.replace(secret.as_str(), MASKED);
+            }
+        }
+        remark
+    }
+    /// Which document a pointer is about, and where in it.
+    fn about<'a>(&self, pointer: &'a str) -> Option<(&Value, &'a str)> {
         let (number, below) = pointer.strip_prefix('/').map_or((pointer, ""), |rest| match rest.find('/') {
             Some(end) => rest.split_at(end),
             None => (rest, ""),
         });
-        let Some(document) = number.parse::<usize>().ok().and_then(|number| self.documents.get(number)) else {
+        Some((number.parse::<usize>().ok().and_then(|number| self.documents.get(number))?, below))
+    }
+    /// An unknown key is shown where it stands, anything else where its value does.
+    fn find(&self, pointer: &str, code: Code) -> (At, Path) {
+        let Some((document, below)) = self.about(pointer) else {
             return (At::BUILT_IN, Path::default());
         };
         let (value, _whole) = document.point(below);
@@ -142,6 +173,23 @@ impl Drafts {
             return (entry.at, path);
         }
         (value.at, path)
+    }
+}
+/// Shorter ones are words that stand everywhere.
+const SHORTEST: usize = 4;
+/// What is not shown, as it is and as errors shorten it.
+fn hidden(value: &Value, out: &mut Vec<String>) {
+    match &value.data {
+        Data::Scalar { text, .. } if value.hidden && text.len() >= SHORTEST => {
+            out.push(shown(text).trim_end_matches('…').to_owned());
+            out.push(text.clone());
+            // As it stands in JSON.
+            let quoted = Json::from(text.as_str()).to_string();
+            out.extend(quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).map(str::to_owned));
+        }
+        Data::Scalar { .. } | Data::Broken => {}
+        Data::List(items) => items.iter().for_each(|item| hidden(item, out)),
+        Data::Map(entries) => entries.iter().for_each(|entry| hidden(&entry.value, out)),
     }
 }
 fn unescaped(part: &str) -> String {
@@ -252,6 +300,24 @@ mod tests {
             ]
         );
         assert_eq!(report.diagnostics[2].path, "streams \"b\" retention.age");
+    }
+    #[test]
+    fn what_a_node_quotes_of_a_variable_is_not_shown() {
+        let text = "kind: schema\nname: a\navro: [ \"${env:SECRET}\" ]\ndescription: x\n";
+        let remark = |pointer: &str| Remark {
+            pointer: pointer.to_owned(),
+            code: Code::BadValue,
+            message: "there is no type `hunter2`".to_owned(),
+            expected: None,
+            hint: Some("not `hunter2`".to_owned()),
+        };
+        let drafts = read(text).unwrap_or_else(|report| panic!("{report}"));
+        let report = drafts.report(vec![remark("/0/avro/0"), remark("/0/avro"), remark("/0/avro/7")], Vec::new());
+        let said = report.to_string();
+        assert!(
+            !said.contains("hunter2") && said.matches("there is no type `***`").count() == 2,
+            "{said}"
+        );
     }
     #[test]
     fn a_resource_is_there_once() {

@@ -1,7 +1,7 @@
 //! `***` in the place of a secret: it stands for the one that is kept. Where that is filled in before, one that is left stands for nothing.
 use crate::{
     diagnostic::Report,
-    ledger::{Fault, Ledger, Path},
+    ledger::{At, Fault, Ledger, Path},
     tree::{Data, MASKED, Value},
 };
 use std::borrow::Cow;
@@ -25,6 +25,12 @@ pub(crate) fn told<'a>(document: &'a Value, path: &Path, ledger: &mut Ledger) ->
     let mut document = document.clone();
     tell(&mut document, path, ledger);
     Cow::Owned(document)
+}
+/// One in the query of a URL.
+pub(crate) fn in_query(at: At, path: &Path) -> Fault {
+    let message = format!("`{MASKED}` in the query of `{}` {NONE_IS}", path.last());
+    let fault = Fault::new(Code::BadValue, at, path, message).expected("the value itself");
+    fault.hint("it stands only for what is there under the same name, where the same host is called")
 }
 fn stands_for_one(value: &Value) -> bool {
     value.hidden && value.text() == Some(MASKED)

@@ -1,5 +1,6 @@
 //! Reads a value by its table: every error is told, every default filled in, in one walk.
 use crate::{
+    kept,
     ledger::{At, Fault, Ledger, Path, shown},
     query,
     shape::{Key, Shape, Table, Text, parse_size},
@@ -328,13 +329,19 @@ fn off(value: &Value) -> bool {
     value.is_null() || value.text().is_some_and(said)
 }
 fn scalar(shape: &Shape, value: &Value, path: &Path, ledger: &mut Ledger, read: impl Fn(&str) -> Option<Datum>) -> Datum {
-    value.text().and_then(read).unwrap_or_else(|| {
+    value.text().and_then(&read).unwrap_or_else(|| {
+        // What a node exported has it where a secret is; nothing else may be wrong with it.
+        if let Some(text) = value.text()
+            && !value.hidden
+            && query::is_masked(text)
+            && read(&text.replace(tree::MASKED, "kept")).is_some()
+        {
+            ledger.tell(kept::in_query(value.at, path));
+            return Datum::Broken;
+        }
         let fault = Fault::new(Code::BadValue, value.at, path, wrong(path, value)).expected(shape.expected());
         ledger.tell(match value.text() {
             Some(_) if value.hidden => fault.hint("it is not shown, for it may be a secret"),
-            Some(text) if query::is_masked(text) => {
-                fault.hint("`***` in the query of a URL stands only for what is there: write the value")
-            }
             _ => fault,
         });
         Datum::Broken

@@ -1,4 +1,7 @@
 //! What messages must look like, under a name: the resource, and how streams and apis ask for one.
+mod file;
+mod keywords;
+
 use crate::{
     backend::Reference,
     diagnostic::Place,
@@ -8,6 +11,7 @@ use crate::{
     shape::{ANY, DESCRIPTION, KIND_DOC, LABELS, META, NAME, NAME_KEY, STATUS, Shape, Table, key},
     tree::{Data, Value},
 };
+pub(crate) use file::prepare;
 use std::sync::Arc;
 use tidegate_core::{
     check::{Kind, Problem},
@@ -24,6 +28,8 @@ pub struct Schema {
     pub content: Content,
     /// A new version must read what the one before let in.
     pub backward: bool,
+    /// Part of what it says came from a variable or a file and may be a secret: it is not shown.
+    pub hidden: bool,
     /// Where it was declared.
     pub place: Place,
 }
@@ -147,14 +153,15 @@ pub(crate) static SCHEMA: Table = Table {
         key(
             "json",
             Shape::Own(None),
-            "A JSON Schema, draft 2020-12 unless `$schema` says otherwise. Nothing it refers to is fetched.",
+            "A JSON Schema, draft 2020-12 unless `$schema` says otherwise. Nothing it refers to is fetched. `{ file: order.json }` alone: the \
+             JSON in that file, relative to the folder of the file that says it.",
         )
         .example("{ type: object, required: [id] }"),
         key("protobuf", Shape::Record(&PROTOBUF), "A Protobuf message.").example("{ file: order.proto, message: Order }"),
         key(
             "avro",
             Shape::Own(None),
-            "An Avro schema. Messages are JSON text that can be encoded in it.",
+            "An Avro schema. Messages are JSON text that can be encoded in it. `{ file: order.avsc }` alone: the JSON in that file, likewise.",
         )
         .example("{ type: map, values: long }"),
         key(
@@ -193,10 +200,26 @@ impl Schema {
         if let Some(protobuf) = schema.record("protobuf") {
             of_protobuf(protobuf, ledger);
         }
+        for kind in file::KINDS {
+            if let Some((content, file)) = value.get(kind).and_then(|entry| Some((entry, file::named(&entry.value)?))) {
+                let fault = Fault::new(Code::BadValue, file.at, &path.key(kind).key("file"), ELSEWHERE);
+                ledger.tell(fault.expected(format!("`{}`: the schema itself", content.key)).hint(SENT));
+            }
+        }
+        if let Some(json) = value.get("json") {
+            keywords::check(&json.value, &path.key("json"), ledger);
+        }
         let json = value.to_json();
+        let hidden = written.iter().any(|entry| is_hidden(&entry.value));
         let compiles = kinds.iter().find(|kind| kind.name == SCHEMA.title);
         if let (Some(kind), true) = (compiles, told == ledger.faults() && !value.is_broken()) {
-            for problem in (kind.check)(&json).err().into_iter().flatten() {
+            let problems = (kind.check)(&json).err().unwrap_or_default();
+            let problems = if hidden && !problems.is_empty() {
+                masked(problems, kind, value)
+            } else {
+                problems
+            };
+            for problem in problems {
                 ledger.tell(place(problem, value, path));
             }
         }
@@ -204,10 +227,35 @@ impl Schema {
             name: schema.text("name").into(),
             content: Content::of(&json).unwrap_or(Content::Json(serde_json::Value::Bool(true))),
             backward: schema.text("compatibility") == "backward",
+            hidden,
             place: ledger.place(value.at),
         }
     }
 }
+/// Whether something in it is never shown.
+fn is_hidden(value: &Value) -> bool {
+    match &value.data {
+        Data::List(items) => items.iter().any(is_hidden),
+        Data::Map(entries) => entries.iter().any(|entry| is_hidden(&entry.value)),
+        Data::Scalar { .. } | Data::Broken => value.hidden,
+    }
+}
+/// The same problems without what is not shown. Whoever found them may have quoted any of it, so he is asked once more about what may be seen: what
+/// he says then at the same place is told.
+fn masked(problems: Vec<Problem>, kind: &Kind, value: &Value) -> Vec<Problem> {
+    let seen = (kind.check)(&value.to_json_masked()).err().unwrap_or_default();
+    let told = |problem: Problem| {
+        let same = seen.iter().find(|one| one.at == problem.at);
+        same.cloned().unwrap_or_else(|| Problem {
+            expected: "what is wrong is not shown, for part of it comes from a variable or a file and may be a secret".into(),
+            hint: Some("write it out to see more; a schema in a file of its own is named by `file`".into()),
+            ..problem
+        })
+    };
+    problems.into_iter().map(told).collect()
+}
+const ELSEWHERE: &str = "a file is read on the machine where it is";
+const SENT: &str = "`tidegate apply` and `tidegate schema add` send it";
 fn of_protobuf(protobuf: &Record, ledger: &mut Ledger) {
     let (file, text) = (protobuf.field("file"), protobuf.field("text"));
     match (file, text) {
@@ -221,13 +269,8 @@ fn of_protobuf(protobuf: &Record, ledger: &mut Ledger) {
             ledger.tell(fault.hint("keep one of them"));
         }
         (Some(file), None) => {
-            let message = "a file is read on the machine where it is";
-            let fault = Fault::new(Code::BadValue, file.at, &protobuf.path.key("file"), message);
-            ledger.tell(
-                fault
-                    .expected("`text`: the file itself")
-                    .hint("`tidegate apply` and `tidegate schema add` send it"),
-            );
+            let fault = Fault::new(Code::BadValue, file.at, &protobuf.path.key("file"), ELSEWHERE);
+            ledger.tell(fault.expected("`text`: the file itself").hint(SENT));
         }
         (None, Some(_)) => {}
     }
@@ -260,49 +303,4 @@ pub(crate) fn required(record: &Record, hidden: bool, references: &mut Vec<Refer
         schema: schema.into(),
         on_failure: OnFailure::parse(record.text("on_failure")).unwrap_or_default(),
     })
-}
-/// The text of a file, or why not.
-type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
-/// A document as it was parsed: names of properties are no secrets, whatever they are called, and the `.proto` file it names is put in
-/// its place. `file` reads one, or says why not; without it the name stays.
-pub(crate) fn prepare(document: &mut Value, file: Option<ReadFile<'_>>, path: &Path, ledger: &mut Ledger) {
-    if document.get("kind").and_then(|kind| kind.value.text()) != Some(SCHEMA.title) {
-        return;
-    }
-    for kind in KINDS {
-        if let Some(content) = document.get_mut(kind) {
-            reveal(content);
-        }
-    }
-    let (Some(file), Some(protobuf)) = (file, document.get_mut("protobuf")) else {
-        return;
-    };
-    let Data::Map(entries) = &mut protobuf.data else { return };
-    if entries.iter().any(|entry| entry.key == "text") {
-        return;
-    }
-    let Some(entry) = entries.iter_mut().find(|entry| entry.key == "file") else {
-        return;
-    };
-    let Some(name) = entry.value.text().map(str::to_owned) else {
-        return;
-    };
-    "text".clone_into(&mut entry.key);
-    match file(&name) {
-        Ok(text) => entry.value.data = Data::Scalar { text, plain: false },
-        Err(why) => {
-            let message = format!("`{}` cannot be read: {why}", crate::ledger::shown(&name));
-            let fault = Fault::new(Code::Unreadable, entry.value.at, &path.key("protobuf").key("file"), message);
-            ledger.tell(fault.hint("a path is relative to the folder of this file"));
-            entry.value.data = Data::Broken;
-        }
-    }
-}
-fn reveal(value: &mut Value) {
-    value.hidden = false;
-    match &mut value.data {
-        Data::List(items) => items.iter_mut().for_each(reveal),
-        Data::Map(entries) => entries.iter_mut().for_each(|entry| reveal(&mut entry.value)),
-        Data::Scalar { .. } | Data::Broken => {}
-    }
 }

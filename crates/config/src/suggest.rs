@@ -2,23 +2,29 @@
 
 /// The nearest of `known`, if it is near enough to be meant. Case, `-` and `_` do not count.
 pub fn suggest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // A third, rounded: two letters in a word of five.
+    let most = ((bare(typed).count() + 1) / 3).clamp(1, 3);
+    near(typed, known, most)
+}
+/// The nearest of `known`, if at most so many letters are other ones.
+pub(crate) fn near<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>, most: usize) -> Option<&'a str> {
     // Nobody mistypes a word this long by so little, and the distance costs length × length.
     if typed.len() > 64 {
         return None;
     }
-    let bare = |word: &str| word.to_lowercase().chars().filter(|c| !"-_".contains(*c)).collect::<Vec<_>>();
-    let typed = bare(typed);
-    // A third, rounded: two letters in a word of five.
-    let most = ((typed.len() + 1) / 3).clamp(1, 3);
+    let typed = bare(typed).collect::<Vec<_>>();
     known
         .into_iter()
-        .map(|word| (bare(word), word))
+        .map(|word| (bare(word).collect::<Vec<_>>(), word))
         // Each letter more or less is one step: most words are out before anything is compared.
         .filter(|(letters, _)| letters.len().abs_diff(typed.len()) <= most)
         .map(|(letters, word)| (distance(&typed, &letters), word))
         .filter(|(far, _)| *far <= most && *far < typed.len())
         .min()
         .map(|(_, word)| word)
+}
+fn bare(word: &str) -> impl Iterator<Item = char> {
+    word.chars().flat_map(char::to_lowercase).filter(|c| !"-_".contains(*c))
 }
 /// Letters to add, drop, change or swap with their neighbour (optimal string alignment).
 fn distance(a: &[char], b: &[char]) -> usize {

@@ -48,7 +48,7 @@ impl directory::Directory for Directory {
     fn permits(&self, realm: &str, who: &Principal, right: Right, name: &str) -> bool {
         realm == REALM && self.access.permits(&who.id, right, name)
     }
-    fn ensure_stream<'a>(&'a self, realm: &'a str, name: &'a str) -> BoxFuture<'a, Result<()>> {
+    fn ensure_stream<'a>(&'a self, realm: &'a str, name: &'a str, who: &'a Principal, from: IpAddr) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             if realm != REALM {
                 return Err(Error::client(Code::NoSuchStream, format!("there is no realm `{realm}`")));
@@ -80,8 +80,8 @@ impl directory::Directory for Directory {
                 id,
             };
             let author = Author {
-                who: "a publisher".to_owned(),
-                from: String::new(),
+                who: who.called().to_owned(),
+                from: from.to_canonical().to_string(),
             };
             match self.registry.change(vec![wish], author, false).await {
                 Ok(_) => Ok(()),

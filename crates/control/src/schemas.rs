@@ -28,6 +28,7 @@ pub fn source(content: &Content) -> Source<'_> {
         Content::Avro(schema) => Source::Avro(schema),
     }
 }
+const NOT_SHOWN: &str = "what is not shown, for part of the schema comes from a variable or a file and may be a secret";
 /// Whether every schema that promises to read what its version before let in does so.
 pub(crate) fn kept(checked: &Checked, contents: &Contents) -> Result<(), Refused> {
     let mut errors = Vec::new();
@@ -50,6 +51,7 @@ pub(crate) fn kept(checked: &Checked, contents: &Contents) -> Result<(), Refused
                 Content::Protobuf { .. } => ("/protobuf".to_owned(), one.to_string()),
                 content => (format!("/{}{}", content.word(), one.at), one.what),
             };
+            let detail = if schema.hidden { NOT_SHOWN.to_owned() } else { detail };
             json!({
                 "kind": "schema", "name": &*schema.name, "pointer": pointer, "code": Code::SchemaIncompatible.to_string(), "detail": detail,
             })

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, Ordering},
@@ -272,8 +273,15 @@ async fn protocols_ask_who_is_who_and_who_may_what() {
         assert_eq!(directory.verify("main", &shown("guess")).await.unwrap_err().code(), code);
     }
     for _ in 0..2 {
-        directory.ensure_stream("main", "made").await.unwrap();
+        directory
+            .ensure_stream("main", "made", &who, IpAddr::from([10, 0, 0, 7]))
+            .await
+            .unwrap();
     }
+    // It is told who made it, and from where.
+    let changes = registry.store().changes(None, 10).await.unwrap();
+    let author = &changes[0].author;
+    assert_eq!((&*author.who, &*author.from), ("user alice", "10.0.0.7"));
     let made = Id::new(ResourceKind::Stream, "made");
     let stream = registry
         .now()

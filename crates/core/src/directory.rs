@@ -4,6 +4,7 @@ use crate::{
     exchange::{Credentials, Principal},
 };
 use futures::future::BoxFuture;
+use std::net::IpAddr;
 
 /// Users, credentials and rights, as the data plane sees them.
 pub trait Directory: Send + Sync {
@@ -12,8 +13,9 @@ pub trait Directory: Send + Sync {
     fn verify<'a>(&'a self, realm: &'a str, credentials: &'a Credentials) -> BoxFuture<'a, Result<Principal>>;
     /// Per message and subscription, so no I/O; `name` is a topic, a filter or a procedure.
     fn permits(&self, realm: &str, who: &Principal, right: Right, name: &str) -> bool;
-    /// For dialects that create a stream on first use. Does nothing when it is there, so it may be dropped and tried again.
-    fn ensure_stream<'a>(&'a self, realm: &'a str, name: &'a str) -> BoxFuture<'a, Result<()>>;
+    /// For dialects that create a stream on first use, at the wish of somebody who calls from there. Does nothing when it is there, so it may be
+    /// dropped and tried again.
+    fn ensure_stream<'a>(&'a self, realm: &'a str, name: &'a str, who: &'a Principal, from: IpAddr) -> BoxFuture<'a, Result<()>>;
 }
 /// What somebody may do with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

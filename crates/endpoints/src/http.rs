@@ -177,7 +177,7 @@ impl Target {
         }
         Ok(Self {
             shown: attempt::shown(&spec.url),
-            echo: Echo::new(&spec.url),
+            echo: Echo::new(&spec.url, spec.proxy.as_ref()),
             slots: Semaphore::new(spec.in_flight.max(1) as usize),
             bytes: Semaphore::new(spec.in_flight_bytes.max(1) as usize),
             lines: Arc::default(),

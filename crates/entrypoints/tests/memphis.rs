@@ -123,7 +123,7 @@ impl Directory for Script {
     fn permits(&self, realm: &str, who: &Principal, right: Right, _name: &str) -> bool {
         realm == "main" && (!who.id.starts_with("user reader") || right == Right::Subscribe)
     }
-    fn ensure_stream<'a>(&'a self, _realm: &'a str, name: &'a str) -> BoxFuture<'a, Result<()>> {
+    fn ensure_stream<'a>(&'a self, _realm: &'a str, name: &'a str, _who: &'a Principal, _from: IpAddr) -> BoxFuture<'a, Result<()>> {
         async move {
             self.stream(name);
             Ok(())

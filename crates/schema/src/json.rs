@@ -17,6 +17,8 @@ use work::{Graph, Levels, Told, Work, depth};
 
 /// Where schemas are said to lie.
 const BASE: &str = "file:///tidegate/";
+/// So many faults of one schema are told.
+const TOLD: usize = 100;
 /// So many faults of one message are looked at to find the first.
 const FAULTS: usize = 1_000;
 
@@ -99,9 +101,28 @@ impl Validator for Json {
         Err(violation(&self.fault(&value)))
     }
 }
+/// Why a schema cannot be used, beside what was found first: whatever its draft says of it.
+pub(crate) fn faults(schema: &Value, first: Invalid) -> Vec<Invalid> {
+    let mut all = vec![first];
+    if crate::depth::bound(schema).is_ok()
+        && let Ok(meta) = jsonschema::meta::validator_for(schema)
+    {
+        for fault in meta.iter_errors(schema).take(TOLD).map(|error| invalid(&error)) {
+            if all.iter().all(|known| known.at != fault.at) {
+                all.push(fault);
+            }
+        }
+    }
+    all
+}
+/// What `type` may be.
+const TYPES: &str = "`array`, `boolean`, `integer`, `null`, `number`, `object` and `string`";
 fn invalid(error: &ValidationError<'_>) -> Invalid {
     let at = error.instance_path().as_str();
     match error.kind() {
+        ValidationErrorKind::AnyOf { .. } if at.ends_with("/type") => {
+            Invalid::new(at, format!("{} is no type", error.instance())).hint(format!("there are {TYPES}, and lists of them"))
+        }
         ValidationErrorKind::Referencing(error) => Invalid::new(at, error.to_string())
             .hint("only what the schema itself holds can be referred to, under `$defs`: nothing is fetched"),
         ValidationErrorKind::Format { format } if format == "regex" => {

@@ -1,7 +1,7 @@
 //! Schemas as configuration reads them: whether what a resource says compiles, and where it does not.
-use crate::{Invalid, Source, compile};
+use crate::{Invalid, Source, compile, json};
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use tidegate_core::{
     check::{Checked, Kind, Problem},
@@ -13,11 +13,17 @@ use tidegate_core::{
 pub fn kind() -> Kind {
     Kind {
         name: "schema",
-        schema: || json!({}),
+        schema: || serde_json::json!({}),
         check: Box::new(|resource| {
             let name = resource.get("name").and_then(Value::as_str).unwrap_or("schema");
             match source(resource).map(|(at, source)| (at, compile(name, source))) {
-                Some((at, Err(invalid))) => Err(vec![problem(at, invalid)]),
+                Some((at, Err(invalid))) => {
+                    let all = match source(resource) {
+                        Some((_, Source::Json(schema))) => json::faults(schema, invalid),
+                        _ => vec![invalid],
+                    };
+                    Err(all.into_iter().map(|invalid| problem(at, invalid)).collect())
+                }
                 Some((_, Ok(_))) | None => Ok(Box::new(Compiles)),
             }
         }),

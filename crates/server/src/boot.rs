@@ -469,5 +469,42 @@ async fn open_log(folder: PathBuf, options: Options, hub: Arc<Hub>, captures: Ar
     };
     let opening = tokio::task::spawn_blocking(move || Log::open(Arc::new(Real::new(folder)), options, hooks));
     let crashed = |error: tokio::task::JoinError| Error::new(Code::Internal, Fault::Gateway, "recovery ended early").because(error);
-    Ok(opening.await.map_err(crashed)??)
+    opening.await.map_err(crashed)?.map_err(|error| match &error {
+        tidegate_log::Error::Folder(folder, _) => unwritable(Path::new(folder)).unwrap_or_else(|| error.into()),
+        _ => error.into(),
+    })
+}
+/// Of the folder `log` and its lock, the first that this process cannot write to, though the data folder is its own: an error about that would
+/// point at the wrong one.
+fn unwritable(data_dir: &Path) -> Option<Error> {
+    let log = data_dir.join("log");
+    let lock = log.join("lock");
+    if !std::fs::metadata(&log).ok()?.is_dir() {
+        return None;
+    }
+    // Asks once more for what the log was just refused.
+    let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&lock);
+    let why = opened.err()?;
+    let path = if lock.exists() { lock } else { log };
+    let text = format!("`{}` cannot be written to: {why}", path.display());
+    Some(Error::new(Code::CommandFailed, Fault::Operator, text).with_hint("let this user write to it, and to all that lies in it"))
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_log_may_not_write_to_is_named() {
+        let folder = tempfile::TempDir::new().unwrap();
+        assert!(unwritable(folder.path()).is_none());
+        // Whoever runs the tests may be allowed everything, but nobody writes to a folder.
+        let lock = folder.path().join("log/lock");
+        std::fs::create_dir_all(&lock).unwrap();
+        let told = unwritable(folder.path()).unwrap();
+        assert!(
+            told.to_string()
+                .starts_with(&format!("`{}` cannot be written to: ", lock.display())),
+            "{told}"
+        );
+    }
 }

@@ -16,11 +16,8 @@ use tidegate_wire::websocket::{
     reader::{Event, Limits, Reader},
 };
 
-/// The largest message of the suite has 16 MiB, the one with the most fragments 65 536.
-const LIMITS: Limits = Limits {
-    message: 32 << 20,
-    fragments: 1 << 20,
-};
+/// The largest message of the suite has 16 MiB.
+const LIMITS: Limits = Limits { message: 32 << 20 };
 /// The largest head of a request.
 const HEAD: usize = 16 << 10;
 /// What is read at once.

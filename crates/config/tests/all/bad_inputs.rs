@@ -932,6 +932,17 @@ fn what_is_not_shown_is_said_to_be_hidden() {
     );
     let stands_for_nothing = told("https://a.example/?t=***").2.unwrap();
     assert!(stands_for_nothing.contains("stands only for what is there"), "{stands_for_nothing}");
+    // And is all that is wrong: a check of what a node exported takes it out.
+    let hook = |url: &str| {
+        let auth = format!("oauth2: {{ token_url: \"{url}\", client_id: c, client_secret: s }}");
+        format!(
+            "kind: stream\nname: s\n---\nkind: webhook\nname: a\nsource: {{ stream: s }}\ntarget: {{ url: \"{url}\", auth: {{ {auth} }} }}\n"
+        )
+    };
+    let mut exported = check(Mode::Run, &hook("https://a.example/?t=***")).unwrap_err();
+    assert_eq!((exported.allow_kept_secrets(), exported.diagnostics.len()), (2, 0), "{exported}");
+    let mut wrong = check(Mode::Run, &hook("ftp://a.example/?t=***")).unwrap_err();
+    assert_eq!((wrong.allow_kept_secrets(), wrong.diagnostics.len()), (0, 2), "{wrong}");
 }
 #[test]
 fn production_wants_plans_and_protection() {

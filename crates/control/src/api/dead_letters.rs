@@ -7,7 +7,7 @@ use crate::{
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use tidegate_config::Manage;
+use tidegate_config::{Id, Manage, ResourceKind};
 use tidegate_core::{
     error::{Code, Error, Result},
     position::Position,
@@ -29,7 +29,11 @@ pub(super) async fn act(registry: &Arc<Registry>, ask: Ask, call: &Call<'_>) -> 
     let letters = registry.plane().dead_letters();
     match ask {
         Ask::List => {
-            let page = letters.list(&wanted(call)?, before(call)?, call.limit()?).await?;
+            let (wanted, before) = (wanted(call)?, before(call)?);
+            let page = letters.list(&wanted, before, call.limit()?).await?;
+            if page.items.is_empty() && before.is_none() {
+                is_there(registry, &wanted)?;
+            }
             let mut answer = json!({ "items": page.items });
             if let Some(next) = page.next {
                 answer["next_cursor"] = next.into();
@@ -59,9 +63,14 @@ pub(super) async fn act(registry: &Arc<Registry>, ask: Ask, call: &Call<'_>) -> 
                 Some(_) => return Err(Error::client(Code::BadValue, "`count_only` is neither `true` nor `false`").into()),
             };
             none_left(&members)?;
-            let which = Which::All(Box::new(in_body(&filter)?));
+            let wanted = in_body(&filter)?;
+            let which = Which::All(Box::new(wanted.clone()));
             if count_only {
-                return Ok(Answer::json(&json!({ "count": letters.count(&which).await? })));
+                let count = letters.count(&which).await?;
+                if count == 0 {
+                    is_there(registry, &wanted)?;
+                }
+                return Ok(Answer::json(&json!({ "count": count })));
             }
             let caller = call.caller.as_ref().ok_or_else(|| nobody("this needs a token"))?;
             if caller.manage.is_none_or(|manage| manage < Manage::Operator) {
@@ -70,7 +79,7 @@ pub(super) async fn act(registry: &Arc<Registry>, ask: Ask, call: &Call<'_>) -> 
                     .with_hint("`\"count_only\": true` counts")
                     .into());
             }
-            many(registry, which, Deed::Replay(to), call).await
+            many(registry, wanted, Deed::Replay(to), call).await
         }
         Ask::Drop => {
             let at = place(call)?;
@@ -79,14 +88,31 @@ pub(super) async fn act(registry: &Arc<Registry>, ask: Ask, call: &Call<'_>) -> 
         Ask::DropAll => {
             let wanted = wanted(call)?;
             if wanted.is_all() != call.is_set("all")? {
-                let error = Error::client(Code::BadQuery, "say which ones, or `all=true`, not both");
+                let text = if wanted.is_all() {
+                    "this says not which ones: expected a filter, or `all=true` for all of them"
+                } else {
+                    "say which ones, or `all=true`, not both"
+                };
+                let error = Error::client(Code::BadQuery, text);
                 return Err(error
                     .with_hint(format!("by {}", Wanted::NAMES.map(|name| format!("`{name}`")).join(", ")))
                     .into());
             }
-            many(registry, Which::All(Box::new(wanted)), Deed::Drop, call).await
+            many(registry, wanted, Deed::Drop, call).await
         }
     }
+}
+/// Where nothing is found: a stream of that name might be a slip. What was given up of one that is gone is found, and then nobody asks.
+fn is_there(registry: &Registry, wanted: &Wanted) -> Result<()> {
+    let Some(name) = wanted.stream.as_deref().filter(|name| !name.starts_with('$')) else {
+        return Ok(());
+    };
+    let (now, id) = (registry.now(), Id::new(ResourceKind::Stream, name));
+    let known = now.resources.contains_key(&id) || now.left_out.contains_key(&id);
+    if known || registry.plane().undeclared().iter().any(|there| **there == *name) {
+        return Ok(());
+    }
+    Err(now.missing(&id))
 }
 async fn one(registry: &Arc<Registry>, at: Position, deed: Deed, call: &Call<'_>) -> Result<Answer, Refused> {
     let word = done(&deed);
@@ -100,9 +126,13 @@ async fn one(registry: &Arc<Registry>, at: Position, deed: Deed, call: &Call<'_>
     }
     Ok(Answer::json(&json!({ word: 1, "id": at.to_string() })))
 }
-async fn many(registry: &Arc<Registry>, which: Which, deed: Deed, call: &Call<'_>) -> Result<Answer, Refused> {
+async fn many(registry: &Arc<Registry>, wanted: Wanted, deed: Deed, call: &Call<'_>) -> Result<Answer, Refused> {
     let word = done(&deed);
+    let which = Which::All(Box::new(wanted.clone()));
     let Handled { done, failed, problems } = registry.dead_letters(which, deed, call.author()).await?;
+    if done == 0 && failed == 0 {
+        is_there(registry, &wanted)?;
+    }
     let problems: Vec<_> = problems
         .iter()
         .map(|(at, error)| json!({ "id": at.to_string(), "code": error.code().to_string(), "detail": error.to_string(), "hint": error.hint() }))
@@ -149,15 +179,14 @@ fn wanted(call: &Call<'_>) -> Result<Wanted> {
 fn in_body(filter: &Map<String, Value>) -> Result<Wanted> {
     let mut wanted = Wanted::default();
     for (name, value) in filter {
+        if !Wanted::NAMES.contains(&name.as_str()) {
+            let names = Wanted::NAMES.map(|name| format!("`{name}`")).join(", ");
+            return Err(unknown(name).with_hint(format!("known here: {names}")));
+        }
         let wrong = |expected: &str| Error::client(Code::BadValue, format!("`{}` is not {expected}", name.escape_debug()));
         let text = value.as_str().ok_or_else(|| wrong("a text"))?;
-        match wanted.put(name, text) {
-            Some(Ok(())) => {}
-            Some(Err(expected)) => return Err(wrong(expected)),
-            None => {
-                let names = Wanted::NAMES.map(|name| format!("`{name}`")).join(", ");
-                return Err(unknown(name).with_hint(format!("known here: {names}")));
-            }
+        if let Some(Err(expected)) = wanted.put(name, text) {
+            return Err(wrong(expected));
         }
     }
     Ok(wanted)

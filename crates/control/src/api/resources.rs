@@ -286,13 +286,22 @@ fn name(kind: ResourceKind, document: &Map<String, Value>) -> Result<String> {
         None => Err(Error::client(Code::MissingKey, "`name` is missing")),
     }
 }
+/// What whoever makes something that is there already may have meant.
+fn instead(kind: ResourceKind, name: &str) -> String {
+    match kind {
+        ResourceKind::User => format!("`tidegate user set {name}` changes it; so do `tidegate apply` and PUT"),
+        // It was told once, to whoever made it.
+        ResourceKind::Token => format!("take another name, or remove that one: `tidegate token rm {name}`"),
+        _ => "`tidegate apply` changes what is there, and so does PUT".to_owned(),
+    }
+}
 async fn create(registry: &Arc<Registry>, kind: ResourceKind, call: &Call<'_>) -> Result<Answer, Refused> {
     let mut document = call.body.object()?;
     let id = Id::new(kind, name(kind, &document)?);
     if registry.now().resources.contains_key(&id) {
         return Err(
             Error::client(Code::ResourceExists, format!("there is {} {kind} `{}`", article(kind), id.name))
-                .with_hint("`tidegate apply` changes what is there, and so does PUT")
+                .with_hint(instead(kind, &id.name))
                 .into(),
         );
     }

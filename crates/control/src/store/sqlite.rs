@@ -43,6 +43,12 @@ impl Sqlite {
             .busy_timeout(Duration::from_secs(5));
         private(path);
         let unusable = |error: &dyn std::fmt::Display| {
+            // SQLite does not say which file it was, nor why.
+            if let Some((file, why)) = unwritable(path) {
+                let text = format!("`{}` cannot be written to: {why}", file.display());
+                return Error::new(Code::StoreFailed, Fault::Operator, text)
+                    .with_hint("let this user write to it: what it holds, users and tokens among it, is whole");
+            }
             let text = format!("`{}` cannot be used: {error}", path.display());
             Error::new(Code::StoreFailed, Fault::Operator, text)
                 .with_hint("put a copy of it there, or start without it: resources of files and all messages stay")
@@ -116,6 +122,30 @@ fn private(path: &Path) {
         .mode(0o600)
         .open(path);
     let _told_soon = opened.and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)));
+}
+/// Of the file, what SQLite keeps beside it, and the folder of both: the first that this process cannot write to.
+fn unwritable(path: &Path) -> Option<(std::path::PathBuf, std::io::Error)> {
+    let open = |path: &Path| std::fs::OpenOptions::new().write(true).open(path);
+    let beside = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        std::path::PathBuf::from(name)
+    };
+    for file in [path.to_owned(), beside("-wal"), beside("-journal")] {
+        match open(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Some((file, error)),
+            _ => {}
+        }
+    }
+    let probe = beside("-probe");
+    match std::fs::OpenOptions::new().write(true).create_new(true).open(&probe) {
+        Ok(_) => {
+            let _gone_soon = std::fs::remove_file(probe);
+            None
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => None,
+        Err(error) => Some((path.parent().unwrap_or(path).to_owned(), error)),
+    }
 }
 /// The disk, or what of it this user may have: SQLite's own number for it, and for the memory it shares through a file.
 fn is_full(error: &sqlx::Error) -> bool {
@@ -342,6 +372,22 @@ mod tests {
             before: None,
             effect: Effect::Put(document),
         }
+    }
+    #[tokio::test]
+    async fn what_cannot_be_written_to_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.db");
+        drop(Sqlite::open(&path, 3).await.unwrap());
+        // Whoever runs the tests may be allowed everything, but nobody writes to a folder.
+        let beside = folder.path().join("control.db-wal");
+        std::fs::create_dir(&beside).unwrap();
+        let told = Sqlite::open(&path, 3).await.err().unwrap();
+        assert!(
+            told.to_string()
+                .starts_with(&format!("`{}` cannot be written to: ", beside.display())),
+            "{told}"
+        );
+        assert!(told.hint().unwrap().contains("is whole"), "{told}");
     }
     #[tokio::test]
     async fn what_is_committed_is_there_after_a_start_and_is_told() {

@@ -86,18 +86,11 @@ impl Peer {
             Host::Ipv4(address) => IpAddr::V4(*address).into(),
             Host::Ipv6(address) => IpAddr::V6(*address).into(),
         };
-        let decoded = |text: &str| -> Vec<u8> { percent_encoding::percent_decode_str(text).collect() };
-        let authorization = (!url.username().is_empty() || url.password().is_some()).then(|| {
-            let mut plain = decoded(url.username());
-            plain.push(b':');
-            plain.extend(decoded(url.password().unwrap_or_default()));
-            format!("Basic {}", STANDARD.encode_to_string(plain))
-        });
         Ok(Self {
             host,
             port,
             name: secure.then_some(name),
-            authorization,
+            authorization: authorization(url),
             found: Mutex::new(None),
         })
     }
@@ -151,6 +144,16 @@ impl Peer {
     async fn forget(&self) {
         *self.found.lock().await = None;
     }
+}
+/// What a proxy hears about who asks: `Basic …`.
+pub(super) fn authorization(proxy: &Url) -> Option<String> {
+    let decoded = |text: &str| -> Vec<u8> { percent_encoding::percent_decode_str(text).collect() };
+    (!proxy.username().is_empty() || proxy.password().is_some()).then(|| {
+        let mut plain = decoded(proxy.username());
+        plain.push(b':');
+        plain.extend(decoded(proxy.password().unwrap_or_default()));
+        format!("Basic {}", STANDARD.encode_to_string(plain))
+    })
 }
 /// What every connection of a target goes by.
 pub(super) struct Network<'a> {
@@ -251,17 +254,21 @@ async fn ask(tcp: &mut TcpStream, target: SocketAddr, authorization: Option<&str
     let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{authorization}\r\n");
     tcp.write_all(head.as_bytes()).await?;
     let mut answer = Vec::with_capacity(256);
-    while !answer.ends_with(b"\r\n\r\n") {
-        if answer.len() == PROXY_HEAD {
-            return Err(io::Error::other("its answer is too long"));
+    let mut left = PROXY_HEAD;
+    loop {
+        answer.clear();
+        while !answer.ends_with(b"\r\n\r\n") {
+            left = left.checked_sub(1).ok_or_else(|| io::Error::other("its answer is too long"))?;
+            answer.push(tcp.read_u8().await?);
         }
-        answer.push(tcp.read_u8().await?);
-    }
-    let text = String::from_utf8_lossy(&answer);
-    let mut words = text.split(' ');
-    match (words.next(), words.next().and_then(|status| status.get(..3)?.parse().ok())) {
-        (Some("HTTP/1.1" | "HTTP/1.0"), Some(status)) => Ok(status),
-        _ => Err(io::Error::other("its answer is no HTTP")),
+        let text = String::from_utf8_lossy(&answer);
+        let mut words = text.split(' ');
+        match (words.next(), words.next().and_then(|status| status.get(..3)?.parse().ok())) {
+            // Only on the way to an answer (RFC 9110, section 15.2).
+            (Some("HTTP/1.1"), Some(100 | 102..=199)) => {}
+            (Some("HTTP/1.1" | "HTTP/1.0"), Some(status)) => return Ok(status),
+            _ => return Err(io::Error::other("its answer is no HTTP")),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A target may answer with what it was sent, as pages for debugging do. What of that is secret is hidden before anybody sees the answer.
 use super::{
     attempt::{EXCERPT, HIDDEN},
+    connect,
     lines::Answer,
 };
 use bytes::Bytes;
@@ -14,14 +15,16 @@ const SHORTEST: usize = 8;
 /// The end of an answer that was cut may be the beginning of a secret. So little of it tells nobody anything.
 const STUMP: usize = 4;
 
-/// The secrets of a target that stand in its URL.
+/// The secrets of a target that stand in its URL, and those its proxy hears: whoever ends the tunnel may say those back.
 pub(super) struct Echo(Vec<Vec<u8>>);
 impl Echo {
-    pub(super) fn new(url: &Url) -> Self {
+    pub(super) fn new(url: &Url, proxy: Option<&Url>) -> Self {
         let written = url.query().unwrap_or_default().split('&');
         let written = written.filter_map(|pair| Some(pair.split_once('=')?.1.as_bytes().to_vec()));
         let meant = url.query_pairs().map(|(_, value)| value.into_owned().into_bytes());
-        Self(written.chain(meant).filter(|value| value.len() >= SHORTEST).collect())
+        let proxy = proxy.into_iter().flat_map(of_proxy);
+        let all = written.chain(meant).chain(proxy);
+        Self(all.filter(|value| value.len() >= SHORTEST).collect())
     }
     /// Nothing of these requests' headers that is secret is left in their answer.
     pub(super) fn hide<'a>(&'a self, sent: impl Iterator<Item = (&'a str, &'a HeaderValue)>, answer: &mut Answer) {
@@ -44,6 +47,17 @@ impl Echo {
         }
         hide_in(&mut answer.headers, &secrets);
     }
+}
+/// The password as it is written and as it is meant, both with the user, and what becomes of them in a header.
+fn of_proxy(proxy: &Url) -> Vec<Vec<u8>> {
+    let (user, password) = (proxy.username(), proxy.password().unwrap_or_default());
+    let written = [password.to_owned(), format!("{user}:{password}")];
+    let meant = written.iter().map(|text| percent_encoding::percent_decode_str(text).collect());
+    let header = connect::authorization(proxy).map(|value| value.trim_start_matches("Basic ").as_bytes().to_vec());
+    meant
+        .chain(written.iter().map(|text| text.clone().into_bytes()))
+        .chain(header)
+        .collect()
 }
 fn hide_in(headers: &mut HeaderMap, secrets: &[&[u8]]) {
     for value in headers.values_mut() {
@@ -96,7 +110,8 @@ mod tests {
             cut: false,
         };
         let url = url.parse().unwrap();
-        Echo::new(&url).hide(values.iter().map(|(name, value)| (*name, value)), &mut answer);
+        let proxy = "http://me:p%40ssword-1@proxy.example:3128".parse().unwrap();
+        Echo::new(&url, Some(&proxy)).hide(values.iter().map(|(name, value)| (*name, value)), &mut answer);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         (text(&answer.body), text(answer.headers[http::header::SERVER].as_bytes()))
     }
@@ -114,6 +129,8 @@ mod tests {
             ("{\"x-api-key\":\"klmnopqrst\"}", "{\"x-api-key\":\"***\"}"),
             ("/?sig=se%63ret%2Ftext&v=1", "/?sig=***&v=1"),
             ("sig is secret/text", "sig is ***"),
+            ("the proxy heard Basic bWU6cEBzc3dvcmQtMQ==", "the proxy heard Basic ***"),
+            ("that is me:p@ssword-1 or p%40ssword-1", "that is *** or ***"),
             ("team-rocket, Bearer of 1", "team-rocket, Bearer of 1"),
             ("it ends with klmnop", "it ends with klmnop"),
             ("klmnopqrst", "***"),

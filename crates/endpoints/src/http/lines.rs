@@ -239,13 +239,20 @@ fn is_unseen(error: &hyper::Error) -> bool {
     false
 }
 
+/// What a connection says that is closed in good order.
+const GOODBYE: &str = "the other side ended the connection in good order (GOAWAY)";
+fn is_goodbye(said: &h2::Error) -> bool {
+    said.is_go_away() && said.is_remote() && said.reason() == Some(h2::Reason::NO_ERROR)
+}
 /// With its causes: hyper's own text only says where it was.
 pub(super) fn whole_text(error: &hyper::Error) -> String {
     let mut text = error.to_string();
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
         text.push_str(": ");
-        text.push_str(&cause.to_string());
+        // In its own words it would be an error that is none.
+        let left = cause.downcast_ref::<h2::Error>().is_some_and(is_goodbye);
+        text.push_str(&if left { GOODBYE.to_owned() } else { cause.to_string() });
         next = cause.source();
     }
     text

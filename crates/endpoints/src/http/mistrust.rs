@@ -13,6 +13,8 @@ pub enum Mistrust {
     OtherName,
     /// It asks for a certificate of ours, or for another one.
     WhoAreYou,
+    /// It does not trust the certificate of ours.
+    NotYou,
     /// It speaks something else.
     NoTls,
 }
@@ -22,9 +24,15 @@ impl Mistrust {
         match error {
             Error::InvalidCertificate(why) => Self::certificate(why),
             Error::InvalidMessage(_) => Some(Self::NoTls),
+            // Some say the second to who showed none.
+            Error::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => Some(Self::WhoAreYou),
             Error::AlertReceived(
-                AlertDescription::CertificateRequired | AlertDescription::BadCertificate | AlertDescription::UnknownCA,
-            ) => Some(Self::WhoAreYou),
+                AlertDescription::UnknownCA
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::UnsupportedCertificate,
+            ) => Some(Self::NotYou),
             _ => None,
         }
     }
@@ -51,6 +59,7 @@ impl fmt::Display for Mistrust {
             Self::Untrusted => "nobody who is trusted here signed its certificate",
             Self::Expired => "its certificate has ended",
             Self::OtherName => "its certificate is for another name",
+            Self::NotYou => "it refused the client certificate",
             Self::WhoAreYou => "it asks for a certificate of its clients",
             Self::NoTls => "it does not speak TLS",
         })

@@ -168,6 +168,16 @@ async fn what_an_http2_target_did_not_look_at_is_sent_again_at_once() {
     let target = Target::new(settings(&two), local().shared).unwrap();
     assert_eq!(told(&target, "x").await, Ok(()));
     assert_eq!((two.accepted(), two.seen.lock().unwrap().len()), (3, 3));
+    // Who always leaves in good order is ill as well, and is told so without calling it an error.
+    let two = Two::leaving(usize::MAX, None, |_| None).await;
+    let node = local();
+    let target = Target::new(settings(&two), node.shared.clone()).unwrap();
+    assert_eq!(told(&target, "x").await, Err((Code::TargetDown, Retry::Now)));
+    let said = format!("{:?}", node.log.last().outcome);
+    assert!(
+        said.contains("in good order (GOAWAY)") && !said.contains("not a result of an error"),
+        "{said}"
+    );
     // Who never looks at anything is ill.
     let two = Two::new(None, |_| Some(REFUSED)).await;
     let target = Target::new(settings(&two), local().shared).unwrap();

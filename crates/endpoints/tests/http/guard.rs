@@ -295,7 +295,9 @@ async fn a_proxy_opens_no_door() {
 }
 #[tokio::test]
 async fn what_a_proxy_refuses_is_down() {
-    let cases: [(Way, &str, Code); 5] = [
+    let cases: [(Way, &str, Code); 6] = [
+        // On the way to an answer that does not come.
+        (Say::Close, "HTTP/1.1 100 Continue\r\n\r\n", Code::TargetDown),
         (Say::Answer, "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n", Code::TargetDown),
         (Say::Answer, "HTTP/1.1 407 Who\r\n\r\n", Code::TargetDown),
         (Say::Close, "", Code::TargetDown),

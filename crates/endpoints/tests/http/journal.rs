@@ -102,6 +102,31 @@ async fn secrets_that_a_target_says_back_are_not_shown() {
     assert_eq!(body, "POST /hook?sig=*** HTTP/1.1 Some(\"***\")");
     assert_eq!(headers["x-echo"], str::from_utf8(&body).unwrap());
 }
+/// Whoever ends the tunnel may say back what its proxy heard; and what is only on the way to its answer is no answer.
+#[tokio::test]
+async fn what_a_proxy_hears_is_not_shown_where_it_comes_back() {
+    let heard = "Basic bWU6cEBzc3dvcmQtMQ==";
+    let proxy = Server::new(move |_, seen| {
+        if seen.header("proxy-authorization").is_some() {
+            return Say::Answer("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n".to_owned());
+        }
+        let said = format!("{heard}, p@ssword-1");
+        let head = format!("HTTP/1.1 503 Oops\r\ncontent-length: {}\r\nx-echo: {heard}\r\n\r\n", said.len());
+        Say::Answer(head + &said)
+    })
+    .await;
+    let node = local();
+    let mut spec = spec("http://127.0.0.1:9/hook");
+    spec.proxy = Some(format!("http://me:p%40ssword-1@{}", proxy.address).parse().unwrap());
+    let target = Target::new(spec, node.shared.clone()).unwrap();
+    assert!(told(&target, "x").await.is_err());
+    assert_eq!(proxy.seen()[0].header("proxy-authorization"), Some(heard));
+    let AttemptOutcome::Answered { headers, body, .. } = node.log.last().outcome else {
+        panic!("no answer: {:?}", node.log.last());
+    };
+    assert_eq!(body, "Basic ***, ***");
+    assert_eq!(headers["x-echo"], "Basic ***");
+}
 #[tokio::test]
 async fn who_is_stopped_on_the_way_is_noted_too() {
     let server = Server::new(|_, _| Say::Hang(String::new())).await;

@@ -197,7 +197,7 @@ impl Memphis {
         connection: &Arc<Connection>,
         aboard: Aboard,
     ) -> Result<Response<Body>> {
-        let station = self.station(name, asked.who, Right::Subscribe)?;
+        let station = self.station(name, asked, Right::Subscribe)?;
         let route = match verb {
             Verb::Settle => station.there()?,
             Verb::Pull | Verb::Ticket => self.open(&station).await?,

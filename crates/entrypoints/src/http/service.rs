@@ -167,6 +167,17 @@ impl Gateway {
             _ => Err(call.no_method(&parts.method)),
         }
     }
+    /// The page of another origin this comes from, if its api lets that read the answer.
+    fn page(&self, head: &Head<Memo>) -> Option<HeaderValue> {
+        let parts: &Parts = head;
+        parts.headers.get(header::ORIGIN)?;
+        let host = head::check(parts, self.settings.head).ok()?;
+        let (_, route) = Way::find(head, host, &self.world)?;
+        match cors::from(parts, &route, &self.settings) {
+            cors::From::Allowed(origin) => Some(origin.clone()),
+            cors::From::Here | cors::From::Foreign(_) => None,
+        }
+    }
     async fn get(&self, call: Call<'_>, parts: &Parts, bodied: bool, connection: &Arc<Connection>) -> Result<Response<Body>> {
         if handshake::is_asked(&parts.headers) {
             return websocket::upgrade(&call, parts, bodied, self, connection).await;
@@ -257,6 +268,8 @@ impl Handler for Gateway {
             Err(error) => {
                 let request_id = hex(trace);
                 problem::tell(&error, &request_id, peer);
+                // It may have been refused before anybody asked where it comes from.
+                page = page.or_else(|| self.page(&head));
                 problem::answer(&error, &[], &request_id, &parts.headers)
             }
         };

@@ -90,12 +90,10 @@ pub(super) struct Remote {
     pub(super) output: Output,
 }
 impl Remote {
-    fn address(&self) -> String {
+    /// `None`: nobody said it, and the node of the folder did not either.
+    fn address(&self) -> Option<String> {
         let noted = || whereabouts::noted(&self.data_dir).and_then(|noted| address(&noted).ok());
-        self.node
-            .clone()
-            .or_else(noted)
-            .unwrap_or_else(|| "http://localhost:8084".to_owned())
+        self.node.clone().or_else(noted)
     }
 }
 /// `localhost:8084` is meant as `http://localhost:8084`.
@@ -123,6 +121,8 @@ pub(super) struct Node {
     token: Option<HeaderValue>,
     /// Why there is no token, or where one was found that nobody named; and what to do.
     about_token: Option<String>,
+    /// Why it is looked for where nodes are unless set.
+    guessed: Option<String>,
 }
 /// Whatever it is sent to.
 #[derive(Clone)]
@@ -175,8 +175,14 @@ impl Node {
             None => read_token(&remote.data_dir),
         };
         let token = token.map(|token| bearer(token.trim())).transpose()?;
+        let address = remote.address();
+        let guessed = address.is_none().then(|| match &about_token {
+            Some(why) if token.is_none() => why.split("; use").next().unwrap_or(why).to_owned(),
+            _ => format!("no node has said its address in {}", remote.data_dir.display()),
+        });
         Ok(Self {
-            address: remote.address(),
+            guessed,
+            address: address.unwrap_or_else(|| "http://localhost:8084".to_owned()),
             client: HttpClient::new(remote)?,
             token,
             about_token,
@@ -314,6 +320,11 @@ impl Node {
             Why::Connect | Why::Tls(_) => Failure::new(Code::NodeUnreachable, format!("cannot reach {}: {}", self.address, why.text)),
             Why::NoHttp => Failure::new(Code::NotANode, format!("{} does not answer in HTTP: {}", self.address, why.text)),
         };
+        if let (Some(guessed), Why::Connect) = (&self.guessed, why.kind) {
+            return failure.hint(format!(
+                "{guessed}, so a node is looked for there; --data-dir names its folder, --node its address, and `tidegate dev` starts one"
+            ));
+        }
         failure.hint(
             why.hint()
                 .unwrap_or("is a node running there? `tidegate dev` starts one, and --node names another"),
@@ -386,6 +397,9 @@ impl Unsent {
             Why::Tls(Mistrust::Untrusted) => Some("`--ca FILE` names the certificate that signed it"),
             Why::Tls(Mistrust::Expired) => Some("renew it"),
             Why::Tls(Mistrust::OtherName) => Some("use one of the names in it"),
+            Why::Tls(Mistrust::NotYou) => {
+                Some("it trusts others: is it signed by who stands in the node's `client_ca`, and has it not ended?")
+            }
             Why::Tls(Mistrust::WhoAreYou) => Some("show it a certificate it trusts: --client-cert FILE --client-key FILE"),
             Why::Tls(Mistrust::NoTls) => Some("try it with http://"),
             Why::Broken => Some("is the body larger than the node takes? see `limits.body` in its tidegate.yaml"),
@@ -542,6 +556,35 @@ mod tests {
         for bad in ["", "ftp://a", "http://", "http://a?b", "a b"] {
             assert!(address(bad).is_err(), "{bad}");
         }
+    }
+    #[derive(clap::Parser)]
+    struct Only {
+        #[command(flatten)]
+        remote: Remote,
+    }
+    #[test]
+    fn who_looks_in_the_wrong_folder_is_told_so_beside_the_address() {
+        use clap::Parser;
+        let folder = tempfile::TempDir::new().unwrap();
+        let hint = |folder: &Path, more: &[&str]| {
+            let folder = folder.display().to_string();
+            let remote = Only::parse_from([&["tidegate", "--data-dir", &folder], more].concat()).remote;
+            let node = Node::new(&remote).unwrap_or_else(|_| panic!("no node"));
+            let text = "connection refused".to_owned();
+            let kind = Why::Connect;
+            format!("{:?}", node.unreachable(&Unsent { text, kind }))
+        };
+        let none = hint(&folder.path().join("nowhere"), &[]);
+        assert!(none.contains("nowhere/admin-token here, so a node is looked for there"), "{none}");
+        // As somebody who may not read it: nobody reads a folder as a text.
+        std::fs::create_dir(folder.path().join("admin-token")).unwrap();
+        let unread = hint(folder.path(), &[]);
+        assert!(
+            unread.contains("admin-token cannot be read: ") && unread.contains("--data-dir names its folder"),
+            "{unread}"
+        );
+        let named = hint(folder.path(), &["--node", "http://localhost:1"]);
+        assert!(named.contains("is a node running there?"), "{named}");
     }
     #[test]
     fn names_are_escaped_in_paths() {

@@ -183,8 +183,11 @@ impl Add {
         let json = || {
             serde_json::from_str::<Value>(&text).map_err(|error| {
                 let end = if of == Type::Avro { "Avro schema" } else { "JSON Schema" };
-                Failure::command(format!("`{}` is no {end}: it is not JSON: {error}", self.file))
-                    .hint("`--type protobuf` for a .proto file of another name")
+                let hint = match Path::new(&self.file).extension().and_then(|end| end.to_str()) {
+                    Some("graphql" | "gql") => "schemas are JSON Schema, Protobuf or Avro; GraphQL is none of them",
+                    _ => "`--type protobuf` for a .proto file of another name",
+                };
+                Failure::command(format!("`{}` is no {end}: it is not JSON: {error}", self.file)).hint(hint)
             })
         };
         match of {

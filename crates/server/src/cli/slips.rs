@@ -51,11 +51,23 @@ fn instead(error: &mut clap::Error, command: &Command) {
         "`-o json` prints JSON".to_owned()
     } else if command.get_name() == "dev" && !written.starts_with('-') {
         format!("`tidegate run {written}` serves files; `dev` takes none")
+    } else if let Some(flag) = behind(command, written) {
+        // It was written before the command that knows it.
+        let called = command.get_bin_name().unwrap_or_default();
+        format!("it stands behind the command: `{called} {flag}`")
     } else {
         return;
     };
     error.remove(ContextKind::SuggestedArg);
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
+}
+/// A flag of this command, as it is written.
+fn behind(command: &Command, written: &str) -> Option<String> {
+    let known = |argument: &&Arg| argument.get_long().is_some_and(|long| written.strip_prefix("--") == Some(long));
+    let argument = command.get_arguments().find(known)?;
+    let value = argument.get_value_names().filter(|_| argument.get_action().takes_values());
+    let value = value.and_then(<[_]>::first).map(|name| format!(" {name}")).unwrap_or_default();
+    Some(format!("{written}{value}"))
 }
 /// Only names that the help lists, the nearest first.
 fn listed(error: &mut clap::Error, command: &Command) {
@@ -127,6 +139,22 @@ mod tests {
     #[test]
     fn every_command_is_well_formed() {
         Arguments::command().debug_assert();
+    }
+    #[test]
+    fn a_flag_before_its_command_is_told_where_it_stands() {
+        for (line, tip) in [
+            (
+                "--token X stream ls",
+                "it stands behind the command: `tidegate stream ls --token TOKEN`",
+            ),
+            (
+                "--node localhost:1 dlq ls",
+                "it stands behind the command: `tidegate dead-letters ls --node URL`",
+            ),
+            ("--token X export", "it stands behind the command: `tidegate export --token TOKEN`"),
+        ] {
+            assert!(said(line).contains(&format!("tip: {tip}\n")), "{line}: {}", said(line));
+        }
     }
     #[test]
     fn what_is_mistyped_is_guessed_from_what_is_listed() {

@@ -28,10 +28,7 @@ pub fn masked(first: u8, key: [u8; 4], payload: &[u8], out: &mut Vec<u8>) {
 /// The first byte chooses where the others are cut. Whole, cut and byte by byte give the same; what was read is written and read again.
 pub fn frames(bytes: &[u8]) {
     let Some((cut, bytes)) = bytes.split_first() else { return };
-    let limits = Limits {
-        message: 4_096,
-        fragments: 16,
-    };
+    let limits = Limits { message: 4_096 };
     let whole = read(bytes, limits, bytes.len());
     assert_eq!(whole, read(bytes, limits, 1));
     assert_eq!(whole, read(bytes, limits, 1 + usize::from(*cut)));

@@ -6,17 +6,14 @@ use std::fmt;
 /// What a reader takes of one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one message, all its fragments together.
+    /// Bytes of one message, all its fragments together. It has at most as many fragments that hold nothing, but [`EMPTY`] in any case.
     pub message: usize,
-    /// Frames of one message.
-    pub fragments: u32,
 }
+/// What each fragment holds bounds how many there are; these hold nothing, and a message of them would never end.
+const EMPTY: usize = 1_024;
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            message: 1 << 20,
-            fragments: 1_024,
-        }
+        Self { message: 1 << 20 }
     }
 }
 /// What a client has said.
@@ -66,7 +63,7 @@ pub enum Failure {
     Text,
     /// A message is larger than is taken.
     TooBig,
-    /// A message has more fragments than are taken.
+    /// A message has more fragments that hold nothing than are taken.
     Fragments,
 }
 impl Failure {
@@ -100,7 +97,7 @@ impl Failure {
             Self::CloseCode => "bad close code",
             Self::Text => "text is not UTF-8",
             Self::TooBig => "the message is too large",
-            Self::Fragments => "the message has too many fragments",
+            Self::Fragments => "the message has too many empty fragments",
         }
     }
 }
@@ -210,7 +207,8 @@ struct Message {
     bytes: Vec<u8>,
     /// So many bytes are whole characters.
     checked: usize,
-    fragments: u32,
+    /// So many fragments held nothing.
+    empty: usize,
 }
 impl Partial {
     fn is_at_rest(&self) -> bool {
@@ -250,7 +248,7 @@ impl Partial {
             head.length += 1;
             let [first, second, ..] = head.bytes;
             match head.length {
-                1 => self.first(first, limits)?,
+                1 => self.first(first)?,
                 2 => second_byte(first, second)?,
                 _ => {}
             }
@@ -268,14 +266,13 @@ impl Partial {
         Ok(None)
     }
     /// FIN, RSV and opcode, and whether such a frame may come now.
-    fn first(&self, byte: u8, limits: Limits) -> Result<(), Failure> {
+    fn first(&self, byte: u8) -> Result<(), Failure> {
         if byte & 0x70 != 0 {
             return Err(Failure::Reserved);
         }
         match (Opcode::new(byte & 0x0f).ok_or(Failure::Opcode)?, &self.message) {
             (opcode, _) if opcode.is_control() && byte & 0x80 == 0 => Err(Failure::ControlFragment),
             (Opcode::Continuation, None) => Err(Failure::Continuation),
-            (Opcode::Continuation, Some(message)) if message.fragments >= limits.fragments => Err(Failure::Fragments),
             (Opcode::Text | Opcode::Binary, Some(_)) => Err(Failure::Interleaved),
             _ => Ok(()),
         }
@@ -284,9 +281,12 @@ impl Partial {
     fn fits(&self, limits: Limits) -> Result<(), Failure> {
         let length = self.head.announced()?;
         let control = self.head.bytes[0] & 0x08 != 0;
-        let begun = self.message.as_ref().map_or(0, |message| message.bytes.len());
+        let (begun, empty) = self.message.as_ref().map_or((0, 0), |message| (message.bytes.len(), message.empty));
         if !control && length > (limits.message as u64).saturating_sub(begun as u64) {
             return Err(Failure::TooBig);
+        }
+        if !control && length == 0 && empty >= limits.message.max(EMPTY) {
+            return Err(Failure::Fragments);
         }
         Ok(())
     }
@@ -305,16 +305,18 @@ impl Partial {
                 kind,
                 bytes: Vec::new(),
                 checked: 0,
-                fragments: 1,
+                empty: 0,
             });
-        } else if let (Opcode::Continuation, Some(message)) = (opcode, &mut self.message) {
-            message.fragments += 1;
+        }
+        let length = usize::try_from(head.announced()?).map_err(|_| Failure::TooBig)?;
+        if let (false, 0, Some(message)) = (opcode.is_control(), length, &mut self.message) {
+            message.empty += 1;
         }
         Ok(Frame {
             opcode,
             last: head.bytes[0] & 0x80 != 0,
             mask: mask.copied().unwrap_or_default(),
-            length: usize::try_from(head.announced()?).map_err(|_| Failure::TooBig)?,
+            length,
             taken: 0,
         })
     }
@@ -595,27 +597,18 @@ mod tests {
             (frame(0x82, &[7; 1_025]), Failure::TooBig, 4),
             (b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff".to_vec(), Failure::TooBig, 10),
             ([frame(0x02, &[7; 1_000]), frame(0x80, &[7; 25])].concat(), Failure::TooBig, 1_010),
+            // As many that hold nothing as it may have bytes, and one more.
             (
-                [
-                    frame(0x02, b""),
-                    frame(0x00, b""),
-                    frame(0x00, b""),
-                    frame(0x00, b""),
-                    frame(0x80, b""),
-                ]
-                .concat(),
+                [frame(0x02, b""), frame(0x00, b"").repeat(1_023), frame(0x80, b"")].concat(),
                 Failure::Fragments,
-                25,
+                6 * 1_024 + 2,
             ),
         ];
-        let limits = Limits {
-            message: 1_024,
-            fragments: 4,
-        };
+        let limits = Limits { message: 1_024 };
         for (bytes, failure, at) in rows {
             let (_, found, taken) = all(&bytes, limits, 1);
             assert_eq!((found, taken), (Some(failure), at), "{bytes:x?}");
-            for step in 2..=bytes.len() {
+            for step in (2..=bytes.len()).take(2_000) {
                 assert_eq!(all(&bytes, limits, step).1, Some(failure), "{bytes:x?} by {step}");
             }
             let expected = match failure {
@@ -635,8 +628,16 @@ mod tests {
         assert_eq!(reader.held(), 0);
     }
     #[test]
-    fn a_message_of_the_largest_size_and_most_fragments_is_taken() {
-        let limits = Limits { message: 8, fragments: 4 };
+    fn a_message_of_the_largest_size_is_taken_in_any_fragments() {
+        // Its size alone counts, and a last fragment that only says so is none too many.
+        let limits = Limits { message: 5_000 };
+        let one = [frame(0x02, b"a"), frame(0x00, b"b").repeat(4_999), frame(0x80, b"")].concat();
+        let (told, failure, _) = all(&one, limits, 7);
+        let [Event::Message { payload, .. }] = told.as_slice() else {
+            panic!("{failure:?}")
+        };
+        assert_eq!(payload.len(), 5_000);
+        let limits = Limits { message: 8 };
         let bytes = [frame(0x02, b"ab"), frame(0x00, b"cd"), frame(0x00, b"ef"), frame(0x80, b"gh")].concat();
         assert_eq!(all(&bytes, limits, 3).0, [binary(b"abcdefgh")]);
     }

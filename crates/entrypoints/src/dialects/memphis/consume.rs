@@ -62,7 +62,7 @@ pub(super) async fn batch(
 ) -> Result<Response<Body>> {
     let old = memphis.settings.old;
     let refused = |error| Refusal::of(error, Family::Station, old);
-    let mut station = memphis.station(raw, asked.who, Right::Subscribe)?;
+    let mut station = memphis.station(raw, asked, Right::Subscribe)?;
     let edge = &memphis.ground.edge;
     let text = upload::read(body, edge.body.min(LARGEST), edge.body_pace, &mut aboard).await;
     let text = text.map_err(|error| Refusal::of_http(error, Family::Station, old))?;

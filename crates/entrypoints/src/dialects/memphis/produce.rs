@@ -34,7 +34,7 @@ pub(super) async fn single(
     mut aboard: Aboard,
 ) -> Result<Response<Body>> {
     let settings = &memphis.settings;
-    let mut station = memphis.station(raw, asked.who, Right::Publish)?;
+    let mut station = memphis.station(raw, asked, Right::Publish)?;
     if !takes(asked.headers(), settings) {
         return Err(unsupported(settings, "unsupported content type"));
     }
@@ -56,7 +56,7 @@ pub(super) async fn batch(
     mut aboard: Aboard,
 ) -> Result<Response<Body>> {
     let settings = &memphis.settings;
-    let mut station = memphis.station(raw, asked.who, Right::Publish)?;
+    let mut station = memphis.station(raw, asked, Right::Publish)?;
     if !takes_batch(asked.headers(), settings.old) {
         return Err(unsupported(settings, "unsupported content type"));
     }

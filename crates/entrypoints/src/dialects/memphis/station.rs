@@ -1,14 +1,14 @@
 //! The stream behind a station's name: who may use it, and its coming into being.
 use super::{
-    Memphis,
+    Asked, Memphis,
     answer::{Family, Refusal, Result},
     names,
 };
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tidegate_core::{
     directory::Right,
     error::{Code, Error, Fault, Retry},
-    sessions::Admitted,
+    exchange::Principal,
 };
 use tidegate_gateway::route::Route;
 
@@ -23,11 +23,14 @@ pub(super) struct Station {
     route: Option<Arc<Route>>,
     /// It may be made, by this user.
     create: bool,
+    /// Whose wish that is, and from where.
+    who: Principal,
+    from: IpAddr,
     old: bool,
 }
 impl Memphis {
     /// The stream of exactly that name, else of the lower-cased one.
-    pub(super) fn station(&self, raw: &str, who: &Admitted, right: Right) -> Result<Station> {
+    pub(super) fn station(&self, raw: &str, asked: &Asked<'_>, right: Right) -> Result<Station> {
         let refused = |error| Refusal::of(error, Family::Station, self.settings.old);
         let (name, route) = if let Some(route) = self.route(raw) {
             (raw.to_owned(), Some(route))
@@ -36,9 +39,9 @@ impl Memphis {
             let route = self.route(&name);
             (name, route)
         };
-        let permits = |right| self.ground.directory.permits(REALM, &who.principal, right, &name);
+        let permits = |right| self.ground.directory.permits(REALM, &asked.who.principal, right, &name);
         let forbidden = |what: &str| {
-            let text = format!("{} is not allowed to {what} station {name}", called(&who.principal.id));
+            let text = format!("{} is not allowed to {what} station {name}", asked.who.principal.called());
             refused(Error::client(Code::Forbidden, text))
         };
         if !permits(right) {
@@ -50,6 +53,8 @@ impl Memphis {
         }
         Ok(Station {
             create: self.settings.create && may,
+            who: asked.who.principal.clone(),
+            from: asked.peer.ip(),
             name,
             route,
             old: self.settings.old,
@@ -67,7 +72,11 @@ impl Memphis {
         if !station.create {
             return Err(station.missing());
         }
-        let made = self.ground.directory.ensure_stream(REALM, &station.name).await;
+        let made = self
+            .ground
+            .directory
+            .ensure_stream(REALM, &station.name, &station.who, station.from)
+            .await;
         made.map_err(|error| {
             if is_gone(&error) {
                 station.missing()
@@ -107,11 +116,6 @@ impl Station {
     fn refused(&self, error: Error) -> Refusal {
         Refusal::of(error, Family::Station, self.old)
     }
-}
-/// `user root` of an id, which ends with a mark that changes with the user.
-fn called(id: &str) -> &str {
-    let mark = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    id.rsplit_once(' ').filter(|(_, last)| mark(last)).map_or(id, |(name, _)| name)
 }
 fn path(name: &str) -> String {
     ["/stations/", name].concat()

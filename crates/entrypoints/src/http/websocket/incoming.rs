@@ -33,10 +33,7 @@ impl Incoming {
     pub(super) fn new(read: &[u8], message: usize) -> Self {
         Self {
             buffer: BytesMut::from(read),
-            reader: Reader::new(Limits {
-                message,
-                ..Limits::default()
-            }),
+            reader: Reader::new(Limits { message }),
             aboard: None,
         }
     }

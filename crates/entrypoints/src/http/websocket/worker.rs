@@ -62,6 +62,10 @@ impl Worker {
         if can.is_none_or(|can| !can.by_group || can.ack != AckMode::Individual) {
             return Err(Error::client(Code::BadFrame, "the backend of this api knows no groups").with_hint("put a stream in front of it"));
         }
+        let credit = wish.credit.unwrap_or(CREDIT);
+        if credit > MOST {
+            return Err(too_much());
+        }
         let group = flow::group(&route, rest, &wish.group);
         let from = flow::join(&route, rest, wish.start, group, WINDOW).await?;
         let class = route.metrics.class("websocket");
@@ -70,7 +74,7 @@ impl Worker {
             parts,
             leases: Leases::new(MOST as usize)?,
             lease_for: route.api.pull.as_ref().map_or(LEASE, |pull| pull.lease_for),
-            credit: wish.credit.unwrap_or(CREDIT).min(MOST),
+            credit,
             pulled: None,
             from,
             _present: class.enter(),
@@ -134,9 +138,13 @@ impl Worker {
     /// So many more may be unsettled.
     pub(super) fn grant(&mut self, n: u32) -> Result<()> {
         let credit = self.credit.checked_add(n).filter(|credit| *credit <= MOST);
-        self.credit = credit.ok_or_else(|| Error::client(Code::BadFrame, format!("more than {MOST} of credit in a group")))?;
+        self.credit = credit.ok_or_else(too_much)?;
         Ok(())
     }
+}
+fn too_much() -> Error {
+    Error::client(Code::BadFrame, format!("more than {MOST} of credit in a group"))
+        .with_hint("so many may be unsettled at once: ask for less, and settle to see more")
 }
 /// What the member has to be told next, once the line has taken what was said before. Nothing where there is none. Cancel-safe.
 pub(super) async fn step(worker: &mut Option<Worker>, line: &Line) -> Result<Option<(Bytes, Offered)>> {
