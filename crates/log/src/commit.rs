@@ -34,6 +34,10 @@ const SLOW_SYNC: Duration = Duration::from_micros(400);
 /// What part of a sync nobody may come for. As long as somebody does, a whole one is waited at most, and never longer than that.
 const QUIET_PART: u32 = 8;
 const LINGER_MOST: Duration = Duration::from_millis(4);
+/// Where a frame answered so many callers, they come back all at once, and a sync for each few of them would cost more of a processor than
+/// they do. As long as one comes within the second time, they are waited for, at most for the first.
+const MANY: usize = 16;
+const MANY_LINGER: (Duration, Duration) = (Duration::from_micros(600), Duration::from_micros(150));
 /// How long to wait for the mover's next file before looking round again.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -133,10 +137,16 @@ impl Committer {
     }
     /// Those who were just answered come back, if they go on publishing: they share the next sync with those who came meanwhile.
     fn linger(&self) {
+        if self.has_more() {
+            return;
+        }
         let sync = Duration::from_micros(self.shared.counters.sync_us.load(Relaxed));
-        if sync > SLOW_SYNC && !self.has_more() {
+        if sync > SLOW_SYNC {
             let most = sync.min(LINGER_MOST);
             self.shared.intake.gather(self.answered, most, (sync / QUIET_PART).min(most));
+        } else if self.answered >= MANY {
+            let (most, quiet) = MANY_LINGER;
+            self.shared.intake.gather(self.answered, most, quiet);
         }
     }
     fn brake(&mut self) {
