@@ -124,8 +124,11 @@ fn is_whole(answer: &[u8]) -> bool {
 /// So many requests a second, each due by the clock whatever became of those before it: the 99th percentile from due to answered, in
 /// milliseconds. 16 connections with a thread each; the paths in turn; each body says when it was due.
 pub(super) fn open_loop(port: u16, paths: &[String], rate: f64, seconds: u32) -> Result<f64, String> {
-    const CONNECTIONS: u32 = 16;
-    let every = Duration::from_secs_f64(f64::from(CONNECTIONS) / rate.max(1.0));
+    open_loop_over(16, port, paths, rate, seconds)
+}
+/// The same over so many connections.
+pub(super) fn open_loop_over(connections: u32, port: u16, paths: &[String], rate: f64, seconds: u32) -> Result<f64, String> {
+    let every = Duration::from_secs_f64(f64::from(connections) / rate.max(1.0));
     let began = Instant::now();
     let one = |number: u32| -> Result<Vec<Duration>, String> {
         let text = |error: std::io::Error| error.to_string();
@@ -133,8 +136,8 @@ pub(super) fn open_loop(port: u16, paths: &[String], rate: f64, seconds: u32) ->
         socket.set_nodelay(true).map_err(text)?;
         let mut answer = vec![0; 4 << 10];
         let mut taken = Vec::new();
-        let mut paths = paths.iter().cycle().skip(number as usize).step_by(CONNECTIONS as usize);
-        let mut due = began + every * number / CONNECTIONS;
+        let mut paths = paths.iter().cycle().skip(number as usize).step_by(connections as usize);
+        let mut due = began + every * number / connections;
         let end = began + Duration::from_secs(u64::from(seconds));
         while due < end {
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -160,7 +163,7 @@ pub(super) fn open_loop(port: u16, paths: &[String], rate: f64, seconds: u32) ->
         Ok(taken)
     };
     let taken: Result<Vec<_>, String> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..CONNECTIONS).map(|number| scope.spawn(move || one(number))).collect();
+        let threads: Vec<_> = (0..connections).map(|number| scope.spawn(move || one(number))).collect();
         threads
             .into_iter()
             .map(|thread| thread.join().map_err(|_| "a client died".to_owned())?)

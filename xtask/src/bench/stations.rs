@@ -70,7 +70,7 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Row>, String> {
             0.9,
         )?,
         row(
-            "the same against bare hyper",
+            "produce/single of 128 B, stored, against bare hyper",
             (bare_at, single("/topics/t", Vec::new())),
             (own_at, single(&station("t"), bearer())),
             0.5,
