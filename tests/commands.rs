@@ -946,8 +946,9 @@ fn times(line: &str) -> String {
 fn hashes(line: &str) -> String {
     let hash = |word: &&str| word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
     let of_file = |word: &&str| word.len() == 17 && word.starts_with('f') && word.chars().all(|c| c.is_ascii_hexdigit());
+    // YAML quotes one that reads as a number: `"0b16…"`.
     let words = line.split(' ').map(|word| match word {
-        _ if hash(&word) => "SHA256",
+        _ if hash(&word.trim_matches('"')) => "SHA256",
         _ if of_file(&word) => "DIGEST",
         word => word,
     });
